@@ -1,0 +1,105 @@
+"""Who may do what: the plain objects that the hot path knows of the configuration, and the rules on them.
+
+`Snapshot` is immutable; a new one replaces it when the configuration changes. No request reads a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Trust(StrEnum):
+    """Whose machine a server is, so who sees the prompts."""
+
+    OWN = "own"
+    PARTNER = "partner"
+    PUBLIC = "public"
+
+
+class Owner(StrEnum):
+    """Where an object is changed: what the config file holds is read-only elsewhere."""
+
+    DATABASE = "database"
+    FILE = "file"
+
+
+DEFAULT_TRUST: frozenset[Trust] = frozenset({Trust.OWN, Trust.PARTNER})
+"""Of every project but the first-run one: public servers only when asked for by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    id: str
+    """UUID as text."""
+    name: str
+    description: str = ""
+    is_active: bool = True
+    trust: frozenset[Trust] = DEFAULT_TRUST
+    public_tools: bool = False
+    """May requests with tools use public servers?"""
+    rate_limit_per_minute: int | None = None
+    """None = unlimited, as for every limit."""
+    tokens_per_minute: int | None = None
+    monthly_tokens: int | None = None
+    max_concurrency: int | None = None
+    allowed_models: frozenset[str] | None = None
+    """None = its logical names and every physical name that its trust classes reach."""
+    owner: Owner = Owner.DATABASE
+    created_at: float = 0.0
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    id: str
+    project_id: str
+    name: str
+    hash: bytes
+    """SHA-256 of the key, 32 bytes: all that is kept of it beside prefix and last4."""
+    prefix: str
+    """The first characters, for people to recognise it: `llmgw_k3J`."""
+    last4: str
+    expires_at: float | None = None
+    """Unix seconds; after it (60 s tolerance) the key is unknown."""
+    revoked_at: float | None = None
+    created_at: float = 0.0
+    owner: Owner = Owner.DATABASE
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A logical name -> physical models in order of preference, with default parameters."""
+
+    id: str
+    project_id: str | None
+    """None = shared by all projects; a project's own name wins."""
+    logical_name: str
+    backend: tuple[str, ...]
+    description: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    owner: Owner = Owner.DATABASE
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking: the result of `identify`."""
+
+    project: Project
+    key: ApiKey
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The configuration as the hot path sees it."""
+
+    version: int = 0
+    keys: Mapping[bytes, ApiKey] = field(default_factory=dict)
+    """By hash."""
+    projects: Mapping[str, Project] = field(default_factory=dict)
+    """By id."""
+    exposures: Mapping[tuple[str | None, str], Exposure] = field(default_factory=dict)
+    """By (project id or None, logical name)."""

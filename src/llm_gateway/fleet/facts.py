@@ -1,0 +1,103 @@
+"""What happened at the servers, with times: the only way anything reaches the fleet's beliefs.
+
+Times are seconds on the gateway's monotonic clock; durations are seconds; rates tokens per second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llm_gateway.access.policy import Trust
+from llm_gateway.errors import FaultKind
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """A server as its source describes it, before anything was seen of it."""
+
+    id: str
+    """Opaque and stable (the database's), safe to show to clients."""
+    name: str
+    url: str
+    """Base URL without a trailing slash; `openai` kinds include `/v1`."""
+    kind: str
+    """A name of `upstream.kinds`: ollama | openai."""
+    trust: Trust
+    source: str = "configured"
+    api_key: str | None = field(default=None, repr=False)
+    max_concurrency: int | None = None
+    models: tuple[ListedModel, ...] = ()
+    """What the source says it holds: believed until the server itself has been asked."""
+    country: str | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as a server or a catalogue lists it."""
+
+    name: str
+    digest: str | None = None
+    """Bare hex SHA-256 of the manifest."""
+    family: str | None = None
+    parameter_size: str | None = None
+    quantization: str | None = None
+    context_length: int | None = None
+    size: int | None = None
+    """Bytes."""
+    capabilities: tuple[str, ...] = ()
+    tokens_per_second: float | None = None
+    """A catalogue's measurement, a prior only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The server answered its model list."""
+
+    server: str
+    at: float
+    models: tuple[ListedModel, ...]
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailed:
+    server: str
+    at: float
+    fault: FaultKind
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    server: str
+    model: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    server: str
+    model: str
+    at: float
+    wait: float
+    """Seconds from the attempt's start to its first content."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """`fault` None = a complete answer. `cancelled` = we gave it up ourselves (client gone, another won):
+    says nothing about the server."""
+
+    server: str
+    model: str
+    at: float
+    fault: FaultKind | None = None
+    detail: str = ""
+    cancelled: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
+    retry_after: float | None = None
+
+
+Fact = Listed | ProbeFailed | AttemptStarted | FirstToken | AttemptEnded

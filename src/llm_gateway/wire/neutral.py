@@ -1,0 +1,155 @@
+"""The neutral form: what every dialect is translated to and from.
+
+Pure data. A request is read once (`ChatRequest`), an answer is a sequence of events: any number of `Piece`,
+then exactly one `Finish`. A reader that sees a server misbehave raises `errors.Fault`; a request that a caller
+got wrong raises `errors.InvalidRequest`. Nothing here awaits, reads a clock or logs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+Json = Any
+"""A decoded JSON value."""
+
+ROLES = ("system", "user", "assistant", "tool")
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class ToolCall(msgspec.Struct, omit_defaults=True):
+    """One whole tool call. `arguments` is the JSON *text* of an object, as the model wrote it."""
+
+    name: str
+    arguments: str = "{}"
+    id: str | None = None
+
+
+class Message(msgspec.Struct, omit_defaults=True):
+    role: str
+    """One of `ROLES` (`developer` is read as `system`, `function` as `tool`)."""
+    text: str = ""
+    images: list[str] = []
+    """Base64 without the `data:` prefix."""
+    thinking: str = ""
+    tool_calls: list[ToolCall] = []
+    tool_call_id: str | None = None
+    name: str | None = None
+    """Of a tool message: the tool's name. Of others: the participant's name."""
+
+
+class ChatRequest(msgspec.Struct):
+    """What a caller asks, whatever the dialect it was asked in."""
+
+    model: str
+    messages: list[Message]
+    stream: bool = False
+    include_usage: bool = False
+    """OpenAI's `stream_options.include_usage`; the native dialect always sends usage."""
+    params: dict[str, Json] = {}
+    """Only what the caller set (null counts as not set), by the names of `wire.params.PARAMS`."""
+    tools: list[Json] = []
+    """Tools in OpenAI's shape, verbatim."""
+    tool_choice: Json = None
+    format: Json = None
+    """None, "json", or a JSON schema (dict)."""
+    think: bool | str | None = None
+    keep_alive: Json = None
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    end_user: str | None = None
+    """The caller's own user tag (`user`, `metadata.user_id`)."""
+    correlation_id: str | None = None
+    project_context: str | None = None
+
+
+class Usage(msgspec.Struct):
+    input: int = 0
+    output: int = 0
+    estimated: bool = False
+    """True when the server reported none and the figures are ours."""
+
+
+class ToolPart(msgspec.Struct):
+    """A part of a tool call: the first of an index carries `name` (and `id`), each adds to `arguments`."""
+
+    index: int
+    name: str = ""
+    id: str | None = None
+    arguments: str = ""
+
+
+class Piece(msgspec.Struct):
+    """Some more of the answer; at least one field is not empty. Content = any of the three."""
+
+    text: str = ""
+    thinking: str = ""
+    tools: list[ToolPart] = []
+    logprobs: list[Json] | None = None
+
+
+class Finish(msgspec.Struct):
+    """The terminal marker was seen. Nothing follows."""
+
+    reason: FinishReason
+    usage: Usage | None = None
+    """None when the server reported none."""
+
+
+Event = Piece | Finish
+
+
+class Answer(msgspec.Struct):
+    """A whole answer, collected from events, for callers that do not stream."""
+
+    text: str
+    thinking: str
+    tool_calls: list[ToolCall]
+    finish: FinishReason
+    usage: Usage
+    logprobs: list[Json] | None = None
+
+
+class Envelope(msgspec.Struct):
+    """What frames of one answer share. `id` is the request's UUIDv7 as text, `created` Unix seconds,
+    `model` the physical name that served."""
+
+    id: str
+    created: int
+    model: str
+
+
+class StreamReader(Protocol):
+    """Bytes of one server's streaming answer -> events, wherever the bytes are split.
+
+    `echoed` is the model name the server put into its frames (None until seen). Frames after the terminal
+    marker are ignored: `done` tells that it was seen.
+    """
+
+    echoed: str | None
+    done: bool
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Raises `Fault` (BAD_FRAME, NOT_THE_PROTOCOL, TOO_LARGE, or what an error frame says)."""
+
+    def eof(self) -> list[Event]:
+        """The body ended cleanly. Raises `Fault(CUT)` unless the terminal marker was seen."""
+
+
+class StreamWriter(Protocol):
+    """Events -> bytes of one client's streaming answer."""
+
+    content_type: str
+
+    def piece(self, piece: Piece) -> bytes: ...
+
+    def finish(self, finish: Finish, usage: Usage) -> bytes:
+        """The last frames, terminal marker included."""
+
+    def error(self, body: dict[str, Json]) -> bytes:
+        """The typed error event that ends a failed stream; `body` is `web.errors.error_body(...)`."""
+
+    def keep_alive(self) -> bytes:
+        """Bytes that keep intermediaries open and that every known client ignores."""

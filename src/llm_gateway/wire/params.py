@@ -1,0 +1,66 @@
+"""Sampling and model parameters by their neutral names: one table for requests, exposures and config files."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.wire.neutral import Json
+
+
+class Param(NamedTuple):
+    kind: type
+    """float (an int is accepted), int, list (of str; a str is accepted) or str."""
+    low: float | None
+    high: float | None
+    ollama: str | None
+    """Its name inside Ollama's `options`, None where Ollama has none."""
+    openai: str | None
+    """Its name in OpenAI's chat body, None where an OpenAI-compatible server need not know it."""
+
+
+PARAMS: Final[dict[str, Param]] = {
+    "temperature": Param(float, 0, 2, "temperature", "temperature"),
+    "max_tokens": Param(int, 1, 1_000_000, "num_predict", "max_tokens"),
+    "top_p": Param(float, 0, 1, "top_p", "top_p"),
+    "top_k": Param(int, 0, 1_000_000, "top_k", "top_k"),
+    "min_p": Param(float, 0, 1, "min_p", "min_p"),
+    "seed": Param(int, -(2**63), 2**63 - 1, "seed", "seed"),
+    "stop": Param(list, None, None, "stop", "stop"),
+    "presence_penalty": Param(float, -2, 2, "presence_penalty", "presence_penalty"),
+    "frequency_penalty": Param(float, -2, 2, "frequency_penalty", "frequency_penalty"),
+    "repeat_penalty": Param(float, 0, 10, "repeat_penalty", None),
+    "num_ctx": Param(int, 64, 10_000_000, "num_ctx", None),
+}
+
+
+def check_param(name: str, value: Json, *, where: str | None = None) -> Json:
+    """The value in its canonical type. Raises InvalidRequest that names the field, what was sent and what is allowed."""
+    spec = PARAMS[name]
+    field = where or name
+    if spec.kind is list:
+        stops = [value] if isinstance(value, str) else value
+        if not isinstance(stops, list) or not all(isinstance(s, str) for s in stops) or len(stops) > 16:
+            raise InvalidRequest(f"`{field}` must be a string or a list of at most 16 strings.", param=field)
+        return stops
+    wanted = "a whole number" if spec.kind is int else "a number"
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, float) and spec.kind is int and value.is_integer():
+        value, whole = int(value), True
+    if not (whole or (spec.kind is float and isinstance(value, float))):
+        raise InvalidRequest(f"`{field}` must be {wanted}, not {_named(value)}.", param=field)
+    if (spec.low is not None and value < spec.low) or (spec.high is not None and value > spec.high):
+        raise InvalidRequest(f"`{field}` must be from {spec.low} to {spec.high}; you sent {value}.", param=field)
+    return float(value) if spec.kind is float else value
+
+
+def _named(value: Json) -> str:
+    kinds = {
+        str: "a string",
+        bool: "true/false",
+        list: "a list",
+        dict: "an object",
+        float: "a fraction",
+        int: "a number",
+    }
+    return kinds.get(type(value), "null")
