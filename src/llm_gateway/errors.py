@@ -17,6 +17,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     │   ├── HeadersTooLarge       431  headers_too_large
     │   └── RateLimited           429  rate_limit_exceeded      ConcurrencyLimited 429 concurrency_limit_exceeded
     │                                                           TooManyFailedKeys 429 too_many_failed_keys
+    │                                                           QueueTimeout 429 queue_timeout
     ├── UpstreamError                  blame: upstream
     │   ├── UpstreamFailed        502  upstream_error           StreamLost 502 upstream_stream_lost
     │   ├── NoHealthyUpstream     503  no_healthy_upstream
@@ -24,6 +25,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     └── GatewayFault                   blame: gateway
         ├── InternalError         500  internal_error
         └── Unavailable           503  unavailable              DatabaseUnavailable 503 db_unavailable
+                                                                DatabaseTooNew 503 db_too_new
                                                                 ShuttingDown 503 server_shutting_down
 
 `Fault` is what a *model server* did wrong. It never reaches a client: `fleet` decides what to do about it,
@@ -150,6 +152,10 @@ class TooManyFailedKeys(RateLimited):
     code = "too_many_failed_keys"
 
 
+class QueueTimeout(RateLimited):
+    code = "queue_timeout"
+
+
 class UpstreamError(GatewayError):
     status, code, type, blame, retryable = 502, "upstream_error", "server_error", "upstream", True
 
@@ -184,6 +190,10 @@ class Unavailable(GatewayFault):
 
 class DatabaseUnavailable(Unavailable):
     code = "db_unavailable"
+
+
+class DatabaseTooNew(Unavailable):
+    code, retryable = "db_too_new", False
 
 
 class ShuttingDown(Unavailable):

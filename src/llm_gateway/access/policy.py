@@ -103,3 +103,11 @@ class Snapshot:
     """By id."""
     exposures: Mapping[tuple[str | None, str], Exposure] = field(default_factory=dict)
     """By (project id or None, logical name)."""
+
+
+def permitted(project: Project, *, tools: bool) -> frozenset[Trust]:
+    """The classes of servers that may see this request. Tool calls of strangers' models are untrusted code, so a
+    request with tools uses public servers only where the project says so."""
+    if tools and not project.public_tools:
+        return project.trust - {Trust.PUBLIC}
+    return project.trust

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from llm_gateway.errors import Fault
+
 Json = Any
 """A decoded JSON value."""
 
@@ -95,7 +97,7 @@ class Finish(msgspec.Struct):
 
     reason: FinishReason
     usage: Usage | None = None
-    """None when the server reported none."""
+    """None when the server reported none; a figure of 0 in it was not reported."""
 
 
 Event = Piece | Finish
@@ -124,18 +126,21 @@ class Envelope(msgspec.Struct):
 class StreamReader(Protocol):
     """Bytes of one server's streaming answer -> events, wherever the bytes are split.
 
-    `echoed` is the model name the server put into its frames (None until seen). Frames after the terminal
-    marker are ignored: `done` tells that it was seen.
+    `echoed` is the model name the server put into its frames (None until seen). `done`: the Finish was given out;
+    frames after it are ignored. `fault`: what ended the answer otherwise, known as soon as it was read.
     """
 
     echoed: str | None
     done: bool
+    fault: Fault | None
 
     def feed(self, data: bytes) -> list[Event]:
-        """Raises `Fault` (BAD_FRAME, NOT_THE_PROTOCOL, TOO_LARGE, or what an error frame says)."""
+        """Raises `Fault` (BAD_FRAME, NOT_THE_PROTOCOL, TOO_LARGE, EMPTY, or what an error frame says). When good events
+        came before it in the same bytes, those are returned first: `fault` is set, and the next call raises it."""
 
     def eof(self) -> list[Event]:
-        """The body ended cleanly. Raises `Fault(CUT)` unless the terminal marker was seen."""
+        """The body ended. Raises `Fault(CUT)` unless the terminal marker was seen; otherwise the last event of the
+        list is the Finish, or `done` was already true."""
 
 
 class StreamWriter(Protocol):
@@ -149,7 +154,7 @@ class StreamWriter(Protocol):
         """The last frames, terminal marker included."""
 
     def error(self, body: dict[str, Json]) -> bytes:
-        """The typed error event that ends a failed stream; `body` is `web.errors.error_body(...)`."""
+        """The typed error event that ends a failed stream; `body` is the dialect's `error_body(...)`."""
 
     def keep_alive(self) -> bytes:
         """Bytes that keep intermediaries open and that every known client ignores."""

@@ -35,26 +35,30 @@ PARAMS: Final[dict[str, Param]] = {
 
 
 def check_param(name: str, value: Json, *, where: str | None = None) -> Json:
-    """The value in its canonical type. Raises InvalidRequest that names the field, what was sent and what is allowed."""
+    """The value in its canonical type. Raises InvalidRequest that names the field, what was sent, what is allowed."""
     spec = PARAMS[name]
     field = where or name
     if spec.kind is list:
         stops = [value] if isinstance(value, str) else value
-        if not isinstance(stops, list) or not all(isinstance(s, str) for s in stops) or len(stops) > 16:
-            raise InvalidRequest(f"`{field}` must be a string or a list of at most 16 strings.", param=field)
+        if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops) or len(stops) > 16:
+            raise InvalidRequest(
+                f"`{field}` must be a string or a list of at most 16 strings, none empty.", param=field
+            )
         return stops
     wanted = "a whole number" if spec.kind is int else "a number"
     whole = isinstance(value, int) and not isinstance(value, bool)
     if isinstance(value, float) and spec.kind is int and value.is_integer():
         value, whole = int(value), True
     if not (whole or (spec.kind is float and isinstance(value, float))):
-        raise InvalidRequest(f"`{field}` must be {wanted}, not {_named(value)}.", param=field)
-    if (spec.low is not None and value < spec.low) or (spec.high is not None and value > spec.high):
+        raise InvalidRequest(f"`{field}` must be {wanted}, not {named(value)}.", param=field)
+    # written so that NaN (a config file may hold it) is out of every range
+    if not ((spec.low is None or value >= spec.low) and (spec.high is None or value <= spec.high)):
         raise InvalidRequest(f"`{field}` must be from {spec.low} to {spec.high}; you sent {value}.", param=field)
     return float(value) if spec.kind is float else value
 
 
-def _named(value: Json) -> str:
+def named(value: Json) -> str:
+    """What a JSON value is, in words for an error message."""
     kinds = {
         str: "a string",
         bool: "true/false",

@@ -1,0 +1,281 @@
+"""Settings -> a running gateway, and everything undone in reverse when it ends.
+
+The only place that knows all parts. Nothing happens at import; background tasks are started here, have a name and
+end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from llm_gateway import __version__
+from llm_gateway.clock import Ids, SystemClock
+from llm_gateway.config.apply import apply
+from llm_gateway.config.load import Loaded, load
+from llm_gateway.config.mistakes import ConfigMistakes
+from llm_gateway.errors import DatabaseUnavailable
+from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
+from llm_gateway.fleet.attempts import Clocks
+from llm_gateway.fleet.facts import AttemptEnded, Fact, ListedModel, ServerSpec
+from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.gateway import Gateway
+from llm_gateway.ledger.shipper import Row, Shipper
+from llm_gateway.observe.metrics import Metrics
+from llm_gateway.roster import DEMO, Roster
+from llm_gateway.service.health import DeepHealth, figures
+from llm_gateway.settings import Settings
+from llm_gateway.storage import keys, requests
+from llm_gateway.storage.engine import open_engine
+from llm_gateway.storage.sessions import Sessions
+from llm_gateway.storage.snapshot import current_version, load_snapshot
+from llm_gateway.storage.upgrade import upgrade
+from llm_gateway.upstream.drive import Drive
+from llm_gateway.upstream.guard import Guard
+from llm_gateway.upstream.prober import Prober
+from llm_gateway.upstream.transport import Limits, Transport
+
+if TYPE_CHECKING:
+    from llm_gateway.testing.demo import DemoFleet
+
+WATCH = 1.0
+"""Seconds between looks at the configuration's version: a revoked key is refused within two."""
+TOUCH = 30.0
+"""Seconds between writes of when keys were last used."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Running:
+    """The gateway with everything around it that a request never needs: what admins, commands and health see."""
+
+    gateway: Gateway
+    loaded: Loaded
+    sessions: Sessions
+    guard: Guard
+    roster: Roster
+    prober: Prober
+    deep_health: DeepHealth
+    admin_token: str
+    admin_token_file: Path | None
+    first: FirstProject | None
+    """The first-run (or demo) project; the only sight of its key."""
+    demo: DemoFleet | None = None
+    """The bundled fake fleet, when it is what is served."""
+    database_ok: bool = True
+    url: str | None = None
+    """Where this process listens, once it does."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.loaded.settings
+
+    async def refresh(self) -> None:
+        """Takes over the configuration that the database holds now."""
+        async with self.sessions.read() as s:
+            snapshot = await load_snapshot(s)
+        await self.roster.describe()
+        self.gateway.snapshot = snapshot
+        self.gateway.limits.keep(snapshot.projects)
+        self.prober.kick()
+
+    async def reload(self) -> None:
+        """Reads the config file again and applies it (SIGHUP). Mistakes are logged and change nothing."""
+        if self.loaded.config is None:
+            log.info("config_reload_skipped", reason="started without a config file")
+            return
+        try:
+            fresh = load({}, environ=os.environ, cwd=Path.cwd(), config=self.loaded.config)
+        except ConfigMistakes as mistakes:
+            log.error("config_reload_refused", mistakes=[str(m) for m in mistakes.mistakes])
+            return
+        self.guard.allow(_networks(fresh.settings.allow_private_upstreams))
+        self.roster.environ = fresh.environ
+        if fresh.document is not None:
+            async with self.sessions.write() as s:
+                await apply(fresh.document, s, environ=fresh.environ, now=self.gateway.clock.wall())
+        await self.refresh()
+        log.info("config_reloaded", file=str(self.loaded.config))
+
+    async def watch(self) -> None:
+        """Notices changes that other processes make (the command line, another host) within two seconds."""
+        while True:
+            await asyncio.sleep(WATCH)
+            try:
+                async with self.sessions.read() as s:
+                    version = await current_version(s)
+                if version != self.gateway.snapshot.version:
+                    await self.refresh()
+                if not self.database_ok:
+                    log.info("database_back")
+                self.database_ok = True
+            except DatabaseUnavailable as error:
+                if self.database_ok:
+                    log.error("database_unavailable", error=error.message)
+                self.database_ok = False
+
+    async def touch_keys(self) -> None:
+        """Writes now and then when keys were last used."""
+        while True:
+            await asyncio.sleep(TOUCH)
+            used, self.gateway.used_keys = self.gateway.used_keys, {}
+            if used:
+                try:
+                    async with self.sessions.write() as s:
+                        await keys.touch(s, used)
+                except DatabaseUnavailable:
+                    self.gateway.used_keys = {**used, **self.gateway.used_keys}
+
+
+@asynccontextmanager
+async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) -> AsyncIterator[Running]:
+    """Builds everything and runs the background tasks until the block ends.
+
+    `serving=False` is for commands that work on the database without a server: no probing, no first project.
+    Raises DatabaseUnavailable, DatabaseTooNew, InvalidRequest (an impossible database URL).
+    """
+    settings = loaded.settings
+    clock = SystemClock()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        await upgrade(settings.database, settings.data_dir)
+        engine = open_engine(settings.database, data_dir=settings.data_dir)
+        stack.push_async_callback(engine.dispose)
+        sessions = Sessions(engine)
+
+        fleet_of_fakes = None
+        if demo and serving:
+            from llm_gateway.testing.demo import DemoFleet  # only here: a production start never loads it
+
+            fleet_of_fakes = await stack.enter_async_context(DemoFleet())
+        guard = _guard(settings, demo=demo)
+        transport = Transport(guard, limits=_limits(settings), now=clock.now)
+        stack.push_async_callback(transport.aclose)
+
+        first = None
+        token, token_file = admin_token(settings)
+        if loaded.document is not None and serving:
+            async with sessions.write() as s:
+                await apply(loaded.document, s, environ=loaded.environ, now=clock.wall())
+        if fleet_of_fakes is not None:
+            first = await demo_project(sessions, clock.wall())
+        elif loaded.document is None and serving:
+            first = await first_project(sessions)
+
+        fleet = Fleet(dice=random.random)
+        roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources)
+        if fleet_of_fakes is not None:
+            roster.demo = [
+                ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=tuple(ListedModel(m) for m in d.models))
+                for d in fleet_of_fakes.servers
+            ]
+        metrics = Metrics(__version__)
+        drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=_counted(metrics))
+        shipper = Shipper(_inserting(sessions))
+        gateway = Gateway(clock, Ids(), fleet, drive, shipper, metrics)
+        metrics.watch(lambda: figures(gateway))
+        prober = Prober(
+            transport,
+            guard,
+            lambda: [s.spec for s in fleet.servers.values() if s.spec.enabled],
+            fleet.apply,
+            clock,
+            random.random,
+            every=settings.probes.every,
+            timeout=settings.probes.timeout,
+            remember=roster.remember,
+        )
+        running = Running(
+            gateway,
+            loaded,
+            sessions,
+            guard,
+            roster,
+            prober,
+            DeepHealth(gateway),
+            token,
+            token_file,
+            first,
+            fleet_of_fakes,
+        )
+        if serving:
+            await roster.sync()
+        await running.refresh()
+        if serving:
+            shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
+            stack.push_async_callback(shipper.stop, shipping)
+            for name, work in (("prober", prober.run()), ("watch", running.watch()), ("keys", running.touch_keys())):
+                _start(stack, name, work)
+        yield running
+
+
+@asynccontextmanager
+async def from_environment() -> AsyncIterator[Running]:
+    """For `uvicorn llm_gateway.main:app`: settings from environment, `.env` and LLM_GATEWAY_CONFIG."""
+    loaded = load({}, environ=os.environ, cwd=Path.cwd())
+    async with assemble(loaded) as running:
+        yield running
+
+
+def _start(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(work, name=name)
+
+    def report(ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            log.error("background_task_died", task=name, exc_info=error)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait((task,))
+
+    task.add_done_callback(report)
+    stack.push_async_callback(end)
+
+
+def _inserting(sessions: Sessions) -> Any:
+    async def insert(rows: Sequence[Row]) -> int:
+        async with sessions.write() as s:
+            return await requests.insert_rows(s, rows)
+
+    return insert
+
+
+def _counted(metrics: Metrics) -> Callable[[Fact], None]:
+    def count(fact: Fact) -> None:
+        if isinstance(fact, AttemptEnded):
+            metrics.attempt_ended("cancelled" if fact.cancelled else fact.fault.value if fact.fault else "ok")
+
+    return count
+
+
+def _guard(settings: Settings, *, demo: bool) -> Guard:
+    """The demo talks to loopback and to nothing else."""
+    loopback = _networks(("127.0.0.0/8", "::1/128"))
+    if demo:
+        return Guard(loopback, loopback)
+    only = _networks(settings.only_networks or ())
+    return Guard(only, _networks(settings.allow_private_upstreams))
+
+
+def _networks(texts: Sequence[str]) -> list[Any]:
+    return [ip_network(text) for text in texts]
+
+
+def _clocks(settings: Settings) -> Clocks:
+    times = settings.timeouts
+    return Clocks(first_token_max=times.first_token, stall=times.stall, budget=times.budget, total=times.total)
+
+
+def _limits(settings: Settings) -> Limits:
+    times = settings.timeouts
+    return Limits(connect=times.connect, tls=times.tls, write=times.write, head=times.head)

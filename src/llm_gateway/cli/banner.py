@@ -1,0 +1,86 @@
+"""What a start shows: where it is, how to begin, and what everyone should know before sending a prompt."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from llm_gateway import __version__
+from llm_gateway.access.policy import Trust
+from llm_gateway.assemble import Running
+from llm_gateway.first_run import write_private
+
+FIRST_RUN = "first-run.txt"
+"""File in the data directory that holds, once, what must not be printed where no person looks."""
+STRANGERS = (
+    "Servers of class `public` are strangers' machines, reached over plain HTTP: whatever a project that may use "
+    "them sends there is readable by their owners and by everyone on the way."
+)
+
+
+def show(running: Running, url: str) -> None:
+    """Prints the banner; secrets only to a terminal, otherwise into a file that only its owner may read."""
+    person = sys.stdout.isatty()
+    lines = _lines(running, url, person)
+    if running.first is not None and not person:
+        path = running.settings.data_dir / FIRST_RUN
+        write_private(path, "\n".join(_lines(running, url, True)) + "\n")
+        lines.append(f"  First run   the project's key and a curl to paste are in {path} (only you may read it)")
+    print("\n".join(lines), flush=True)
+
+
+def _lines(running: Running, url: str, secrets: bool) -> list[str]:
+    settings, fleet = running.settings, running.gateway.fleet
+    database = "SQLite" if settings.database.startswith("sqlite") else "PostgreSQL"
+    sources = "demo fleet (fake servers on this machine)" if running.demo else _sources(running)
+    models = len(list(fleet.names()))
+    lines = [
+        "",
+        f"  LLM Gateway {__version__}    data: {_short(settings.data_dir)} ({database})",
+        f"  Fleet       {sources}: {len(fleet.servers)} servers, {models} models listed, probing now",
+        f"  API         {url}/v1    docs: {url}/docs    health: {url}/v1/health",
+    ]
+    if running.admin_token_file is not None:
+        lines.append(f"  Admin       {url}/admin/api    token in {running.admin_token_file} (only you may read it)")
+    else:
+        lines.append(f"  Admin       {url}/admin/api    token: the one you set")
+    if running.first is not None and secrets:
+        lines.append(f'  Project     "{running.first.project}"    key {running.first.key}    (shown once)')
+        lines += ["  Try it", "", *_curl(url, running.first.key, _model(running)), ""]
+    public = any(s.spec.trust is Trust.PUBLIC for s in fleet.servers.values())
+    if public and not running.demo:
+        lines.append(f"  Know this   {STRANGERS}")
+        lines.append("              Only projects with trust `public` use them; the first-run project may.")
+    for warning in running.loaded.warnings:
+        lines.append(f"  Note        {warning}")
+    return lines
+
+
+def _sources(running: Running) -> str:
+    named = [f"{name} {c.version or ''}".strip() for name, c in running.roster.catalogues.items()]
+    if running.loaded.document is not None and running.loaded.document.servers:
+        named.append(str(running.loaded.config))
+    return " + ".join(named) or "no source of servers is enabled"
+
+
+def _model(running: Running) -> str:
+    known = running.roster.known_to(frozenset(Trust))
+    return known[0] if known else "MODEL"
+
+
+def _curl(url: str, key: str, model: str) -> list[str]:
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hola"}]})
+    return [
+        f"curl {url}/v1/chat \\",
+        f"  -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \\",
+        f"  -d {shlex.quote(body)}",
+    ]
+
+
+def _short(path: Path) -> str:
+    home = os.path.expanduser("~")
+    text = str(path)
+    return "~" + text[len(home) :] if home != "/" and text.startswith(home + os.sep) else text

@@ -1,0 +1,153 @@
+"""(project, asked name) -> what is meant: a logical name's backends and defaults, or a physical model itself.
+
+Also the other way round: everything that a project may ask for, which is what `GET /v1/models` lists. The two agree:
+a name is listed exactly when `resolve` does not answer it with ModelNotFound (names that only servers of a forbidden
+trust class hold are known, so they are refused rather than not found, but they are not listed either).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from llm_gateway.access.policy import Exposure, Project, Snapshot, Trust
+from llm_gateway.errors import ModelNotFound, NoPermittedUpstream
+from llm_gateway.names import canonical
+
+Holders = Callable[[str], frozenset[Trust]]
+"""Physical name (any spelling) -> the trust classes of the servers known to hold it; empty = nobody does."""
+Names = Callable[[], Iterable[tuple[str, frozenset[Trust]]]]
+"""Every physical name that some server is known to hold, as it is listed there, with those servers' classes."""
+
+SHOWN: Final = 20
+"""Names that an error message lists."""
+ECHO: Final = 120
+"""Characters of an asked name that an error message repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is meant for."""
+
+    logical: str
+    """The name it is known by here: an exposure's, or a physical name as servers list it (or in canonical form).
+    Never a client's own spelling, so it is safe as a label."""
+    backends: tuple[str, ...]
+    """Physical names in order of preference."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults, by the names of `wire.params`."""
+    exposure: Exposure | None = None
+    """None = a physical name used directly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """One line of a project's model list."""
+
+    name: str
+    backends: tuple[str, ...]
+    logical: bool
+    description: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    created_at: float = 0.0
+    """Unix seconds; 0 for physical names."""
+
+
+def resolve(snapshot: Snapshot, project: Project, asked: str, holders: Holders, names: Names) -> Target:
+    """What `asked` means for this project: its own logical name, else a shared one, else a physical model.
+
+    Logical names are compared as they are, physical ones by `names.canonical`. Raises ModelNotFound, in the same
+    words for a name that does not exist and one that is not allowed, and NoPermittedUpstream when servers are known
+    to hold the model but all of trust classes that may not see this project's prompts. A name that an administrator
+    exposed or allowed but nobody is known to hold resolves: it may come back, so the fleet answers for it (503).
+    """
+    exposure = snapshot.exposures.get((project.id, asked)) or snapshot.exposures.get((None, asked))
+    if exposure is not None and _allows(project, asked):
+        _permit(project, asked, exposure.backend, holders)
+        return Target(asked, exposure.backend, exposure.params, exposure)
+    held = holders(asked)
+    allowed = _allowed_physical(snapshot, project)
+    listed = allowed.get(canonical(asked)) if allowed is not None else (asked if held else None)
+    if listed is None:
+        raise _not_found(project, asked, visible(snapshot, project, names))
+    _permit(project, asked, (asked,), holders)
+    shown = _as_listed(asked, names) if held else listed
+    return Target(shown, (shown,))
+
+
+def visible(snapshot: Snapshot, project: Project, names: Names) -> list[Visible]:
+    """All that the project may ask for: logical names first, then physical ones, each by the alphabet."""
+    logical: dict[str, Exposure] = {}
+    for (owner, name), exposure in snapshot.exposures.items():
+        if _allows(project, name) and (owner == project.id or (owner is None and name not in logical)):
+            logical[name] = exposure
+    known = {canonical(name): (name, trusts) for name, trusts in names()}
+    allowed = _allowed_physical(snapshot, project)
+    if allowed is None:
+        physical = dict(known.values())
+    else:  # one that nobody is known to hold is listed too, for it resolves
+        physical = dict(known.get(form, (name, frozenset())) for form, name in allowed.items())
+    direct = sorted(
+        name
+        for name, held in physical.items()
+        if name not in logical and (not held or not project.trust.isdisjoint(held))
+    )
+    return [
+        Visible(name, e.backend, True, e.description, e.params, e.created_at) for name, e in sorted(logical.items())
+    ] + [Visible(name, (name,), False) for name in direct]
+
+
+def merge(defaults: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a request: defaults only where it is silent."""
+    return {**defaults, **asked}
+
+
+def _allows(project: Project, name: str) -> bool:
+    return not project.allowed_models or name in project.allowed_models
+
+
+def _allowed_physical(snapshot: Snapshot, project: Project) -> dict[str, str] | None:
+    """The physical names that the project's list allows, by canonical form; None = no list. A listed name that is a
+    logical name here means that one, not a physical model that happens to be called the same."""
+    if not project.allowed_models:
+        return None
+    return {
+        canonical(name): name
+        for name in sorted(project.allowed_models)
+        if (project.id, name) not in snapshot.exposures and (None, name) not in snapshot.exposures
+    }
+
+
+def _permit(project: Project, asked: str, backends: Iterable[str], holders: Holders) -> None:
+    """Raises NoPermittedUpstream when the backends are held, but by nobody who may see the project's prompts."""
+    held: frozenset[Trust] = frozenset()
+    for backend in backends:
+        held |= holders(backend)
+        if not project.trust.isdisjoint(held):
+            return
+    if held:
+        classes = " or ".join(f"`{trust}`" for trust in sorted(held))
+        own = ", ".join(f"`{trust}`" for trust in sorted(project.trust)) or "none"
+        raise NoPermittedUpstream(
+            f"The model `{asked[:ECHO]}` is served only by {classes} servers, and project `{project.name}` may use: "
+            f"{own}. Ask for another model, or let an administrator add {classes} to the `trust` of the project: "
+            "such servers will then see its prompts."
+        )
+
+
+def _as_listed(asked: str, names: Names) -> str:
+    """The spelling of the servers that hold it. The common one, canonical already, costs no search."""
+    form = canonical(asked)
+    if form == asked:
+        return asked
+    return next((name for name, _ in names() if name == asked or canonical(name) == form), asked)
+
+
+def _not_found(project: Project, asked: str, listed: list[Visible]) -> ModelNotFound:
+    names = ", ".join(f"`{entry.name}`" for entry in listed[:SHOWN])
+    more = f" and {len(listed) - SHOWN} more (GET /v1/models lists all)" if len(listed) > SHOWN else ""
+    exposed = f"Exposed are: {names}{more}." if listed else "No model is exposed to it yet."
+    return ModelNotFound(
+        f"The model `{asked[:ECHO]}` is not exposed to project `{project.name}`. {exposed}", param="model"
+    )

@@ -1,0 +1,83 @@
+"""What the very first start makes: the admin token in a file, and a first project with a key that is shown once."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_gateway.access.keys import make_key
+from llm_gateway.access.policy import Trust
+from llm_gateway.settings import Settings
+from llm_gateway.storage import keys, projects
+from llm_gateway.storage.sessions import Sessions
+
+ADMIN_TOKEN = "admin-token"
+"""File in the data directory that holds the generated token."""
+KEY_BYTES = 32
+DEMO_PROJECT = "demo"
+DEMO_KEY_DAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FirstProject:
+    """A project and the only sight of its key."""
+
+    project: str
+    key: str = field(repr=False)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner may read, replacing it as a whole."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def admin_token(settings: Settings) -> tuple[str, Path | None]:
+    """The token, and the file that holds it when it is a generated one."""
+    if settings.admin_token is not None:
+        return settings.admin_token.get_secret_value(), None
+    path = settings.data_dir / ADMIN_TOKEN
+    if not path.exists():
+        write_private(path, f"llmgw_admin_{secrets.token_urlsafe(32)}\n")
+    return path.read_text(encoding="utf-8").strip(), path
+
+
+async def first_project(sessions: Sessions) -> FirstProject | None:
+    """Makes project `default` where there is none at all. It may use public servers: that is what a first try of
+    the catalogue is for, and the banner says what it means; every later project must ask for them by name."""
+    async with sessions.write() as s:
+        if await projects.list_projects(s):
+            return None
+        project = await projects.create_project(
+            s, name="default", description="Made at the first start.", trust=frozenset(Trust)
+        )
+        key = make_key(secrets.token_bytes(KEY_BYTES))
+        await keys.add_key(s, project.id, name="first", hash=key.hash, prefix=key.prefix, last4=key.last4)
+        return FirstProject(project.name, key.text)
+
+
+async def demo_project(sessions: Sessions, wall: float) -> FirstProject:
+    """A project with a fresh key for each demo; keys of earlier demos are revoked."""
+    async with sessions.write() as s:
+        known = [p for p in await projects.list_projects(s) if p.name == DEMO_PROJECT]
+        project = (
+            known[0]
+            if known
+            else await projects.create_project(
+                s, name=DEMO_PROJECT, description="Talks to the bundled fake fleet.", trust=frozenset(Trust)
+            )
+        )
+        for old in await keys.list_keys(s, project.id):
+            if old.revoked_at is None:
+                await keys.revoke_key(s, old.id, wall)
+        key = make_key(secrets.token_bytes(KEY_BYTES))
+        until = wall + DEMO_KEY_DAYS * 86_400
+        await keys.add_key(
+            s, project.id, name="demo", hash=key.hash, prefix=key.prefix, last4=key.last4, expires_at=until
+        )
+        return FirstProject(project.name, key.text)

@@ -1,0 +1,76 @@
+"""What each kind of fault means: for the server's standing, and for the request that met it.
+
+One table, so that "what happens when a server answers HTML?" is answered by one line.
+Figures: growing rests of 5 s doubled up to 300 s for machines that fail, 10 min doubled up to 24 h for those
+that are not what they claim, as a catalogue of strangers' servers needs them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from llm_gateway.errors import FaultKind as K
+
+
+class Scope(Enum):
+    """Whose fault it was."""
+
+    SERVER = "server"
+    """Nothing on this machine works."""
+    MODEL = "model"
+    """This model on this machine."""
+    NOBODY = "nobody"
+    """The server did nothing wrong (busy, the caller's mistake, our own choice)."""
+
+
+class Consequence(NamedTuple):
+    scope: Scope
+    rest: float
+    """Seconds of the first rest; it doubles with each further one."""
+    cap: float
+    """Seconds of the longest rest."""
+    after: int = 1
+    """Consecutive faults before it rests."""
+    try_elsewhere: bool = True
+    """May another server answer this very request?"""
+
+
+_DOWN = Consequence(Scope.SERVER, 5, 300)
+_LIES = Consequence(Scope.SERVER, 600, 86_400)
+_WEAK = Consequence(Scope.MODEL, 5, 300, after=2)
+
+CONSEQUENCES: Final[dict[K, Consequence]] = {
+    K.NOT_PERMITTED: _DOWN,
+    K.DNS: _DOWN,
+    K.REFUSED: _DOWN,
+    K.CONNECT_TIMEOUT: _DOWN,
+    K.TLS: _DOWN,
+    K.RESET: _DOWN,
+    K.STALE: Consequence(Scope.NOBODY, 0, 0),
+    K.WRITE_TIMEOUT: _DOWN,
+    K.HEAD_TIMEOUT: _DOWN,
+    K.BAD_HTTP: _LIES,
+    K.TOO_LARGE: _LIES,
+    K.ENCODED: _LIES,
+    K.REDIRECT: _LIES,
+    K.NOT_THE_PROTOCOL: _LIES,
+    K.BAD_FRAME: _LIES,
+    K.WRONG_MODEL: Consequence(Scope.MODEL, 600, 86_400),
+    K.EMPTY: _WEAK,
+    K.FIRST_TOKEN_TIMEOUT: _WEAK,
+    K.STALLED: _WEAK,
+    K.TOTAL_TIMEOUT: _WEAK,
+    K.CUT: _WEAK,
+    K.SERVER_ERROR: _WEAK,
+    K.AUTH: Consequence(Scope.MODEL, 600, 86_400),
+    K.MODEL_MISSING: Consequence(Scope.MODEL, 300, 86_400),
+    K.OUT_OF_MEMORY: Consequence(Scope.MODEL, 60, 1_800),
+    K.BUSY: Consequence(Scope.NOBODY, 1, 60),
+    K.INCAPABLE: Consequence(Scope.NOBODY, 0, 0),
+    K.CALLER: Consequence(Scope.NOBODY, 0, 0, try_elsewhere=False),
+    K.CONTEXT: Consequence(Scope.NOBODY, 0, 0, try_elsewhere=False),
+}
+
+UNCOUNTED: Final = frozenset({K.NOT_PERMITTED, K.DNS, K.REFUSED, K.CONNECT_TIMEOUT, K.TLS, K.STALE})
+"""Faults before the server can have worked on the request: such an attempt costs it nothing."""

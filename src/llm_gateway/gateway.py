@@ -1,0 +1,83 @@
+"""The assembled gateway: the parts that a request needs, and nothing that happens by itself.
+
+`assemble` builds one, tests build their own; it is passed explicitly and there is no global one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llm_gateway import exposures
+from llm_gateway.access.identify import FailedKeys, identify
+from llm_gateway.access.limits import Lease, Limits
+from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
+from llm_gateway.clock import Clock, Ids
+from llm_gateway.errors import InvalidKey, RateLimited
+from llm_gateway.exposures import Target
+from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.ledger.entry import Entry
+from llm_gateway.ledger.shipper import Shipper
+from llm_gateway.observe.metrics import Metrics
+from llm_gateway.upstream.drive import Drive
+
+if TYPE_CHECKING:
+    from llm_gateway.service.chat import Call
+
+
+@dataclass(slots=True)
+class Gateway:
+    """What a request walks through. `snapshot` is replaced as a whole when the configuration changes."""
+
+    clock: Clock
+    ids: Ids
+    fleet: Fleet
+    drive: Drive
+    shipper: Shipper
+    metrics: Metrics
+    limits: Limits = field(default_factory=Limits)
+    failed_keys: FailedKeys = field(default_factory=FailedKeys)
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    used_keys: dict[str, float] = field(default_factory=dict)
+    """Key id -> Unix time of its latest use, written to the database now and then."""
+    draining: bool = False
+    """True from the moment the process was asked to stop."""
+
+    def identify(self, key: str | None, peer: str) -> Caller:
+        """Raises InvalidKey, ProjectDisabled, TooManyFailedKeys."""
+        try:
+            caller = identify(self.snapshot, key, self.clock.wall())
+        except InvalidKey:
+            self.metrics.auth_failed()
+            self.failed_keys.failed(peer, self.clock.now())
+            raise
+        self.used_keys[caller.key.id] = self.clock.wall()
+        return caller
+
+    def admit(self, caller: Caller) -> Lease:
+        """A place within the project's limits. Raises RateLimited, ConcurrencyLimited."""
+        try:
+            return self.limits.admit(caller, self.clock.now())
+        except RateLimited:
+            self.metrics.rate_limited(caller.project.name)
+            raise
+
+    def entry(self, call: Call, caller: Caller) -> Entry:
+        """The request's row; from here on there is exactly one."""
+        self.metrics.request_began()
+        return Entry(
+            self._closed, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.gone
+        )
+
+    def _closed(self, entry: Entry) -> None:
+        self.shipper.put(entry.row())
+        self.metrics.request_ended(entry)
+
+    def resolve(self, project: Project, asked: str) -> Target:
+        """Raises ModelNotFound, NoPermittedUpstream."""
+        return exposures.resolve(self.snapshot, project, asked, self.fleet.holders, self.fleet.names)
+
+    def holds(self, backends: Iterable[str], trust: frozenset[Trust]) -> bool:
+        """Does any server of these trust classes hold one of the models?"""
+        return any(self.fleet.holders(backend) & trust for backend in backends)

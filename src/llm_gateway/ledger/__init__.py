@@ -1,0 +1,1 @@
+"""One row per request: `entry` fills it, `shipper` brings it to the database."""

@@ -1,0 +1,147 @@
+"""One request's row while the request runs.
+
+Every request past identify and rate limit opens an entry and closes it exactly once, whatever happens: also a
+400, an upstream that failed, a client that hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from llm_gateway.access.policy import Caller
+from llm_gateway.clock import Clock
+from llm_gateway.errors import GatewayError, InternalError, ShuttingDown
+from llm_gateway.wire.neutral import ChatRequest, Usage
+
+Outcome = Literal["ok", "error", "client_closed"]
+
+CLIENT_CLOSED = 499
+"""The status of a row whose client left before a status was sent (nginx's number for it)."""
+TAG = 256
+"""Characters kept of what clients may choose freely (user tag, correlation id, …)."""
+
+
+class Entry:
+    """`async with entry:` closes it by the exception that ends the block; `finished` closes it as answered."""
+
+    def __init__(
+        self,
+        close: Callable[[Entry], None],
+        clock: Clock,
+        id: UUID,
+        caller: Caller,
+        endpoint: str,
+        client_request_id: str | None = None,
+        left: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`left` says, when the request's task is cancelled, whether the client hung up (or the gateway ends)."""
+        self._close = close
+        self._clock = clock
+        self._left = left
+        self._began = clock.now()
+        self.id = id
+        self.caller = caller
+        self.endpoint = endpoint
+        self.client_request_id = client_request_id[:TAG] if client_request_id else None
+        self.timestamp = clock.wall()
+        self.model: str | None = None
+        self.backend_model: str | None = None
+        self.server_id: str | None = None
+        self.tier: str | None = None
+        self.stream = False
+        self.attempts = 0
+        self.status = 0
+        self.outcome: Outcome | None = None
+        self.error_code: str | None = None
+        self.finish_reason: str | None = None
+        self.latency: float = 0.0
+        """Seconds, as `ttft`."""
+        self.ttft: float | None = None
+        self.usage: Usage | None = None
+        self.end_user: str | None = None
+        self.correlation_id: str | None = None
+        self.project_context: str | None = None
+
+    def asked(self, ask: ChatRequest) -> None:
+        self.model = ask.model[:TAG]
+        self.stream = ask.stream
+        self.end_user = ask.end_user[:TAG] if ask.end_user else None
+        self.correlation_id = ask.correlation_id[:TAG] if ask.correlation_id else None
+        self.project_context = ask.project_context[:TAG] if ask.project_context else None
+
+    def served_by(self, server_id: str, model: str, tier: str) -> None:
+        self.server_id, self.backend_model, self.tier = server_id, model, tier
+
+    def first_token(self) -> None:
+        if self.ttft is None:
+            self.ttft = self._clock.now() - self._began
+
+    def finished(self, reason: str, usage: Usage) -> None:
+        """The answer is complete: the row closes before its last bytes leave."""
+        self.finish_reason, self.usage = reason, usage
+        self._end("ok", 200)
+
+    def failed(self, error: GatewayError) -> None:
+        self.error_code = error.code
+        self._end("error", error.status)
+
+    def client_closed(self) -> None:
+        self.error_code = "client_closed"
+        self._end("client_closed", self.status or CLIENT_CLOSED)
+
+    def _end(self, outcome: Outcome, status: int) -> None:
+        if self.outcome is not None:
+            return
+        self.outcome, self.status = outcome, status
+        self.latency = self._clock.now() - self._began
+        self._close(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        match error:
+            case GatewayError():
+                self.failed(error)
+            case ConnectionError():
+                self.client_closed()
+            case asyncio.CancelledError():
+                self.client_closed() if self._left() else self.failed(ShuttingDown("The gateway is shutting down."))
+            case _:
+                self.failed(InternalError("The request ended without an answer."))
+
+    def row(self) -> dict[str, Any]:
+        """The row as `storage.requests.insert_rows` takes it."""
+        usage = self.usage or Usage()
+        return {
+            "id": str(self.id),
+            "project_id": self.caller.project.id,
+            "key_id": self.caller.key.id,
+            "timestamp": self.timestamp,
+            "model": self.model,
+            "backend_model": self.backend_model,
+            "server_id": self.server_id,
+            "tier": self.tier,
+            "endpoint": self.endpoint,
+            "stream": self.stream,
+            "status": self.status,
+            "outcome": self.outcome,
+            "error_code": self.error_code,
+            "finish_reason": self.finish_reason,
+            "latency_ms": round(self.latency * 1000, 1),
+            "ttft_ms": None if self.ttft is None else round(self.ttft * 1000, 1),
+            "attempts": self.attempts,
+            "tokens_input": usage.input,
+            "tokens_output": usage.output,
+            "tokens_estimated": usage.estimated,
+            "end_user": self.end_user,
+            "correlation_id": self.correlation_id,
+            "project_context": self.project_context,
+            "client_request_id": self.client_request_id,
+        }

@@ -1,0 +1,93 @@
+"""Which servers there are: sources and database in, `fleet.describe` out.
+
+Every server of every source has a row in the database, which gives it a stable, opaque id and remembers what an
+administrator decided about it. Catalogue problems are reported, never fatal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from llm_gateway.access.policy import Trust
+from llm_gateway.clock import Clock
+from llm_gateway.errors import DatabaseUnavailable
+from llm_gateway.fleet.facts import ListedModel, ServerSpec
+from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.settings import Sources
+from llm_gateway.storage import servers
+from llm_gateway.storage.sessions import Sessions
+from llm_gateway.upstream.sources import CATALOGUES, Catalogue
+
+DEMO = "demo"
+"""The source that the bundled demo fleet is listed under."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Roster:
+    """Keeps the fleet's list of servers in step with sources, config file and administrators."""
+
+    sessions: Sessions
+    fleet: Fleet
+    clock: Clock
+    environ: Mapping[str, str]
+    sources: Sources
+    demo: Sequence[ServerSpec] | None = None
+    """Not None: the demo fleet and nothing else."""
+    catalogues: dict[str, Catalogue] = field(default_factory=dict)
+    """By source, as last read."""
+
+    async def sync(self) -> None:
+        """Reads the catalogues anew, writes what they list, and describes the fleet."""
+        listed: dict[str, Sequence[ServerSpec]] = {DEMO: self.demo or ()}
+        self.catalogues = {}
+        for name, read in CATALOGUES.items():
+            wanted = getattr(self.sources, name)
+            if self.demo is None and wanted.enabled:
+                catalogue = await asyncio.to_thread(read, wanted.path, wanted.trust)
+                self.catalogues[name] = catalogue
+                for problem in catalogue.problems:
+                    log.warning("catalogue_problem", source=name, problem=problem)
+            listed[name] = self.catalogues[name].specs if name in self.catalogues else ()
+        async with self.sessions.write() as s:
+            for name, specs in listed.items():
+                await servers.sync(s, name, specs, self.clock.wall())
+        await self.describe()
+
+    async def describe(self) -> None:
+        """The fleet as the database has it: after an administrator's or the config file's change."""
+        async with self.sessions.read() as s:
+            stored = await servers.list_servers(s)
+        prior = {
+            (name, spec.url): spec.models for name, catalogue in self.catalogues.items() for spec in catalogue.specs
+        } | {(DEMO, spec.url): spec.models for spec in self.demo or ()}
+        only_demo = self.demo is not None
+        specs = [
+            replace(
+                server.spec(self.environ.get(server.api_key_env) if server.api_key_env else None),
+                models=server.models or prior.get((server.source, server.url), ()),
+            )
+            for server in stored
+            if server.listed and (server.source == DEMO) == only_demo
+        ]
+        self.fleet.describe(specs)
+
+    async def remember(self, server_id: str, models: tuple[ListedModel, ...]) -> None:
+        """Keeps what a server listed, so that a restart knows it before the first probe."""
+        try:
+            async with self.sessions.write() as s:
+                await servers.remember_models(s, server_id, models, self.clock.wall())
+        except DatabaseUnavailable as error:
+            log.warning("server_models_not_remembered", server=server_id, error=error.message)
+
+    def known_to(self, trust: frozenset[Trust]) -> list[str]:
+        """Physical models that these trust classes reach, those on most servers first."""
+        counts = {name: 0 for name, trusts in self.fleet.names() if trusts & trust}
+        for name in counts:
+            counts[name] = self.fleet.healthy(name, trust, self.clock.now())
+        return sorted(counts, key=lambda name: (-counts[name], name))

@@ -1,0 +1,1 @@
+"""What the gateway does for a caller, without a word of HTTP."""

@@ -1,0 +1,154 @@
+"""One chat, start to finish: read this file to know what happens to a request."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from llm_gateway.access.limits import Lease
+from llm_gateway.access.policy import Caller, permitted
+from llm_gateway.errors import Fault, NoPermittedUpstream, StreamLost
+from llm_gateway.exposures import Target, merge
+from llm_gateway.gateway import Gateway
+from llm_gateway.ledger.entry import Entry
+from llm_gateway.upstream.drive import Stream, Work
+from llm_gateway.wire.collect import Collector, Meter, estimate_prompt
+from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
+from llm_gateway.wire.registry import ClientDialect
+
+
+class Served(NamedTuple):
+    """What a client is told about who answered; the server only by its opaque id."""
+
+    model: str
+    server: str
+    tier: str
+    attempts: int
+
+
+class Call(Protocol):
+    """The client's side of one request, as the edge hands it in."""
+
+    id: UUID
+    key: str | None
+    peer: str
+    """The client's IP address, for counting wrong keys."""
+    endpoint: str
+    client_request_id: str | None
+    dialect: ClientDialect
+    streams: bool | None
+    """What the path says about streaming; None = the body decides."""
+    gone: bool
+    """True once the client hung up."""
+    total: float | None
+    """Seconds the caller gives the whole request (`X-Request-Timeout`)."""
+
+    def admitted(self, lease: Lease) -> None:
+        """The limits' figures, for headers of whatever answer follows."""
+
+    async def body(self) -> bytes:
+        """Raises 408, 413, 415; ConnectionError when the client leaves."""
+
+    async def begin(self, served: Served, writer: StreamWriter | None) -> None:
+        """Sends status 200 and the headers; `writer` is None for a whole answer."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self, data: bytes) -> None:
+        """The last bytes."""
+
+
+async def chat(gw: Gateway, call: Call) -> None:
+    """Answers `call`, or raises the GatewayError that the edge renders in the client's dialect."""
+    caller = gw.identify(call.key, call.peer)  # 401, 403, 429
+    with gw.admit(caller) as lease:  # 429
+        call.admitted(lease)
+        async with gw.entry(call, caller) as entry:  # from here on there is exactly one row
+            ask = call.dialect.read_request(await call.body())  # 400, 408, 413, 415
+            if call.streams is not None:
+                ask.stream = call.streams
+            entry.asked(ask)
+            target = gw.resolve(caller.project, ask.model)  # 404, 403
+            work = _plan(gw, caller, ask, target, call.total)  # 403
+            try:
+                if ask.stream:
+                    await _stream(gw, call, entry, work)  # 502, 503, 504, or a typed event after the first content
+                else:
+                    await _whole(gw, call, entry, work)  # 502, 503, 504
+            finally:
+                entry.attempts = work.plan.attempts
+
+
+def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: float | None) -> Work:
+    trust = permitted(caller.project, tools=bool(ask.tools))
+    plan = gw.drive.plan(target.backends, trust, total)
+    if not plan.shortlist and trust != caller.project.trust and gw.holds(target.backends, caller.project.trust):
+        raise NoPermittedUpstream(
+            f"Only public servers hold `{ask.model}`, and this project may not send requests with tools to them: "
+            "set `public_tools: true` on the project, or use a model that own servers hold."
+        )
+    return Work(ask, merge(target.params, ask.params), plan)
+
+
+async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
+    async with gw.drive.open(work) as stream:
+        _serves(entry, work, stream)
+        writer = call.dialect.stream_writer(_envelope(gw, entry), work.request)
+        meter, prompt = Meter(), estimate_prompt(work.request)
+        try:
+            await call.begin(_served(work, stream), writer)
+            entry.status = 200
+            while events := await stream.next():
+                out = b""
+                for event in events:
+                    if isinstance(event, Piece):
+                        meter.add(event)
+                        out += writer.piece(event)
+                    else:
+                        usage = meter.usage(event.usage, prompt=prompt)
+                        entry.finished(event.reason, usage)
+                        return await call.end(out + writer.finish(event, usage))
+                await call.write(out)
+        except Fault as fault:
+            raise StreamLost(
+                "The model server broke the answer off after it had begun. What you have is incomplete; ask again.",
+                details={"delivered_tokens": meter.tokens, "reason": fault.kind.value},
+            ) from fault
+        finally:
+            entry.usage = meter.usage(None, prompt=prompt)  # of an answer that was not finished
+
+
+async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
+    """Nothing is delivered before the answer is complete, so a broken one is simply asked for again elsewhere."""
+    while True:
+        collector = Collector(prompt=estimate_prompt(work.request))
+        async with gw.drive.open(work) as stream:
+            _serves(entry, work, stream)
+            try:
+                while events := await stream.next():
+                    for event in events:
+                        collector.add(event)
+            except Fault as fault:
+                work.plan.lost(stream.candidate, fault, gw.clock.now())
+                continue
+        answer = collector.answer()
+        body = call.dialect.write_answer(_envelope(gw, entry), answer)
+        entry.finished(answer.finish, answer.usage)
+        await call.begin(_served(work, stream), None)
+        return await call.end(body)
+
+
+def _serves(entry: Entry, work: Work, stream: Stream) -> None:
+    spec = stream.candidate.spec
+    entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
+    entry.attempts = work.plan.attempts
+    entry.first_token()
+
+
+def _served(work: Work, stream: Stream) -> Served:
+    spec = stream.candidate.spec
+    return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts)
+
+
+def _envelope(gw: Gateway, entry: Entry) -> Envelope:
+    return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or "")

@@ -1,0 +1,100 @@
+"""How the gateway and its fleet are: always answered from memory, except for the deep check."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any, Final
+
+from llm_gateway.access.policy import Trust
+from llm_gateway.errors import Fault, GatewayError
+from llm_gateway.gateway import Gateway
+from llm_gateway.observe.metrics import Figures
+from llm_gateway.upstream.drive import Work
+from llm_gateway.wire.neutral import ChatRequest, Message
+
+Trusts = frozenset[Trust]
+ADMIN_TRUST: Final[Trusts] = frozenset(Trust)
+DEEP_CACHE = 60.0
+"""Seconds that the answer of a deep check is good for."""
+DEEP_TIMEOUT = 30.0
+
+
+def report(gw: Gateway, *, database_ok: bool) -> dict[str, Any]:
+    """`ok`: database and at least one server answer; `degraded`: one of them does not, or some server rests;
+    `down`: no server can be asked at all."""
+    now = gw.clock.now()
+    states = Counter(s.state(now) for s in gw.fleet.servers.values())
+    usable = states["healthy"] + states["unknown"]
+    healthy_models = sum(1 for name, trusts in gw.fleet.names() if gw.fleet.healthy(name, trusts, now))
+    if not usable:
+        status = "down"
+    elif not database_ok or not states["healthy"] or gw.draining:
+        status = "degraded"
+    else:
+        status = "ok"
+    return {
+        "status": status,
+        "database": "ok" if database_ok else "unavailable",
+        "servers": {"total": len(gw.fleet.servers), **dict(sorted(states.items()))},
+        "models": {"total": sum(1 for _ in gw.fleet.names()), "with_healthy_servers": healthy_models},
+        "log_rows_waiting": len(gw.shipper),
+    }
+
+
+def figures(gw: Gateway) -> Figures:
+    """What the fleet and the ledger are like now, for the metrics page."""
+    now = gw.clock.now()
+    return Figures(
+        servers=Counter(s.state(now) for s in gw.fleet.servers.values()),
+        healthy={n: gw.fleet.healthy(n, t, now) for n, t in gw.fleet.names()},
+        log_queue=len(gw.shipper),
+        log_rows={"written": gw.shipper.shipped, "dropped": gw.shipper.dropped},
+    )
+
+
+class DeepHealth:
+    """Asks the lightest model with a healthy server for one token; one question at a time, cached."""
+
+    def __init__(self, gw: Gateway) -> None:
+        self._gw = gw
+        self._one = asyncio.Lock()
+        self._cached: dict[Trusts, tuple[float, dict[str, Any]]] = {}
+
+    async def ask(self, trust: Trusts) -> dict[str, Any]:
+        """`{"status": "ok", "model", "ttft_ms"}` or `{"status": "failed", "code", "message"}`."""
+        async with self._one:
+            at, known = self._cached.get(trust, (float("-inf"), {}))
+            now = self._gw.clock.now()
+            if now - at < DEEP_CACHE:
+                return {**known, "cached": True, "age_s": round(now - at, 1)}
+            fresh = await self._ask(trust)
+            self._cached[trust] = (self._gw.clock.now(), fresh)
+            return {**fresh, "cached": False}
+
+    async def _ask(self, trust: Trusts) -> dict[str, Any]:
+        gw, began = self._gw, self._gw.clock.now()
+        model = self._lightest(trust, began)
+        if model is None:
+            return {"status": "failed", "code": "no_healthy_upstream", "message": "No permitted server holds a model."}
+        question = ChatRequest(model, [Message("user", "Say ok.")], stream=True)
+        work = Work(question, {"max_tokens": 4, "temperature": 0.0}, gw.drive.plan((model,), trust, DEEP_TIMEOUT))
+        try:
+            async with gw.drive.open(work) as stream:
+                waited = gw.clock.now() - began
+                while await stream.next():
+                    pass
+        except GatewayError as error:
+            return {"status": "failed", "model": model, "code": error.code, "message": error.message}
+        except Fault:
+            return {"status": "failed", "model": model, "code": "upstream_stream_lost", "message": "The answer broke."}
+        return {"status": "ok", "model": model, "ttft_ms": round(waited * 1000, 1)}
+
+    def _lightest(self, trust: Trusts, now: float) -> str | None:
+        def weight(name: str) -> tuple[bool, float]:
+            details = self._gw.fleet.details(name)
+            size = details.size if details and details.size else float("inf")
+            return (self._gw.fleet.healthy(name, trust, now) == 0, size)
+
+        names = [name for name, trusts in self._gw.fleet.names() if trusts & trust]
+        return min(names, key=weight, default=None)

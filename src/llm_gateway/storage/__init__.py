@@ -1,0 +1,12 @@
+"""What is kept: the configuration and the request log, in SQLite or PostgreSQL.
+
+    engine      a URL -> connections that behave alike on both databases
+    sessions    transactions; drivers' errors become ours
+    upgrade     brings the schema to this version's, under a lock
+    tables      the schema;  `columns` its types;  `migrations` its history
+    snapshot    the whole configuration at once, and the version that says when it moved
+    projects, keys, exposures, servers, requests, stats
+                the queries by topic: session in, plain objects out; who opened the session commits
+
+No request of a client waits for anything in here.
+"""

@@ -1,0 +1,93 @@
+"""A database URL -> an engine whose connections behave alike on both databases.
+
+SQLite: write-ahead log, foreign keys, a bounded wait for the write lock, transactions that begin when ours do.
+PostgreSQL: a bounded connect, bounded statements, and a look at every pooled connection before it is used, so that
+a restart of the database heals by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
+
+CONNECT: Final = 5.0
+"""Seconds until PostgreSQL has answered a connect, or a pooled connection is free."""
+STATEMENT: Final = 30.0
+"""Seconds for one statement on PostgreSQL."""
+LOCK: Final = 5.0
+"""Seconds to wait for SQLite's write lock."""
+BEGIN: Final = "sqlite_begin"
+"""Execution option: how SQLite begins a transaction, DEFERRED (reads) or IMMEDIATE (takes the write lock at once,
+because a read that becomes a write cannot wait for it)."""
+
+
+def open_engine(url: str, *, data_dir: Path, patience: float | None = None) -> AsyncEngine:
+    """An engine for `sqlite:///…` or `postgresql://…` (libpq's options are understood). Connects to nothing yet.
+
+    A relative SQLite path is taken from `data_dir`; the file and missing directories are made, readable by their owner
+    only. `patience` (seconds) replaces the longest waits, for migrations. Raises InvalidRequest for a URL that cannot
+    work and DatabaseUnavailable when the file cannot be made. Whoever opened it awaits `engine.dispose()`.
+    """
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError) as error:
+        raise InvalidRequest("The database URL cannot be read.", param="database_url") from error
+    if backend == "sqlite":
+        return _sqlite(parsed, data_dir, LOCK if patience is None else patience)
+    if backend in ("postgresql", "postgres"):
+        _, _, rest = url.partition("://")
+        return _postgresql(f"postgresql://{rest}", STATEMENT if patience is None else patience)
+    raise InvalidRequest("The database URL must start with sqlite:/// or postgresql://.", param="database_url")
+
+
+def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
+    if not url.database or url.database == ":memory:" or url.host or url.query:
+        raise InvalidRequest("A SQLite URL is sqlite:/// and the path of a file, nothing else.", param="database_url")
+    path = data_dir.absolute() / url.database
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its -wal and -shm the same mode
+    except OSError as error:
+        raise DatabaseUnavailable(f"The database file {path} cannot be opened: {error.strerror}.") from error
+    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_timeout=CONNECT)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN comes too late, and never before DDL
+        cursor = connection.cursor()
+        for pragma in (f"busy_timeout={round(lock * 1000)}", "journal_mode=WAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(BEGIN, 'DEFERRED')}")
+
+    return engine
+
+
+def _postgresql(dsn: str, statement: float) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://", async_creator=_connector(dsn, statement), pool_pre_ping=True, pool_timeout=CONNECT
+    )
+
+
+def _connector(dsn: str, statement: float) -> Callable[[], Awaitable[Any]]:
+    """asyncpg reads the URL itself, because it knows libpq's options (`sslmode`, …) and SQLAlchemy does not."""
+    named = {} if "application_name=" in dsn else {"application_name": "llm-gateway"}
+
+    async def connect() -> Any:
+        import asyncpg  # type: ignore[import-untyped]  # has no stubs; imported only where PostgreSQL is used
+
+        return await asyncpg.connect(dsn, timeout=CONNECT, command_timeout=statement, server_settings=named)
+
+    return connect

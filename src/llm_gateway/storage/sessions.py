@@ -1,0 +1,79 @@
+"""Transactions. `read` sees one state of the database throughout; `write` commits when its block ends well.
+
+Errors of the drivers leave as DatabaseUnavailable, Conflict or InvalidRequest (see `faults`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from llm_gateway.errors import Conflict
+from llm_gateway.storage.engine import BEGIN
+from llm_gateway.storage.faults import is_duplicate, translated
+
+_READ: dict[str, dict[str, Any]] = {
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+    "sqlite": {BEGIN: "DEFERRED"},
+}
+
+
+class Sessions:
+    """Opens sessions on an engine that somebody else disposes of."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._readers = async_sessionmaker(engine.execution_options(**_READ[engine.dialect.name]))
+        self._writers = async_sessionmaker(engine.execution_options(**{BEGIN: "IMMEDIATE"}))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that sees one state of the database and changes nothing."""
+        async with _transaction(self._readers) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A session that commits at the end of its block, and leaves nothing when the block raises."""
+        async with _transaction(self._writers) as session:
+            yield session
+            await session.commit()
+
+
+@asynccontextmanager
+async def _transaction(maker: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    try:
+        async with maker() as session:
+            await _connect(session)
+            yield session
+    except (SQLAlchemyError, TimeoutError, ConnectionError) as error:
+        known = translated(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+async def _connect(session: AsyncSession) -> None:
+    """Connects before the caller's block runs: only here is any OSError one of the database."""
+    try:
+        await session.connection()
+    except OSError as error:
+        known = translated(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+@asynccontextmanager
+async def unique(session: AsyncSession, sentence: str) -> AsyncIterator[None]:
+    """Writes within become Conflict(`sentence`) when they break a unique constraint; the transaction goes on."""
+    try:
+        async with session.begin_nested():
+            yield
+    except DBAPIError as error:
+        if is_duplicate(error):
+            raise Conflict(sentence) from error
+        raise

@@ -1,0 +1,172 @@
+"""The schema, as the newest migration leaves it (a test compares the two on both databases).
+
+Ids of projects, keys, exposures and log rows are UUIDs, text in Python; times are Unix seconds. `owner` says whether
+the config file or the database holds an object. `request_log` has no foreign keys: a row outlives its project and
+may arrive after it was deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from llm_gateway.storage.columns import Json, Text, UnixTime
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+project: Final = Table(
+    "project",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("name", Text(100, "project name", empty=False), nullable=False, unique=True),
+    Column("description", Text(2000, "description"), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("rate_limit_per_minute", Integer),
+    Column("tokens_per_minute", BigInteger),
+    Column("monthly_tokens", BigInteger),
+    Column("max_concurrency", Integer),
+    Column("allowed_models", Json),  # list of names; NULL = everything that it may reach
+    Column("trust", Json, nullable=False),  # list of trust classes
+    Column("public_tools", Boolean, nullable=False),
+    Column("owner", Text(16), nullable=False),
+    Column("created_at", UnixTime, nullable=False),
+    CheckConstraint(
+        "rate_limit_per_minute >= 0 AND tokens_per_minute >= 0 AND monthly_tokens >= 0 AND max_concurrency >= 0",
+        name="limits_not_negative",
+    ),
+)
+
+api_key: Final = Table(
+    "api_key",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text(100, "key name", empty=False), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),  # SHA-256; the key itself is nowhere
+    Column("prefix", Text(16, "key prefix"), nullable=False),
+    Column("last4", Text(4, "key ending"), nullable=False),
+    Column("expires_at", UnixTime),
+    Column("revoked_at", UnixTime),
+    Column("last_used_at", UnixTime),
+    Column("owner", Text(16), nullable=False),
+    Column("created_at", UnixTime, nullable=False),
+)
+
+model_exposure: Final = Table(
+    "model_exposure",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE")),  # NULL = shared by all projects
+    Column("logical_name", Text(200, "model name", empty=False), nullable=False),
+    Column("backend_model", Text(200, "backend model", empty=False), nullable=False),  # the preferred one
+    Column("config", Json, nullable=False),  # {"fallbacks": [further models in order], "params": {}, "description": ""}
+    Column("owner", Text(16), nullable=False),
+    Column("created_at", UnixTime, nullable=False),
+    UniqueConstraint("project_id", "logical_name"),
+    # NULLs are all different to the constraint above (NULLS NOT DISTINCT needs PostgreSQL 15).
+    Index(
+        "uq_model_exposure_shared_logical_name",
+        "logical_name",
+        unique=True,
+        sqlite_where=text("project_id IS NULL"),
+        postgresql_where=text("project_id IS NULL"),
+    ),
+)
+
+server: Final = Table(
+    "server",
+    metadata,
+    Column("id", Text(32), primary_key=True),  # opaque, shown to clients; never anything of the address
+    Column("name", Text(200, "server name", empty=False), nullable=False),
+    Column("url", Text(500, "server address", empty=False), nullable=False),
+    Column("kind", Text(32, "kind of server", empty=False), nullable=False),
+    Column("trust", Text(16), nullable=False),
+    Column("source", Text(64), nullable=False),
+    Column("api_key_env", Text(128, "name of the key's variable")),  # the variable's name, never its value
+    Column("max_concurrency", Integer),
+    Column("enabled", Boolean, nullable=False),
+    Column("listed", Boolean, nullable=False),  # does its source still name it?
+    Column("country", Text(64, "country")),
+    Column("owner", Text(16), nullable=False),
+    Column("first_seen", UnixTime, nullable=False),  # by its source, as last_seen
+    Column("last_seen", UnixTime, nullable=False),
+    UniqueConstraint("source", "url"),
+    CheckConstraint("max_concurrency >= 1", name="max_concurrency_positive"),
+)
+
+server_model: Final = Table(
+    "server_model",
+    metadata,
+    Column("server_id", ForeignKey("server.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text(300), primary_key=True),
+    Column("digest", Text(128)),
+    Column("details", Json, nullable=False),
+    Column("listed_at", UnixTime, nullable=False),  # by the server itself
+)
+
+request_log: Final = Table(
+    "request_log",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),  # UUIDv7, made when the request was admitted
+    Column("project_id", Uuid(as_uuid=False), nullable=False),
+    Column("key_id", Uuid(as_uuid=False)),
+    Column("timestamp", UnixTime, nullable=False),
+    Column("endpoint", Text(100), nullable=False),
+    Column("model", Text(300)),  # as asked for; NULL when the body could not be read
+    Column("backend_model", Text(300)),
+    Column("server_id", Text(32)),
+    Column("tier", Text(16)),
+    Column("stream", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),  # the one sent, or that of the error event after a 200
+    Column("outcome", Text(32), nullable=False),
+    Column("error_code", Text(64)),
+    Column("finish_reason", Text(64)),
+    Column("latency_ms", Double, nullable=False),
+    Column("ttft_ms", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("tokens_input", BigInteger, nullable=False),
+    Column("tokens_output", BigInteger, nullable=False),
+    Column("tokens_estimated", Boolean, nullable=False),
+    Column("end_user", Text(256)),
+    Column("correlation_id", Text(256), index=True),
+    Column("project_context", Text(256)),
+    Column("client_request_id", Text(256)),
+    Index(None, "timestamp", "id"),
+    Index(None, "project_id", "timestamp", "id"),
+)
+# A few kilobytes that let PostgreSQL skip the blocks of other days when it sums up months.
+Index("ix_request_log_timestamp_brin", request_log.c.timestamp, postgresql_using="brin").ddl_if(dialect="postgresql")
+
+setting: Final = Table(
+    "setting",
+    metadata,
+    Column("key", Text(64), primary_key=True),
+    Column("value", Json, nullable=False),
+)
+
+CONFIG_VERSION: Final = "config_version"
+"""The row of `setting` that rises with every change of the configuration; the first migration makes it."""

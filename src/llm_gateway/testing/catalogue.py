@@ -1,0 +1,115 @@
+"""What a fake server tells about itself: its version and its models, in Ollama's and in OpenAI's shape."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_gateway.testing.voices import CREATED, CREATED_AT, packed
+
+METHODS = dict.fromkeys(("/", "/api/version", "/api/tags", "/api/ps", "/v1/models"), ("GET", "HEAD")) | {
+    "/api/show": ("POST",),
+    "/api/chat": ("POST",),
+    "/v1/chat/completions": ("POST",),
+}
+JSON = "application/json; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+CONTEXT_LENGTH = 4096
+
+
+def digest_of(model: str) -> str:
+    """The digest that every fake server reports for a name, so that equal names are equal models."""
+    return hashlib.sha256(f"manifest of {tagged(model)}".encode()).hexdigest()
+
+
+def tagged(model: str) -> str:
+    """The name with its tag, as Ollama completes it."""
+    return model if ":" in model else f"{model}:latest"
+
+
+def holds(models: Sequence[str], asked: str) -> bool:
+    """Ollama compares names without case and completes the tag."""
+    return tagged(asked).lower() in {tagged(model).lower() for model in models}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a server knows of itself."""
+
+    models: Sequence[str]
+    digests: Mapping[str, str]
+    warm: Sequence[str]
+    version: str
+
+    def answer(self, method: str, path: str, asked: Any) -> tuple[int, bytes, str]:
+        """Status, body and content type for any path; `asked` is the decoded body of the request."""
+        if path not in METHODS:
+            return 404, b"404 page not found", TEXT
+        if method not in METHODS[path]:
+            return 405, b"405 method not allowed", TEXT
+        if path == "/":
+            return 200, b"Ollama is running", TEXT
+        if path == "/api/show":
+            status, answer = self._show(asked if isinstance(asked, dict) else {})
+            return status, packed(answer), JSON
+        return 200, packed(self._list(path)), JSON
+
+    def _list(self, path: str) -> dict[str, Any]:
+        if path == "/api/version":
+            return {"version": self.version}
+        if path == "/api/tags":
+            return {"models": [_tag(model, self.digests) for model in self.models]}
+        if path == "/api/ps":
+            return {"models": [_loaded(model, self.digests) for model in self.warm]}
+        data = [{"id": model, "object": "model", "created": CREATED, "owned_by": "library"} for model in self.models]
+        return {"object": "list", "data": data}
+
+    def _show(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        model = asked.get("model") or asked.get("name")
+        if not isinstance(model, str):
+            return 400, {"error": "model is required"}
+        if not holds(self.models, model):
+            return 404, {"error": f"model '{tagged(model)}' not found"}
+        return 200, {
+            "modelfile": f"FROM {tagged(model)}\n",
+            "template": "{{ .Prompt }}",
+            "details": _details(model),
+            "model_info": {"general.architecture": "llama", "llama.context_length": CONTEXT_LENGTH},
+            "capabilities": ["completion", "tools"],
+            "modified_at": CREATED_AT,
+        }
+
+
+def _tag(model: str, digests: Mapping[str, str]) -> dict[str, Any]:
+    name = tagged(model)
+    return {
+        "name": name,
+        "model": name,
+        "modified_at": CREATED_AT,
+        "size": 2_019_393_189,
+        "digest": digests.get(model, digest_of(model)),
+        "details": _details(model) | {"context_length": CONTEXT_LENGTH},
+        "capabilities": ["completion", "tools"],
+    }
+
+
+def _loaded(model: str, digests: Mapping[str, str]) -> dict[str, Any]:
+    tag = _tag(model, digests)
+    kept = {name: tag[name] for name in ("name", "model", "size", "digest", "details")}
+    return kept | {"expires_at": CREATED_AT, "size_vram": tag["size"], "context_length": CONTEXT_LENGTH}
+
+
+def _details(model: str) -> dict[str, Any]:
+    family, _, tag = tagged(model).partition(":")
+    size = re.match(r"\d+(\.\d+)?[bm]\b", tag)
+    return {
+        "parent_model": "",
+        "format": "gguf",
+        "family": family,
+        "families": [family],
+        "parameter_size": size.group().upper() if size else "7.2B",
+        "quantization_level": "Q4_K_M",
+    }

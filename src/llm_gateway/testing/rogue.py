@@ -1,0 +1,307 @@
+"""A model server that misbehaves on purpose, at the byte level.
+
+It speaks Ollama's API (`/api/version`, `tags`, `ps`, `show`, `chat`) and OpenAI's (`/v1/models`,
+`/v1/chat/completions`) on one loopback port, recites a text that is known word by word, and fails in the ways of
+`moods`. Tests put the gateway in front of it; the demo fleet is made of it.
+
+    async with Rogue(models=["llama3.2:3b"], mood="cut_rst") as server:
+        server.url                                    # http://127.0.0.1:54321
+        server.mood = "good"                          # at any time
+        await server.until(lambda s: s.in_flight == 0, within=1.0)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from llm_gateway.testing import catalogue
+from llm_gateway.testing.line import Heard, Line
+from llm_gateway.testing.moods import AT_CONNECT, MOODS, REFUSE
+from llm_gateway.testing.scene import CHAT_PATHS, Manner, Scene, Script
+from llm_gateway.testing.voices import Said
+
+
+class Rogue:
+    """One server. Counts are of its whole life; all of them belong to chats, except the two of connections.
+
+    Args:
+        models: names it holds; asked for another one it answers 404, as Ollama does.
+        mood: how it answers chats. The moods of `AT_CONNECT` and `refuse` meet every path.
+        moods: moods of single models, over `mood`.
+        mix: mood -> probability, drawn for each chat from `seed`; over `mood`, under `moods`.
+        everywhere: the mood rules all paths, lists included, not only chats.
+        digests: model -> digest, where it shall differ from the one that every Rogue derives from the name.
+        remember: how many of the last requests to keep in `requests`.
+
+    The others are described at `Manner`. Raises ValueError for a mood that does not exist.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str] = ("recite",),
+        mood: str = "good",
+        *,
+        moods: Mapping[str, str] | None = None,
+        mix: Mapping[str, float] | None = None,
+        seed: int = 0,
+        everywhere: bool = False,
+        digests: Mapping[str, str] | None = None,
+        version: str = "0.33.0",
+        words: int = 10,
+        prefix: str = "w",
+        delay: float | None = None,
+        rate: float | None = None,
+        cut_after: int = 3,
+        script: Script | None = None,
+        redirect_to: str = "/elsewhere",
+        remember: int = 10_000,
+    ) -> None:
+        for name in (*(moods or {}).values(), *(mix or {})):
+            if name not in MOODS:
+                raise ValueError(f"no such mood for a single chat: {name}")
+        self.models = list(models)
+        self.moods = dict(moods or {})
+        self.mix = dict(mix or {})
+        self.everywhere = everywhere
+        self.digests = dict(digests or {})
+        self.version = version
+        self.manner = Manner(words, prefix, delay, rate, cut_after, script, redirect_to)
+        self.requests: deque[Heard] = deque(maxlen=remember)
+        """What was asked, of all paths, oldest first."""
+        self.connections = 0
+        """Accepted."""
+        self.open = 0
+        """Connections open now."""
+        self.chats = 0
+        """Received."""
+        self.in_flight = 0
+        """Being answered now."""
+        self.answered = 0
+        """Played to their end, whatever that was."""
+        self.aborted = 0
+        """Given up by the client before their end."""
+        self._dice = random.Random(seed)  # noqa: S311 - repeatable chance is the point
+        self._warm: dict[str, None] = {}
+        self._changed = asyncio.Event()
+        self._mishap: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lines: set[Line] = set()
+        self._busy: set[Line] = set()
+        self._door: socket.socket | None = None
+        self._listening = False
+        self._mood = "good"
+        self.port = 0
+        self.mood = mood
+
+    # its life
+
+    async def __aenter__(self) -> Self:
+        self._door = _bound(0)
+        self.port = self._door.getsockname()[1]
+        if self._mood != REFUSE:
+            self._listen()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends every connection. Raises what went wrong inside a mood: that is no fault of the client's."""
+        self._shut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._door:
+            self._door.close()
+            self._door = None
+        if self._mishap and error is None:
+            raise self._mishap
+
+    @property
+    def url(self) -> str:
+        """The base URL for kind `ollama`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        """The base URL for kind `openai`."""
+        return f"{self.url}/v1"
+
+    @property
+    def mood(self) -> str:
+        return self._mood
+
+    @mood.setter
+    def mood(self, mood: str) -> None:
+        """Counts for chats from now on. `refuse` closes the port and the idle connections; running answers go on."""
+        if mood not in MOODS and mood != REFUSE:
+            raise ValueError(f"no such mood: {mood}")
+        self._mood = mood
+        if self._door is None:
+            return
+        if mood == REFUSE and self._listening:
+            self._shut()
+            self._door = _bound(self.port)
+            for line in self._lines - self._busy:
+                line.close()
+        elif mood != REFUSE and not self._listening:
+            self._listen()
+
+    def crash(self) -> None:
+        """As after kill -9: every connection is reset in mid-word and the port is closed, until the mood changes."""
+        for line in self._lines:
+            line.reset()
+        self.mood = REFUSE
+
+    async def until(self, true_of: Callable[[Self], bool], within: float = 5.0) -> None:
+        """Waits until the condition holds. Raises TimeoutError with the counts after `within` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while not true_of(self):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"not within {within} s: {self!r}") from None
+
+    def __repr__(self) -> str:
+        counts = ("connections", "open", "chats", "in_flight", "answered", "aborted")
+        return f"<Rogue :{self.port} {self._mood} " + " ".join(f"{name}={getattr(self, name)}" for name in counts) + ">"
+
+    def chats_heard(self) -> list[Heard]:
+        """The chat requests among `requests`."""
+        return [heard for heard in self.requests if heard.path in CHAT_PATHS]
+
+    # its door
+
+    def _listen(self) -> None:
+        assert self._door is not None
+        self._door.listen(1024)
+        self._listening = True
+        asyncio.get_running_loop().add_reader(self._door, self._welcome)
+
+    def _shut(self) -> None:
+        if self._door and self._listening:
+            asyncio.get_running_loop().remove_reader(self._door)
+            self._door.close()
+            self._listening = False
+
+    def _welcome(self) -> None:
+        assert self._door is not None
+        try:
+            client, _ = self._door.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        self.connections += 1
+        self.open += 1
+        task = asyncio.get_running_loop().create_task(self._serve(client), name=f"rogue:{self.port}:{self.connections}")
+        self._tasks.add(task)
+        task.add_done_callback(self._hung_up)
+        self._changed.set()
+
+    def _hung_up(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.open -= 1
+        if not task.cancelled() and (error := task.exception()):
+            self._mishap = self._mishap or error
+        self._changed.set()
+
+    # one connection
+
+    async def _serve(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line = Line(*await asyncio.open_connection(sock=client))
+        self._lines.add(line)
+        try:
+            await self._converse(line)
+        except ConnectionError:
+            return
+        finally:
+            self._lines.discard(line)
+            self._busy.discard(line)
+            line.close()
+
+    async def _converse(self, line: Line) -> None:
+        turn = 0
+        if self._mood in AT_CONNECT:
+            await self._play(self._mood, Scene(line, self.manner))
+            return
+        while heard := await line.read_request():
+            turn += 1
+            self.requests.append(heard)
+            self._changed.set()
+            self._busy.add(line)
+            scene = Scene(line, self.manner, heard, turn)
+            if heard.path in CHAT_PATHS and heard.method == "POST":
+                await self._chat(scene)
+            elif self._mood in AT_CONNECT or (self.everywhere and self._mood not in ("good", REFUSE)):
+                await self._play(self._mood, scene)
+            else:
+                about = catalogue.About(self.models, self.digests, list(self._warm), self.version)
+                await line.whole(*about.answer(heard.method, heard.path, heard.json))
+            self._busy.discard(line)
+            if not line.reusable or self._mood == REFUSE:
+                return
+
+    async def _chat(self, scene: Scene) -> None:
+        self.chats += 1
+        self.in_flight += 1
+        self._changed.set()
+        finished = False
+        try:
+            if not catalogue.holds(self.models, scene.model):
+                await scene.refuse(404, f"model '{scene.model}' not found")
+                finished = True
+            elif not scene.body.get("messages"):
+                await scene.line.whole(200, scene.voice.whole(Said(reason="load")))
+                finished = True
+            else:
+                self._warm[scene.model] = None
+                finished = await self._play(self._mood_for(scene.model), scene)
+        finally:
+            self.in_flight -= 1
+            self.answered += finished
+            self.aborted += not finished
+            self._changed.set()
+
+    def _mood_for(self, model: str) -> str:
+        if model in self.moods:
+            return self.moods[model]
+        if self.mix:
+            return self._dice.choices(list(self.mix), list(self.mix.values()))[0]
+        return "good" if self._mood == REFUSE else self._mood  # the port closed while this request was on its way
+
+    async def _play(self, mood: str, scene: Scene) -> bool:
+        """True when the mood came to its end, False when the client hung up before. Raises what the mood raised."""
+        playing = asyncio.ensure_future(MOODS[mood](scene))
+        watching = asyncio.ensure_future(scene.line.gone())
+        try:
+            await asyncio.wait({playing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended = playing.done()
+            playing.cancel()
+            watching.cancel()
+            await asyncio.gather(playing, watching, return_exceptions=True)
+        if not ended:
+            scene.line.reusable = False
+            return False
+        error = playing.exception()
+        if isinstance(error, ConnectionError):
+            return False
+        if error:
+            raise error
+        return True
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket that holds the port without listening: connecting to it is refused."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", port))
+    return sock

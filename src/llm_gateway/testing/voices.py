@@ -1,0 +1,209 @@
+"""How answers are worded: Ollama's own NDJSON and OpenAI's server-sent events, as bytes.
+
+Field names, their order and the shape of errors follow what Ollama 0.33 and llama.cpp send. Times in answers are
+constant, so that the same request is answered with the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+CREATED_AT = "2026-11-23T07:17:41.041000000Z"
+CREATED = 1795418261
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = "call_vnlkrs7b"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an answer says, before it is put into frames."""
+
+    pieces: Sequence[str] = ()
+    thinking: Sequence[str] = ()
+    calls: Sequence[Call] = ()
+    reason: str = "stop"
+    """`stop` | `length`, or whatever a strange server would say."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.pieces) + len(self.thinking) + len(self.calls)
+
+
+class Voice(Protocol):
+    """One dialect, for one answer."""
+
+    stream_type: str
+    """Content type of a streamed answer."""
+
+    def text(self, piece: str) -> bytes: ...
+
+    def thinking(self, piece: str) -> bytes: ...
+
+    def call(self, index: int, call: Call) -> bytes: ...
+
+    def finish(self, said: Said) -> bytes:
+        """The terminal frame or frames."""
+
+    def broken(self, message: str) -> bytes:
+        """The error frame of a stream that fails after it began."""
+
+    def refusal(self, message: str, status: int) -> bytes:
+        """The body of an answer with an error status."""
+
+    def whole(self, said: Said, *, done: bool = True) -> bytes:
+        """The body of an answer that is not streamed."""
+
+
+def packed(value: object) -> bytes:
+    """Compact JSON in UTF-8, as both servers write it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class Ollama:
+    """`/api/chat`."""
+
+    stream_type = "application/x-ndjson"
+
+    def __init__(self, model: str, prompt_tokens: int) -> None:
+        self._model = model
+        self._prompt_tokens = prompt_tokens
+
+    def text(self, piece: str) -> bytes:
+        return self._frame({"role": "assistant", "content": piece})
+
+    def thinking(self, piece: str) -> bytes:
+        return self._frame({"role": "assistant", "content": "", "thinking": piece})
+
+    def call(self, index: int, call: Call) -> bytes:
+        return self._frame({"role": "assistant", "content": "", "tool_calls": [self._call(index, call)]})
+
+    def finish(self, said: Said) -> bytes:
+        message = {"role": "assistant", "content": ""}
+        return packed(self._base(message, done=True) | self._figures(said)) + b"\n"
+
+    def broken(self, message: str) -> bytes:
+        return self.refusal(message, 500) + b"\n"
+
+    def refusal(self, message: str, status: int) -> bytes:
+        return packed({"error": message})
+
+    def whole(self, said: Said, *, done: bool = True) -> bytes:
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(said.pieces)}
+        if said.thinking:
+            message["thinking"] = "".join(said.thinking)
+        if said.calls:
+            message["tool_calls"] = [self._call(index, call) for index, call in enumerate(said.calls)]
+        return packed(self._base(message, done=done) | (self._figures(said) if done else {}))
+
+    def _frame(self, message: dict[str, Any]) -> bytes:
+        return packed(self._base(message, done=False)) + b"\n"
+
+    def _base(self, message: dict[str, Any], *, done: bool) -> dict[str, Any]:
+        return {"model": self._model, "created_at": CREATED_AT, "message": message, "done": done}
+
+    def _call(self, index: int, call: Call) -> dict[str, Any]:
+        return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": call.arguments}}
+
+    def _figures(self, said: Said) -> dict[str, Any]:
+        if said.reason in ("load", "unload"):
+            return {"done_reason": said.reason}
+        figures = {
+            "done_reason": said.reason,
+            "total_duration": 5_000_000 + said.tokens * 1_000_000,
+            "load_duration": 1_000_000,
+            "prompt_eval_count": self._prompt_tokens,
+            "prompt_eval_duration": 4_000_000,
+            "eval_count": said.tokens,
+            "eval_duration": said.tokens * 1_000_000,
+        }
+        return {name: figure for name, figure in figures.items() if figure}  # Go leaves zeros out
+
+
+class OpenAI:
+    """`/v1/chat/completions`. Tool arguments come in fragments, as llama.cpp sends them."""
+
+    stream_type = "text/event-stream"
+
+    def __init__(self, model: str, prompt_tokens: int, *, include_usage: bool) -> None:
+        self._model = model
+        self._prompt_tokens = prompt_tokens
+        self._include_usage = include_usage
+        self._begun = False
+
+    def text(self, piece: str) -> bytes:
+        return self._chunk({"content": piece})
+
+    def thinking(self, piece: str) -> bytes:
+        return self._chunk({"reasoning_content": piece})
+
+    def call(self, index: int, call: Call) -> bytes:
+        arguments = json.dumps(call.arguments)
+        middle = len(arguments) // 2
+        begin = {"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
+        parts = [{"index": index, "function": {"arguments": part}} for part in (arguments[:middle], arguments[middle:])]
+        return b"".join(self._chunk({"tool_calls": [part]}) for part in (begin, *parts))
+
+    def finish(self, said: Said) -> bytes:
+        frames = self._chunk({}, self._reason(said))
+        if self._include_usage:
+            frames += self._event(self._base("chat.completion.chunk") | {"choices": [], "usage": self._usage(said)})
+        return frames + b"data: [DONE]\n\n"
+
+    def broken(self, message: str) -> bytes:
+        return b"data: " + self.refusal(message, 500) + b"\n\n"
+
+    def refusal(self, message: str, status: int) -> bytes:
+        kind = {400: "invalid_request_error", 404: "not_found_error"}.get(status, "api_error")
+        return packed({"error": {"message": message, "type": kind, "param": None, "code": None}})
+
+    def whole(self, said: Said, *, done: bool = True) -> bytes:
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(said.pieces)}
+        if said.thinking:
+            message["reasoning_content"] = "".join(said.thinking)
+        if said.calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "index": index,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+                }
+                for index, call in enumerate(said.calls)
+            ]
+        choice = {"index": 0, "message": message, "finish_reason": self._reason(said) if done else None}
+        return packed(self._base("chat.completion") | {"choices": [choice], "usage": self._usage(said)})
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+        if not self._begun:
+            self._begun, delta = True, {"role": "assistant", **delta}
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return self._event(self._base("chat.completion.chunk") | {"choices": [choice]})
+
+    def _event(self, value: dict[str, Any]) -> bytes:
+        return b"data: " + packed(value) + b"\n\n"
+
+    def _base(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": "chatcmpl-630",
+            "object": kind,
+            "created": CREATED,
+            "model": self._model,
+            "system_fingerprint": "fp_rogue",
+        }
+
+    def _reason(self, said: Said) -> str:
+        return "tool_calls" if said.calls and said.reason == "stop" else said.reason
+
+    def _usage(self, said: Said) -> dict[str, int]:
+        used, prompt = said.tokens, self._prompt_tokens
+        return {"prompt_tokens": prompt, "completion_tokens": used, "total_tokens": prompt + used}

@@ -1,0 +1,231 @@
+"""Reads HTTP/1.1 answers from bytes, within limits. No socket, no clock: `connection` feeds it and keeps the time.
+
+llhttp (by `httptools`) does the grammar, strictly; everything it leaves unlimited is counted here. Strangers are on
+the other side: nothing is collected before its bound was checked.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from enum import Enum
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from llm_gateway.errors import Fault, FaultKind
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and bytes of one transport; the defaults are those of the product."""
+
+    dns: float = 3.0
+    connect: float = 2.0
+    """For all addresses of a server together; one SYN retransmission fits."""
+    next_address: float = 0.25
+    """Happy eyeballs: how long one address is tried before the next is tried beside it."""
+    tls: float = 3.0
+    write: float = 10.0
+    """Without progress: for peers that never read."""
+    head: float = 10.0
+    """From its first byte to its end. Before the first byte only the caller's own deadline counts: a server may
+    load a model for minutes before it sends anything."""
+    head_bytes: int = 32 * 1024
+    head_lines: int = 100
+    interim: int = 2
+    """Responses of status 1xx before the real one."""
+    body_bytes: int = 32 * 1024 * 1024
+    buffer_bytes: int = 256 * 1024
+    """Unread body beyond which the socket is not read any more."""
+    idle: float = 15.0
+    idle_per_origin: int = 4
+
+
+class Phase(Enum):
+    HEAD = "head"
+    BODY = "body"
+    DONE = "done"
+    """The answer is complete on the wire; its last bytes may still be unread."""
+
+
+class Answer:
+    """One answer after the other on one connection: `begin`, `feed` …, `end` when the connection is over."""
+
+    __slots__ = (
+        "_chunks",
+        "_framing",
+        "_head_bytes",
+        "_head_lines",
+        "_interim",
+        "_limits",
+        "_max_body",
+        "_parser",
+        "_received",
+        "_until_eof",
+        "buffered",
+        "fault",
+        "head_begun",
+        "headers",
+        "keep_alive",
+        "phase",
+        "status",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser = HttpResponseParser(self)
+        self.begin(limits.body_bytes)
+
+    def begin(self, max_body: int) -> None:
+        """Forgets the last answer and expects one with at most so many bytes of body."""
+        self.phase = Phase.HEAD
+        self.fault: Fault | None = None
+        """What is wrong with it; nothing more is taken in then."""
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        """Lower-case names; the values of a repeated one are joined by ", "."""
+        self.head_begun = False
+        """A byte of the head is here that is not of an interim response."""
+        self.keep_alive = False
+        """Another request may follow on the connection."""
+        self.buffered = 0
+        """Bytes of the body that are here and not taken."""
+        self._chunks: list[bytes] = []
+        self._received = 0
+        self._max_body = max_body
+        self._framing = 0
+        self._until_eof = False
+        self._head_bytes = 0
+        self._head_lines = 0
+        self._interim = 0
+
+    def feed(self, data: bytes) -> None:
+        """Takes in what the connection brought. Look at `fault`, `phase` and `buffered` afterwards."""
+        if self.phase is not Phase.HEAD:
+            received = self._received
+            self._parse(data)
+            if self._received == received:
+                self._bound_framing(len(data))
+            else:
+                self._framing = 0
+            return
+        room = self._limits.head_bytes - self._head_bytes
+        self._head_bytes += len(data)
+        self._parse(data if len(data) <= room else data[:room])
+        if self._head_lines > self._limits.head_lines:
+            self.fail(FaultKind.TOO_LARGE, f"a head of more than {self._limits.head_lines} lines")
+        elif len(data) > room:
+            if self.phase is Phase.HEAD:
+                self.fail(FaultKind.TOO_LARGE, f"a head of more than {self._limits.head_bytes} bytes")
+            elif self.fault is None:
+                self._parse(data[room:])
+
+    def end(self, why: Exception | None, *, clean: bool, kept: bool) -> None:
+        """The connection is over. `clean`: the server said so, rather than the network; `kept`: it has carried an
+        answer before this one."""
+        if self.phase is Phase.BODY and self._until_eof and clean:
+            self.phase = Phase.DONE
+        elif isinstance(why, ssl.SSLError) and self.phase is Phase.HEAD:
+            self.fail(FaultKind.TLS, str(why))
+        elif kept and not self._head_bytes:
+            self.fail(FaultKind.STALE, f"a kept connection: {why or 'closed'}")
+        elif self.phase is Phase.HEAD or (isinstance(why, ConnectionError) and not self._received):
+            self.fail(FaultKind.RESET, f"before the body: {why or 'closed'}")
+        else:
+            self.fail(FaultKind.CUT, f"after {self._received} bytes of the body: {why or 'closed'}")
+
+    def fail(self, kind: FaultKind, detail: str) -> None:
+        """The first fault stays; a complete answer has none."""
+        if self.fault is None and self.phase is not Phase.DONE:
+            self.fault = Fault(kind, detail)
+
+    def take(self) -> bytes:
+        """All of the body that is here, b"" if nothing is."""
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.buffered = 0
+        return data
+
+    def drop(self) -> None:
+        """Releases the parser, which holds this object."""
+        del self._parser
+
+    # --- What httptools calls ---------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.head_begun = True
+        if self.phase is Phase.DONE:
+            self.keep_alive = False  # a second answer to one request: what follows belongs to nobody
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase is Phase.HEAD:  # trailers say nothing that we use
+            self._head_lines += 1
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        if self.phase is not Phase.HEAD or self.fault is not None:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._interim += 1
+            self.headers = {}
+            self.head_begun = False
+            if self._interim > self._limits.interim:
+                self.fail(FaultKind.BAD_HTTP, f"more than {self._limits.interim} interim responses")
+            return
+        self._object(status)
+        if self.fault is not None:
+            return
+        self.status = status
+        self.keep_alive = self._parser.should_keep_alive()
+        self._until_eof = not (
+            "content-length" in self.headers or "transfer-encoding" in self.headers or status in (204, 304)
+        )
+        self.phase = Phase.BODY
+
+    def on_body(self, data: bytes) -> None:
+        if self.phase is not Phase.BODY or self.fault is not None:
+            return
+        self._received += len(data)
+        if self._received > self._max_body:
+            self.fail(FaultKind.TOO_LARGE, f"a body of more than {self._max_body} bytes")
+            return
+        self._chunks.append(data)
+        self.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.phase is Phase.BODY and self.fault is None:
+            self.phase = Phase.DONE
+
+    # --- Rules ------------------------------------------------------------------------------------------------
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self.keep_alive = False
+            self.fail(FaultKind.BAD_HTTP, f"not HTTP/1.1: {error}")
+
+    def _object(self, status: int) -> None:
+        """Fails a head that is complete and still unacceptable."""
+        headers = self.headers
+        if status < 200:
+            self.fail(FaultKind.BAD_HTTP, f"status {status}")
+        elif self._parser.get_http_version() not in ("1.1", "1.0"):
+            self.fail(FaultKind.BAD_HTTP, f"HTTP/{self._parser.get_http_version()}")
+        elif self._head_lines > self._limits.head_lines:
+            self.fail(FaultKind.TOO_LARGE, f"a head of {self._head_lines} lines")
+        elif headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+            self.fail(FaultKind.ENCODED, f"content-encoding: {headers['content-encoding']:.40}")
+        elif headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+            self.fail(FaultKind.ENCODED, f"transfer-encoding: {headers['transfer-encoding']:.40}")
+        elif int(headers.get("content-length", 0)) > self._max_body:  # digits only: llhttp saw to it
+            self.fail(FaultKind.TOO_LARGE, f"a body of {headers['content-length']} bytes")
+
+    def _bound_framing(self, size: int) -> None:
+        """Chunk extensions and trailers have no limit of their own, so: bytes without any of the body between."""
+        self._framing += size
+        if self._framing > self._limits.head_bytes:
+            self.fail(FaultKind.TOO_LARGE, f"{self._framing} bytes of chunk extensions or trailers")

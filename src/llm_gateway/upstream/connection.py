@@ -1,0 +1,280 @@
+"""One connection to a model server: a socket that carries one request and its answer at a time.
+
+It keeps the time that `answer` does not know of, and bounds what waits unread. `ask` writes a request and returns when
+the head is complete; `read` then gives the body as it comes. Each failure is one Fault, and after it (and after a
+cancellation) the socket is closed at once.
+
+Cheap by construction: bytes that are already here are returned without a future, and one lazily moved timer per
+connection stands behind all deadlines (moving a deadline later, as every chunk does, touches no timer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.upstream.answer import Answer, Limits, Phase
+
+NEVER = float("inf")
+PIECE = 64 * 1024
+"""Bytes of a request handed to the socket's buffer at a time."""
+LOOKS = 4
+"""How often the progress of a write is looked at within its limit."""
+EARLY = 0.001
+"""Seconds: uvloop's timers count whole milliseconds, so they may ring that much early."""
+
+
+class Connection(asyncio.Protocol):
+    """Made by `dial`, kept by `Transport`. `on_gone` is called once, when the socket is closed."""
+
+    def __init__(self, limits: Limits, now: Callable[[], float], on_gone: Callable[[Connection], None]) -> None:
+        self._limits = limits
+        self._now = now
+        self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._socket: asyncio.Transport
+        """Below TLS, where what is left to write can be seen."""
+        self._answer = Answer(limits)
+        self._asked = 0
+        self.resting = True
+        """No request is on it."""
+        self.closed = False
+        """Closing or closed: never to be used again."""
+        self.gone = False
+        """The socket itself is closed."""
+        self._reading_paused = False
+        # Waiting
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline = NEVER
+        self._late = FaultKind.STALLED
+        self._head_due = NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+        # Writing
+        self._unsent = memoryview(b"")
+        self._writing_paused = False
+        self._look_at = NEVER
+        self._left_at_look = 0
+        self._fruitless_looks = 0
+
+    # --- For the transport ------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self._answer.headers
+
+    @property
+    def buffered(self) -> int:
+        return self._answer.buffered
+
+    def secured(self, transport: asyncio.Transport) -> None:
+        """From now on, speaks through TLS."""
+        self._transport = transport
+
+    async def ask(self, request: bytes, body: bytes, deadline: float, max_body: int) -> None:
+        """Writes the request and returns when the head of the answer is in `status` and `headers`.
+
+        Raises Fault: STALE when an answer came over this connection before and it closed before any byte of this
+        one; FIRST_TOKEN_TIMEOUT at the deadline; and the others of a connection.
+        """
+        answer = self._answer
+        if not self.closed:
+            answer.begin(max_body)
+            self.resting = False
+            self._asked += 1
+            self._write(request, body)
+            await self._wait(deadline, FaultKind.FIRST_TOKEN_TIMEOUT)
+        if answer.phase is Phase.HEAD:
+            raise answer.fault or Fault(FaultKind.RESET, "closed before the request")
+
+    async def read(self, deadline: float, late: FaultKind) -> bytes:
+        """All of the body that is here, waiting for some; b"" at its clean end. `late`: the fault at the deadline."""
+        answer = self._answer
+        while not answer.buffered:
+            if answer.fault is not None:
+                raise answer.fault
+            if answer.phase is Phase.DONE:
+                return b""
+            await self._wait(deadline, late)
+        data = answer.take()
+        if self._reading_paused:
+            self._resume_reading()
+        return data
+
+    def rest(self) -> bool:
+        """Goes idle if another request may follow on this connection; else closes it and returns False."""
+        answer = self._answer
+        if self.closed or answer.phase is not Phase.DONE or not answer.keep_alive or self._unwritten():
+            self.abort()
+            return False
+        if self._reading_paused:
+            self._resume_reading()
+        self._answer.begin(0)
+        self.resting = True
+        self._deadline = self._now() + self._limits.idle
+        self._ring_at(self._deadline)
+        return True
+
+    def abort(self) -> None:
+        """Closes the socket at once, so that the server sees it; what is already here can still be read."""
+        if not self.closed:
+            self.closed = True
+            self._transport.abort()
+
+    # --- What asyncio calls -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._socket = self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        answer, phase = self._answer, self._answer.phase
+        if self.closed:
+            return
+        if self.resting or phase is Phase.DONE:
+            answer.fail(FaultKind.BAD_HTTP, "bytes that answer no request")
+            self.abort()
+            return
+        answer.feed(data)
+        if answer.fault is not None:
+            self._stop()
+        elif answer.phase is Phase.HEAD:
+            if not answer.head_begun:
+                self._head_due = NEVER
+            elif self._head_due == NEVER:
+                self._head_due = self._now() + self._limits.head
+                self._ring_at(self._head_due)
+        else:
+            self._head_due = self._look_at = NEVER
+            if answer.buffered > self._limits.buffer_bytes and not self._reading_paused:
+                self._reading_paused = True
+                self._transport.pause_reading()
+            if answer.buffered or answer.phase is not phase:
+                self._wake()
+
+    def eof_received(self) -> None:
+        self._ended(None, clean=True)
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = self.gone = True
+        self._ended(exc, clean=False)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._answer.drop()
+        self._on_gone(self)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._write_more()
+
+    def _ended(self, exc: Exception | None, *, clean: bool) -> None:
+        if not self.resting:
+            self._answer.end(exc, clean=clean, kept=self._asked > 1)
+            self._wake()
+
+    def _stop(self) -> None:
+        """After a fault."""
+        self.abort()
+        self._wake()
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        if not self.closed:
+            self._transport.resume_reading()
+
+    # --- Waiting ----------------------------------------------------------------------------------------------
+
+    async def _wait(self, deadline: float, late: FaultKind) -> None:
+        """Until there is news, or a deadline made some. A cancelled wait closes the connection."""
+        self._deadline, self._late = deadline, late
+        self._ring_at(deadline)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._waiter = None
+            self._deadline = NEVER
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _ring_at(self, at: float) -> None:
+        """Makes sure that the timer rings by then; one that rings earlier finds nothing due and is set anew."""
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        elif at == NEVER:
+            return
+        self._timer_at = at
+        self._timer = self._loop.call_later(max(0.0, at - self._now()), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self.closed:
+            return
+        now = self._now() + EARLY
+        if self.resting:
+            if now >= self._deadline:
+                self.abort()
+        elif self._waiter is not None and not self._waiter.done():
+            self._look(now)
+        if not self.closed:
+            self._ring_at(min(self._deadline, self._head_due, self._look_at))
+
+    def _look(self, now: float) -> None:
+        """Finds what took too long."""
+        if now >= self._look_at:
+            self._look_at_write(now)
+        if now >= self._deadline:
+            self._answer.fail(self._late, "the deadline passed")
+        elif now >= self._head_due:
+            self._answer.fail(FaultKind.HEAD_TIMEOUT, f"the head took more than {self._limits.head:g} s")
+        if self._answer.fault is not None:
+            self._stop()
+
+    # --- Writing ----------------------------------------------------------------------------------------------
+
+    def _write(self, request: bytes, body: bytes) -> None:
+        if len(body) <= PIECE:
+            self._transport.write(request + body)
+        else:
+            self._transport.write(request)
+            self._unsent = memoryview(body)
+            self._write_more()
+        self._left_at_look = self._unwritten()
+        if self._left_at_look:
+            self._fruitless_looks = 0
+            self._look_at = self._now() + self._limits.write / LOOKS
+            self._ring_at(self._look_at)
+
+    def _write_more(self) -> None:
+        while self._unsent and not (self._writing_paused or self.closed):
+            piece, self._unsent = self._unsent[:PIECE], self._unsent[PIECE:]
+            self._transport.write(piece)
+
+    def _unwritten(self) -> int:
+        return len(self._unsent) + self._socket.get_write_buffer_size()
+
+    def _look_at_write(self, now: float) -> None:
+        left = self._unwritten()
+        self._fruitless_looks = self._fruitless_looks + 1 if left == self._left_at_look else 0
+        self._left_at_look = left
+        self._look_at = now + self._limits.write / LOOKS if left else NEVER
+        if left and self._fruitless_looks >= LOOKS:
+            self._answer.fail(FaultKind.WRITE_TIMEOUT, f"{left} bytes of the request are left, none was taken")

@@ -1,0 +1,1 @@
+"""The HTTP edge: routes, headers, error rendering. The product itself is in `service`."""

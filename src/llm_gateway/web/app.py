@@ -1,0 +1,137 @@
+"""The HTTP application: the hot routes in one exact dict, everything else through FastAPI.
+
+`create_app` gets a way to open the running gateway and calls it at startup: importing or building the app opens
+no database, reads no file and starts no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llm_gateway import __version__
+from llm_gateway.assemble import Running
+from llm_gateway.web import errors, hot, openapi
+from llm_gateway.web.admin import ADMIN_ROUTERS
+from llm_gateway.web.docs import mount_docs
+from llm_gateway.web.health import router as health_router
+from llm_gateway.web.hot import Surface
+from llm_gateway.web.peers import Peers
+from llm_gateway.web.surfaces import SURFACES, models
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+Opener = Callable[[], AbstractAsyncContextManager[Running]]
+
+
+class App:
+    """ASGI: lifespan opens and closes the gateway; hot paths go straight to `hot.serve`."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self._stack = AsyncExitStack()
+        self._hot: dict[str, Surface] = {}
+        self._cold: ASGIApp = _not_started
+        self._all: ASGIApp = self._route
+        self.running: Running | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._all(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            self.running = await self._stack.enter_async_context(self._opener())
+            self._wire(self.running)
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.running.gateway.draining = True
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _wire(self, running: Running) -> None:
+        settings = running.settings
+        self._gateway, self._peers = running.gateway, Peers([ip_network(n) for n in settings.trusted_proxies])
+        self._root = settings.root_path.rstrip("/")
+        self._hot = {
+            path: Surface(path, dialect, streams, settings.max_body, settings.max_body_with_images)
+            for path, dialect, streams in SURFACES
+        }
+        self._cold = create_cold_app(running, self._peers)
+        if settings.cors_origins:
+            self._all = CORSMiddleware(
+                self._route,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST", "OPTIONS"],
+                allow_headers=["*"],
+                expose_headers=["x-request-id", "retry-after", "x-gateway-model", "x-gateway-attempts"],
+            )
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if self._root and path.startswith(self._root + "/"):  # the proxy did not strip its prefix
+                path = path[len(self._root) :]
+                scope = {**scope, "path": path, "raw_path": path.encode("latin-1", "replace")}
+            surface = self._hot.get(path)
+            if surface is not None:
+                return await hot.serve(self._gateway, surface, self._peers, scope, receive, send)
+        return await self._cold(scope, receive, send)
+
+
+def create_app(opener: Opener) -> App:
+    return App(opener)
+
+
+def create_cold_app(running: Running, peers: Peers) -> FastAPI:
+    """FastAPI for everything that is not hot: models, health, admin, documentation."""
+
+    @asynccontextmanager
+    async def nothing(_: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI(
+        title="LLM Gateway",
+        version=__version__,
+        description=openapi.DESCRIPTION,
+        lifespan=nothing,
+        docs_url=None,
+        redoc_url=None,
+        root_path=running.settings.root_path.rstrip("/"),
+        openapi_tags=openapi.TAGS,
+    )
+    app.state.running = running
+    app.state.gateway = running.gateway
+    app.state.peers = peers
+    app.include_router(health_router)
+    app.include_router(models.router)
+    for router in ADMIN_ROUTERS:
+        app.include_router(router)
+    errors.install(app)
+    mount_docs(app)
+    plain_openapi = app.openapi
+
+    def whole_openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = openapi.with_hot_routes(plain_openapi(), running.settings.public_url)
+        return app.openapi_schema
+
+    app.openapi = whole_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+    return app
+
+
+async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RuntimeError("The application has not been started: its lifespan must run first.")

@@ -1,0 +1,73 @@
+"""Authorisation as dependencies on the route itself, never by looking at the URL."""
+
+from __future__ import annotations
+
+import hmac
+from ipaddress import ip_address
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from llm_gateway.access.identify import presented_key
+from llm_gateway.access.policy import Caller
+from llm_gateway.assemble import Running
+from llm_gateway.errors import Forbidden, InvalidKey
+from llm_gateway.gateway import Gateway
+from llm_gateway.web.peers import Peers
+
+
+def running_of(request: Request) -> Running:
+    running: Running = request.app.state.running
+    return running
+
+
+def project_caller(request: Request) -> Caller:
+    """The project whose key the request carries, within its rate limit. 401, 403, 429."""
+    gateway: Gateway = request.app.state.gateway
+    peers: Peers = request.app.state.peers
+    caller = gateway.identify(presented_key(request.scope["headers"]), peers.client(request.scope))
+    gateway.admit(caller).release()
+    return caller
+
+
+def admin(request: Request, running: Annotated[Running, Depends(running_of)]) -> str:
+    """The administrator: the token as `Authorization: Bearer` or `X-Admin-Key`. 401; 403 for an unknown Host."""
+    _check_host(request, running)
+    peers: Peers = request.app.state.peers
+    peer = peers.client(request.scope)
+    headers = request.headers
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    presented = headers.get("x-admin-key") or (token.strip() if scheme.lower() == "bearer" else "")
+    if not is_admin(running, presented):
+        running.gateway.metrics.auth_failed()
+        running.gateway.failed_keys.failed(peer, running.gateway.clock.now())
+        raise InvalidKey("The admin token is missing or wrong: send it as `Authorization: Bearer …` or `X-Admin-Key`.")
+    return "admin-token"
+
+
+def is_admin(running: Running, presented: str) -> bool:
+    return hmac.compare_digest(presented.encode(), running.admin_token.encode())
+
+
+def _check_host(request: Request, running: Running) -> None:
+    """A page of another site must not reach the admin API under a name of its own (DNS rebinding)."""
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    allowed = {"localhost", running.settings.host.lower()}
+    if running.settings.public_url:
+        allowed.add(urlsplit(running.settings.public_url).hostname or "")
+    if host in allowed or _is_address(host):
+        return
+    raise Forbidden("The admin API does not answer under this host name: set LLM_GATEWAY_PUBLIC_URL to it.")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+Admin = Annotated[str, Depends(admin)]
+"""Annotate a route's parameter with it, or put `Depends(admin)` on its router."""

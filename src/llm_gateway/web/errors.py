@@ -1,0 +1,77 @@
+"""Errors of the cold routes in the gateway's own shape, whoever raised them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from llm_gateway.gateway import Gateway
+from llm_gateway.wire.errors import error_body
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def render(request: Request, error: GatewayError) -> JSONResponse:
+    gateway: Gateway = request.app.state.gateway
+    identity = str(gateway.ids())
+    headers = {"x-request-id": identity, "request-id": identity}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(error_body(error, identity), error.status, headers)
+
+
+async def _gateway_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, GatewayError)
+    return render(request, error)
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems: list[str] = []
+    first = None
+    for problem in error.errors()[:10]:
+        where = ".".join(str(part) for part in problem["loc"] if part not in ("body", "query", "path"))
+        first = first or where
+        problems.append(f"`{where}`: {problem['msg']}" if where else str(problem["msg"]))
+    return render(request, InvalidRequest("; ".join(problems) + ".", param=first or None))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    known: GatewayError
+    if error.status_code == 405:
+        known = MethodNotAllowed(f"{request.url.path} does not take {request.method}.")
+    elif error.status_code == 404:
+        known = NotFound(f"There is nothing at {request.url.path}. The API is described at /docs.")
+    else:
+        known = InvalidRequest(str(error.detail))
+    answer = render(request, known)
+    for name, value in (error.headers or {}).items():
+        answer.headers[name] = value
+    return answer
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("request_failed", path=request.url.path, exc_info=error)
+    return render(request, InternalError("Something went wrong inside the gateway; it has been logged."))
+
+
+def example(error: type[GatewayError], message: str) -> dict[str, Any]:
+    """An error object for the OpenAPI pages."""
+    return error_body(error(message), "019a2f6e-7c1b-7d3e-9f00-0123456789ab")

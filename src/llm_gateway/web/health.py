@@ -1,0 +1,65 @@
+"""Is it alive, may it take traffic, how is the fleet; and the figures for Prometheus."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from llm_gateway.access.identify import presented_key
+from llm_gateway.assemble import Running
+from llm_gateway.errors import InvalidKey
+from llm_gateway.observe.metrics import CONTENT_TYPE
+from llm_gateway.service import health
+from llm_gateway.web.auth import admin, is_admin, project_caller, running_of
+
+router = APIRouter(tags=["health"])
+Live = Annotated[Running, Depends(running_of)]
+
+
+@router.get("/v1/health", summary="How the gateway and its fleet are")
+async def get_health(
+    request: Request,
+    running: Live,
+    deep: Annotated[
+        bool, Query(description="Ask a light model too (needs a project key or the admin token; cached 60 s).")
+    ] = False,
+) -> dict[str, Any]:
+    """Needs no key, always 200: `status` is `ok`, `degraded` or `down`. For probes that act on the status code
+    there is `/readyz`."""
+    report = health.report(running.gateway, database_ok=running.database_ok)
+    if deep:
+        report["deep"] = await running.deep_health.ask(_deep_trust(request, running))
+    return report
+
+
+def _deep_trust(request: Request, running: Running) -> health.Trusts:
+    key = presented_key(request.scope["headers"])
+    presented = request.headers.get("x-admin-key") or key
+    if presented is None:
+        raise InvalidKey("`deep=true` asks a model: send a project key or the admin token.")
+    if is_admin(running, presented):
+        return health.ADMIN_TRUST
+    return project_caller(request).project.trust
+
+
+@router.get("/livez", summary="Is the process alive?")
+@router.get("/healthz", include_in_schema=False)
+@router.get("/health/liveliness", include_in_schema=False)
+async def livez() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="May it get traffic?")
+@router.get("/health/readiness", include_in_schema=False)
+async def readyz(running: Live, response: Response) -> dict[str, Any]:
+    """503 while it shuts down or its database does not answer; never because the fleet is bad."""
+    checks = {"database": running.database_ok, "accepting": not running.gateway.draining}
+    ready = all(checks.values())
+    response.status_code = 200 if ready else 503
+    return {"status": "ready" if ready else "not ready", "checks": checks}
+
+
+@router.get("/metrics", summary="Prometheus metrics (admin token)", dependencies=[Depends(admin)])
+async def metrics(running: Live) -> Response:
+    return Response(running.gateway.metrics.render(), media_type=CONTENT_TYPE)

@@ -1,0 +1,272 @@
+"""The hot path's edge: ASGI messages in, `service` calls out, without a framework in between.
+
+Routes here are matched in one exact dict before FastAPI sees the request; the first thing each does is to
+authenticate (`service.chat.chat`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from llm_gateway.access.identify import presented_key
+from llm_gateway.access.limits import Lease, retry_headers
+from llm_gateway.errors import (
+    BodyTooLarge,
+    GatewayError,
+    HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    RequestTimeout,
+    ShuttingDown,
+    UnsupportedMediaType,
+    UpstreamError,
+)
+from llm_gateway.gateway import Gateway
+from llm_gateway.service.chat import Served, chat
+from llm_gateway.web.peers import Peers
+from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.neutral import StreamWriter
+from llm_gateway.wire.registry import ClientDialect
+
+Headers = list[tuple[bytes, bytes]]
+
+MAX_HEAD: Final = 32 * 1024
+"""Bytes of all request headers together."""
+BODY_SECONDS: Final = 30.0
+"""Seconds a client has to send its body."""
+IMAGE_MARKS: Final = (b"data:image/", b'"images"')
+
+log = structlog.get_logger(__name__)
+
+
+class ClientGone(ConnectionError):
+    """The client closed its connection."""
+
+
+class HttpCall:
+    """One request on the hot path, as `service.chat.Call`."""
+
+    __slots__ = (
+        "_gw",
+        "_lease",
+        "_max_body",
+        "_max_body_images",
+        "_receive",
+        "_scope",
+        "_send",
+        "_watch",
+        "_writer",
+        "client_request_id",
+        "dialect",
+        "endpoint",
+        "gone",
+        "id",
+        "key",
+        "peer",
+        "started",
+        "streams",
+        "total",
+    )
+
+    def __init__(self, gw: Gateway, scope: Scope, receive: Receive, send: Send, surface: Surface, peer: str) -> None:
+        self._gw, self._scope, self._receive, self._send = gw, scope, receive, send
+        self._max_body, self._max_body_images = surface.max_body, surface.max_body_images
+        self._lease: Lease | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.id: UUID = gw.ids()
+        self.dialect: ClientDialect = surface.dialect
+        self.streams = surface.streams
+        self.endpoint = surface.path
+        self.peer = peer
+        self._writer: StreamWriter | None = None
+        self.started = False
+        self.gone = False
+        headers: Headers = scope["headers"]
+        self.key = presented_key(headers)
+        self.client_request_id: str | None = None
+        self.total: float | None = None
+        size = 0
+        for name, value in headers:
+            size += len(name) + len(value)
+            if name == b"x-request-id":
+                self.client_request_id = value.decode("latin-1")
+            elif name == b"x-request-timeout":
+                self.total = _seconds(value)
+        if size > MAX_HEAD:
+            raise HeadersTooLarge(f"The request's headers are larger than {MAX_HEAD} bytes.")
+
+    def admitted(self, lease: Lease) -> None:
+        self._lease = lease
+
+    async def body(self) -> bytes:
+        declared = 0
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                declared = int(value)
+            elif name == b"content-encoding" and value.lower() != b"identity":
+                raise UnsupportedMediaType("Compressed request bodies are not accepted: send plain JSON.")
+            elif name == b"content-type" and value.lower().startswith(b"multipart/"):
+                raise UnsupportedMediaType("Multipart bodies are not accepted: send plain JSON.")
+        if declared > self._max_body_images:
+            raise self._too_large(declared)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._read_body()
+        except TimeoutError:
+            raise RequestTimeout(f"The request's body did not arrive within {BODY_SECONDS:.0f} s.") from None
+        if len(body) > self._max_body and not any(mark in body for mark in IMAGE_MARKS):
+            raise self._too_large(len(body))
+        me = asyncio.current_task()
+        assert me is not None
+        self._watch = asyncio.create_task(self._watch_client(me), name="client watch")
+        return body
+
+    async def _read_body(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.gone = True
+                raise ClientGone
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size > self._max_body_images:
+                raise self._too_large(size)
+            parts.append(part)
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self, size: int) -> BodyTooLarge:
+        return BodyTooLarge(
+            f"The request's body has {size} bytes or more; at most {self._max_body} are accepted "
+            f"({self._max_body_images} with images)."
+        )
+
+    async def _watch_client(self, task: asyncio.Task[Any]) -> None:
+        """Cancels the request when the client hangs up: its server is freed at once."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        task.cancel()
+
+    async def begin(self, served: Served, writer: StreamWriter | None) -> None:
+        self._writer = writer
+        headers = [
+            (b"content-type", writer.content_type.encode() if writer else b"application/json"),
+            (b"x-gateway-model", _header(served.model)),
+            (b"x-gateway-server", _header(served.server)),
+            (b"x-gateway-tier", served.tier.encode()),
+            (b"x-gateway-attempts", str(served.attempts).encode()),
+        ]
+        if writer is not None:
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        await self._start(200, headers)
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        identity = str(self.id).encode()
+        headers += [(b"x-request-id", identity), (b"request-id", identity)]
+        if self._lease is not None:
+            headers += self._lease.headers(self._gw.clock.now())
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def fail(self, error: GatewayError) -> None:
+        """The typed error: a status of its own, or the stream's error event when 200 has left already."""
+        body = self.dialect.error_body(error, str(self.id))
+        if self.started:
+            return await self.end(self._writer.error(body) if self._writer else b"")
+        headers: Headers = [(b"content-type", b"application/json")]
+        headers += retry_headers(error.retry_after)
+        if isinstance(error, UpstreamError):
+            headers.append((b"x-should-retry", b"false"))  # everything has been tried already
+        if error.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if isinstance(error, MethodNotAllowed):
+            headers.append((b"allow", b"POST"))
+        content = encode(body)
+        headers.append((b"content-length", str(len(content)).encode()))
+        await self._start(error.status, headers)
+        return await self.end(content)
+
+    def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+
+
+class Surface:
+    """One hot route: its path, dialect, and whether the path itself says that the answer streams."""
+
+    __slots__ = ("dialect", "max_body", "max_body_images", "path", "streams")
+
+    def __init__(
+        self, path: str, dialect: ClientDialect, streams: bool | None, max_body: int, max_body_images: int
+    ) -> None:
+        self.path, self.dialect, self.streams = path, dialect, streams
+        self.max_body, self.max_body_images = max_body, max_body_images
+
+
+async def serve(gw: Gateway, surface: Surface, peers: Peers, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers one HTTP request; every exception ends here as a typed error."""
+    try:
+        call = HttpCall(gw, scope, receive, send, surface, peers.client(scope))
+    except HeadersTooLarge as error:
+        return await refuse(gw, surface.dialect, send, error)
+    try:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(f"{surface.path} takes POST.")
+        await chat(gw, call)
+    except GatewayError as error:
+        await call.fail(error)
+    except ClientGone:
+        pass
+    except asyncio.CancelledError:
+        if not call.gone:  # the time to finish at shutdown is over
+            await call.fail(ShuttingDown("The gateway is shutting down; ask again in a moment.", retry_after=2))
+            raise
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+    except Exception:
+        log.exception("request_failed", request_id=str(call.id), endpoint=surface.path)
+        await call.fail(InternalError("Something went wrong inside the gateway; it has been logged."))
+    finally:
+        call.close()
+
+
+async def refuse(gw: Gateway, dialect: ClientDialect, send: Send, error: GatewayError) -> None:
+    """An error before there is a call."""
+    identity = str(gw.ids())
+    content = encode(dialect.error_body(error, identity))
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"x-request-id", identity.encode()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def _header(text: str) -> bytes:
+    """A header value of what a server or a catalogue named: no control characters, Latin-1."""
+    return "".join(c for c in text if c.isprintable()).encode("latin-1", "replace")
+
+
+def _seconds(value: bytes) -> float | None:
+    """`X-Request-Timeout` in seconds; anything that is not a positive number is ignored."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < 86_400 else None

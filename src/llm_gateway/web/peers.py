@@ -1,0 +1,57 @@
+"""Who is really calling: forwarded headers are believed only of configured proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from starlette.types import Scope
+
+Network = IPv4Network | IPv6Network
+
+
+class Peers:
+    """Reads `X-Forwarded-For` and `X-Forwarded-Proto` when, and only when, the peer is a trusted proxy."""
+
+    def __init__(self, trusted: Sequence[Network] = ()) -> None:
+        self._trusted = tuple(trusted)
+
+    def client(self, scope: Scope) -> str:
+        """The client's address: the right-most one that no trusted proxy of ours has."""
+        peer = scope["client"][0] if scope.get("client") else "unknown"
+        if not self._trusted or not self._trusts(peer):
+            return str(peer)
+        hops = ",".join(v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for").split(",")
+        for hop in (h.strip() for h in reversed(hops)):
+            if not hop:
+                continue
+            if _address(hop) is None:
+                break
+            peer = hop
+            if not self._trusts(hop):
+                break
+        return str(peer)
+
+    def scheme(self, scope: Scope) -> str:
+        """`https` when a trusted proxy says so."""
+        own: str = scope.get("scheme", "http")
+        peer = scope["client"][0] if scope.get("client") else ""
+        if not self._trusts(peer):
+            return own
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-proto" and value in (b"http", b"https"):
+                return str(value.decode())
+        return own
+
+    def _trusts(self, address: str) -> bool:
+        parsed = _address(address)
+        return parsed is not None and any(parsed in network for network in self._trusted)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address

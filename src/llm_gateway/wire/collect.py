@@ -1,0 +1,109 @@
+"""Events -> one `Answer`, and figures where a server reports none."""
+
+from __future__ import annotations
+
+from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.neutral import Answer, ChatRequest, Event, Finish, Json, Piece, ToolCall, Usage
+
+IMAGE_TOKENS = 768
+"""What Ollama counts for one image when it fits a prompt into a context."""
+MESSAGE_TOKENS = 4
+"""What a chat template adds around a message, about."""
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens: a quarter of the UTF-8 bytes, rounded up. Good to a third or so for English and code;
+    scripts of three bytes per character come out at 0.75 per character, which is near, too."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return (size + 3) // 4
+
+
+def estimate_prompt(ask: ChatRequest) -> int:
+    """About how many tokens the prompt of `ask` has."""
+    total = estimate_tokens(encode(ask.tools).decode()) if ask.tools else 0
+    for message in ask.messages:
+        total += MESSAGE_TOKENS + estimate_tokens(message.text) + estimate_tokens(message.thinking)
+        total += IMAGE_TOKENS * len(message.images)
+        total += sum(estimate_tokens(call.name + call.arguments) for call in message.tool_calls)
+    return total
+
+
+class Meter:
+    """Counts an answer while it passes. Servers mostly send a piece per token, some gather many into one: the
+    larger of pieces and estimated tokens is the count."""
+
+    __slots__ = ("_tokens", "pieces")
+
+    def __init__(self) -> None:
+        self.pieces = 0
+        self._tokens = 0.0
+
+    def add(self, piece: Piece) -> None:
+        self.pieces += 1
+        size = len(piece.text) + len(piece.thinking)
+        if not (piece.text.isascii() and piece.thinking.isascii()):
+            size = len(piece.text.encode("utf-8", "replace")) + len(piece.thinking.encode("utf-8", "replace"))
+        for part in piece.tools:
+            size += len(part.name) + len(part.arguments)
+        self._tokens += size / 4
+
+    @property
+    def tokens(self) -> int:
+        return max(self.pieces, int(self._tokens + 0.999))
+
+    def usage(self, reported: Usage | None, *, prompt: int) -> Usage:
+        """The server's figures; `prompt` and our count where it gave none, and then `estimated` says so. A figure of
+        0 counts as not given: there was a prompt and an answer (Ollama leaves cached prompts out)."""
+        if reported is not None and reported.input and reported.output:
+            return reported
+        given = reported or Usage()
+        return Usage(given.input or prompt, given.output or self.tokens, estimated=True)
+
+
+class Collector:
+    """Folds the events of one answer. `finished` tells that the Finish has come."""
+
+    __slots__ = ("_calls", "_logprobs", "_meter", "_prompt", "_text", "_thinking", "finish")
+
+    def __init__(self, *, prompt: int) -> None:
+        """`prompt`: our estimate of the prompt's tokens, used when the server reports none."""
+        self.finish: Finish | None = None
+        self._prompt = prompt
+        self._meter = Meter()
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
+        self._logprobs: list[Json] | None = None
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, Finish):
+            self.finish = event
+            return
+        self._meter.add(event)
+        if event.text:
+            self._text.append(event.text)
+        if event.thinking:
+            self._thinking.append(event.thinking)
+        for part in event.tools:
+            call, arguments = self._calls.setdefault(part.index, (ToolCall(part.name, id=part.id), []))
+            call.name = call.name or part.name
+            call.id = call.id or part.id
+            arguments.append(part.arguments)
+        if event.logprobs is not None:
+            if self._logprobs is None:
+                self._logprobs = []
+            self._logprobs += event.logprobs
+
+    def answer(self) -> Answer:
+        """Raises ValueError before the Finish: an answer that did not end is none."""
+        if self.finish is None:
+            raise ValueError("the answer has not ended")
+        calls = [self._calls[index] for index in sorted(self._calls)]
+        return Answer(
+            text="".join(self._text),
+            thinking="".join(self._thinking),
+            tool_calls=[ToolCall(call.name, "".join(parts) or "{}", call.id) for call, parts in calls],
+            finish=self.finish.reason,
+            usage=self._meter.usage(self.finish.usage, prompt=self._prompt),
+            logprobs=self._logprobs,
+        )

@@ -1,0 +1,26 @@
+"""`GatewayError` -> the error object of a dialect.
+
+One renderer per shape: OpenAI and the gateway's own API share this one.
+"""
+
+from __future__ import annotations
+
+from llm_gateway.errors import GatewayError
+from llm_gateway.wire.neutral import Json
+
+
+def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
+    """`{"error": {message, type, code, param, request_id, retryable, retry_after?, …details}}`. Programs test `code`;
+    `details` never replace a field of the contract."""
+    body: dict[str, Json] = {
+        **error.details,
+        "message": error.message,
+        "type": error.type,
+        "code": error.code,
+        "param": error.param,
+        "request_id": request_id,
+        "retryable": error.retryable,
+    }
+    if error.retry_after is not None:
+        body["retry_after"] = error.retry_after
+    return {"error": body}

@@ -1,0 +1,150 @@
+"""What a model server's refusal means: status, content type and the first bytes of its body -> one `Fault`.
+
+Servers word the same trouble differently from version to version, so texts are matched loosely and the status
+decides when no text is known. Sources: the servers' public code and captured answers (tests/wire/cases/refusals).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.neutral import Json
+
+_TEXTS: Final[tuple[tuple[FaultKind, re.Pattern[str]], ...]] = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        (
+            FaultKind.CONTEXT,
+            r"exceed_context_size|context_length_exceeded|longer than the context length|exceeds the context length"
+            r"|exceeds the available context|maximum context length",
+        ),
+        (
+            FaultKind.OUT_OF_MEMORY,
+            r"out of memory|more system memory|cudamalloc|(runner|llama-server) process has terminated"
+            r"|unable to load model|failed to load model|timed out waiting for .{0,20}runner"
+            r"|incompatible with your version",
+        ),
+        (
+            FaultKind.MODEL_MISSING,
+            r"model_not_found|try pulling it first|no such model|no endpoints found"
+            r"|model\b.{0,300}\b(not found|does not exist)",
+        ),
+        (
+            FaultKind.INCAPABLE,
+            r"does not support|not_supported_error|is not a multimodal model|image input is not supported"
+            r"|requires? --(jinja|enable-auto-tool-choice|mmproj|embeddings?)",
+        ),
+        (
+            FaultKind.BUSY,
+            r"server busy|overloaded|llm busy|no slots available|loading model|too many requests|rate.?limit",
+        ),
+        (FaultKind.CALLER, r"^option \"|^invalid format:|^invalid option"),
+    )
+)
+_STATUS: Final[dict[int, FaultKind]] = {
+    401: FaultKind.AUTH,
+    402: FaultKind.AUTH,
+    403: FaultKind.AUTH,
+    405: FaultKind.NOT_THE_PROTOCOL,
+    407: FaultKind.AUTH,
+    408: FaultKind.SERVER_ERROR,
+    425: FaultKind.SERVER_ERROR,
+    429: FaultKind.BUSY,
+    499: FaultKind.SERVER_ERROR,
+    501: FaultKind.INCAPABLE,
+    529: FaultKind.BUSY,
+}
+_ADDRESS: Final = re.compile(
+    r"\w+://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|(?:[\w-]+\.)*(?:[a-z]{2,}|localhost):\d{2,5}\b|\[[0-9a-fA-F:]{2,}\]"
+)
+_SECONDS: Final = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*")
+
+
+def fault_of(status: int, content_type: str | None, body_head: bytes, *, retry_after: str | None = None) -> Fault:
+    """The Fault behind an answer whose status is not 200. `body_head`: the first bytes of the body, as many as the
+    caller cared to read; `retry_after`: that header's text (dates are not understood: no clock here)."""
+    seconds = _SECONDS.fullmatch(retry_after) if retry_after else None
+    wait = float(seconds[1]) if seconds else None
+    error = _error_in(body_head)
+    html = "html" in (content_type or "").lower() or body_head.lstrip()[:1] == b"<"
+    if error is not None:
+        kind, text = _judge(error, status)
+    else:
+        kind, text = _silent(status, wait), body_head[:200].decode("utf-8", "replace")
+    detail = f"{status} {'HTML page' if html else ascii(text[:300])}"
+    return Fault(kind, detail, retry_after=wait, said=_said(kind, text) if error is not None else None)
+
+
+def fault_of_error(error: Json, *, status: int = 200) -> Fault:
+    """The Fault behind the `error` value (a text or an object) of a frame in a stream that began with `status`."""
+    kind, text = _judge(error, status)
+    return Fault(kind, f"error frame: {text[:300]!a}", said=_said(kind, text))
+
+
+def error_in_frame(frame: dict[str, Json]) -> Json:
+    """The error that a frame carries, None when it carries none."""
+    if error := frame.get("error"):
+        return error
+    return frame if frame.get("object") == "error" else None  # vLLM's own shape
+
+
+def _error_in(body: bytes) -> Json:
+    try:
+        value = decode_json(body)
+    except BadJson:
+        return None
+    if not isinstance(value, dict):
+        return None
+    # `detail` is what FastAPI servers say before they reach their protocol's code
+    return error_in_frame(value) or value.get("detail")
+
+
+def _judge(error: Json, status: int) -> tuple[FaultKind, str]:
+    text = error if isinstance(error, str) else encode(error).decode()
+    tags = ""
+    if isinstance(error, dict):
+        tags = f"{error.get('type')} {error.get('code')} "
+        if isinstance(message := error.get("message"), str):
+            text = message
+        if status == 200 and isinstance(code := error.get("code"), int):
+            status = code
+    searched = f"{text} {tags}".lower()
+    if status in (401, 402, 403, 407):  # "model not found" to strangers is still a matter of keys
+        return FaultKind.AUTH, text
+    if 300 <= status < 400:
+        return FaultKind.REDIRECT, text
+    for kind, pattern in _TEXTS:
+        if pattern.search(searched):
+            return kind, text
+    if status == 404:
+        return FaultKind.NOT_THE_PROTOCOL, text
+    if status == 503:
+        return FaultKind.BUSY, text
+    if status in _STATUS:
+        return _STATUS[status], text
+    return (FaultKind.CALLER if 400 <= status < 500 else FaultKind.SERVER_ERROR), text
+
+
+def _silent(status: int, wait: float | None) -> FaultKind:
+    """No error object: a proxy, a login page, another service, or a server in ruins."""
+    if 300 <= status < 400:
+        return FaultKind.REDIRECT
+    if status in _STATUS:
+        return _STATUS[status]
+    if status == 413:  # a proxy's body limit: the next server may have another
+        return FaultKind.INCAPABLE
+    if status == 503 and wait is not None:
+        return FaultKind.BUSY
+    # a 503 page without Retry-After is how proxies say that nobody is behind them
+    return FaultKind.SERVER_ERROR if status >= 500 else FaultKind.NOT_THE_PROTOCOL
+
+
+def _said(kind: FaultKind, text: str) -> str | None:
+    """The server's words, for the caller, when they are about the caller's request. Addresses are taken out."""
+    if kind not in (FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.INCAPABLE):
+        return None
+    return _ADDRESS.sub("…", text)[:300]

@@ -1,0 +1,137 @@
+"""Bytes of a streaming answer -> frames, wherever the network split them.
+
+Lines end in `\\n` only: `\\r`, U+2028 and their kin are ordinary bytes inside a frame. What a line is (an NDJSON
+object or a field of an SSE event) is decided line by line, because servers behind a port are not always the ones
+that the catalogue promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.wire.decoding import BadJson, decode_json
+
+MAX_LINE: Final = 8 * 1024 * 1024
+"""Bytes. Ollama's own client and runner stop at the same size."""
+
+DONE: Final = b"[DONE]"
+
+_BLANK = b" \t\r"
+_SSE_FIELDS = (b"event:", b"id:", b"retry:", b":")
+
+
+class LineSplitter:
+    """Cuts at `\\n`; blank lines and the blanks around a line are dropped, and so is a byte order mark at the start."""
+
+    __slots__ = ("_max_line", "_pending", "_started")
+
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        self._max_line = max_line
+        self._pending = bytearray()
+        self._started = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The lines that `data` completes, empty ones included (they end SSE events). The iterator must be exhausted;
+        it raises Fault(TOO_LARGE) after the lines that came before the large one."""
+        first, *more = data.split(b"\n")
+        self._pending += first
+        if not more:
+            self._bounded(len(self._pending))
+            return
+        tail = more.pop()
+        whole, self._pending = bytes(self._pending), bytearray(tail)
+        for line in (whole, *more):
+            self._bounded(len(line))
+            yield self._clean(line)
+        self._bounded(len(tail))
+
+    def rest(self) -> bytes:
+        """What followed the last line end."""
+        return self._clean(bytes(self._pending))
+
+    def _bounded(self, size: int) -> None:
+        if size > self._max_line:
+            raise Fault(FaultKind.TOO_LARGE, f"a line of more than {self._max_line} bytes")
+
+    def _clean(self, line: bytes) -> bytes:
+        if not self._started:
+            self._started = True
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        return line.strip(_BLANK)
+
+
+class FrameSplitter:
+    """The JSON texts (or `[DONE]`) of an NDJSON or SSE body.
+
+    Accepted beyond the specifications: CRLF, `data:` without its space, comments, `event:` lines, SSE events without
+    a blank line between them, SSE and NDJSON mixed. An event whose data spans several lines is joined as the HTML
+    standard says. A line that is neither is Fault(NOT_THE_PROTOCOL), or BAD_FRAME once a frame has been seen.
+    """
+
+    __slots__ = ("_joined", "_lines", "_max_line", "_seen")
+
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        self._lines = LineSplitter(max_line)
+        self._max_line = max_line
+        self._joined = b""
+        self._seen = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The frames that `data` completes. The iterator must be exhausted; a Fault comes after the good frames."""
+        for line in self._lines.feed(data):
+            if (frame := self._frame(line)) is not None:
+                yield frame
+
+    def rest(self) -> bytes | None:
+        """The frame that the end of the body completes: one without its line end. A frame cut off in the middle
+        is None; something that is no frame at all raises as in `feed`."""
+        line = self._lines.rest()
+        cut_field = any(field.startswith(line) for field in (b"data:", *_SSE_FIELDS))
+        frame = None if cut_field or (self._seen and not _is_field(line)) else self._frame(line)
+        if frame is None and self._joined:
+            frame, self._joined = self._joined, b""
+        return frame if frame is not None and _whole(frame) else None
+
+    def _frame(self, line: bytes) -> bytes | None:
+        if line.startswith(b"data:"):
+            self._seen = True
+            return self._data(line[5:].lstrip(_BLANK))
+        if line.startswith(b"{"):
+            self._seen = True
+            return line
+        if not line:
+            joined, self._joined = self._joined, b""
+            return joined or None
+        if line.startswith(_SSE_FIELDS):
+            return None
+        if self._seen:
+            raise Fault(FaultKind.BAD_FRAME, f"a line that is no frame: {_shown(line)}")
+        raise Fault(FaultKind.NOT_THE_PROTOCOL, f"neither NDJSON nor SSE: {_shown(line)}")
+
+    def _data(self, payload: bytes) -> bytes | None:
+        if not self._joined and (payload == DONE or (payload.startswith(b"{") and payload.endswith(b"}"))):
+            return payload  # every known server: one line per event; not waiting for the blank line is free
+        self._joined = self._joined + b"\n" + payload if self._joined else payload
+        if len(self._joined) > self._max_line:
+            raise Fault(FaultKind.TOO_LARGE, f"an event of more than {self._max_line} bytes")
+        return None
+
+
+def _is_field(line: bytes) -> bool:
+    return line.startswith((b"{", b"data:"))
+
+
+def _whole(frame: bytes) -> bool:
+    if frame == DONE:
+        return True
+    try:
+        decode_json(frame)
+    except BadJson:
+        return False
+    return True
+
+
+def _shown(line: bytes) -> str:
+    return ascii(line[:80].decode("utf-8", "replace"))

@@ -1,0 +1,117 @@
+"""Messages in OpenAI's shape -> neutral messages. The gateway's own API takes the same shape."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Any, Final
+
+from llm_gateway.errors import InvalidRequest, UnsupportedParameter
+from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.fields import as_object, join, optional, required, wrong_type
+from llm_gateway.wire.neutral import Json, Message, ToolCall
+
+ROLE_NAMES: Final = {
+    "system": "system",
+    "developer": "system",  # most chat templates ignore roles they do not know
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_DATA_URL: Final = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp|gif))?;base64,", re.IGNORECASE)
+
+
+def read_messages(body: dict[str, Json]) -> list[Message]:
+    """`messages`: at least one. Raises InvalidRequest or UnsupportedParameter naming the field by its path."""
+    items = required(body, "messages", list)
+    if not items:
+        raise InvalidRequest("`messages` is empty: send at least one message.", param="messages")
+    return [_message(as_object(item, f"messages[{n}]"), f"messages[{n}]") for n, item in enumerate(items)]
+
+
+def _message(item: dict[str, Any], path: str) -> Message:
+    sent = required(item, "role", str, path)
+    role = ROLE_NAMES.get(sent)
+    if role is None:
+        known = ", ".join(name for name in ROLE_NAMES if name != "function")
+        raise InvalidRequest(f"`{path}.role` is {sent[:40]!r}; it must be one of {known}.", param=f"{path}.role")
+    calls = _tool_calls(item, path) if role == "assistant" else []
+    text, images = _content(item.get("content"), f"{path}.content", may_be_null=role == "assistant")
+    message = Message(role, text, images, tool_calls=calls, name=optional(item, "name", str, path))
+    if role == "assistant":
+        thinking = optional(item, "reasoning", str, path) or optional(item, "reasoning_content", str, path)
+        message.thinking = thinking or ""
+    if role == "tool":
+        read = optional if sent == "function" else required
+        message.tool_call_id = read(item, "tool_call_id", str, path)
+    return message
+
+
+def _content(content: Json, path: str, *, may_be_null: bool) -> tuple[str, list[str]]:
+    """Text and images; several parts of one message stay one message, their texts a line apart."""
+    if isinstance(content, str):
+        return content, []
+    if content is None and may_be_null:
+        return "", []
+    if not isinstance(content, list):
+        raise wrong_type(path, "a string or a list of content parts", content)
+    texts: list[str] = []
+    images: list[str] = []
+    for n, item in enumerate(content):
+        where = f"{path}[{n}]"
+        part = as_object(item, where)
+        kind = required(part, "type", str, where)
+        if kind in ("text", "refusal"):
+            texts.append(required(part, kind, str, where))
+        elif kind == "image_url":
+            images.append(_image(part, where))
+        else:
+            raise UnsupportedParameter(
+                f"`{where}.type` {kind[:40]!r} is not supported; use text or image_url.", param=f"{where}.type"
+            )
+    return "\n".join(texts), images
+
+
+def _image(part: dict[str, Any], path: str) -> str:
+    field = f"{path}.image_url"
+    url = part.get("image_url")
+    if isinstance(url, dict):
+        url, field = url.get("url"), f"{field}.url"
+    if not isinstance(url, str):
+        raise wrong_type(field, "a data URL", url)
+    head = _DATA_URL.match(url)
+    if head is None:
+        raise InvalidRequest(
+            f"`{field}` must be a data URL of a JPEG, PNG, WebP or GIF image in base64; "
+            "the gateway does not fetch images from addresses.",
+            param=field,
+        )
+    data = url[head.end() :]
+    try:
+        binascii.a2b_base64(data, strict_mode=True)
+    except ValueError:  # binascii.Error, and characters beyond ASCII
+        raise InvalidRequest(f"`{field}` does not hold valid base64.", param=field) from None
+    return data
+
+
+def _tool_calls(item: dict[str, Any], path: str) -> list[ToolCall]:
+    calls = optional(item, "tool_calls", list, path) or []
+    read: list[ToolCall] = []
+    for n, raw in enumerate(calls):
+        where = f"{path}.tool_calls[{n}]"
+        call = as_object(raw, where)
+        function = required(call, "function", dict, where)
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):  # not what OpenAI says, but its meaning is plain
+            arguments = encode(arguments).decode()
+        elif not isinstance(arguments, str | None):
+            raise wrong_type(join(where, "function.arguments"), "a string of JSON", arguments)
+        read.append(
+            ToolCall(
+                name=required(function, "name", str, join(where, "function")),
+                arguments=arguments or "{}",
+                id=required(call, "id", str, where),
+            )
+        )
+    return read

@@ -1,0 +1,149 @@
+"""Ollama's own API as servers speak it: `POST /api/chat`.
+
+Native rather than its OpenAI imitation, because only here a failure in mid-stream is told at all: one last line
+`{"error": …}`; the imitation ends such a stream cleanly. Whatever the caller asked for, the server is asked to stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.faults import error_in_frame, fault_of_error
+from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, ToolCall, ToolPart
+from llm_gateway.wire.params import PARAMS
+from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+
+_REASONS: Final[dict[str, FinishReason]] = {"length": "length"}
+"""The rest (stop, none at all before 0.1.35, load and unload after an answer) is "stop"."""
+
+
+def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `model`. `params`: what holds for this attempt, defaults included, by neutral names.
+
+    A tool cannot be forced here: a named `tool_choice` leaves only that tool in sight, "required" is best effort.
+    """
+    body: dict[str, Json] = {"model": model, "messages": _messages(ask.messages), "stream": True}
+    options = {spec.ollama: params[name] for name, spec in PARAMS.items() if spec.ollama and name in params}
+    if options:
+        body["options"] = options
+    if ask.format is not None:
+        body["format"] = ask.format
+    if ask.think is not None:
+        body["think"] = ask.think
+    if ask.tools:
+        body["tools"] = _visible(ask.tools, ask.tool_choice)
+    if ask.keep_alive is not None:
+        body["keep_alive"] = ask.keep_alive
+    if ask.logprobs:
+        body["logprobs"] = True
+        if ask.top_logprobs is not None:
+            body["top_logprobs"] = ask.top_logprobs
+    return encode(body)
+
+
+def _messages(messages: list[Message]) -> list[Json]:
+    tool_names: dict[str, str] = {}
+    written: list[Json] = []
+    for message in messages:
+        item: dict[str, Json] = {"role": message.role, "content": message.text}
+        if message.images:
+            item["images"] = message.images
+        if message.thinking:
+            item["thinking"] = message.thinking
+        if message.tool_calls:
+            item["tool_calls"] = [_call(call) for call in message.tool_calls]
+            tool_names.update({call.id: call.name for call in message.tool_calls if call.id})
+        if message.role == "tool":
+            # templates render the tool's name; OpenAI's clients send only the id of the call
+            if name := message.name or tool_names.get(message.tool_call_id or ""):
+                item["tool_name"] = name
+            if message.tool_call_id:
+                item["tool_call_id"] = message.tool_call_id
+        written.append(item)
+    return written
+
+
+def _call(call: ToolCall) -> dict[str, Json]:
+    function = {"name": call.name, "arguments": _arguments(call.arguments)}
+    return {"id": call.id, "function": function} if call.id else {"function": function}
+
+
+def _arguments(text: str) -> Json:
+    """The object that Ollama wants. What a model once wrote may be broken JSON: it is kept, wrapped, rather than
+    refused, since the conversation has to go on."""
+    raw = text.encode()
+    try:
+        value = decode_json(raw)
+    except BadJson:
+        return {"arguments": text} if text.strip() else {}
+    return msgspec.Raw(raw) if isinstance(value, dict) else {"arguments": value}
+
+
+def _visible(tools: list[Json], choice: Json) -> list[Json]:
+    if not isinstance(choice, dict):
+        return tools
+    name = choice["function"]["name"]
+    return [tool for tool in tools if tool["function"]["name"] == name]
+
+
+class StreamReader(FrameReader):
+    """NDJSON frames (or the same objects as SSE) -> events. `<think>` tags in content stay text."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = 0
+
+    def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
+        if (error := error_in_frame(frame)) is not None:
+            raise fault_of_error(error)
+        message = frame.get("message")
+        done = frame.get("done") is True
+        if message is None and "done" not in frame:
+            self._stranger(frame)
+            return
+        self._echo(frame.get("model"))
+        if isinstance(message, dict):
+            self._piece(
+                events,
+                text_of(message.get("content")),
+                thinking_of(message.get("thinking")),
+                self._tools(message.get("tool_calls")),
+                logprobs_of(frame.get("logprobs")),
+            )
+        if done:
+            said = frame.get("done_reason")
+            reason = _REASONS.get(said, "stop") if isinstance(said, str) else "stop"
+            self._finish(events, reason, usage_of(frame.get("prompt_eval_count"), frame.get("eval_count")))
+
+    def _marker(self, events: list[Event]) -> None:
+        """Not Ollama's marker: what counts is `done`."""
+
+    def _end(self, events: list[Event]) -> None:
+        raise Fault(FaultKind.CUT, "the body ended without done: true")
+
+    def _tools(self, calls: Json) -> list[ToolPart]:
+        """Calls come whole; they are numbered here, because indexes are missing in old versions."""
+        parts: list[ToolPart] = []
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict) or not isinstance(name := function.get("name"), str) or not name:
+                raise Fault(FaultKind.BAD_FRAME, "a tool call without a name")
+            given = call.get("id")
+            parts.append(
+                ToolPart(
+                    index=self._calls,
+                    name=name,
+                    id=given if isinstance(given, str) and given else None,
+                    arguments=arguments_of(function.get("arguments")) or "{}",
+                )
+            )
+            self._calls += 1
+        return parts

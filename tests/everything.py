@@ -1,0 +1,59 @@
+"""`./run test`: linters, types, then every test that can run on this machine; ends with what passed, failed and was
+left out. Arguments go to pytest. Upstream connections may only go to this machine: the catalogue's servers are
+strangers'.
+
+Programs that are no Python packages are installed only on a throw-away machine (CI set, root, apt-get there).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = {"nginx": ("nginx", "the gateway behind a real nginx")}  # program -> Debian package, what needs it
+
+
+def main(arguments: list[str]) -> int:
+    os.chdir(ROOT)
+    os.environ.setdefault("LLM_GATEWAY_ONLY_NETWORKS", "127.0.0.0/8,::1/128")
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"])
+    install(package for program, (package, _) in PROGRAMS.items() if not shutil.which(program))
+    lines = [
+        section("ruff check", "ruff", "check", ".", "run"),
+        section("ruff format", "ruff", "format", "--check", ".", "run"),
+        section("mypy", "mypy"),
+        section("pytest", "pytest", *arguments),
+    ]
+    for program, (package, needed_for) in PROGRAMS.items():
+        if not shutil.which(program):
+            lines.append(f"skipped  {needed_for}: no {program} here (Debian package {package})")
+    print("== summary (what pytest skipped, and why, is listed above)", *lines, sep="\n", flush=True)
+    return 1 if any(line.startswith("FAILED") for line in lines) else 0
+
+
+def section(title: str, module: str, *arguments: str) -> str:
+    print(f"== {title}", flush=True)
+    began = time.monotonic()
+    code = subprocess.call([sys.executable, "-m", module, *arguments])
+    return f"{'FAILED' if code else 'ok':8} {title:12} {time.monotonic() - began:6.1f} s"
+
+
+def install(packages: Iterable[str]) -> None:
+    """Debian packages, where nobody minds; RUNLEVEL keeps the installation from starting services."""
+    wanted = list(packages)
+    if not wanted or not os.environ.get("CI") or os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    print(f"== apt-get install {' '.join(wanted)}", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *wanted]):
+        subprocess.call(["apt-get", "-qq", *words], env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+from probed_server import MovableClock, Server, reply, tags, until
+
+from llm_gateway import __version__
+from llm_gateway.access.policy import Trust
+from llm_gateway.clock import Clock, SystemClock
+from llm_gateway.errors import DatabaseUnavailable, FaultKind, NotFound
+from llm_gateway.fleet.facts import Listed, ListedModel, ProbeFailed, ServerSpec
+from llm_gateway.upstream.guard import Guard
+from llm_gateway.upstream.prober import AT_ONCE, LARGEST_LIST, Prober, gap, rest, user_agent
+from llm_gateway.upstream.transport import Transport
+
+Start = Callable[..., Awaitable[Server]]
+
+VERSION = reply(200, b'{"version":"0.33.0"}')
+
+
+def spec(server: Server | str, name: str = "a", **more: object) -> ServerSpec:
+    url = server if isinstance(server, str) else server.url
+    return replace(ServerSpec(id=name, name=name, url=url, kind="ollama", trust=Trust.PUBLIC), **more)  # type: ignore[arg-type]  # free keywords of a test
+
+
+@dataclass
+class Watch:
+    """A prober and what it told."""
+
+    prober: Prober
+    specs: list[ServerSpec]
+    facts: list[Listed | ProbeFailed]
+    remembered: list[tuple[str, tuple[ListedModel, ...]]] = field(default_factory=list)
+
+    def of(self, server_id: str) -> list[Listed | ProbeFailed]:
+        return [fact for fact in self.facts if fact.server == server_id]
+
+
+@asynccontextmanager
+async def watching(
+    specs: Sequence[ServerSpec],
+    *,
+    every: float = 60.0,
+    timeout: float = 5.0,
+    clock: Clock | None = None,
+    lost: int = 0,
+    run: bool = True,
+) -> AsyncIterator[Watch]:
+    """A prober over `specs`; the first `lost` lists cannot be remembered."""
+    clock = clock or SystemClock()
+    guard = Guard(only_networks=["127.0.0.0/8"], allow_private=["127.0.0.0/8"])
+    transport = Transport(guard, now=clock.now, user_agent=user_agent("https://gateway.example/"))
+    there = list(specs)
+    facts: list[Listed | ProbeFailed] = []
+    remembered: list[tuple[str, tuple[ListedModel, ...]]] = []
+
+    async def remember(server: str, models: tuple[ListedModel, ...]) -> None:
+        remembered.append((server, models))
+        if len(remembered) <= lost:
+            raise DatabaseUnavailable("The database does not answer.")
+
+    prober = Prober(
+        transport, guard, lambda: there, facts.append, clock, lambda: 0.5, every, timeout, remember=remember
+    )
+    task = asyncio.create_task(prober.run(), name="prober") if run else None
+    try:
+        yield Watch(prober, there, facts, remembered)
+    finally:
+        if task is not None:
+            assert not task.done(), task
+            task.cancel()
+            await asyncio.wait((task,))
+        await transport.aclose()
+
+
+async def test_a_server_is_asked_for_its_models_and_its_version(start: Start) -> None:
+    server = await start(api__tags=tags("llama3.2:3b", "qwen3:4b"), api__version=VERSION)
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, Listed)
+    assert [(m.name, m.digest, m.size) for m in fact.models] == [
+        ("llama3.2:3b", "ab" * 32, 7),
+        ("qwen3:4b", "ab" * 32, 7),
+    ]
+    assert fact.version == "0.33.0"
+    assert sorted(server.paths) == ["/api/tags", "/api/version"]
+    assert {asked.method for asked in server.asked} == {"GET"}
+
+
+async def test_an_openai_server_is_asked_below_its_own_path_and_with_its_key(start: Start) -> None:
+    server = await start(v1__models=reply(200, b'{"object":"list","data":[{"id":"m"}]}'))
+    async with watching([spec(server.url + "/v1", kind="openai", api_key="s3cret")]) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, Listed)
+    assert [model.name for model in fact.models] == ["m"]
+    assert server.paths == ["/v1/models"]
+    assert server.asked[0].headers["authorization"] == "Bearer s3cret"
+
+
+async def test_a_stranger_learns_who_asks_and_nothing_else(start: Start) -> None:
+    server = await start(api__tags=tags("m"), api__version=VERSION)
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+    for asked in server.asked:
+        assert asked.headers["user-agent"] == f"llm-gateway/{__version__} (+https://gateway.example/)"
+        assert set(asked.headers) <= {"host", "accept", "accept-encoding", "user-agent", "connection"}
+
+
+async def test_a_server_that_answers_is_asked_again_and_for_its_version_only_once(start: Start) -> None:
+    server = await start(api__tags=tags("m"), api__version=VERSION)
+    async with watching([spec(server)], every=0.01) as watch:
+        await until(lambda: len(watch.facts) >= 4)
+    assert server.paths.count("/api/version") == 1
+    assert {fact.version for fact in watch.facts if isinstance(fact, Listed)} == {"0.33.0"}
+
+
+async def test_the_version_is_asked_again_after_ten_minutes(start: Start) -> None:
+    server = await start(api__tags=tags("m"), api__version=VERSION)
+    clock = MovableClock()
+    async with watching([spec(server)], clock=clock) as watch:
+        await until(lambda: watch.facts)
+        server.answers["/api/version"] = reply(200, b'{"version":"0.34.0"}')
+        clock.ahead += 601
+        watch.prober.kick()
+        await until(lambda: len(watch.facts) == 2)
+    assert [fact.version for fact in watch.facts if isinstance(fact, Listed)] == ["0.33.0", "0.34.0"]
+
+
+@pytest.mark.parametrize(
+    "version",
+    [reply(404, b"", "text/plain"), reply(200, b"<html>", "text/html"), reply(200, b"[]"), reply(200, b"x" * 9999)],
+    ids=["404", "html", "list", "large"],
+)
+async def test_a_server_without_a_readable_version_is_no_worse_for_it(start: Start, version: bytes) -> None:
+    server = await start(api__tags=tags("m"), api__version=version)
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, Listed)
+    assert fact.version is None
+
+
+@pytest.mark.parametrize("body", [b'{"models":null}', b'{"models":[]}'])
+async def test_an_empty_list_is_a_list(start: Start, body: bytes) -> None:
+    server = await start(api__tags=reply(200, body))
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, Listed)
+    assert fact.models == ()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+    while not writer.transport.is_closing():
+        writer.write(b"1\r\n \r\n")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
+    while not writer.transport.is_closing():
+        writer.write(b" " * 65536)
+        await writer.drain()
+
+
+async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{"models":[')
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (reply(200, b"<html>login</html>", "text/html"), FaultKind.NOT_THE_PROTOCOL),
+        (reply(200, b"<html>login</html>"), FaultKind.NOT_THE_PROTOCOL),
+        (reply(200, b'{"models":7}'), FaultKind.NOT_THE_PROTOCOL),
+        (reply(404, b"404 page not found", "text/plain"), FaultKind.NOT_THE_PROTOCOL),
+        (reply(301, b"", "text/plain", "location: http://127.0.0.1:1/"), FaultKind.REDIRECT),
+        (reply(401, b"{}"), FaultKind.AUTH),
+        (reply(403, b""), FaultKind.AUTH),
+        (reply(429, b"{}"), FaultKind.BUSY),
+        (reply(500, b"{}"), FaultKind.SERVER_ERROR),
+        (reply(502, b"<html>", "text/html"), FaultKind.SERVER_ERROR),
+        (reply(503, b"{}"), FaultKind.BUSY),
+        (silent, FaultKind.HEAD_TIMEOUT),
+        (trickling, FaultKind.TOTAL_TIMEOUT),
+        (endless, FaultKind.TOO_LARGE),
+        (cut, FaultKind.CUT),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", FaultKind.BAD_HTTP),
+    ],
+    ids=[
+        *("html", "html called json", "models is a number", "404", "redirect", "401", "403", "429", "500", "502"),
+        *("503", "silent", "trickling", "endless", "cut", "ssh"),
+    ],
+)
+async def test_what_is_no_list_is_a_failure_with_its_kind(start: Start, answer: bytes, kind: FaultKind) -> None:
+    server = await start(api__tags=answer, api__version=VERSION)
+    async with watching([spec(server)], timeout=0.3) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, ProbeFailed)
+    assert fact.fault is kind
+
+
+async def test_a_server_that_is_not_there_is_refused(start: Start) -> None:
+    server = await start()
+    await server.stop()
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+    assert [fact.fault for fact in watch.facts if isinstance(fact, ProbeFailed)] == [FaultKind.REFUSED]
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.7:11434", "http://u:p@127.0.0.1:1", "http://127.0.0.1:22"])
+async def test_an_address_that_is_not_permitted_is_a_failure(url: str) -> None:
+    async with watching([spec(url)]) as watch:
+        await until(lambda: watch.facts)
+    assert [fact.fault for fact in watch.facts if isinstance(fact, ProbeFailed)] == [FaultKind.NOT_PERMITTED]
+
+
+async def test_a_dead_server_does_not_keep_the_others_waiting(start: Start) -> None:
+    dead, good = await start(api__tags=silent), await start(api__tags=tags("m"))
+    async with watching([spec(dead), spec(good, "b")], timeout=60) as watch:
+        await until(lambda: watch.of("b"))
+        assert not watch.of("a")
+
+
+async def test_a_server_that_comes_back_is_noticed(start: Start) -> None:
+    server = await start(api__tags=reply(500, b"{}"))
+    clock = MovableClock()
+    async with watching([spec(server)], clock=clock) as watch:
+        await until(lambda: watch.facts)
+        server.answers["/api/tags"] = tags("m")
+        clock.ahead += 5.1
+        watch.prober.kick()
+        await until(lambda: len(watch.facts) == 2)
+    assert [type(fact) for fact in watch.facts] == [ProbeFailed, Listed]
+
+
+async def test_a_dead_server_rests_longer_each_time(start: Start) -> None:
+    dead, witness = await start(api__tags=reply(500, b"{}")), await start(api__tags=tags("m"))
+    clock = MovableClock()
+    async with watching([spec(dead), spec(witness, "b")], every=1.0, clock=clock) as watch:
+        await until(lambda: watch.of("a") and watch.of("b"))
+        for times, pause in enumerate((5, 10, 20, 40), start=1):
+            seen = len(watch.of("b"))
+            clock.ahead += pause - 1
+            watch.prober.kick()
+            await until(lambda seen=seen: len(watch.of("b")) > seen)
+            assert len(dead.asked) == times
+            clock.ahead += 1.1
+            watch.prober.kick()
+            await until(lambda times=times: len(watch.of("a")) == times + 1)
+
+
+@pytest.mark.parametrize("status", [403, 429])
+async def test_a_stranger_that_does_not_want_to_be_asked_is_left_alone_for_a_day(start: Start, status: int) -> None:
+    unwilling, witness = await start(api__tags=reply(status, b"{}")), await start(api__tags=tags("m"))
+    clock = MovableClock()
+    async with watching([spec(unwilling), spec(witness, "b")], clock=clock) as watch:
+        await until(lambda: watch.of("a") and watch.of("b"))
+        clock.ahead += 23.9 * 3600
+        watch.prober.kick()
+        await until(lambda: len(watch.of("b")) == 2)
+        assert len(unwilling.asked) == 1
+        clock.ahead += 0.2 * 3600
+        watch.prober.kick()
+        await until(lambda: len(watch.of("a")) == 2)
+
+
+async def test_our_own_server_that_says_403_is_asked_again_soon(start: Start) -> None:
+    server = await start(api__tags=reply(403, b"{}"))
+    clock = MovableClock()
+    async with watching([spec(server, trust=Trust.OWN)], clock=clock) as watch:
+        await until(lambda: watch.facts)
+        clock.ahead += 5.1
+        watch.prober.kick()
+        await until(lambda: len(watch.facts) == 2)
+
+
+async def test_a_new_server_is_asked_after_a_kick_and_one_that_is_gone_no_more(start: Start) -> None:
+    first, second = await start(api__tags=tags("m")), await start(api__tags=tags("m"))
+    async with watching([spec(first)], every=0.01) as watch:
+        await until(lambda: len(watch.of("a")) >= 2)
+        watch.specs[:] = [spec(second, "b")]
+        watch.prober.kick()
+        await until(lambda: watch.of("b"))
+        seen = len(watch.of("a"))
+        await until(lambda: len(watch.of("b")) >= 4)
+        assert len(watch.of("a")) == seen
+
+
+async def test_a_server_that_is_switched_off_is_not_asked_until_it_is_switched_on(start: Start) -> None:
+    off, witness = await start(api__tags=tags("m")), await start(api__tags=tags("m"))
+    async with watching([spec(off, enabled=False), spec(witness, "b")], every=0.01) as watch:
+        await until(lambda: len(watch.of("b")) >= 3)
+        assert not off.asked
+        watch.specs[0] = spec(off)
+        watch.prober.kick()
+        await until(lambda: watch.of("a"))
+
+
+async def test_a_new_key_is_tried_at_once(start: Start) -> None:
+    server = await start(v1__models=reply(403, b"{}"))
+    entry = spec(server.url + "/v1", kind="openai", api_key="old")
+    async with watching([entry]) as watch:
+        await until(lambda: watch.facts)
+        watch.specs[:] = [replace(entry, api_key="new")]
+        watch.prober.kick()
+        await until(lambda: len(watch.facts) == 2)
+    assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer old", "Bearer new"]
+
+
+async def test_what_the_source_says_of_its_models_does_not_make_it_a_new_server(start: Start) -> None:
+    known, new = await start(api__tags=tags("m")), await start(api__tags=tags("m"))
+    async with watching([spec(known)]) as watch:
+        await until(lambda: watch.of("a"))
+        watch.specs[:] = [spec(known, models=(ListedModel("m"),)), spec(new, "b")]
+        watch.prober.kick()
+        await until(lambda: watch.of("b"))
+        assert len(watch.of("a")) == 1
+
+
+async def test_a_list_is_remembered_when_it_changes(start: Start) -> None:
+    server = await start(api__tags=tags("m"))
+    async with watching([spec(server)], every=0.01) as watch:
+        await until(lambda: len(watch.facts) >= 3)
+        assert len(watch.remembered) == 1
+        server.answers["/api/tags"] = tags("m", "n")
+        await until(lambda: len(watch.remembered) == 2)
+    assert [[model.name for model in models] for _, models in watch.remembered] == [["m"], ["m", "n"]]
+
+
+async def test_a_list_that_could_not_be_remembered_is_handed_on_again(start: Start) -> None:
+    server = await start(api__tags=tags("m"))
+    async with watching([spec(server)], every=0.01, lost=2) as watch:
+        await until(lambda: len(watch.remembered) == 3)
+        seen = len(watch.facts)
+        await until(lambda: len(watch.facts) >= seen + 3)
+        assert len(watch.remembered) == 3
+
+
+async def test_a_server_that_cannot_even_be_asked_does_not_end_the_watch_over_the_others(start: Start) -> None:
+    server = await start(api__tags=tags("m"))
+    async with watching([spec(server, api_key="no\nheader"), spec(server, "b")], every=0.01) as watch:
+        await until(lambda: len(watch.of("b")) >= 3)
+        assert watch.of("a") == []
+
+
+async def test_probe_now_asks_at_once_and_tells_the_fleet(start: Start) -> None:
+    server = await start(api__tags=tags("m"), api__version=VERSION)
+    async with watching([spec(server)], run=False) as watch:
+        fact = await watch.prober.probe("a")
+        assert isinstance(fact, Listed)
+        assert watch.facts == [fact]
+
+
+async def test_probe_now_does_not_wait_for_a_rest_to_end(start: Start) -> None:
+    server = await start(api__tags=reply(429, b"{}"))
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+        server.answers["/api/tags"] = tags("m")
+        assert isinstance(await watch.prober.probe("a"), Listed)
+
+
+async def test_probe_now_of_an_unknown_server_says_so(start: Start) -> None:
+    async with watching([], run=False) as watch:
+        with pytest.raises(NotFound, match="no server 'x'"):
+            await watch.prober.probe("x")
+
+
+async def test_a_server_without_a_list_holds_what_its_owner_says(start: Start) -> None:
+    server = await start()
+    entry = spec(server.url + "/v1", kind="openai", models=(ListedModel("m"),))
+    async with watching([entry]) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, Listed)
+    assert fact.models == (ListedModel("m"),)
+
+
+async def test_at_most_eight_are_asked_at_once_and_all_are_asked(start: Start) -> None:
+    waiting = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await waiting.wait()
+        writer.write(tags("m"))
+        await writer.drain()
+
+    server = await start(**{f"{n}__api__tags": slow for n in range(20)})
+    async with watching([spec(f"{server.url}/{n}", f"s{n}") for n in range(20)], timeout=30) as watch:
+        await until(lambda: server.at_once == AT_ONCE)
+        waiting.set()
+        await until(lambda: len(watch.facts) == 20)
+    assert server.most_at_once == AT_ONCE
+    assert all(isinstance(fact, Listed) for fact in watch.facts)
+
+
+async def test_a_list_of_almost_a_megabyte_is_read(start: Start) -> None:
+    models = [{"name": f"m{n}", "details": {"family": "x" * 500}} for n in range(1900)]
+    body = json.dumps({"models": models}).encode()
+    assert len(body) < LARGEST_LIST
+    server = await start(api__tags=reply(200, body))
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, Listed)
+    assert len(fact.models) == 1900
+
+
+async def test_cancelling_the_prober_leaves_no_probe_behind(start: Start) -> None:
+    server = await start(api__tags=silent)
+    async with watching([spec(server)]):
+        await until(lambda: server.at_once)
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("probe")] == []
+    await until(lambda: not server.at_once)
+
+
+def test_the_gap_between_two_questions_is_a_minute_more_or_less() -> None:
+    assert [round(gap(60, roll), 6) for roll in (0.0, 0.5, 1.0)] == [48, 60, 72]
+
+
+def test_rests_double_from_five_seconds_to_five_minutes() -> None:
+    assert [rest(failures, 0.5) for failures in (1, 2, 3, 6, 7, 8, 500)] == [5, 10, 20, 160, 300, 300, 300]
+    assert [round(rest(1, roll), 6) for roll in (0.0, 1.0)] == [3.5, 6.5]
+
+
+@pytest.mark.parametrize(
+    ("contact", "words"),
+    [(None, ""), ("", ""), ("https://g.example", " (+https://g.example)"), ("a\r\nb: (c)\u2028é", " (+ab: c)")],
+)
+def test_the_user_agent_names_a_contact_and_never_breaks_a_header(contact: str | None, words: str) -> None:
+    assert user_agent(contact) == f"llm-gateway/{__version__}{words}"

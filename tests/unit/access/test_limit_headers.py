@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from llm_gateway.access.limits import Limits, Standing, rate_headers, retry_headers, spell
+from llm_gateway.access.policy import ApiKey, Caller, Project
+
+KEY = ApiKey(id="k", project_id="p", name="ci", hash=b"", prefix="", last4="")
+
+
+def test_the_headers_are_those_of_the_draft_and_of_openai():
+    assert dict(rate_headers(Standing(limit=60, remaining=12, reset=47.2))) == {
+        b"ratelimit-policy": b'"rpm";q=60;w=60',
+        b"ratelimit": b'"rpm";r=12;t=48',
+        b"x-ratelimit-limit-requests": b"60",
+        b"x-ratelimit-remaining-requests": b"12",
+        b"x-ratelimit-reset-requests": b"48s",
+    }
+
+
+def test_without_a_limit_there_are_none():
+    assert rate_headers(None) == []
+    assert Limits().admit(Caller(Project("p", "legal"), KEY), 0.0).headers(1.0) == []
+
+
+def test_a_lease_tells_how_the_project_stands_when_the_answer_leaves():
+    limits, who = Limits(), Caller(Project("p", "legal", rate_limit_per_minute=60), KEY)
+    first = limits.admit(who, 0.0)
+    limits.admit(who, 0.0)
+    assert dict(first.headers(0.0))[b"ratelimit"] == b'"rpm";r=58;t=2'
+    assert dict(first.headers(1.0))[b"ratelimit"] == b'"rpm";r=59;t=1'
+
+
+@pytest.mark.parametrize(
+    ("seconds", "whole", "ms"),
+    [
+        (0.0, b"0", b"0"),
+        (0.001, b"1", b"1"),
+        (0.2501, b"1", b"251"),
+        (1.0, b"1", b"1000"),
+        (11.001, b"12", b"11001"),
+    ],
+)
+def test_a_wait_is_sent_in_seconds_and_in_milliseconds_both_rounded_up(seconds: float, whole: bytes, ms: bytes):
+    assert retry_headers(seconds) == [(b"retry-after", whole), (b"retry-after-ms", ms)]
+
+
+def test_where_waiting_does_not_help_nothing_is_said():
+    assert retry_headers(None) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.0004, "1ms"),
+        (0.25, "250ms"),
+        (0.9995, "1s"),
+        (1, "1s"),
+        (11.2, "12s"),
+        (59.5, "1m0s"),
+        (360, "6m0s"),
+        (3605, "1h0m5s"),
+    ],
+)
+def test_waits_are_spelled_as_openai_does(seconds: float, text: str):
+    assert spell(seconds) == text
