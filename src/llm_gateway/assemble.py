@@ -41,7 +41,7 @@ from llm_gateway.storage.snapshot import current_version, load_snapshot
 from llm_gateway.storage.upgrade import upgrade
 from llm_gateway.upstream.drive import Drive
 from llm_gateway.upstream.guard import Guard
-from llm_gateway.upstream.prober import Prober
+from llm_gateway.upstream.prober import Prober, user_agent
 from llm_gateway.upstream.transport import Limits, Transport
 
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
 
             fleet_of_fakes = await stack.enter_async_context(DemoFleet())
         guard = _guard(settings, demo=demo)
-        transport = Transport(guard, limits=_limits(settings), now=clock.now)
+        agent = user_agent(settings.public_url)
+        transport = Transport(guard, limits=_limits(settings), now=clock.now, user_agent=agent)
         stack.push_async_callback(transport.aclose)
 
         first = None
@@ -187,7 +188,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         prober = Prober(
             transport,
             guard,
-            lambda: [s.spec for s in fleet.servers.values() if s.spec.enabled],
+            lambda: [s.spec for s in fleet.servers.values()],
             fleet.apply,
             clock,
             random.random,

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
+from uuid import UUID
+
+import structlog
 
 from llm_gateway import exposures
 from llm_gateway.access.identify import FailedKeys, identify
@@ -22,8 +25,24 @@ from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.upstream.drive import Drive
 
-if TYPE_CHECKING:
-    from llm_gateway.service.chat import Call
+
+class Opening(Protocol):
+    """What a request's row knows of the call before anything was read."""
+
+    id: UUID
+    endpoint: str
+    client_request_id: str | None
+    gone: bool
+    """True once the client hung up."""
+
+
+LOGGED = (
+    *("endpoint", "status", "outcome", "error_code", "model", "backend_model", "server_id", "stream"),
+    *("latency_ms", "ttft_ms", "attempts", "tokens_input", "tokens_output"),
+)
+"""Fields of the one line that a request leaves in the process's log."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -50,7 +69,8 @@ class Gateway:
             caller = identify(self.snapshot, key, self.clock.wall())
         except InvalidKey:
             self.metrics.auth_failed()
-            self.failed_keys.failed(peer, self.clock.now())
+            if key:  # a request without any is no guess
+                self.failed_keys.failed(peer, self.clock.now())
             raise
         self.used_keys[caller.key.id] = self.clock.wall()
         return caller
@@ -63,7 +83,7 @@ class Gateway:
             self.metrics.rate_limited(caller.project.name)
             raise
 
-    def entry(self, call: Call, caller: Caller) -> Entry:
+    def entry(self, call: Opening, caller: Caller) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
         return Entry(
@@ -71,8 +91,15 @@ class Gateway:
         )
 
     def _closed(self, entry: Entry) -> None:
-        self.shipper.put(entry.row())
+        row = entry.row()
+        self.shipper.put(row)
         self.metrics.request_ended(entry)
+        log.info(
+            "request",
+            request_id=row["id"],
+            project=entry.caller.project.name,
+            **{name: row[name] for name in LOGGED if row[name] is not None},
+        )
 
     def resolve(self, project: Project, asked: str) -> Target:
         """Raises ModelNotFound, NoPermittedUpstream."""

@@ -14,7 +14,6 @@ import structlog
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
-from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.fleet.facts import ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.settings import Sources
@@ -69,7 +68,7 @@ class Roster:
         only_demo = self.demo is not None
         specs = [
             replace(
-                server.spec(self.environ.get(server.api_key_env) if server.api_key_env else None),
+                server.spec(self._key(server.api_key_env)),
                 models=server.models or prior.get((server.source, server.url), ()),
             )
             for server in stored
@@ -77,13 +76,18 @@ class Roster:
         ]
         self.fleet.describe(specs)
 
+    def _key(self, variable: str | None) -> str | None:
+        """The server's key from the environment; one that no header may carry is reported and not used."""
+        key = self.environ.get(variable, "").strip() if variable else ""
+        if not (key.isascii() and key.isprintable()):
+            log.error("server_key_unusable", variable=variable, reason="it holds characters that no header may carry")
+            return None
+        return key or None
+
     async def remember(self, server_id: str, models: tuple[ListedModel, ...]) -> None:
         """Keeps what a server listed, so that a restart knows it before the first probe."""
-        try:
-            async with self.sessions.write() as s:
-                await servers.remember_models(s, server_id, models, self.clock.wall())
-        except DatabaseUnavailable as error:
-            log.warning("server_models_not_remembered", server=server_id, error=error.message)
+        async with self.sessions.write() as s:
+            await servers.remember_models(s, server_id, models, self.clock.wall())
 
     def known_to(self, trust: frozenset[Trust]) -> list[str]:
         """Physical models that these trust classes reach, those on most servers first."""

@@ -183,7 +183,7 @@ class Probes(Section):
 
 
 class Settings(Section):
-    database_url: SecretStr | None = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
         default=None,
         description="`sqlite:///…` or `postgresql://user:password@host/name`; absent: SQLite in the data directory.",
     )
@@ -197,10 +197,10 @@ class Settings(Section):
     )
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0: any free one.")
     workers: int = Field(default=1, ge=1, description="Worker processes. This version serves with one.")
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
         default=None, description="`redis://…`, for limits shared by several workers. Not used by this version."
     )
-    admin_token: SecretStr | None = Field(
+    admin_token: Annotated[SecretStr, AfterValidator(_credential)] | None = Field(
         default=None,
         description=f"Bearer token of `/admin/api` and `/metrics`, {CREDENTIAL_RULE}; absent: one is made and kept in "
         "a file of the data directory.",

@@ -103,8 +103,7 @@ def test_an_unknown_name_is_answered_with_what_is_exposed():
     with pytest.raises(ModelNotFound) as caught:
         ask("gpt-5", config(exposure("law-assistant", "llama:70b")))
     assert caught.value.message == (
-        "The model `gpt-5` is not exposed to project `legal`. "
-        "Exposed are: `law-assistant`, `llama:70b`, `qwen:32b`."
+        "The model `gpt-5` is not exposed to project `legal`. Exposed are: `law-assistant`, `llama:70b`, `qwen:32b`."
     )
     assert caught.value.param == "model"
 

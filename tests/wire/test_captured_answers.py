@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -125,7 +126,7 @@ LINES = [
 def test_any_mixture_of_lines_means_the_same_however_it_is_split(dialect, lines, ending, last, cuts):
     body = ending.join(lines) + last
     at = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
-    chunks = [body[a:b] for a, b in zip(at, at[1:], strict=False)]
+    chunks = [body[a:b] for a, b in pairwise(at)]
     dialect = SERVERS[dialect]
     assert read_all(dialect.stream_reader(), chunks) == read_all(dialect.stream_reader(), [body])
 

@@ -81,7 +81,7 @@ def test_the_servers_words_reach_the_caller_only_when_they_are_about_the_request
 
 def test_the_servers_words_are_stripped_of_addresses_but_not_of_model_names():
     said = fault_of_error(
-        'llama3.2:3b: failed at http://10.0.0.7:11434/api (10.0.0.7:80, [fe80::1], gpu.lab.local:8080)', status=400
+        "llama3.2:3b: failed at http://10.0.0.7:11434/api (10.0.0.7:80, [fe80::1], gpu.lab.local:8080)", status=400
     ).said
     assert said is not None
     assert said.startswith("llama3.2:3b: failed at …")

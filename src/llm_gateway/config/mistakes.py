@@ -76,7 +76,9 @@ def explain(error: ErrorDetails, root: type[BaseModel]) -> tuple[str, str]:
         choices = _choices(context)
         written = str(error["input"])[:40]
         return f"{name} must be {' or '.join(choices)}, not {written!r}.", did_you_mean(written, choices)
-    return f"{name} {_sentence(_wanted(kind, context, error['input']))}", _hint(kind, context, error["input"])
+    return f"{name} {_sentence(_wanted(kind, context, error['input']))}", _hint(
+        kind, error["input"], _description(root, loc)
+    )
 
 
 def model_at(root: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
@@ -171,12 +173,12 @@ def _instead(value: object) -> str:
     return f", not {kind}" if kind else ""
 
 
-def _hint(kind: str, context: Mapping[str, Any], value: object) -> str:
+def _hint(kind: str, value: object, description: str) -> str:
     if kind in ("int_type", "float_type", "bool_type") and isinstance(value, str):
         return "Numbers and true/false stand without quotes."
     if kind == "string_type":
         return "Put it in quotes if it is meant as text."
-    if kind == "greater_than_equal" and context.get("ge") == 1:
+    if kind == "greater_than_equal" and "absent: unlimited" in description:
         return "Leave it out for no limit."
     return ""
 

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from dotenv.parser import parse_stream
 from pydantic import BaseModel, SecretStr
@@ -35,8 +35,12 @@ def leaves(model: type[BaseModel], above: Keys = ()) -> Iterator[tuple[Keys, Fie
             yield (*above, name), info
 
 
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
+
+
 LEAVES: Final[dict[Keys, FieldInfo]] = dict(leaves(Settings))
-SECRETS: Final = frozenset(k for k, info in LEAVES.items() if info.annotation == SecretStr | None)
+SECRETS: Final = frozenset(k for k, info in LEAVES.items() if _is_secret(info.annotation))
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 """Names the config file where `--config` does not."""
 

@@ -21,7 +21,7 @@ from llm_gateway.fleet.facts import (
     ProbeFailed,
     ServerSpec,
 )
-from llm_gateway.fleet.faults import CONSEQUENCES, Scope
+from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Consequence, Scope
 from llm_gateway.fleet.server import ModelState, ServerState
 from llm_gateway.names import canonical
 
@@ -76,7 +76,7 @@ class Fleet:
             case Listed():
                 self._listed(server, fact)
             case ProbeFailed():
-                server.rest.failed(fact.at, fact.fault, CONSEQUENCES[fact.fault], self._dice(), fact.detail)
+                server.probe_rest.failed(fact.at, fact.fault, _probed(fact.fault), self._dice(), fact.detail)
             case AttemptStarted():
                 server.in_flight += 1
                 if (model := server.models.get(canonical(fact.model))) is not None:
@@ -88,9 +88,10 @@ class Fleet:
                 self._ended(server, fact)
 
     def _listed(self, server: ServerState, fact: Listed) -> None:
-        """A server that answers its list can be reached: its own rest ends, unless it earned a quarantine.
-        What a model did wrong stays: a good list is no proof of good answers."""
-        if server.state(fact.at) != "quarantined":
+        """A server that answers its list can be reached: rests for being out of reach end. What it did wrong with a
+        request stays: a good list is no proof of good answers."""
+        server.probe_rest.succeeded()
+        if server.rest.last_fault in UNCOUNTED:
             server.rest.succeeded()
         server.listed_at = fact.at
         server.version = fact.version or server.version
@@ -162,7 +163,7 @@ class Fleet:
         return sum(
             1
             for s in self._holders.get(name, ())
-            if s.spec.trust in trust and not s.rest.resting(now) and not s.models[name].rest.resting(now)
+            if s.spec.trust in trust and s.rests(now) is None and not s.models[name].rest.resting(now)
         )
 
     def details(self, model: str) -> ListedModel | None:
@@ -181,9 +182,9 @@ class Fleet:
                 if server.spec.trust not in trust:
                     continue
                 model = server.models[name]
-                resting = server.rest.resting(now) or model.rest.resting(now)
+                resting = server.rests(now) is not None or model.rest.resting(now)
                 if resting:
-                    order = (1.0, 0.0, max(server.rest.last_fault_at, model.rest.last_fault_at))
+                    order = (1.0, 0.0, max(r.last_fault_at for r in (server.rest, server.probe_rest, model.rest)))
                 else:
                     wait = model.expected_wait() * (1 + model.in_flight) * (0.9 + 0.2 * self._dice())
                     order = (0.0, float(preference), wait + (1e6 if now < model.busy_until else 0.0))
@@ -202,3 +203,9 @@ class Fleet:
         if server is not None:
             server.spec = replace(server.spec, enabled=enabled)
             self._index()
+
+
+def _probed(fault: FaultKind) -> Consequence:
+    """What a failed probe means: the whole server rests, however little of it the fault would be for a request."""
+    meant = CONSEQUENCES[fault]
+    return meant if meant.scope is Scope.SERVER else CONSEQUENCES[FaultKind.REFUSED]

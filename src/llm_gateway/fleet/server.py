@@ -6,7 +6,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llm_gateway.errors import FaultKind
 from llm_gateway.fleet.facts import ListedModel, ServerSpec
 from llm_gateway.fleet.rest import Rest
 
@@ -51,6 +50,9 @@ class ServerState:
     models: dict[str, ModelState] = field(default_factory=dict)
     """By canonical name."""
     rest: Rest = field(default_factory=Rest)
+    """For what requests met."""
+    probe_rest: Rest = field(default_factory=Rest)
+    """For what probes met: the next good probe ends it."""
     in_flight: int = 0
     version: str | None = None
     listed_at: float | None = None
@@ -63,11 +65,13 @@ class ServerState:
     def state(self, now: float) -> State:
         if not self.spec.enabled:
             return "disabled"
-        if self.rest.resting(now):
-            return "quarantined" if self.rest.until - self.rest.last_fault_at >= QUARANTINE * 0.7 else "resting"
+        if (rest := self.rests(now)) is not None:
+            return "quarantined" if rest.until - rest.last_fault_at >= QUARANTINE * 0.7 else "resting"
         if self.listed_at is None and not any(m.successes for m in self.models.values()):
             return "unknown"
         return "healthy"
 
-    def last_fault(self) -> FaultKind | None:
-        return self.rest.last_fault
+    def rests(self, now: float) -> Rest | None:
+        """The rest that keeps the whole server out now, the longer one of two."""
+        rest = max(self.rest, self.probe_rest, key=lambda r: r.until)
+        return rest if rest.resting(now) else None

@@ -14,6 +14,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -24,6 +25,8 @@ Format = Literal["auto", "json", "pretty"]
 REDACTED: Final = "[redacted]"
 DEPTH: Final = 6
 """Levels of nested values that are searched for secrets; what lies deeper is not logged."""
+NAME: Final = 64
+"""Characters of a field's name that are looked at, from its end."""
 LONGEST: Final = 16_384
 """Characters of one value."""
 
@@ -36,6 +39,8 @@ _SECRET_TEXT: Final = re.compile(
       | (://[^\s/:@]*:)[^\s/@]+(?=@)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_HINTS: Final = ("key", "token", "bearer", "llmgw_", "basic", "secret", "password", "authorization", "://")
+"""Without one of these in it no text holds what `_SECRET_TEXT` finds; looking for them takes a quarter of its time."""
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _QUIET: Final = ("aiosqlite", "asyncio", "httpcore", "httpx")
 """Libraries that tell at INFO or DEBUG what only their authors want to know."""
@@ -91,7 +96,7 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _without_secrets(name: str, value: Any, depth: int) -> Any:
     if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    if _SECRET_FIELD.search(name):
+    if _secret_field(name[-NAME:]):
         return REDACTED
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
@@ -104,7 +109,16 @@ def _without_secrets(name: str, value: Any, depth: int) -> Any:
     text = value if isinstance(value, str) else str(value)
     if len(text) > LONGEST:
         text = text[:LONGEST] + "…"
-    return _SECRET_TEXT.sub(_keep_start, text)
+    folded = text.lower()
+    for hint in _HINTS:
+        if hint in folded:
+            return _SECRET_TEXT.sub(_keep_start, text)
+    return text
+
+
+@lru_cache(maxsize=512)
+def _secret_field(name: str) -> bool:
+    return _SECRET_FIELD.search(name) is not None
 
 
 def _keep_start(found: re.Match[str]) -> str:

@@ -38,6 +38,9 @@ metadata: Final = MetaData(
     }
 )
 
+ONLY: Final = "only"
+"""In the `info` of an object that one of the databases has and the other has not: which one."""
+
 project: Final = Table(
     "project",
     metadata,
@@ -159,7 +162,9 @@ request_log: Final = Table(
     Index(None, "project_id", "timestamp", "id"),
 )
 # A few kilobytes that let PostgreSQL skip the blocks of other days when it sums up months.
-Index("ix_request_log_timestamp_brin", request_log.c.timestamp, postgresql_using="brin").ddl_if(dialect="postgresql")
+Index(
+    "ix_request_log_timestamp_brin", request_log.c.timestamp, postgresql_using="brin", info={ONLY: "postgresql"}
+).ddl_if(dialect="postgresql")
 
 setting: Final = Table(
     "setting",

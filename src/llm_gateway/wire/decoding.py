@@ -7,7 +7,7 @@ levels of nesting, so that nothing behind it can run out of stack. What is wrong
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -20,7 +20,7 @@ MAX_DEPTH: Final = 64
 
 _BOM = b"\xef\xbb\xbf"
 _decode = msgspec.json.Decoder().decode
-_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+_WHAT_AND_WHERE = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -100,17 +100,18 @@ def _explain(raw: bytes, error: Exception) -> str:
         return f"is not valid UTF-8 (at byte {undecodable.start})"
     if (nul := raw.find(b"\0")) >= 0:
         return f"is not valid JSON: it holds a NUL byte (at byte {nul})"
-    found = _AT_BYTE.search(str(error))
+    found = _WHAT_AND_WHERE.fullmatch(str(error))
     if (found is None or "surrogate" in str(error)) and (lone := _LONE_SURROGATE.search(raw)):
         return f"is not valid JSON: a lone surrogate {lone[0].decode()} is not a character (at byte {lone.start()})"
     if found is None:
         return f"is not valid JSON: it ends too early (after {len(raw)} bytes)"
-    at = int(found[1]) + (3 if raw.startswith(_BOM) else 0)
+    at = int(found[2]) + (3 if raw.startswith(_BOM) else 0)
     if (number := _NOT_A_NUMBER.match(raw, at) or _NOT_A_NUMBER.match(raw, max(at - 1, 0))) is not None:
         return f"is not valid JSON: {number[0].decode()} (at byte {number.start()}) is not a JSON number"
     line = raw.count(b"\n", 0, at) + 1
     column = at - raw.rfind(b"\n", 0, at)
-    return f"is not valid JSON: look at line {line}, column {column} (byte {at})"
+    # "near": the decoder points at the character, at the one after it, or at the end of the word it expected
+    return f"is not valid JSON: {found[1]} near line {line}, column {column} (byte {at})"
 
 
 def _within(value: Json, max_depth: int) -> bool:
@@ -127,25 +128,25 @@ def _within(value: Json, max_depth: int) -> bool:
     return False
 
 
-def _find(value: Json, bad: Callable[[Json], bool]) -> str | None:
-    """The path of the first scalar (or of the object of the first key) that is `bad`."""
-    pending: list[tuple[str, Json]] = [("", value)]
+def _find(root: dict[str, Json], bad: Callable[[Json], bool]) -> str | None:
+    """The path of the first scalar (or of the object of the first key) that is `bad`. Paths are only made for what
+    holds something: a long list of numbers is looked through without any."""
+    pending: list[tuple[str, Json]] = [("", root)]
     while pending:
         path, node = pending.pop()
-        if isinstance(node, dict):
-            if any(bad(key) for key in node):
-                return path or "body"
-            pending += [(f"{path}.{key}" if path else key, child) for key, child in node.items()][::-1]
-        elif isinstance(node, list):
-            pending += list(_numbered(path, node))[::-1]
-        elif bad(node):
-            return path
+        fields = isinstance(node, dict)
+        if fields and any(bad(key) for key in node):
+            return path or "body"
+        below: list[tuple[str, Json]] = []
+        for key, child in node.items() if fields else enumerate(node):
+            nested = isinstance(child, (dict, list))
+            if nested or bad(child):
+                where = (f"{path}.{key}" if path else str(key)) if fields else f"{path}[{key}]"
+                if not nested:
+                    return where
+                below.append((where, child))
+        pending += reversed(below)
     return None
-
-
-def _numbered(path: str, node: list[Json]) -> Iterator[tuple[str, Json]]:
-    for index, child in enumerate(node):
-        yield f"{path}[{index}]", child
 
 
 def _holds_nul(value: Json) -> bool:

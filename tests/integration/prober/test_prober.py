@@ -198,12 +198,13 @@ async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
         (silent, FaultKind.HEAD_TIMEOUT),
         (trickling, FaultKind.TOTAL_TIMEOUT),
         (endless, FaultKind.TOO_LARGE),
+        (reply(200, b'{"models":[' + b" " * LARGEST_LIST + b"]}"), FaultKind.TOO_LARGE),
         (cut, FaultKind.CUT),
         (b"SSH-2.0-OpenSSH_9.2\r\n", FaultKind.BAD_HTTP),
     ],
     ids=[
         *("html", "html called json", "models is a number", "404", "redirect", "401", "403", "429", "500", "502"),
-        *("503", "silent", "trickling", "endless", "cut", "ssh"),
+        *("503", "silent", "trickling", "endless", "large", "cut", "ssh"),
     ],
 )
 async def test_what_is_no_list_is_a_failure_with_its_kind(start: Start, answer: bytes, kind: FaultKind) -> None:
@@ -237,16 +238,19 @@ async def test_a_dead_server_does_not_keep_the_others_waiting(start: Start) -> N
         assert not watch.of("a")
 
 
-async def test_a_server_that_comes_back_is_noticed(start: Start) -> None:
-    server = await start(api__tags=reply(500, b"{}"))
+async def test_a_server_that_comes_back_is_noticed_and_its_failures_are_forgotten(start: Start) -> None:
+    bad, good = reply(500, b"{}"), tags("m")
+    server = await start(api__tags=bad)
     clock = MovableClock()
-    async with watching([spec(server)], clock=clock) as watch:
-        await until(lambda: watch.facts)
-        server.answers["/api/tags"] = tags("m")
-        clock.ahead += 5.1
-        watch.prober.kick()
-        await until(lambda: len(watch.facts) == 2)
-    assert [type(fact) for fact in watch.facts] == [ProbeFailed, Listed]
+    async with watching([spec(server)], every=1.0, clock=clock) as watch:
+        for answer, pause in ((bad, 5.1), (good, 10.1), (bad, 1.1), (good, 5.1)):
+            seen = len(watch.facts)
+            await until(lambda seen=seen: len(watch.facts) > seen)
+            server.answers["/api/tags"] = answer
+            clock.ahead += pause
+            watch.prober.kick()
+        await until(lambda: len(watch.facts) == 5)
+    assert [type(fact) for fact in watch.facts] == [ProbeFailed, ProbeFailed, Listed, ProbeFailed, Listed]
 
 
 async def test_a_dead_server_rests_longer_each_time(start: Start) -> None:
@@ -292,14 +296,36 @@ async def test_our_own_server_that_says_403_is_asked_again_soon(start: Start) ->
 
 async def test_a_new_server_is_asked_after_a_kick_and_one_that_is_gone_no_more(start: Start) -> None:
     first, second = await start(api__tags=tags("m")), await start(api__tags=tags("m"))
-    async with watching([spec(first)], every=0.01) as watch:
-        await until(lambda: len(watch.of("a")) >= 2)
+    clock = MovableClock()
+    async with watching([spec(first)], clock=clock) as watch:
+        await until(lambda: watch.of("a"))
         watch.specs[:] = [spec(second, "b")]
         watch.prober.kick()
         await until(lambda: watch.of("b"))
-        seen = len(watch.of("a"))
+        clock.ahead += 61
+        watch.prober.kick()
+        await until(lambda: len(watch.of("b")) == 2)
+        assert first.paths.count("/api/tags") == 1
+
+
+async def test_what_a_server_answers_after_it_was_removed_is_not_told(start: Start) -> None:
+    removed = asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await removed.wait()
+        writer.write(tags("m"))
+        await writer.drain()
+
+    gone, other = await start(api__tags=late), await start(api__tags=tags("m"))
+    async with watching([spec(gone)], every=0.01) as watch:
+        await until(lambda: gone.at_once)
+        watch.specs[:] = [spec(other, "b")]
+        watch.prober.kick()
+        await until(lambda: watch.of("b"))
+        removed.set()
+        await until(lambda: "/api/version" in gone.paths)
         await until(lambda: len(watch.of("b")) >= 4)
-        assert len(watch.of("a")) == seen
+        assert watch.of("a") == []
 
 
 async def test_a_server_that_is_switched_off_is_not_asked_until_it_is_switched_on(start: Start) -> None:
@@ -373,6 +399,15 @@ async def test_probe_now_does_not_wait_for_a_rest_to_end(start: Start) -> None:
         await until(lambda: watch.facts)
         server.answers["/api/tags"] = tags("m")
         assert isinstance(await watch.prober.probe("a"), Listed)
+
+
+async def test_probe_now_of_a_server_that_is_switched_off_asks_it_once(start: Start) -> None:
+    off, witness = await start(api__tags=tags("m")), await start(api__tags=tags("m"))
+    async with watching([spec(off, enabled=False), spec(witness, "b")], every=0.01) as watch:
+        assert isinstance(await watch.prober.probe("a"), Listed)
+        seen = len(watch.of("b"))
+        await until(lambda: len(watch.of("b")) >= seen + 3)
+        assert off.paths.count("/api/tags") == 1
 
 
 async def test_probe_now_of_an_unknown_server_says_so(start: Start) -> None:

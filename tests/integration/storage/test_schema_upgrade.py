@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from llm_gateway.errors import Conflict, DatabaseTooNew
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.tables import metadata
-from llm_gateway.storage.upgrade import HEAD, Upgrade, current_revision, upgrade
+from llm_gateway.storage.upgrade import HEAD, MIGRATIONS, Upgrade, current_revision, upgrade
 
 ROOT = Path(__file__).parents[3]
 UPGRADE = """
@@ -25,12 +26,14 @@ print(asyncio.run(upgrade(sys.argv[1], pathlib.Path(sys.argv[2]))).before, "alem
 """
 
 
-async def test_the_migrations_make_what_the_tables_say(engine: AsyncEngine):
-    def differences(connection: Connection) -> list[object]:
-        return compare_metadata(MigrationContext.configure(connection, opts={"target_metadata": metadata}), metadata)
+async def test_alembic_finds_no_difference_between_migrations_and_tables(engine: AsyncEngine):
+    def check(connection: Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.check(config)  # raises when it finds one
 
     async with engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
+        await connection.run_sync(check)
 
 
 async def test_the_migrations_make_the_same_definitions_as_the_tables(
@@ -94,7 +97,7 @@ def test_at_the_newest_schema_alembic_is_not_even_imported(sqlite_url: str, tmp_
 async def test_a_database_of_a_newer_version_is_left_alone(engine: AsyncEngine, database_url: str, tmp_path: Path):
     async with engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseTooNew, match="newer version .schema 9999; this one knows up to"):
+    with pytest.raises(DatabaseTooNew, match=r"newer version \(schema 9999; this one knows up to"):
         await upgrade(database_url, tmp_path)
     assert await current_revision(engine) == "9999"
 
@@ -110,17 +113,16 @@ async def test_a_database_of_another_program_is_left_alone(empty_database_url: s
     await engine.dispose()
 
 
-async def test_an_upgrade_that_fails_leaves_nothing(empty_database_url: str, tmp_path: Path, monkeypatch):
-    def fail(*_: object) -> None:
-        raise RuntimeError("the machine went away")
-
-    monkeypatch.setattr("alembic.operations.ops.BulkInsertOp.bulk_insert", fail)  # the last step of the migration
-    with pytest.raises(RuntimeError):
-        await upgrade(empty_database_url, tmp_path)
+async def test_an_upgrade_that_fails_leaves_nothing(empty_database_url: str, tmp_path: Path):
     engine = open_engine(empty_database_url, data_dir=tmp_path)
+    async with engine.begin() as connection:  # in the way of an index that is made near the end
+        await connection.execute(text("CREATE TABLE ix_request_log_correlation_id (theirs INTEGER)"))
+    with pytest.raises(DBAPIError):
+        await upgrade(empty_database_url, tmp_path)
     async with engine.connect() as connection:
-        assert await connection.run_sync(lambda c: inspect(c).get_table_names()) == []
+        left = await connection.run_sync(lambda c: inspect(c).get_table_names())
     await engine.dispose()
+    assert left == ["ix_request_log_correlation_id"]
 
 
 def test_alembics_own_command_works_from_the_repository(empty_database_url: str, tmp_path: Path):
@@ -128,7 +130,6 @@ def test_alembics_own_command_works_from_the_repository(empty_database_url: str,
     assert done.returncode == 0, done.stderr
     assert "The first tables" in done.stderr
     assert f"{HEAD} (head)" in alembic("current", url=empty_database_url, data=tmp_path).stdout
-    assert alembic("check", url=empty_database_url, data=tmp_path).returncode == 0
 
 
 def test_alembics_own_command_says_in_a_line_what_is_wrong(tmp_path: Path):

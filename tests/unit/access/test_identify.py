@@ -61,7 +61,7 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(known: Snapshot, pr
 
 @pytest.mark.parametrize("presented", [None, ""])
 def test_a_request_without_a_key_is_told_how_to_send_one(presented: str | None):
-    with pytest.raises(InvalidKey, match="no API key.*Authorization: Bearer.*X-API-Key"):
+    with pytest.raises(InvalidKey, match=r"no API key.*Authorization: Bearer.*X-API-Key"):
         identify(snapshot(), presented, NOW)
 
 

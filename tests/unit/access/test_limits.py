@@ -145,7 +145,7 @@ def test_a_limit_of_zero_refuses_without_a_time_to_wait_for():
 def test_the_message_says_what_the_limit_is_and_when_to_come_back():
     limits = Limits()
     burst(limits, caller(5), 5, 0.0)
-    with pytest.raises(RateLimited, match="`legal` may make 5 requests per minute.*passes in 12s"):
+    with pytest.raises(RateLimited, match=r"`legal` may make 5 requests per minute.*passes in 12s"):
         limits.admit(caller(5), 0.0)
 
 

@@ -32,9 +32,7 @@ class Page:
 
     def __init__(self, metrics: Metrics) -> None:
         self.samples = [
-            sample
-            for family in text_string_to_metric_families(metrics.render().decode())
-            for sample in family.samples
+            sample for family in text_string_to_metric_families(metrics.render().decode()) for sample in family.samples
         ]
 
     def value(self, name: str, **labels: str) -> float:
@@ -140,7 +138,9 @@ def test_attempts_failovers_and_refusals_are_counted(metrics: Metrics):
 
 
 def test_what_is_looked_up_is_as_fresh_as_the_page(metrics: Metrics):
-    now = Figures(servers={"healthy": 3, "resting": 1}, healthy={"llama3.3:70b": 2}, log_rows={"written": 5}, log_queue=4)
+    now = Figures(
+        servers={"healthy": 3, "resting": 1}, healthy={"llama3.3:70b": 2}, log_rows={"written": 5}, log_queue=4
+    )
     metrics.watch(lambda: now)
     page = Page(metrics)
     assert page.value("llmgw_servers", state="healthy") == 3

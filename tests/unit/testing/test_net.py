@@ -31,6 +31,6 @@ async def test_waiting_ends_with_the_first_true_value_of_either_kind_of_function
 
 
 async def test_waiting_in_vain_names_the_condition():
+    never_true = False
     with pytest.raises(TimeoutError, match="never_true"):
-        never_true = False
         await wait_until(lambda: never_true, within=0.03)

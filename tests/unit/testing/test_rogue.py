@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+import uvloop
 
 from llm_gateway.testing.catalogue import digest_of
 from llm_gateway.testing.rogue import Rogue
@@ -166,3 +167,16 @@ async def test_leaving_the_context_ends_every_connection_and_task():
     assert await reader.read() == b""
     writer.close()
     assert asyncio.all_tasks() == before
+
+
+def test_bytes_and_ports_are_the_same_on_uvloop_where_the_demo_runs():
+    async def story() -> None:
+        async with Rogue(mood="cut_rst") as server:
+            assert (await exchange(server.port, CHAT)).end == "reset"
+            server.mood = "refuse"
+            with pytest.raises(ConnectionRefusedError):
+                await exchange(server.port, CHAT)
+            server.mood = "good"
+            assert (await exchange(server.port, CHAT)).lines[-1]["done"] is True
+
+    uvloop.run(story())

@@ -1,6 +1,10 @@
 """Which server URLs are accepted, in which canonical form, and what people are told about the others."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.upstream.guard import Guard, Origin
@@ -35,7 +39,8 @@ REFUSED = [
     ("http://127.0.0.1\t", "control character"),
     ("http://example.com\\@127.0.0.1", "backslash"),
     ("http://example.com\x00", "control character"),
-    ("http://127%2e0.0.1", "not a host name"),
+    ("http://127%2e0.0.1", "not an IPv4 address"),
+    ("http://example%2ecom", "not a host name"),
     ("http://-example.com", "not a host name"),
     ("http://exa$mple.com", "not a host name"),
     ("http://a..b", "not a host name"),
@@ -190,3 +195,11 @@ def test_the_host_header_has_the_port_unless_it_is_the_schemes_own(origin: Origi
 def test_a_network_that_is_none_is_an_error_at_once() -> None:
     with pytest.raises(ValueError):
         Guard(only_networks=["127.0.0.0/33"])
+
+
+@given(st.text(max_size=40), st.sampled_from(["", "http://", "https://", "http://[", "http://1.", "http://h:"]))
+def test_any_text_is_either_an_origin_or_refused(text: str, start: str) -> None:
+    with suppress(InvalidRequest):
+        origin, base = Guard().check_url(start + text)
+        again = Guard().check_url(f"{origin}{base}")
+        assert again == (origin, base)

@@ -10,17 +10,22 @@ import asyncio
 import os
 from logging.config import fileConfig
 from pathlib import Path
+from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.schema import SchemaItem
 
 from llm_gateway.errors import GatewayError
-from llm_gateway.storage.tables import metadata
+from llm_gateway.storage.tables import ONLY, metadata
 
 
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    def is_here(object: SchemaItem, *_: Any) -> bool:
+        return bool(object.info.get(ONLY, connection.dialect.name) == connection.dialect.name)
+
+    context.configure(connection=connection, target_metadata=metadata, include_object=is_here, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -1,7 +1,18 @@
-"""The admin API: one file per topic, and one line here."""
+"""The admin API: one file per topic, and one line here. Every router demands the administrator itself."""
 
 from typing import Final
 
 from fastapi import APIRouter
 
-ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = ()
+from llm_gateway.web.admin import config, keys, models, projects, requests, servers, sources, stats
+
+ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
+    projects.router,
+    keys.router,
+    models.router,
+    servers.router,
+    sources.router,
+    requests.router,
+    stats.router,
+    config.router,
+)

@@ -1,0 +1,68 @@
+"""What the admin routes share: access, input rules, and how values are shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llm_gateway.assemble import Running
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.web.auth import admin, running_of
+
+Live = Annotated[Running, Depends(running_of)]
+Limit = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
+
+
+class Input(BaseModel):
+    """A request body: unknown fields are errors, so that nothing is changed by accident."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def admin_router(topic: str) -> APIRouter:
+    """Routes under `/admin/api/{topic}`, for the administrator only."""
+    return APIRouter(prefix=f"/admin/api/{topic}", tags=["admin"], dependencies=[Depends(admin)])
+
+
+@asynccontextmanager
+async def changing(running: Running) -> AsyncIterator[AsyncSession]:
+    """One transaction that changes the configuration; this process uses the new one at once, others within 2 s."""
+    async with running.sessions.write() as s:
+        yield s
+    await running.refresh()
+
+
+def when(unix: float | None) -> str | None:
+    """Unix seconds as ISO 8601 in UTC."""
+    if unix is None:
+        return None
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str | None, field: str) -> float | None:
+    """ISO 8601 (with a zone; a date alone is midnight UTC) or Unix seconds -> Unix seconds. Raises InvalidRequest."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"`{field}` must be a time such as 2026-11-23T12:00:00Z or Unix seconds; you sent {text[:40]!r}.",
+            param=field,
+        ) from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def listed(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """The shape of every list: `{"data": […], …}`."""
+    return {"data": rows, **more}

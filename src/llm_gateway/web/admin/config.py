@@ -1,0 +1,38 @@
+"""The configuration that is in force, and reading its file again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from llm_gateway.config.origins import LEAVES
+from llm_gateway.web.admin.common import Live, admin_router, listed
+
+router = admin_router("config")
+
+
+@router.get("", summary="Every setting, its value and where it came from")
+async def get_config(running: Live) -> dict[str, Any]:
+    rows = []
+    for path in LEAVES:
+        value: Any = running.settings
+        for part in path:
+            value = getattr(value, part)
+        name = ".".join(path)
+        if isinstance(value, SecretStr):
+            value = "**********"
+        rows.append({"name": name, "value": _plain(value), "source": running.loaded.sources[name]})
+    return listed(rows, file=str(running.loaded.config) if running.loaded.config else None)
+
+
+@router.post("/reload", summary="Read the config file again, as SIGHUP does")
+async def reload_config(running: Live) -> dict[str, Any]:
+    await running.reload()
+    return {"version": running.gateway.snapshot.version}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [str(v) for v in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

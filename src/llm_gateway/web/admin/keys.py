@@ -1,0 +1,108 @@
+"""API keys of projects: shown once when made, afterwards only recognisable."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llm_gateway.access.keys import make_key
+from llm_gateway.errors import Conflict
+from llm_gateway.storage import keys, projects
+from llm_gateway.storage.keys import StoredKey
+from llm_gateway.web.admin.common import Input, Live, admin_router, changing, listed, moment, when
+
+router = admin_router("keys")
+KEY_BYTES = 32
+
+
+class NewKey(Input):
+    project: str = Field(description="Id or name.")
+    name: Annotated[str, Field(min_length=1, max_length=100)] = "key"
+    expires_at: str | None = Field(default=None, description="ISO 8601; absent: never.")
+
+
+class Rotation(Input):
+    overlap_seconds: Annotated[float, Field(ge=0, le=90 * 86_400)] = Field(
+        default=86_400, description="How long the old key stays valid beside the new one."
+    )
+
+
+@router.get("", summary="Keys of all projects, or of one")
+async def list_keys(
+    running: Live, project: Annotated[str | None, Query(description="Id or name.")] = None
+) -> dict[str, Any]:
+    async with running.sessions.read() as s:
+        of = (await projects.get_project(s, project)).id if project is not None else None
+        found = await keys.list_keys(s, of)
+        names = {p.id: p.name for p in await projects.list_projects(s)}
+    wall = running.gateway.clock.wall()
+    return listed([shown(k, names.get(k.project_id), wall) for k in found])
+
+
+@router.post("", status_code=201, summary="Make a key; the answer is the only sight of it")
+async def create_key(running: Live, body: NewKey) -> dict[str, Any]:
+    expires = moment(body.expires_at, "expires_at")
+    async with changing(running) as s:
+        project = await projects.get_project(s, body.project)
+        return await _made(running, s, project.id, project.name, body.name, expires)
+
+
+@router.post("/{key_id}/rotate", status_code=201, summary="A new key beside the old one, which ends after the overlap")
+async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -> dict[str, Any]:
+    overlap = (body or Rotation()).overlap_seconds
+    wall = running.gateway.clock.wall()
+    async with changing(running) as s:
+        old = await keys.get_key(s, key_id)
+        if old.revoked_at is not None:
+            raise Conflict(f"Key {old.name!r} is revoked: make a new one instead.")
+        project = await projects.get_project(s, old.project_id)
+        ends = min(wall + overlap, old.expires_at or float("inf"))
+        await keys.expire_key(s, old.id, ends)
+        made = await _made(running, s, project.id, project.name, old.name, None)
+    return {**made, "replaces": old.id, "old_key_ends_at": when(ends)}
+
+
+@router.post("/{key_id}/revoke", summary="End a key now; effective everywhere within two seconds")
+async def revoke_key(running: Live, key_id: str) -> dict[str, Any]:
+    wall = running.gateway.clock.wall()
+    async with changing(running) as s:
+        key = await keys.revoke_key(s, key_id, wall)
+        project = await projects.get_project(s, key.project_id)
+    return shown(key, project.name, wall)
+
+
+async def _made(
+    running: Live, s: AsyncSession, project_id: str, project: str, name: str, expires: float | None
+) -> dict[str, Any]:
+    made = make_key(secrets.token_bytes(KEY_BYTES))
+    stored = await keys.add_key(
+        s, project_id, name=name, hash=made.hash, prefix=made.prefix, last4=made.last4, expires_at=expires
+    )
+    return {**shown(stored, project, running.gateway.clock.wall()), "key": made.text}
+
+
+def shown(key: StoredKey, project: str | None, wall: float) -> dict[str, Any]:
+    if key.revoked_at is not None:
+        state = "revoked"
+    elif key.expires_at is not None and key.expires_at <= wall:
+        state = "expired"
+    else:
+        state = "active"
+    return {
+        "id": key.id,
+        "project_id": key.project_id,
+        "project": project,
+        "name": key.name,
+        "prefix": key.prefix,
+        "last4": key.last4,
+        "state": state,
+        "expires_at": when(key.expires_at),
+        "revoked_at": when(key.revoked_at),
+        "last_used_at": when(key.last_used_at),
+        "owner": key.owner,
+        "created_at": when(key.created_at),
+    }

@@ -1,0 +1,137 @@
+"""Models: logical names and what they mean, and the physical ones that the fleet holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Response
+from pydantic import Field
+
+from llm_gateway.access.policy import Exposure
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.storage import exposures, projects
+from llm_gateway.web.admin.common import Input, Live, admin_router, changing, listed, when
+from llm_gateway.wire.params import PARAMS, check_param
+
+router = admin_router("models")
+
+ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
+Backends = Annotated[list[ModelName], Field(min_length=1, max_length=50)]
+Description = Annotated[str, Field(max_length=2000)]
+
+
+class NewModel(Input):
+    name: ModelName
+    backend: Backends
+    project: str | None = Field(default=None, description="Id or name; absent: shared by all projects.")
+    description: Description = ""
+    params: dict[str, Any] = Field(default_factory=dict, description="Defaults where a request is silent.")
+
+
+class ModelChanges(Input):
+    """Only the fields that are sent are changed."""
+
+    backend: Backends = Field(default_factory=list)
+    description: Description = ""
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+@router.get("", summary="Logical names, and with them the physical models of the fleet")
+async def list_models(
+    running: Live, project: Annotated[str | None, Query(description="Only this project's and the shared ones.")] = None
+) -> dict[str, Any]:
+    async with running.sessions.read() as s:
+        known = {p.id: p for p in await projects.list_projects(s)}
+        of = await projects.get_project(s, project) if project is not None else None
+        found = await exposures.list_exposures(s)
+    fleet, now = running.gateway.fleet, running.gateway.clock.now()
+    logical = [
+        {**shown(e, known[e.project_id].name if e.project_id else None), "healthy_servers": _healthy(running, e)}
+        for e in found
+        if of is None or e.project_id in (None, of.id)
+    ]
+    physical = []
+    for name, trusts in sorted(fleet.names()):
+        if of is not None and not trusts & of.trust:
+            continue
+        details = fleet.details(name)
+        servers = fleet.shortlist((name,), trusts, now)
+        physical.append(
+            {
+                "name": name,
+                "trust": sorted(trusts),
+                "servers": len(servers),
+                "healthy_servers": fleet.healthy(name, trusts, now),
+                "digest": details.digest if details else None,
+                "family": details.family if details else None,
+                "parameter_size": details.parameter_size if details else None,
+                "quantization": details.quantization if details else None,
+                "context_length": details.context_length if details else None,
+            }
+        )
+    return listed(logical, physical=physical)
+
+
+@router.post("", status_code=201, summary="Map a logical name")
+async def create_model(running: Live, body: NewModel) -> dict[str, Any]:
+    params = checked(body.params)
+    async with changing(running) as s:
+        of = await projects.get_project(s, body.project) if body.project is not None else None
+        made = await exposures.create_exposure(
+            s,
+            project_id=of.id if of else None,
+            logical_name=body.name,
+            backend=body.backend,
+            description=body.description,
+            params=params,
+        )
+    return shown(made, of.name if of else None)
+
+
+@router.patch("/{model_id}", summary="Change what a logical name means")
+async def update_model(running: Live, model_id: str, body: ModelChanges) -> dict[str, Any]:
+    changes = body.model_dump(exclude_unset=True)
+    if "params" in changes:
+        changes["params"] = checked(changes["params"])
+    async with changing(running) as s:
+        changed = await exposures.update_exposure(s, model_id, **changes)
+        of = await projects.get_project(s, changed.project_id) if changed.project_id else None
+    return shown(changed, of.name if of else None)
+
+
+@router.delete("/{model_id}", status_code=204, summary="Unmap a logical name")
+async def delete_model(running: Live, model_id: str) -> Response:
+    async with changing(running) as s:
+        await exposures.delete_exposure(s, model_id)
+    return Response(status_code=204)
+
+
+def checked(params: dict[str, Any]) -> dict[str, Any]:
+    """Default parameters in their canonical types. Raises InvalidRequest that names the wrong one."""
+    unknown = sorted(set(params) - set(PARAMS))
+    if unknown:
+        raise InvalidRequest(
+            f"`params.{unknown[0]}` is not a parameter; there are: {', '.join(PARAMS)}.", param=f"params.{unknown[0]}"
+        )
+    return {
+        name: check_param(name, value, where=f"params.{name}") for name, value in params.items() if value is not None
+    }
+
+
+def shown(e: Exposure, project: str | None) -> dict[str, Any]:
+    return {
+        "id": e.id,
+        "name": e.logical_name,
+        "project_id": e.project_id,
+        "project": project,
+        "backend": list(e.backend),
+        "description": e.description,
+        "params": dict(e.params),
+        "owner": e.owner,
+        "created_at": when(e.created_at),
+    }
+
+
+def _healthy(running: Live, e: Exposure) -> int:
+    fleet, now = running.gateway.fleet, running.gateway.clock.now()
+    return sum(fleet.healthy(b, fleet.holders(b), now) for b in e.backend)

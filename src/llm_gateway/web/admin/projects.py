@@ -1,0 +1,103 @@
+"""Projects: who shares the gateway, with what limits and data policy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Response
+from pydantic import Field
+
+from llm_gateway.access.policy import DEFAULT_TRUST, Project, Trust
+from llm_gateway.storage import keys, projects
+from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing, listed, when
+
+router = admin_router("projects")
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)]
+Tokens = Annotated[int, Field(ge=1, le=2**53)] | None
+
+
+class NewProject(Input):
+    name: Name
+    description: Annotated[str, Field(max_length=2000)] = ""
+    is_active: bool = True
+    trust: Annotated[list[Trust], Field(min_length=1)] = Field(
+        default=sorted(DEFAULT_TRUST),
+        description="Whose servers may see its prompts; `public` are strangers' machines.",
+    )
+    public_tools: bool = False
+    rate_limit_per_minute: Limit = None
+    tokens_per_minute: Tokens = None
+    monthly_tokens: Tokens = None
+    max_concurrency: Limit = None
+    allowed_models: Names | None = None
+
+
+class ProjectChanges(Input):
+    """Only the fields that are sent are changed; null takes a limit away."""
+
+    name: Name = ""
+    description: Annotated[str, Field(max_length=2000)] = ""
+    is_active: bool = True
+    trust: Annotated[list[Trust], Field(min_length=1)] = Field(default=sorted(DEFAULT_TRUST))
+    public_tools: bool = False
+    rate_limit_per_minute: Limit = None
+    tokens_per_minute: Tokens = None
+    monthly_tokens: Tokens = None
+    max_concurrency: Limit = None
+    allowed_models: Names | None = None
+
+
+@router.get("", summary="All projects")
+async def list_projects(running: Live) -> dict[str, Any]:
+    async with running.sessions.read() as s:
+        found = await projects.list_projects(s)
+        held = await keys.list_keys(s)
+    counts: dict[str, int] = {}
+    for key in held:
+        counts[key.project_id] = counts.get(key.project_id, 0) + (key.revoked_at is None)
+    return listed([{**shown(p), "active_keys": counts.get(p.id, 0)} for p in found])
+
+
+@router.post("", status_code=201, summary="Create a project")
+async def create_project(running: Live, body: NewProject) -> dict[str, Any]:
+    async with changing(running) as s:
+        return shown(await projects.create_project(s, **body.model_dump()))
+
+
+@router.get("/{project}", summary="One project, by id or name")
+async def get_project(running: Live, project: str) -> dict[str, Any]:
+    async with running.sessions.read() as s:
+        return shown(await projects.get_project(s, project))
+
+
+@router.patch("/{project}", summary="Change a project")
+async def update_project(running: Live, project: str, body: ProjectChanges) -> dict[str, Any]:
+    async with changing(running) as s:
+        return shown(await projects.update_project(s, project, **body.model_dump(exclude_unset=True)))
+
+
+@router.delete("/{project}", status_code=204, summary="Delete a project with its keys and models; its log stays")
+async def delete_project(running: Live, project: str) -> Response:
+    async with changing(running) as s:
+        await projects.delete_project(s, project)
+    return Response(status_code=204)
+
+
+def shown(p: Project) -> dict[str, Any]:
+    return {
+        "id": p.id,
+        "name": p.name,
+        "description": p.description,
+        "is_active": p.is_active,
+        "trust": sorted(p.trust),
+        "public_tools": p.public_tools,
+        "rate_limit_per_minute": p.rate_limit_per_minute,
+        "tokens_per_minute": p.tokens_per_minute,
+        "monthly_tokens": p.monthly_tokens,
+        "max_concurrency": p.max_concurrency,
+        "allowed_models": sorted(p.allowed_models) if p.allowed_models is not None else None,
+        "owner": p.owner,
+        "created_at": when(p.created_at),
+    }

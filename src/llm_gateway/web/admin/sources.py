@@ -1,0 +1,44 @@
+"""Sources of servers: what each lists, and what was wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_gateway.storage import servers
+from llm_gateway.upstream.sources import CATALOGUES
+from llm_gateway.web.admin.common import Live, admin_router, listed
+
+router = admin_router("sources")
+
+
+@router.get("", summary="Where servers come from")
+async def list_sources(running: Live) -> dict[str, Any]:
+    async with running.sessions.read() as s:
+        stored = await servers.list_servers(s)
+    rows: list[dict[str, Any]] = []
+    for name in CATALOGUES:
+        catalogue = running.roster.catalogues.get(name)
+        wanted = getattr(running.settings.sources, name)
+        rows.append(
+            {
+                "name": name,
+                "enabled": wanted.enabled,
+                "trust": wanted.trust,
+                "version": catalogue.version if catalogue else None,
+                "entries": catalogue.entries if catalogue else 0,
+                "models": len({m.name for spec in catalogue.specs for m in spec.models}) if catalogue else 0,
+                "servers": len(catalogue.specs) if catalogue else 0,
+                "problems": list(catalogue.problems) if catalogue else [],
+            }
+        )
+    for name in sorted({row.source for row in stored} - set(CATALOGUES)):
+        mine = [row for row in stored if row.source == name]
+        rows.append({"name": name, "enabled": True, "servers": len(mine), "problems": []})
+    return listed(rows)
+
+
+@router.post("/sync", summary="Read the catalogues again")
+async def sync_sources(running: Live) -> dict[str, Any]:
+    await running.roster.sync()
+    await running.refresh()
+    return await list_sources(running)
