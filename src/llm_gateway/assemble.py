@@ -26,7 +26,7 @@ from llm_gateway.config.mistakes import ConfigMistakes
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
 from llm_gateway.fleet.attempts import Clocks
-from llm_gateway.fleet.facts import AttemptEnded, Fact, ListedModel, ServerSpec
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.shipper import Row, Shipper
@@ -103,7 +103,8 @@ class Running:
         self.roster.environ = fresh.environ
         if fresh.document is not None:
             async with self.sessions.write() as s:
-                await apply(fresh.document, s, environ=fresh.environ, now=self.gateway.clock.wall())
+                changes = await apply(fresh.document, s, environ=fresh.environ, now=self.gateway.clock.wall())
+            self.roster.configured = changes.servers
         await self.refresh()
         log.info("config_reloaded", file=str(self.loaded.config))
 
@@ -165,16 +166,17 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
 
         first = None
         token, token_file = admin_token(settings)
+        configured: Sequence[ServerSpec] = ()
         if loaded.document is not None and serving:
             async with sessions.write() as s:
-                await apply(loaded.document, s, environ=loaded.environ, now=clock.wall())
+                configured = (await apply(loaded.document, s, environ=loaded.environ, now=clock.wall())).servers
         if fleet_of_fakes is not None:
             first = await demo_project(sessions, clock.wall())
         elif loaded.document is None and serving:
             first = await first_project(sessions)
 
         fleet = Fleet(dice=random.random)
-        roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources)
+        roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources, configured=configured)
         if fleet_of_fakes is not None:
             roster.demo = [
                 ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=tuple(ListedModel(m) for m in d.models))
@@ -253,7 +255,9 @@ def _inserting(sessions: Sessions) -> Any:
 
 def _counted(metrics: Metrics) -> Callable[[Fact], None]:
     def count(fact: Fact) -> None:
-        if isinstance(fact, AttemptEnded):
+        if isinstance(fact, AttemptStarted) and fact.after is not None:
+            metrics.failover(fact.after.value)
+        elif isinstance(fact, AttemptEnded):
             metrics.attempt_ended("cancelled" if fact.cancelled else fact.fault.value if fact.fault else "ok")
 
     return count

@@ -66,6 +66,8 @@ class GatewayError(Exception):
         """Seconds after which trying again may help; becomes `Retry-After`."""
         self.details = details or {}
         """More facts for programs, merged into the error object (e.g. `delivered_tokens`)."""
+        self.headers: list[tuple[bytes, bytes]] = []
+        """More response headers (the limits' figures of a 429)."""
 
 
 class CallerError(GatewayError):

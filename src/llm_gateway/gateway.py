@@ -14,7 +14,7 @@ import structlog
 
 from llm_gateway import exposures
 from llm_gateway.access.identify import FailedKeys, identify
-from llm_gateway.access.limits import Lease, Limits
+from llm_gateway.access.limits import Lease, Limits, rate_headers
 from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
 from llm_gateway.clock import Clock, Ids
 from llm_gateway.errors import InvalidKey, RateLimited
@@ -32,8 +32,8 @@ class Opening(Protocol):
     id: UUID
     endpoint: str
     client_request_id: str | None
-    gone: bool
-    """True once the client hung up."""
+    left: str | None
+    """Why the client is no longer there; None while it is."""
 
 
 LOGGED = (
@@ -79,15 +79,16 @@ class Gateway:
         """A place within the project's limits. Raises RateLimited, ConcurrencyLimited."""
         try:
             return self.limits.admit(caller, self.clock.now())
-        except RateLimited:
+        except RateLimited as refused:
             self.metrics.rate_limited(caller.project.name)
+            refused.headers = rate_headers(self.limits.standing(caller.project, self.clock.now()))
             raise
 
     def entry(self, call: Opening, caller: Caller) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
         return Entry(
-            self._closed, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.gone
+            self._closed, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left
         )
 
     def _closed(self, entry: Entry) -> None:

@@ -38,6 +38,8 @@ class Roster:
     sources: Sources
     demo: Sequence[ServerSpec] | None = None
     """Not None: the demo fleet and nothing else."""
+    configured: Sequence[ServerSpec] = ()
+    """The config file's servers, with the models that it believes them to hold."""
     catalogues: dict[str, Catalogue] = field(default_factory=dict)
     """By source, as last read."""
 
@@ -62,9 +64,9 @@ class Roster:
         """The fleet as the database has it: after an administrator's or the config file's change."""
         async with self.sessions.read() as s:
             stored = await servers.list_servers(s)
-        prior = {
-            (name, spec.url): spec.models for name, catalogue in self.catalogues.items() for spec in catalogue.specs
-        } | {(DEMO, spec.url): spec.models for spec in self.demo or ()}
+        sources: dict[str, Sequence[ServerSpec]] = {name: c.specs for name, c in self.catalogues.items()}
+        sources |= {DEMO: self.demo or (), servers.CONFIGURED: self.configured}
+        prior = {(name, spec.url): spec.models for name, specs in sources.items() for spec in specs}
         only_demo = self.demo is not None
         specs = [
             replace(

@@ -22,6 +22,7 @@ from llm_gateway.config.load import Loaded
 from llm_gateway.first_run import write_private
 from llm_gateway.observe import logs
 from llm_gateway.web.app import App, create_app
+from llm_gateway.web.protocol import bounded_protocol
 
 RUNTIME = "runtime.json"
 """File in the data directory with the real address, for other commands."""
@@ -54,7 +55,7 @@ def serve(loaded: Loaded, *, demo: bool = False) -> int:
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=bounded_protocol(),
         ws="none",
         lifespan="on",
         log_config=None,

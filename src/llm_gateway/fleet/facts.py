@@ -73,6 +73,8 @@ class AttemptStarted:
     server: str
     model: str
     at: float
+    after: FaultKind | None = None
+    """The fault of the attempt before, when the request has moved on from another server."""
 
 
 @dataclass(frozen=True, slots=True)

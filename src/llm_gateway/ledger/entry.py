@@ -36,9 +36,10 @@ class Entry:
         caller: Caller,
         endpoint: str,
         client_request_id: str | None = None,
-        left: Callable[[], bool] = lambda: True,
+        left: Callable[[], str | None] = lambda: "client_closed",
     ) -> None:
-        """`left` says, when the request's task is cancelled, whether the client hung up (or the gateway ends)."""
+        """`left` says why the client is no longer there when the request's task is cancelled; None = it still is,
+        the gateway ends."""
         self._close = close
         self._clock = clock
         self._left = left
@@ -89,8 +90,8 @@ class Entry:
         self.error_code = error.code
         self._end("error", error.status)
 
-    def client_closed(self) -> None:
-        self.error_code = "client_closed"
+    def client_closed(self, why: str = "client_closed") -> None:
+        self.error_code = why
         self._end("client_closed", self.status or CLIENT_CLOSED)
 
     def _end(self, outcome: Outcome, status: int) -> None:
@@ -112,7 +113,10 @@ class Entry:
             case ConnectionError():
                 self.client_closed()
             case asyncio.CancelledError():
-                self.client_closed() if self._left() else self.failed(ShuttingDown("The gateway is shutting down."))
+                if why := self._left():
+                    self.client_closed(why)
+                else:
+                    self.failed(ShuttingDown("The gateway is shutting down."))
             case _:
                 self.failed(InternalError("The request ended without an answer."))
 

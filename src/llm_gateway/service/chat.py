@@ -38,8 +38,8 @@ class Call(Protocol):
     dialect: ClientDialect
     streams: bool | None
     """What the path says about streaming; None = the body decides."""
-    gone: bool
-    """True once the client hung up."""
+    left: str | None
+    """Why the client is no longer there: `client_closed`, `client_too_slow`; None while it is."""
     total: float | None
     """Seconds the caller gives the whole request (`X-Request-Timeout`)."""
 
@@ -69,6 +69,7 @@ async def chat(gw: Gateway, call: Call) -> None:
                 ask.stream = call.streams
             entry.asked(ask)
             target = gw.resolve(caller.project, ask.model)  # 404, 403
+            entry.model = target.logical
             work = _plan(gw, caller, ask, target, call.total)  # 403
             try:
                 if ask.stream:

@@ -8,15 +8,18 @@ a restart of the database heals by itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, ExceptionContext, event, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
+from llm_gateway.storage.faults import translated, unreachable
 
 CONNECT: Final = 5.0
 """Seconds until PostgreSQL has answered a connect, or a pooled connection is free."""
@@ -49,6 +52,15 @@ def open_engine(url: str, *, data_dir: Path, patience: float | None = None) -> A
     raise InvalidRequest("The database URL must start with sqlite:/// or postgresql://.", param="database_url")
 
 
+@contextmanager
+def connecting() -> Iterator[None]:
+    """Around a connect, and nothing else: its errors from before there is a connection become DatabaseUnavailable."""
+    try:
+        yield
+    except (PoolTimeout, OSError) as error:
+        raise unreachable(error) from error
+
+
 def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
     if not url.database or url.database == ":memory:" or url.host or url.query:
         raise InvalidRequest("A SQLite URL is sqlite:/// and the path of a file, nothing else.", param="database_url")
@@ -59,6 +71,8 @@ def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
     except OSError as error:
         raise DatabaseUnavailable(f"The database file {path} cannot be opened: {error.strerror}.") from error
     engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_timeout=CONNECT)
+
+    _translate(engine)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
@@ -76,9 +90,11 @@ def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
 
 
 def _postgresql(dsn: str, statement: float) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=_connector(dsn, statement), pool_pre_ping=True, pool_timeout=CONNECT
     )
+    _translate(engine)
+    return engine
 
 
 def _connector(dsn: str, statement: float) -> Callable[[], Awaitable[Any]]:
@@ -91,3 +107,13 @@ def _connector(dsn: str, statement: float) -> Callable[[], Awaitable[Any]]:
         return await asyncpg.connect(dsn, timeout=CONNECT, command_timeout=statement, server_settings=named)
 
     return connect
+
+
+def _translate(engine: AsyncEngine) -> None:
+    """Drivers' errors become ours where they enter, so that a query may already catch a Conflict."""
+
+    @event.listens_for(engine.sync_engine, "handle_error", retval=True)
+    def replace(context: ExceptionContext) -> BaseException | None:
+        if context.is_pre_ping:  # the pool makes a new connection then
+            return None
+        return translated(context.sqlalchemy_exception or context.original_exception)

@@ -36,33 +36,33 @@ _SQLITE_OUTAGE = (
 
 
 def translated(error: BaseException) -> GatewayError | None:
-    """What a driver's error means to the caller, or None when it is a mistake of this program."""
+    """What an error of a statement or of connecting means to the caller; None = it is a mistake of this program."""
     match error:
-        case PoolTimeout():
-            return DatabaseUnavailable("The database is too busy: no connection became free in time.")
         case DBAPIError():
             return _of_driver(error)
         case StatementError(orig=GatewayError() as ours):  # a column type refused a value
             return ours
-        case TimeoutError():
-            return DatabaseUnavailable(f"The database did not answer in time. {_HINT}")
+        case OverflowError():  # SQLite's driver, of a number with more than 64 bits
+            return InvalidRequest("A number is larger than what the database can hold.")
         case OSError():
-            return _gone(error)
+            return unreachable(error)
     return None
 
 
-def is_duplicate(error: DBAPIError) -> bool:
-    """Whether a unique constraint or a primary key refused the row."""
-    return _sqlstate(error) == "23505" or _sqlite_code(error) in (
-        "SQLITE_CONSTRAINT_UNIQUE",
-        "SQLITE_CONSTRAINT_PRIMARYKEY",
-    )
+def unreachable(error: OSError | PoolTimeout) -> DatabaseUnavailable:
+    """Of what fails before there is a connection."""
+    match error:
+        case PoolTimeout():
+            return DatabaseUnavailable("The database is too busy: no connection became free in time.")
+        case TimeoutError():
+            return DatabaseUnavailable(f"The database did not answer in time. {_HINT}")
+    return _gone(error)
 
 
 def _of_driver(error: DBAPIError) -> GatewayError | None:
     state, code = _sqlstate(error), _sqlite_code(error)
     words = _words(error.orig)
-    if is_duplicate(error):
+    if _is_duplicate(error):
         return Conflict("That exists already.")
     if state == "23514" or code == "SQLITE_CONSTRAINT_CHECK":
         return InvalidRequest("A value is outside of what is allowed.", details={"constraint": words})
@@ -74,6 +74,13 @@ def _of_driver(error: DBAPIError) -> GatewayError | None:
     if outage or error.connection_invalidated or not (state or code):
         return _gone(error.orig or error)
     return None
+
+
+def _is_duplicate(error: DBAPIError) -> bool:
+    return _sqlstate(error) == "23505" or _sqlite_code(error) in (
+        "SQLITE_CONSTRAINT_UNIQUE",
+        "SQLITE_CONSTRAINT_PRIMARYKEY",
+    )
 
 
 def _gone(error: BaseException) -> DatabaseUnavailable:

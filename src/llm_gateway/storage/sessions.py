@@ -1,6 +1,6 @@
 """Transactions. `read` sees one state of the database throughout; `write` commits when its block ends well.
 
-Errors of the drivers leave as DatabaseUnavailable, Conflict or InvalidRequest (see `faults`).
+Drivers' errors arrive as DatabaseUnavailable, Conflict or InvalidRequest, already within the block (see `faults`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from llm_gateway.errors import Conflict
-from llm_gateway.storage.engine import BEGIN
-from llm_gateway.storage.faults import is_duplicate, translated
+from llm_gateway.storage.engine import BEGIN, connecting
 
 _READ: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
@@ -45,35 +43,17 @@ class Sessions:
 
 @asynccontextmanager
 async def _transaction(maker: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
-    try:
-        async with maker() as session:
-            await _connect(session)
-            yield session
-    except (SQLAlchemyError, TimeoutError, ConnectionError) as error:
-        known = translated(error)
-        if known is None:
-            raise
-        raise known from error
-
-
-async def _connect(session: AsyncSession) -> None:
-    """Connects before the caller's block runs: only here is any OSError one of the database."""
-    try:
-        await session.connection()
-    except OSError as error:
-        known = translated(error)
-        if known is None:
-            raise
-        raise known from error
+    async with maker() as session:
+        with connecting():
+            await session.connection()
+        yield session
 
 
 @asynccontextmanager
 async def unique(session: AsyncSession, sentence: str) -> AsyncIterator[None]:
-    """Writes within become Conflict(`sentence`) when they break a unique constraint; the transaction goes on."""
+    """A write within that breaks a unique constraint raises Conflict(`sentence`); the transaction can go on."""
     try:
         async with session.begin_nested():
             yield
-    except DBAPIError as error:
-        if is_duplicate(error):
-            raise Conflict(sentence) from error
-        raise
+    except Conflict as error:
+        raise Conflict(sentence) from error

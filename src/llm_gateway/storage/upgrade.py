@@ -6,18 +6,17 @@ processes wait for: SQLite's write lock, an advisory lock on PostgreSQL. Either 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from llm_gateway.errors import Conflict, DatabaseTooNew
-from llm_gateway.storage.engine import BEGIN, open_engine
-from llm_gateway.storage.faults import translated
+from llm_gateway.storage.engine import BEGIN, connecting, open_engine
 from llm_gateway.storage.tables import metadata
 
 HEAD: Final = "0001"
@@ -54,28 +53,26 @@ async def upgrade(url: str, data_dir: Path) -> Upgrade:
 
 async def current_revision(engine: AsyncEngine) -> str | None:
     """The newest migration that the database has seen, None when it is empty. Raises DatabaseUnavailable."""
-    try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_revision)
-    except (SQLAlchemyError, OSError) as error:
-        known = translated(error)
-        if known is None:
-            raise
-        raise known from error
+    async with _connected(engine) as connection:
+        return await connection.run_sync(_revision)
 
 
 async def locked(engine: AsyncEngine, work: Callable[[Connection], None]) -> None:
     """Runs `work` in one transaction that no other upgrade runs beside, and commits."""
+    async with _connected(engine.execution_options(**{BEGIN: "IMMEDIATE"})) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+        await connection.run_sync(work)
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    with connecting():
+        connection = await engine.connect()
     try:
-        async with engine.execution_options(**{BEGIN: "IMMEDIATE"}).begin() as connection:
-            if connection.dialect.name == "postgresql":
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
-            await connection.run_sync(work)
-    except (SQLAlchemyError, OSError) as error:
-        known = translated(error)
-        if known is None:
-            raise
-        raise known from error
+        yield connection
+    finally:
+        await connection.close()
 
 
 def check_known(revision: str | None) -> None:

@@ -261,7 +261,8 @@ class Drive:
 
     async def _attempt(self, work: Work, candidate: Candidate) -> Stream:
         spec, began = candidate.spec, self.clock.now()
-        self.apply(AttemptStarted(spec.id, candidate.model, began))
+        faults = work.plan.faults
+        self.apply(AttemptStarted(spec.id, candidate.model, began, faults[-1][1].kind if faults else None))
         stream: Stream | None = None
         response: Response | None = None
         try:

@@ -6,6 +6,7 @@ no database, reads no file and starts no task.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
@@ -21,8 +22,9 @@ from llm_gateway.web import errors, hot, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
-from llm_gateway.web.hot import Surface
+from llm_gateway.web.hot import Edge, Surface
 from llm_gateway.web.peers import Peers
+from llm_gateway.web.pulse import Pulse
 from llm_gateway.web.surfaces import SURFACES, models
 
 if TYPE_CHECKING:
@@ -56,21 +58,24 @@ class App:
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
+        pulse = asyncio.create_task(self._edge.pulse.run(), name="pulse")
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        pulse.cancel()
         self.running.gateway.draining = True
         await self._stack.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _wire(self, running: Running) -> None:
         settings = running.settings
-        self._gateway, self._peers = running.gateway, Peers([ip_network(n) for n in settings.trusted_proxies])
+        self._gateway = running.gateway
+        self._edge = Edge(Peers([ip_network(n) for n in settings.trusted_proxies]), Pulse(running.gateway.clock))
         self._root = settings.root_path.rstrip("/")
         self._hot = {
             path: Surface(path, dialect, streams, settings.max_body, settings.max_body_with_images)
             for path, dialect, streams in SURFACES
         }
-        self._cold = create_cold_app(running, self._peers)
+        self._cold = create_cold_app(running, self._edge.peers)
         if settings.cors_origins:
             self._all = CORSMiddleware(
                 self._route,
@@ -88,7 +93,7 @@ class App:
                 scope = {**scope, "path": path, "raw_path": path.encode("latin-1", "replace")}
             surface = self._hot.get(path)
             if surface is not None:
-                return await hot.serve(self._gateway, surface, self._peers, scope, receive, send)
+                return await hot.serve(self._gateway, surface, self._edge, scope, receive, send)
         return await self._cold(scope, receive, send)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from llm_gateway.access.limits import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
 from llm_gateway.wire.errors import error_body
@@ -29,8 +29,8 @@ def render(request: Request, error: GatewayError) -> JSONResponse:
     gateway: Gateway = request.app.state.gateway
     identity = str(gateway.ids())
     headers = {"x-request-id": identity, "request-id": identity}
-    if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    for name, value in (*error.headers, *retry_headers(error.retry_after)):
+        headers[name.decode()] = value.decode()
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(error_body(error, identity), error.status, headers)

@@ -7,7 +7,7 @@ authenticate (`service.chat.chat`).
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -29,6 +29,7 @@ from llm_gateway.errors import (
 from llm_gateway.gateway import Gateway
 from llm_gateway.service.chat import Served, chat
 from llm_gateway.web.peers import Peers
+from llm_gateway.web.pulse import Pulse
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import StreamWriter
 from llm_gateway.wire.registry import ClientDialect
@@ -56,36 +57,44 @@ class HttpCall:
         "_lease",
         "_max_body",
         "_max_body_images",
+        "_pulse",
         "_receive",
         "_scope",
         "_send",
+        "_task",
         "_watch",
         "_writer",
         "client_request_id",
         "dialect",
         "endpoint",
-        "gone",
         "id",
         "key",
+        "last_write",
+        "left",
         "peer",
         "started",
         "streams",
         "total",
+        "writing_since",
     )
 
-    def __init__(self, gw: Gateway, scope: Scope, receive: Receive, send: Send, surface: Surface, peer: str) -> None:
+    def __init__(self, gw: Gateway, scope: Scope, receive: Receive, send: Send, surface: Surface, edge: Edge) -> None:
         self._gw, self._scope, self._receive, self._send = gw, scope, receive, send
+        self._pulse = edge.pulse
         self._max_body, self._max_body_images = surface.max_body, surface.max_body_images
         self._lease: Lease | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self.id: UUID = gw.ids()
         self.dialect: ClientDialect = surface.dialect
         self.streams = surface.streams
         self.endpoint = surface.path
-        self.peer = peer
+        self.peer = edge.peers.client(scope)
         self._writer: StreamWriter | None = None
         self.started = False
-        self.gone = False
+        self.left: str | None = None
+        self.last_write = 0.0
+        self.writing_since: float | None = None
         headers: Headers = scope["headers"]
         self.key = presented_key(headers)
         self.client_request_id: str | None = None
@@ -121,9 +130,9 @@ class HttpCall:
             raise RequestTimeout(f"The request's body did not arrive within {BODY_SECONDS:.0f} s.") from None
         if len(body) > self._max_body and not any(mark in body for mark in IMAGE_MARKS):
             raise self._too_large(len(body))
-        me = asyncio.current_task()
-        assert me is not None
-        self._watch = asyncio.create_task(self._watch_client(me), name="client watch")
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._watch = asyncio.create_task(self._watch_client(self._task), name="client watch")
         return body
 
     async def _read_body(self) -> bytes:
@@ -132,7 +141,7 @@ class HttpCall:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                self.gone = True
+                self.left = "client_closed"
                 raise ClientGone
             part: bytes = message.get("body", b"")
             size += len(part)
@@ -152,7 +161,7 @@ class HttpCall:
         """Cancels the request when the client hangs up: its server is freed at once."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
+        self.left = "client_closed"
         task.cancel()
 
     async def begin(self, served: Served, writer: StreamWriter | None) -> None:
@@ -167,6 +176,9 @@ class HttpCall:
         if writer is not None:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         await self._start(200, headers)
+        if writer is not None:
+            self.last_write = self._gw.clock.now()
+            self._pulse.add(self)
 
     async def _start(self, status: int, headers: Headers) -> None:
         identity = str(self.id).encode()
@@ -177,9 +189,23 @@ class HttpCall:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes) -> None:
+        self.writing_since = self._gw.clock.now()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self.writing_since, self.last_write = None, self._gw.clock.now()
+
+    async def keep_alive(self) -> None:
+        """A word in a silence; the stream goes on."""
+        if self._writer is not None:
+            await self._send({"type": "http.response.body", "body": self._writer.keep_alive(), "more_body": True})
+
+    def give_up(self) -> None:
+        """The client does not read what it asked for."""
+        self.left = "client_too_slow"
+        if self._task is not None:
+            self._task.cancel()
 
     async def end(self, data: bytes) -> None:
+        self._pulse.discard(self)
         await self._send({"type": "http.response.body", "body": data})
 
     async def fail(self, error: GatewayError) -> None:
@@ -188,7 +214,7 @@ class HttpCall:
         if self.started:
             return await self.end(self._writer.error(body) if self._writer else b"")
         headers: Headers = [(b"content-type", b"application/json")]
-        headers += retry_headers(error.retry_after)
+        headers += [*error.headers, *retry_headers(error.retry_after)]
         if isinstance(error, UpstreamError):
             headers.append((b"x-should-retry", b"false"))  # everything has been tried already
         if error.status == 401:
@@ -201,6 +227,7 @@ class HttpCall:
         return await self.end(content)
 
     def close(self) -> None:
+        self._pulse.discard(self)
         if self._watch is not None:
             self._watch.cancel()
 
@@ -217,10 +244,17 @@ class Surface:
         self.max_body, self.max_body_images = max_body, max_body_images
 
 
-async def serve(gw: Gateway, surface: Surface, peers: Peers, scope: Scope, receive: Receive, send: Send) -> None:
+class Edge(NamedTuple):
+    """What all hot requests of a process share."""
+
+    peers: Peers
+    pulse: Pulse
+
+
+async def serve(gw: Gateway, surface: Surface, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one HTTP request; every exception ends here as a typed error."""
     try:
-        call = HttpCall(gw, scope, receive, send, surface, peers.client(scope))
+        call = HttpCall(gw, scope, receive, send, surface, edge)
     except HeadersTooLarge as error:
         return await refuse(gw, surface.dialect, send, error)
     try:
@@ -232,7 +266,7 @@ async def serve(gw: Gateway, surface: Surface, peers: Peers, scope: Scope, recei
     except ClientGone:
         pass
     except asyncio.CancelledError:
-        if not call.gone:  # the time to finish at shutdown is over
+        if call.left is None:  # the time to finish at shutdown is over
             await call.fail(ShuttingDown("The gateway is shutting down; ask again in a moment.", retry_after=2))
             raise
         task = asyncio.current_task()

@@ -18,6 +18,9 @@ from llm_gateway.wire.neutral import Json
 MAX_DEPTH: Final = 64
 """Levels of objects and lists, the outermost included."""
 
+MAX_BRACKETS: Final = 500_000
+"""Of all `{` and `[`, also those within texts: 8 MiB of empty lists would hold the event loop for seconds."""
+
 _BOM = b"\xef\xbb\xbf"
 _decode = msgspec.json.Decoder().decode
 _WHAT_AND_WHERE = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)")
@@ -43,6 +46,9 @@ class BadJson(ValueError):
 
 def decode_json(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
     """The value that `raw` (UTF-8, RFC 8259; a byte order mark is forgiven) holds. Raises BadJson, nothing else."""
+    brackets = raw.count(b"{") + raw.count(b"[")
+    if brackets > MAX_BRACKETS:
+        raise BadJson(f"holds more than {MAX_BRACKETS:,} brackets", malformed=False)
     try:
         value = _decode(raw[3:] if raw.startswith(_BOM) else raw)
     except RecursionError:
@@ -50,7 +56,7 @@ def decode_json(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadJson(_explain(raw, error)) from None
     # counting brackets is a hundred times cheaper than walking, and nearly every body and frame stops here
-    if raw.count(b"{") + raw.count(b"[") > max_depth and not _within(value, max_depth):
+    if brackets > max_depth and not _within(value, max_depth):
         raise _too_deep(max_depth)
     return value
 

@@ -35,17 +35,16 @@ class LineSplitter:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The lines that `data` completes, empty ones included (they end SSE events). The iterator must be exhausted;
         it raises Fault(TOO_LARGE) after the lines that came before the large one."""
-        first, *more = data.split(b"\n")
-        self._pending += first
-        if not more:
-            self._bounded(len(self._pending))
-            return
-        tail = more.pop()
-        whole, self._pending = bytes(self._pending), bytearray(tail)
-        for line in (whole, *more):
+        lines = data.split(b"\n")
+        tail = lines.pop()
+        if lines and self._pending:
+            lines[0] = bytes(self._pending) + lines[0]
+            self._pending.clear()
+        for line in lines:
             self._bounded(len(line))
             yield self._clean(line)
-        self._bounded(len(tail))
+        self._pending += tail
+        self._bounded(len(self._pending))
 
     def rest(self) -> bytes:
         """What followed the last line end."""

@@ -132,7 +132,9 @@ class StreamReader(FrameReader):
     def _tools(self, calls: Json) -> list[ToolPart]:
         """Calls come whole; they are numbered here, because indexes are missing in old versions."""
         parts: list[ToolPart] = []
-        for call in calls if isinstance(calls, list) else ():
+        if not isinstance(calls, list):
+            return parts
+        for call in calls:
             function = call.get("function") if isinstance(call, dict) else None
             if not isinstance(function, dict) or not isinstance(name := function.get("name"), str) or not name:
                 raise Fault(FaultKind.BAD_FRAME, "a tool call without a name")

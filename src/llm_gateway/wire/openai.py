@@ -306,13 +306,16 @@ class StreamReader(FrameReader):
         if isinstance(usage := frame.get("usage"), dict):
             self._usage = usage_of(usage.get("prompt_tokens"), usage.get("completion_tokens")) or self._usage
         choices = frame.get("choices") or []
-        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-            raise Fault(FaultKind.BAD_FRAME, "choices are not a list of objects")
+        if not isinstance(choices, list):
+            raise Fault(FaultKind.BAD_FRAME, "choices are not a list")
         for choice in choices:
-            if choice.get("index") in (0, None):
-                self._choice(choice, events)
+            self._choice(choice, events)
 
-    def _choice(self, choice: dict[str, Json], events: list[Event]) -> None:
+    def _choice(self, choice: Json, events: list[Event]) -> None:
+        if not isinstance(choice, dict):
+            raise Fault(FaultKind.BAD_FRAME, "a choice is not an object")
+        if choice.get("index"):
+            return  # one answer was asked for: any other is not mixed in
         delta = choice.get("delta") or choice.get("message") or {}
         if not isinstance(delta, dict):
             raise Fault(FaultKind.BAD_FRAME, "a delta is not an object")
@@ -339,7 +342,9 @@ class StreamReader(FrameReader):
 
     def _tools(self, calls: Json) -> list[ToolPart]:
         parts: list[ToolPart] = []
-        for n, call in enumerate(calls if isinstance(calls, list) else ()):
+        if not isinstance(calls, list):
+            return parts
+        for n, call in enumerate(calls):
             function = call.get("function") if isinstance(call, dict) else None
             if not isinstance(function, dict):
                 raise Fault(FaultKind.BAD_FRAME, "a tool call without a function")

@@ -129,7 +129,10 @@ def text_of(value: Json) -> str:
 
 def thinking_of(*values: Json) -> str:
     """The first text among the names that servers give to thoughts; another type is ignored."""
-    return next((value for value in values if isinstance(value, str) and value), "")
+    for value in values:
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def arguments_of(value: Json) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -131,4 +132,4 @@ async def test_every_change_raises_the_version(sessions: Sessions):
         await changed()
         await projects.delete_project(s, project.id)
         await changed()
-    assert all(later > earlier for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(seen))

@@ -125,15 +125,19 @@ async def ask(transport: Transport, origin: Origin, body: bytes = b"{}", within:
     return await transport.send(origin, "POST", "/api/chat", (), body, deadline=soon(within), **more)
 
 
-async def read_all(response: Response) -> bytes:
-    """The rest of the body; closes the response, whatever happens."""
-    body = b""
+async def collect(response: Response, body: bytearray, within: float = 5.0) -> None:
+    """Reads the rest into `body`, each piece within so many seconds; closes the response, whatever happens."""
     try:
-        while piece := await response.read(soon()):
+        while piece := await response.read(soon(within)):
             body += piece
     finally:
         await response.close()
-    return body
+
+
+async def read_all(response: Response, within: float = 5.0) -> bytes:
+    body = bytearray()
+    await collect(response, body, within)
+    return bytes(body)
 
 
 async def get(transport: Transport, origin: Origin, body: bytes = b"{}", **more: Any) -> bytes:

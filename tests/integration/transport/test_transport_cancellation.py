@@ -9,7 +9,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from net import hanging_port, wait_until
-from scripted import ANSWER, CHUNKED, Peer, Script, Server, ask, get, make_transport, open_files, read_all, soon
+from scripted import (
+    ANSWER,
+    CHUNKED,
+    Peer,
+    Script,
+    Server,
+    ask,
+    fault_of,
+    get,
+    make_transport,
+    open_files,
+    read_all,
+    soon,
+)
 
 from llm_gateway.errors import Fault
 from llm_gateway.upstream.guard import Origin
@@ -122,9 +135,11 @@ async def test_a_cancelled_read_hangs_up_even_if_nobody_closes_the_response_yet(
 
 async def test_a_cancelled_connect_leaves_no_socket(client: Client) -> None:
     with hanging_port() as port:
-        transport, files = client(), open_files()
+        transport, origin = client(), Origin("http", "127.0.0.1", port)
+        await fault_of(ask(transport, origin, within=0.01))  # uvloop opens a file of its own with its first socket
+        files = open_files()
         for _ in range(20):
-            asking = asyncio.create_task(ask(transport, Origin("http", "127.0.0.1", port)))
+            asking = asyncio.create_task(ask(transport, origin))
             await asyncio.sleep(0.005)
             await cancel(asking)
         await wait_until(lambda: open_files() <= files)
@@ -146,10 +161,10 @@ async def test_a_cancelled_request_does_not_disturb_its_neighbours(start: Start,
     go_on = asyncio.Event()
 
     async def script(peer: Peer) -> None:
-        await peer.request()
-        await go_on.wait()
-        await peer.send(ANSWER)
-        await peer.gone()
+        while True:
+            await peer.request()
+            await go_on.wait()
+            await peer.send(ANSWER)
 
     server, transport = await start(script), client()
     asking = [asyncio.create_task(get(transport, server.origin)) for _ in range(10)]

@@ -45,6 +45,12 @@ def test_many_brackets_are_not_many_levels():
     assert decode_json(json.dumps("[" * 500).encode()) == "[" * 500
 
 
+def test_more_brackets_than_anyone_needs_are_refused_before_they_are_decoded():
+    assert decode_json(b"[%s[]]" % (b"[]," * 499_998)) == [[]] * 499_999
+    with pytest.raises(BadJson, match="500,000 brackets"):
+        decode_json(b"[%s[]]" % (b"[]," * 500_000))
+
+
 @pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, -(2**63), 0.1234567890123456789012345])
 def test_numbers_of_64_bits_pass(number):
     assert decode_body(json.dumps({"a": number}).encode()) == {"a": number}
