@@ -166,9 +166,8 @@ class Timeouts(Section):
     tls: Seconds = Field(default=3.0, description="TLS handshake with a model server.")
     write: Seconds = Field(default=10.0, description="Sending a request, without progress.")
     head: Seconds = Field(default=10.0, description="Head of an answer, from its first byte to its end.")
-    first_token: Seconds = Field(default=20.0, description="First content from a server that has the model in memory.")
-    first_token_loading: Seconds = Field(
-        default=60.0, description="First content from a server that must load the model."
+    first_token: Seconds = Field(
+        default=20.0, description="Silence after which a further server is asked beside a slow one, at most."
     )
     stall: Seconds = Field(default=20.0, description="Silence between two pieces of content.")
     budget: Seconds = Field(default=30.0, description="All attempts before the first content while others are untried.")

@@ -23,7 +23,7 @@ from llm_gateway.storage.faults import translated, unreachable
 
 CONNECT: Final = 5.0
 """Seconds until PostgreSQL has answered a connect, or a pooled connection is free."""
-STATEMENT: Final = 30.0
+STATEMENT: Final = 10.0
 """Seconds for one statement on PostgreSQL."""
 LOCK: Final = 5.0
 """Seconds to wait for SQLite's write lock."""
@@ -71,7 +71,6 @@ def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
     except OSError as error:
         raise DatabaseUnavailable(f"The database file {path} cannot be opened: {error.strerror}.") from error
     engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_timeout=CONNECT)
-
     _translate(engine)
 
     @event.listens_for(engine.sync_engine, "connect")

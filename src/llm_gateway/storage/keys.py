@@ -22,7 +22,7 @@ from llm_gateway.storage.version import bump_version
 
 @dataclass(frozen=True, slots=True)
 class StoredKey(ApiKey):
-    """A key, and when it was last used: written in batches, so up to a minute late."""
+    """A key, and when it was last used: written in batches, so a little late."""
 
     last_used_at: float | None = None
     """Unix seconds."""

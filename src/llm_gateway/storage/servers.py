@@ -6,12 +6,13 @@ in old log rows. A server that its source no longer lists keeps its row.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.policy import Owner, Trust
@@ -27,6 +28,7 @@ ADMIN: Final = "admin"
 CONFIGURED: Final = "configured"
 """The source of servers in the config file, which owns them."""
 
+_ID: Final = re.compile(r"srv_[0-9a-f]{10}")
 _DETAILS: Final = frozenset(field.name for field in fields(ListedModel)) - {"name", "digest"}
 
 
@@ -90,15 +92,17 @@ async def sync(
     named: dict[str, ServerSpec] = {}
     changed = False
     for spec in specs:
+        if spec.url in named:
+            continue  # listed twice: the first one counts
         row = known.get(spec.url)
         enabled = spec.enabled if row is None or owner is Owner.FILE else row["enabled"]
         values: dict[str, Any] = {
-            "name": spec.name,
+            "name": fit(spec.name, server.c.name),
             "kind": spec.kind,
             "trust": spec.trust,
             "api_key_env": (api_key_envs or {}).get(spec.url),
             "max_concurrency": spec.max_concurrency,
-            "country": spec.country,
+            "country": spec.country and fit(spec.country, server.c.country),
             "enabled": enabled,
             "listed": True,
             "owner": owner,
@@ -186,12 +190,11 @@ async def set_enabled(s: AsyncSession, id_or_name: str, enabled: bool) -> Stored
 
 async def get_server(s: AsyncSession, id_or_name: str) -> StoredServer:
     """By id, else by the name of a listed one. Raises NotFound, and Conflict when several have the name."""
-    rows = (
-        await s.execute(
-            select(server).where(or_(server.c.id == id_or_name[:32], (server.c.name == id_or_name) & server.c.listed))
-        )
-    ).mappings()
-    found = sorted(rows, key=lambda row: row["id"] != id_or_name)
+    matches: ColumnElement[bool] = (server.c.name == id_or_name) & server.c.listed
+    if _ID.fullmatch(id_or_name):
+        matches = or_(server.c.id == id_or_name, matches)
+    rows = (await s.execute(select(server).where(matches))).mappings()
+    found = sorted(rows, key=lambda row: row["id"] != id_or_name)  # the id wins over a name that looks like it
     if not found:
         raise NotFound(f"There is no server {id_or_name!r}.")
     if len(found) > 1 and found[0]["id"] != id_or_name:

@@ -27,6 +27,8 @@ from llm_gateway.wire.neutral import ChatRequest, Event, Json, Piece, StreamRead
 
 ERROR_BODY = 65_536
 """Bytes read of a server's error answer."""
+LINGER = 0.05
+"""Seconds that a finished answer's connection may take to come to rest."""
 CHECK_TIMEOUT = 5.0
 """Seconds that a silent server has to show on a second connection that it is alive."""
 
@@ -61,15 +63,22 @@ class Stream:
     async def find_content(self) -> None:
         """Reads until the first content. Raises Fault for everything that is not the begin of an answer."""
         while True:
-            data = await self._response.read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
-            events = self._reader.feed(data) if data else self._reader.eof()
-            self._check_name()
+            events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
             self._ready += events
             if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
                 self.first_content_at = self._drive.clock.now()
                 return
-            if self._reader.done or not data:
+            if self._reader.done:
                 raise Fault(FaultKind.EMPTY, "a finished answer without content")
+
+    async def _read(self, deadline: float, late: FaultKind) -> list[Event]:
+        """The events of the next bytes, none if they hold none."""
+        if self._reader.fault is not None:  # it came in the same bytes as the events before
+            raise self._reader.fault
+        data = await self._response.read(deadline, late)
+        events = self._reader.feed(data) if data else self._reader.eof()
+        self._check_name()
+        return events
 
     def _check_name(self) -> None:
         echoed = self._reader.echoed
@@ -81,7 +90,7 @@ class Stream:
         """All events that are ready together, from the begin of the answer: pieces, and `Finish` as the very last.
         Empty after the end. Raises Fault when the server breaks the answer."""
         events, self._ready = self._ready, []
-        while not events and not self._reader.done:
+        if not events and not self._reader.done:
             events = await self._more()
         for event in events:
             if isinstance(event, Piece):
@@ -91,13 +100,14 @@ class Stream:
         return events
 
     async def _more(self) -> list[Event]:
+        """Waits for content, not for bytes: empty frames and comments do not end the silence."""
         deadline = self._plan.deadline
         silence_ends = self._drive.clock.now() + self._plan.clocks.stall
-        kind = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
+        late = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
         try:
-            data = await self._response.read(min(silence_ends, deadline), kind)
-            events = self._reader.feed(data) if data else self._reader.eof()
-            self._check_name()
+            events: list[Event] = []
+            while not events:
+                events = await self._read(min(silence_ends, deadline), late)
         except Fault as fault:
             self.tell(fault)
             raise
@@ -127,7 +137,16 @@ class Stream:
     async def close(self) -> None:
         """Frees the server at once; an answer that was not read to its end is aborted."""
         self.tell(None, cancelled=True)
-        await self._response.close()
+        if self._reader.done:
+            await self._last_bytes()
+        self._response.abort()
+
+    async def _last_bytes(self) -> None:
+        """The end of the body may trail the end of the answer by a moment; with it the connection can be kept."""
+        try:
+            await self._response.read(self._drive.clock.now() + LINGER)
+        except Fault:
+            pass
 
 
 class Drive:

@@ -37,6 +37,15 @@ async def test_the_same_address_of_two_sources_is_two_servers(sessions: Sessions
     assert one.id != two.id
 
 
+async def test_a_source_that_lists_oddly_is_still_read(sessions: Sessions):
+    odd = replace(LAB, name="x\0" * 500, country="y" * 500)
+    async with sessions.write() as s:
+        found = await servers.sync(s, "catalogue", [odd, ATTIC, replace(LAB, name="the same again")], 1.0)
+        assert [spec.url for spec in found] == [LAB.url, ATTIC.url]
+        assert await servers.sync(s, "catalogue", [odd, ATTIC], 2.0) == found
+        assert await current_version(s) == 2
+
+
 async def test_a_server_that_its_source_forgot_stays_and_is_not_listed(sessions: Sessions):
     async with sessions.write() as s:
         await servers.sync(s, "catalogue", [LAB, ATTIC], 1.0)

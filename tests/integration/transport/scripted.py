@@ -42,6 +42,8 @@ class Peer:
     async def send(self, *pieces: bytes) -> None:
         """Each piece leaves on its own, as far as a loopback lets it."""
         for piece in pieces:
+            if self._writer.transport.is_closing():
+                raise ConnectionResetError  # uvloop would raise RuntimeError
             self._writer.write(piece)
             await self._writer.drain()
             await asyncio.sleep(0)

@@ -11,7 +11,9 @@ from llm_gateway.fleet.fleet import Candidate
 
 def candidates(count: int, slow_wait: float | None = None) -> list[Candidate]:
     return [
-        Candidate(ServerSpec(f"s{i}", f"s{i}", f"http://127.0.0.1:{9000 + i}", "ollama", Trust.OWN), "m", False, slow_wait)
+        Candidate(
+            ServerSpec(f"s{i}", f"s{i}", f"http://127.0.0.1:{9000 + i}", "ollama", Trust.OWN), "m", False, slow_wait
+        )
         for i in range(count)
     ]
 

@@ -1,0 +1,68 @@
+"""The documents agree with each other and with the tree."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from blocks import ROOT, block, blocks, headings, links
+
+PAGES = sorted(
+    str(path.relative_to(ROOT)) for folder in (ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md")) for path in folder
+)
+STRANGERS = {
+    "README.md": "Prompts to public servers go to strangers' machines over plain HTTP",
+    "README.es.md": "Los prompts a servidores públicos van a máquinas de desconocidos por HTTP sin cifrar",
+}
+
+
+def test_both_readmes_have_the_same_headings() -> None:
+    assert headings("README.md") == headings("README.es.md")
+
+
+def test_both_readmes_have_the_same_code_blocks() -> None:
+    assert blocks("README.md") == blocks("README.es.md")
+
+
+def test_the_first_line_switches_the_language() -> None:
+    assert "(README.es.md)" in (ROOT / "README.md").read_text().splitlines()[0]
+    assert "(README.md)" in (ROOT / "README.es.md").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("page", STRANGERS)
+def test_a_readme_says_plainly_who_reads_prompts(page: str) -> None:
+    assert f"**{STRANGERS[page]}.**" in re.sub(r"\s+", " ", (ROOT / page).read_text())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    folder = (ROOT / page).parent
+    assert sorted(link for link in links(page) if not (folder / link).exists()) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"`((?:deploy|tests|src|docs)/[\w./-]+)`", text))
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    command = block("README.md", ".ci/run").strip()
+    assert command in (ROOT / ".ci/run").read_text().replace("\\", "")
+    assert "README.md" in (ROOT / ".ci/run").read_text()
+
+
+def test_the_licence_names_the_contributors() -> None:
+    assert "llm-gateway-service contributors" in (ROOT / "LICENSE").read_text()
+
+
+def test_the_changelog_knows_the_version() -> None:
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert version[1] in (ROOT / "CHANGELOG.md").read_text()

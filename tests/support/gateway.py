@@ -1,0 +1,295 @@
+"""The whole gateway in the test's own event loop: a real config file, database and sockets, nothing replaced.
+
+async with gateway(tmp_path, rogue_a, rogue_b) as live:
+    answer = await live.chat()                  # POST /v1/chat with the project's key
+    told = await live.stream("/v1/chat/stream")
+    rows = await live.rows(2)                   # of the request log, as soon as there are two
+
+`support.served` runs it as a process of its own, as users do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from llm_gateway.assemble import Running, assemble
+from llm_gateway.clock import SystemClock
+from llm_gateway.config.load import load
+from llm_gateway.fleet.facts import FirstToken
+from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.fleet.server import ServerState
+from llm_gateway.gateway import Gateway
+from llm_gateway.storage import requests
+from llm_gateway.storage.requests import RequestFilters
+from llm_gateway.testing.rogue import Rogue
+from llm_gateway.testing.scene import recital
+from llm_gateway.web.app import App, create_app
+from llm_gateway.web.protocol import bounded_protocol
+from support.net import wait_until
+from support.served import KEY, LOOPBACK, project
+
+HELLO = [{"role": "user", "content": "Hello"}]
+MODEL = "recite"
+"""What a Rogue holds unless told otherwise."""
+ADMIN_TOKEN = "an-admin-token-for-tests"
+PATIENCE = 15.0
+"""Seconds that a start, a first look at the fleet or a row may take on a machine with other work to do."""
+
+Asked = Rogue | Mapping[str, Any]
+"""A server of the config file: a Rogue (own, kind ollama), or the entry itself."""
+
+
+def entry(rogue: Rogue, *, trust: str = "own", kind: str = "ollama", **fields: Any) -> dict[str, Any]:
+    """A Rogue as an entry of the config file."""
+    url = rogue.openai_url if kind == "openai" else rogue.url
+    return {"name": f"{kind}-{rogue.port}", "url": url, "kind": kind, "trust": trust, **fields}
+
+
+def words(count: int = 10, prefix: str = "w") -> str:
+    """What a Rogue says."""
+    return "".join(recital(count, prefix))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A stream as a client saw it."""
+
+    status: int
+    headers: httpx.Headers
+    chunks: list[dict[str, Any]]
+    """Of `data:` events, the error's and `[DONE]` left out."""
+    error: dict[str, Any] | None
+    done: bool
+    """Whether `[DONE]` was the last word."""
+    raw: str
+
+    @property
+    def text(self) -> str:
+        deltas = [choice["delta"] for chunk in self.chunks for choice in chunk["choices"]]
+        return "".join(delta.get("content") or "" for delta in deltas)
+
+    @property
+    def finish_reason(self) -> str | None:
+        reasons = [choice["finish_reason"] for chunk in self.chunks for choice in chunk["choices"]]
+        return reasons[-1] if reasons else None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A running gateway and a client that has its project's key."""
+
+    app: App
+    base_url: str
+    http: httpx.AsyncClient
+    project: str
+
+    @property
+    def running(self) -> Running:
+        assert self.app.running is not None
+        return self.app.running
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.running.gateway
+
+    @property
+    def fleet(self) -> Fleet:
+        return self.gateway.fleet
+
+    @property
+    def port(self) -> int:
+        return int(self.base_url.rpartition(":")[2])
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that servers work on now."""
+        return sum(server.in_flight for server in self.fleet.servers.values())
+
+    def state(self, rogue: Rogue) -> ServerState:
+        """What the fleet believes about it."""
+        return next(s for s in self.fleet.servers.values() if s.spec.url in (rogue.url, rogue.openai_url))
+
+    def prefer(self, first: Rogue, model: str = MODEL) -> None:
+        """Makes it the first to be asked: the others were seen to take three seconds to their first word."""
+        for server in self.fleet.servers.values():
+            if server is not self.state(first):
+                now = self.gateway.clock.now()
+                self.fleet.apply(FirstToken(server.spec.id, model, now, wait=3.0))
+
+    async def chat(self, path: str = "/v1/chat", headers: Mapping[str, str] | None = None, **body: Any) -> httpx.Response:
+        """A whole answer; `body` over a plain greeting."""
+        return await self.http.post(path, json={"model": MODEL, "messages": HELLO, **body}, headers=headers)
+
+    async def stream(
+        self, path: str = "/v1/chat/stream", headers: Mapping[str, str] | None = None, **body: Any
+    ) -> Told:
+        if path == "/v1/chat/completions":
+            body.setdefault("stream", True)
+        return told(await self.chat(path, headers, **body))
+
+    async def rows(self, count: int, within: float = PATIENCE, **filters: Any) -> list[dict[str, Any]]:
+        """The request log in the order of admission, once it holds `count` rows. Raises TimeoutError."""
+        found: list[dict[str, Any]] = []
+
+        async def read() -> bool:
+            async with self.running.sessions.read() as s:
+                found[:] = [row async for row in requests.export(s, RequestFilters(**filters))]
+            return len(found) >= count
+
+        with contextlib.suppress(TimeoutError):
+            await wait_until(read, within, every=0.05)
+        assert len(found) == count, f"{len(found)} rows instead of {count}"
+        return found
+
+    async def row(self, **filters: Any) -> dict[str, Any]:
+        """The only row."""
+        return (await self.rows(1, **filters))[0]
+
+    def admin(self) -> dict[str, str]:
+        """Headers of the administrator."""
+        return {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+
+
+def told(answer: httpx.Response) -> Told:
+    """Reads an event stream as strictly as a client of ours may be: every event is one `data` line, an error has a
+    name as well, and after the last word nothing follows."""
+    chunks: list[dict[str, Any]] = []
+    error, done = None, False
+    if not answer.headers["content-type"].startswith("text/event-stream"):
+        return Told(answer.status_code, answer.headers, [], answer.json()["error"], False, answer.text)
+    assert answer.text.endswith("\n\n"), answer.text[-200:]
+    for event in answer.text[:-2].split("\n\n"):
+        assert not done, "an event after [DONE]"
+        assert error is None, "an event after the error"
+        lines = [line for line in event.split("\n") if not line.startswith(":")]
+        if not lines:
+            continue
+        named = lines.pop(0) if lines[0].startswith("event: ") else None
+        assert len(lines) == 1, event
+        assert lines[0].startswith("data: "), event
+        data = lines[0].removeprefix("data: ")
+        if data == "[DONE]":
+            done = True
+        elif "error" in (value := json.loads(data)):
+            assert named in (None, "event: error"), event
+            error = value["error"]
+        else:
+            assert named is None, event
+            chunks.append(value)
+    return Told(answer.status_code, answer.headers, chunks, error, done, answer.text)
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path,
+    *servers: Asked,
+    models: Sequence[Mapping[str, Any]] = (),
+    projects: Sequence[Mapping[str, Any]] | None = None,
+    database_url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    wait_for_fleet: bool = True,
+    timeout: float = 30.0,
+    **settings: Any,
+) -> AsyncIterator[Live]:
+    """Serves until the block ends. `settings` are top-level entries of the config file; `projects` replace the only
+    one (whose fields `project={…}` among the settings changes). Returns with every server looked at once."""
+    fields = settings.pop("project", {})
+    entries = [entry(s) if isinstance(s, Rogue) else dict(s) for s in servers]
+    content = project(servers=entries, **fields)
+    if projects is not None:
+        content["projects"] = list(projects)
+    content |= {"models": list(models), "admin_token": ADMIN_TOKEN, **settings}
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "gateway.yaml"
+    file.write_text(json.dumps(content))  # JSON is YAML
+    variables = {"LLM_TEST_KEY": KEY, "LLM_GATEWAY_ONLY_NETWORKS": LOOPBACK, "HOME": str(folder), **(environ or {})}
+    if database_url is not None:
+        variables["LLM_GATEWAY_DATABASE_URL"] = database_url
+    loaded = load({"data_dir": str(folder / "data")}, environ=variables, cwd=folder, config=file)
+
+    app = create_app(lambda: assemble(loaded))
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serving(app))
+        headers = {"X-API-Key": KEY}
+        limits = httpx.Limits(max_connections=None)
+        client = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, limits=limits, trust_env=False)
+        live = Live(app, url, await stack.enter_async_context(client), content["projects"][0]["name"])
+        if wait_for_fleet:
+            await live_fleet(live)
+        yield live
+
+
+async def live_fleet(live: Live) -> None:
+    """Until every server has been looked at."""
+    await wait_until(
+        lambda: all(s.listed_at is not None or s.probe_rest.faults for s in live.fleet.servers.values()), PATIENCE
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, without its hands on the signals of the test run."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[str]:
+    """Serves `app` as `llm-gateway serve` does, on a free loopback port. Gives its address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            app, http=bounded_protocol(), ws="none", lifespan="on", log_config=None, access_log=False,
+            proxy_headers=False, timeout_graceful_shutdown=10,
+        )  # fmt: skip
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
+        try:
+            await wait_until(lambda: server.started or task.done(), PATIENCE)
+            if task.done():
+                await task
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            for connection in list(server.server_state.connections):  # those that a test left open
+                connection.shutdown()
+            await task
+
+
+StartGateway = Callable[..., Awaitable[Live]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[StartGateway]:
+    """Starts gateways (arguments: those of `gateway` but the folder); all end with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(*servers: Asked, **settings: Any) -> Live:
+            folder = tmp_path / f"gateway-{secrets.token_hex(3)}"
+            return await stack.enter_async_context(gateway(folder, *servers, **settings))
+
+        yield begin
+
+
+def open_files() -> int:
+    """Descriptors that this process holds."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def now() -> float:
+    return SystemClock().now()
