@@ -87,17 +87,15 @@ class Entry:
         self._end("ok", 200)
 
     def failed(self, error: GatewayError) -> None:
-        self.error_code = error.code
-        self._end("error", error.status)
+        self._end("error", error.status, error.code)
 
     def client_closed(self, why: str = "client_closed") -> None:
-        self.error_code = why
-        self._end("client_closed", self.status or CLIENT_CLOSED)
+        self._end("client_closed", self.status or CLIENT_CLOSED, why)
 
-    def _end(self, outcome: Outcome, status: int) -> None:
+    def _end(self, outcome: Outcome, status: int, error_code: str | None = None) -> None:
         if self.outcome is not None:
             return
-        self.outcome, self.status = outcome, status
+        self.outcome, self.status, self.error_code = outcome, status, error_code
         self.latency = self._clock.now() - self._began
         self._close(self)
 

@@ -9,6 +9,8 @@ IMAGE_TOKENS = 768
 """What Ollama counts for one image when it fits a prompt into a context."""
 MESSAGE_TOKENS = 4
 """What a chat template adds around a message, about."""
+LONGEST_TOKEN = 16
+"""Bytes. Nearly all tokens of common vocabularies are shorter."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -29,27 +31,21 @@ def estimate_prompt(ask: ChatRequest) -> int:
 
 
 class Meter:
-    """Counts an answer while it passes. Servers mostly send a piece per token, some gather many into one: the
-    larger of pieces and estimated tokens is the count."""
+    """Counts an answer while it passes: a token for each piece, as servers mostly send it; a piece that is longer than
+    any token holds several, by their estimated size."""
 
-    __slots__ = ("_tokens", "pieces")
+    __slots__ = ("tokens",)
 
     def __init__(self) -> None:
-        self.pieces = 0
-        self._tokens = 0.0
+        self.tokens = 0
 
     def add(self, piece: Piece) -> None:
-        self.pieces += 1
         size = len(piece.text) + len(piece.thinking)
         if not (piece.text.isascii() and piece.thinking.isascii()):
             size = len(piece.text.encode("utf-8", "replace")) + len(piece.thinking.encode("utf-8", "replace"))
         for part in piece.tools:
             size += len(part.name) + len(part.arguments)
-        self._tokens += size / 4
-
-    @property
-    def tokens(self) -> int:
-        return max(self.pieces, int(self._tokens + 0.999))
+        self.tokens += 1 if size <= LONGEST_TOKEN else (size + 3) // 4
 
     def usage(self, reported: Usage | None, *, prompt: int) -> Usage:
         """The server's figures; `prompt` and our count where it gave none, and then `estimated` says so. A figure of
