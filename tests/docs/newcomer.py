@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -101,9 +100,8 @@ def arrive(place: Path) -> Newcomer:
     _snapshot(repository)
     tools = Path(sys.executable).parent
     path = [each for each in os.environ["PATH"].split(os.pathsep) if Path(each) != tools]
-    environ = {
-        name: os.environ[name] for name in os.environ if not name.startswith(("LLM_GATEWAY_", "VIRTUAL_ENV", "GIT_"))
-    }
+    theirs = ("LLM_GATEWAY_", "VIRTUAL_ENV", "GIT_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     port = _free_port()
     environ |= {
         "PATH": os.pathsep.join(path),
@@ -112,11 +110,6 @@ def arrive(place: Path) -> Newcomer:
         "LLM_GATEWAY_DATA_DIR": str(home / "data"),
     }
     return Newcomer(home, repository, port, environ)
-
-
-def runtime(newcomer: Newcomer) -> dict[str, object]:
-    loaded: dict[str, object] = json.loads((newcomer.data_dir / "runtime.json").read_text())
-    return loaded
 
 
 def _snapshot(repository: Path) -> None:

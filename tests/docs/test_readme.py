@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from blocks import block, blocks
 from newcomer import DEFAULT_URL, Newcomer, arrive
 
@@ -84,7 +81,7 @@ def test_the_config_file_is_a_good_one(tmp_path: Path) -> None:
     environ = {
         "HOME": str(tmp_path),
         "VLLM_KEY": "a key of the server",
-        "LEGAL_KEY": "a key of the project, long enough",
+        "LEGAL_KEY": "twenty or more characters",
     }
     loaded = load({}, environ=environ, cwd=tmp_path, config=file)
     assert loaded.document

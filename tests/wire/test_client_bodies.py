@@ -81,6 +81,10 @@ def test_the_newer_token_limit_wins_and_zero_is_no_limit():
     assert openai.read_request(body(max_tokens=0)).params == {}
 
 
+def test_an_empty_list_of_stops_is_none():
+    assert openai.read_request(body(stop=[])).params == {}
+
+
 def test_what_else_openai_clients_ask_for():
     ask = openai.read_request(
         body(

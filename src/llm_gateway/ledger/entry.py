@@ -77,9 +77,13 @@ class Entry:
     def served_by(self, server_id: str, model: str, tier: str) -> None:
         self.server_id, self.backend_model, self.tier = server_id, model, tier
 
+    def elapsed(self) -> float:
+        """Seconds since the request was admitted."""
+        return self._clock.now() - self._began
+
     def first_token(self) -> None:
         if self.ttft is None:
-            self.ttft = self._clock.now() - self._began
+            self.ttft = self.elapsed()
 
     def finished(self, reason: str, usage: Usage) -> None:
         """The answer is complete: the row closes before its last bytes leave."""
@@ -96,7 +100,7 @@ class Entry:
         if self.outcome is not None:
             return
         self.outcome, self.status, self.error_code = outcome, status, error_code
-        self.latency = self._clock.now() - self._began
+        self.latency = self.elapsed()
         self._close(self)
 
     async def __aenter__(self) -> Self:

@@ -70,8 +70,12 @@ class Shipper:
                 await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
                 failures += 1
                 continue
+            except Exception:  # the outermost edge: a bug must not stop every later row
+                log.exception("log_rows_dropped", rows=len(batch))
+                self.dropped += len(batch)
+            else:
+                self.shipped += len(batch)
             failures = 0
-            self.shipped += len(batch)
             for row in batch:
                 if self._waiting and self._waiting[0] is row:  # not when the bound dropped it meanwhile
                     self._waiting.popleft()

@@ -24,6 +24,10 @@ class Served(NamedTuple):
     server: str
     tier: str
     attempts: int
+    upstream: float
+    """Seconds of the attempt that answered: to its first content, or to its end for a whole answer."""
+    gateway: float
+    """Seconds of everything else until now: our own work and the attempts that failed."""
 
 
 class Call(Protocol):
@@ -97,7 +101,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         writer = call.dialect.stream_writer(_envelope(gw, entry), work.request)
         meter, prompt = Meter(), estimate_prompt(work.request)
         try:
-            await call.begin(_served(work, stream), writer)
+            await call.begin(_served(entry, work, stream, stream.first_content_at), writer)
             entry.status = 200
             while events := await stream.next():
                 out = b""
@@ -135,7 +139,7 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         answer = collector.answer()
         body = call.dialect.write_answer(_envelope(gw, entry), answer)
         entry.finished(answer.finish, answer.usage)
-        await call.begin(_served(work, stream), None)
+        await call.begin(_served(entry, work, stream, gw.clock.now()), None)
         return await call.end(body)
 
 
@@ -146,9 +150,10 @@ def _serves(entry: Entry, work: Work, stream: Stream) -> None:
     entry.first_token()
 
 
-def _served(work: Work, stream: Stream) -> Served:
-    spec = stream.candidate.spec
-    return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts)
+def _served(entry: Entry, work: Work, stream: Stream, until: float) -> Served:
+    spec, upstream = stream.candidate.spec, until - stream.began
+    own = max(0.0, entry.elapsed() - upstream)
+    return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own)
 
 
 def _envelope(gw: Gateway, entry: Entry) -> Envelope:

@@ -56,7 +56,8 @@ class Stream:
         self._plan = plan
         self._response = response
         self._reader = reader
-        self._began = began
+        self.began = began
+        """When the attempt was started, seconds on the monotonic clock; as `first_content_at`."""
         self._ready: list[Event] = []
         self._told = False
 

@@ -23,12 +23,11 @@ def running_of(request: Request) -> Running:
 
 
 def project_caller(request: Request) -> Caller:
-    """The project whose key the request carries, within its rate limit. 401, 403, 429."""
+    """The project whose key the request carries. 401, 403, 429 for too many wrong keys. Lists and checks that are
+    answered from memory do not use up a project's rate limit: menus of clients ask for them all day."""
     gateway: Gateway = request.app.state.gateway
     peers: Peers = request.app.state.peers
-    caller = gateway.identify(presented_key(request.scope["headers"]), peers.client(request.scope))
-    gateway.admit(caller).release()
-    return caller
+    return gateway.identify(presented_key(request.scope["headers"]), peers.client(request.scope))
 
 
 def admin(request: Request, running: Annotated[Running, Depends(running_of)]) -> str:

@@ -172,6 +172,7 @@ class HttpCall:
             (b"x-gateway-server", _header(served.server)),
             (b"x-gateway-tier", served.tier.encode()),
             (b"x-gateway-attempts", str(served.attempts).encode()),
+            (b"server-timing", b"gw;dur=%.1f, up;dur=%.1f" % (served.gateway * 1000, served.upstream * 1000)),
         ]
         if writer is not None:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import httpx
+import nginx_proxy
 import pytest
 from net import wait_until
+from nginx_proxy import SITE_NAME, Nginx
 from rogues import StartRogue, rogue
 from served import KEY, Served, project, serve
 
 from llm_gateway.testing.rogue import Rogue
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import nginx_proxy
-from nginx_proxy import SITE_NAME, Nginx
 
 pytestmark = pytest.mark.skipif(nginx_proxy.NGINX is None, reason=nginx_proxy.WHY_NOT)
 MODEL = "recite"

@@ -71,8 +71,12 @@ Script = Callable[[Peer], Awaitable[Any]]
 class Server:
     """Runs a script for each connection, then closes it. A client that leaves in the middle is no error."""
 
-    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self._script = script
+        self._host = host
+        self.port = port
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors: list[BaseException] = []
@@ -100,8 +104,8 @@ class Server:
             self._tasks.discard(task)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -114,9 +118,10 @@ class Server:
             raise self._errors[0]
 
 
-def make_transport(limits: Limits | None = None, guard: Guard | None = None) -> Transport:
-    guard = guard or Guard(only_networks=LOOPBACK, allow_private=LOOPBACK)
-    return Transport(guard, limits=limits, now=time.monotonic)
+def make_transport(
+    limits: Limits | None = None, guard: Guard | None = None, now: Callable[[], float] = time.monotonic
+) -> Transport:
+    return Transport(guard or Guard(only_networks=LOOPBACK, allow_private=LOOPBACK), limits=limits, now=now)
 
 
 def soon(seconds: float = 5.0) -> float:

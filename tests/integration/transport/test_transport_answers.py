@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 from net import wait_until
@@ -284,6 +285,24 @@ async def test_bytes_that_nobody_asked_for_end_a_kept_connection(start: Start, c
     speak.set()
     await wait_until(lambda: transport.stats().open == 0)
     assert await get(transport, server.origin) == b"hi"
+
+
+async def test_a_server_that_talks_on_after_its_answer_is_hung_up_on(start: Start, client: Client) -> None:
+    hung_up, answered = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(ANSWER)
+        await answered.wait()
+        with suppress(ConnectionError):
+            while True:
+                await peer.send(b"HTTP/1.1 200 OK\r\nEndless: " + b"x" * 65536)
+        hung_up.set()
+
+    response = await ask(client(), (await start(script)).origin)
+    answered.set()
+    await asyncio.wait_for(hung_up.wait(), 5)
+    assert await read_all(response) == b"hi"
 
 
 async def test_a_fast_server_waits_for_a_slow_reader(start: Start, client: Client) -> None:

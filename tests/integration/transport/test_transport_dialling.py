@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from net import closed_port, hanging_port, wait_until
-from scripted import ANSWER, LOOPBACK, Peer, Script, Server, ask, fault_of, get, make_transport, read_all
+from scripted import ANSWER, LOOPBACK, Peer, Script, Server, ask, fault_of, get, make_transport, open_files, read_all
 
 from llm_gateway.errors import FaultKind
 from llm_gateway.upstream.guard import Guard, IPAddress, Origin
@@ -108,6 +108,21 @@ async def test_the_next_address_is_tried_beside_one_that_hangs(start: Start) -> 
         response = await ask(transport, Origin("http", "llm.example", server.port), within=3)
         assert await read_all(response) == b"hi"
         await wait_until(lambda: not [t for t in asyncio.all_tasks() if t.get_name().startswith("dial")])
+        await transport.aclose()
+
+
+async def test_of_two_connections_at_once_one_is_hung_up(start: Start) -> None:
+    server = await start(answering)
+    async with Server(answering, host="127.0.0.2", port=server.port):
+        both = ["127.0.0.1", "127.0.0.2"]
+        transport = make_transport(Limits(next_address=0, idle_per_origin=0), resolving(*[both] * 20))
+        origin = Origin("http", "llm.example", server.port)
+        await get(transport, origin)
+        await wait_until(lambda: transport.stats().open == 0)
+        files = open_files()
+        for _ in range(19):
+            assert await get(transport, origin) == b"hi"
+        await wait_until(lambda: open_files() <= files)
         await transport.aclose()
 
 

@@ -286,6 +286,27 @@ async def test_an_answer_before_the_whole_request_was_taken_is_an_answer(start: 
     await wait_until(lambda: transport.stats() == Stats(0, 0, 0))  # never kept: half a request is still on it
 
 
+async def test_a_response_that_nobody_reads_for_a_while_keeps_nothing_busy(start: Start) -> None:
+    looks = 0
+
+    def counting() -> float:
+        nonlocal looks
+        looks += 1
+        return time.monotonic()
+
+    async def script(peer: Peer) -> None:
+        await peer._reader.readuntil(b"\r\n\r\n")
+        await peer.send(CHUNKED)
+        await peer.hold()
+
+    transport = make_transport(Limits(write=0.04, head=0.01), now=counting)
+    response = await ask(transport, (await start(script)).origin, b"x" * 30_000_000)
+    await asyncio.sleep(0.2)
+    assert looks < 20
+    await response.close()
+    await transport.aclose()
+
+
 # --- Anything -----------------------------------------------------------------------------------------------------
 
 _MORSELS = st.one_of(

@@ -73,6 +73,23 @@ async def test_a_database_that_is_away_loses_and_doubles_nothing(monkeypatch: py
     assert database.rows == rows(10)
 
 
+async def test_a_batch_that_cannot_be_written_at_all_is_counted_and_the_next_ones_go_on():
+    database = Database()
+
+    async def picky(batch: Sequence[Row]) -> int:
+        if any(row["id"] == "broken" for row in batch):
+            raise TypeError("no such column")
+        return await database.insert(batch)
+
+    shipper = Shipper(picky)
+    task = asyncio.create_task(shipper.run())
+    shipper.put({"id": "broken"})
+    await wait_until(lambda: shipper.dropped == 1, within=5)
+    shipper.put({"id": 1})
+    await shipper.stop(task)
+    assert database.rows == [{"id": 1}]
+
+
 async def test_past_its_bound_the_oldest_rows_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "BOUND", 5)
     database = Database()

@@ -61,6 +61,7 @@ def test_ndjson_and_every_spelling_of_sse_are_frames():
 
 def test_data_over_several_lines_is_joined():
     assert frames(b'data: {"a":\ndata: 1}\n\ndata: {"b":2}\n\n') == [b'{"a":\n1}', b'{"b":2}']
+    assert frames(b'data: {"a": [\ndata: {"b":2}\ndata: ]}\n\n') == [b'{"a": [\n{"b":2}\n]}']
 
 
 def test_joined_data_is_capped_too():

@@ -100,6 +100,7 @@ def test_thoughts_alone_are_an_answer_only_when_the_limit_cut_them():
 
 def test_done_false_as_the_only_object_is_a_cut():
     assert fails(ollama.StreamReader(), native("")) is FaultKind.CUT
+    assert fails(ollama.StreamReader(), native("", done="false")) is FaultKind.CUT
 
 
 def test_frames_after_done_are_ignored():
@@ -158,7 +159,8 @@ def test_usage_is_found_wherever_it_is():
     assert (
         read(openai.StreamReader(), {**chunk(content="x"), **zero}, {**chunk("stop"), **usage}, "data: [DONE]") == want
     )
-    assert read(openai.StreamReader(), {**chunk(content="x"), **usage}, {**chunk("stop"), "usage": None}) == want
+    for later in (None, zero["usage"], 7):
+        assert read(openai.StreamReader(), {**chunk(content="x"), **usage}, {**chunk("stop"), "usage": later}) == want
 
 
 def test_the_finish_waits_for_done_or_the_end():

@@ -1,0 +1,113 @@
+"""`llm-gateway keys`: shown once when made, afterwards only recognisable."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import typer
+
+from llm_gateway.cli import times
+from llm_gateway.cli.client import Api, connect
+from llm_gateway.cli.exits import Exit, Stop
+from llm_gateway.cli.frame import Group, Json, Where
+from llm_gateway.cli.show import Column, as_json, moment, note, plain, table, terminal
+
+group = Group("API keys of projects.")
+
+Key = Annotated[str, typer.Argument(help="Id, or its name or first characters where that is unambiguous.")]
+OfProject = Annotated[str | None, typer.Option("--project", "-p", help="Name or id of the project.", show_default=False)]
+
+_LIST: Final[list[Column]] = [
+    ("Project", "project"),
+    ("Name", "name"),
+    ("Key", lambda k: f"{k['prefix']}…{k['last4']}" if k["prefix"] else None),
+    ("State", "state"),
+    ("Last used", moment("last_used_at")),
+    ("Expires", moment("expires_at")),
+    ("Made", moment("created_at")),
+    ("Owner", "owner"),
+    ("Id", "id"),
+]
+
+
+@group.command("list")
+async def list_keys(where: Where, project: OfProject = None, as_json_: Json = False) -> None:
+    """List the keys of all projects, or of one; also expired and revoked ones."""
+    async with connect(where) as api:
+        found = await api.get("/admin/api/keys", project=project)
+    if as_json_:
+        return as_json(found)
+    table(_LIST, found["data"], empty="No keys yet: `llm-gateway keys create --project NAME` makes one.")
+
+
+@group.command("create")
+async def create_key(
+    where: Where,
+    project: Annotated[str, typer.Option("--project", "-p", help="Name or id of the project.")],
+    name: Annotated[str, typer.Option(help="What people call it.")] = "key",
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 90d or 2027-01-31; absent: never.")] = None,
+    as_json_: Json = False,
+) -> None:
+    """Make a key. It is printed once; where stdout is no terminal, nothing else is."""
+    ends = times.ahead(expires, "--expires", time.time())
+    async with connect(where) as api:
+        made = await api.post("/admin/api/keys", {"project": project, "name": name, "expires_at": ends})
+    _reveal(made, as_json_)
+
+
+@group.command("rotate")
+async def rotate_key(
+    where: Where,
+    key: Key,
+    project: OfProject = None,
+    overlap: Annotated[str, typer.Option(metavar="SPAN", help="How long the old key stays valid: 0, 30m, 24h.")] = "24h",
+    as_json_: Json = False,
+) -> None:
+    """Make a new key beside an old one, which ends after the overlap."""
+    seconds = times.span(overlap, "--overlap")
+    async with connect(where) as api:
+        old = await _find(api, key, project)
+        made = await api.post(f"/admin/api/keys/{old}/rotate", {"overlap_seconds": seconds})
+    if not as_json_:
+        note(f"the old key ends at {made['old_key_ends_at']}.")
+    _reveal(made, as_json_)
+
+
+@group.command("revoke")
+async def revoke_key(where: Where, key: Key, project: OfProject = None) -> None:
+    """End a key now. Servers refuse it within two seconds."""
+    async with connect(where) as api:
+        ended = await api.post(f"/admin/api/keys/{await _find(api, key, project)}/revoke")
+    print(plain(f"Key {ended['project']}/{ended['name']} is revoked."))
+
+
+def _reveal(made: dict[str, Any], json: bool) -> None:
+    if json:
+        return as_json(made)
+    if not terminal():
+        print(made["key"])
+        return
+    print(plain(f"Key {made['name']!r} of project {made['project']!r}:"))
+    print(f"\n    {made['key']}\n")
+    print("It is shown this once. Send it as `X-API-Key` or `Authorization: Bearer …`.")
+    if made["expires_at"]:
+        print(f"It expires at {made['expires_at']}.")
+
+
+async def _find(api: Api, text: str, project: str | None) -> str:
+    """The id of the one key that is meant. Ended keys are meant only by their id."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        pass
+    listed = (await api.get("/admin/api/keys", project=project))["data"]
+    active = [k for k in listed if k["state"] == "active" and text]
+    found = [k for k in active if k["name"] == text] or [k for k in active if len(text) > 6 and k["prefix"] and text.startswith(k["prefix"])]
+    if not found:
+        raise Stop(f"There is no active key {text!r}.", "`llm-gateway keys list` shows them.", code=Exit.NOT_FOUND)
+    if len(found) > 1:
+        ids = ", ".join(f"{k['project']}: {k['id']}" for k in found)
+        raise Stop(f"Several keys are called {text!r}: {ids}.", "Name one by its id.", code=Exit.REFUSED)
+    return str(found[0]["id"])

@@ -1,0 +1,130 @@
+"""What commands print: tables for people, JSON for programs, notes on stderr.
+
+Texts of clients and servers are shown with their control characters escaped, so that nothing can steer a terminal.
+Nothing is cut and no colour is used where stdout is not a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TextIO
+
+Row = Mapping[str, Any]
+Column = tuple[str, str | Callable[[Row], object]]
+"""Heading, and the name of a field or a function of the row."""
+
+WIDE: Final = 100_000
+"""Columns of a line that nobody's window cuts."""
+_COLOURS: Final = {
+    "healthy": "green",
+    "active": "green",
+    "ok": "green",
+    "✓": "green",
+    "resting": "yellow",
+    "unknown": "yellow",
+    "expired": "yellow",
+    "!": "yellow",
+    "quarantined": "red",
+    "revoked": "red",
+    "error": "red",
+    "✗": "red",
+    "disabled": "dim",
+    "off": "dim",
+}
+
+
+def terminal(stream: TextIO | None = None) -> bool:
+    """Whether a person looks at stdout (or at `stream`)."""
+    return (stream or sys.stdout).isatty()
+
+
+def note(text: str) -> None:
+    """A remark beside the answer: to stderr, so that pipes stay clean."""
+    print(f"llm-gateway: note: {plain(text)}", file=sys.stderr)
+
+
+def as_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str = "", title: str = "") -> None:
+    """`empty` is what is said to a person instead of a table without rows."""
+    listed = list(rows)
+    if not listed and empty:
+        print(empty, file=sys.stdout if terminal() else sys.stderr)
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD if terminal() else None, pad_edge=False, title=title or None, title_justify="left")
+    for heading, _ in columns:
+        made.add_column(heading, overflow="fold")
+    for row in listed:
+        cells = []
+        for _, field in columns:
+            shown = text(row.get(field) if isinstance(field, str) else field(row))
+            cells.append(Text(shown, style=_COLOURS.get(shown, "")))
+        made.add_row(*cells)
+    _print(made)
+
+
+def record(columns: Sequence[Column], row: Row) -> None:
+    """One object, a line for each field."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="bold" if terminal() else "")
+    made.add_column(overflow="fold")
+    for heading, field in columns:
+        shown = text(row.get(field) if isinstance(field, str) else field(row))
+        made.add_row(Text(heading), Text(shown, style=_COLOURS.get(shown, "")))
+    _print(made)
+
+
+def _print(made: Any) -> None:
+    from rich.console import Console
+
+    if terminal():
+        Console(file=sys.stdout).print(made)
+        return
+    console = Console(file=sys.stdout, width=WIDE, color_system=None, force_terminal=False, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(made)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
+
+
+def text(value: object) -> str:
+    """A cell."""
+    match value:
+        case None | "" | [] | {}:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:,.1f}"
+        case int():
+            return f"{value:,}"
+        case list():
+            return ", ".join(text(part) for part in value)
+        case dict():
+            return ", ".join(f"{name}={text(part)}" for name, part in value.items())
+    return plain(str(value))
+
+
+def plain(words: str, *, keep: str = "") -> str:
+    """Without control characters, but for those to `keep`."""
+    from llm_gateway.observe.logs import escape
+
+    if not keep:
+        return escape(words)
+    return "".join(c if c in keep else escape(c) for c in words)
+
+
+def moment(field: str) -> Callable[[Row], str | None]:
+    """A time of the API, to the second: `2026-11-23 14:05:09Z`."""
+    return lambda row: None if row.get(field) is None else f"{row[field][:19].replace('T', ' ')}Z"

@@ -1,0 +1,237 @@
+"""Before the first content every failure of a server is invisible; after it nothing is ever lost, doubled or silent.
+
+One story per mood of the misbehaving server. It is asked first, certainly: the good one was seen to be slower.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.gateway import HELLO, Live, StartGateway, entry, words
+from support.rogues import StartRogue
+
+from llm_gateway.testing.moods import MOODS
+from llm_gateway.testing.rogue import Rogue
+
+AT_ONCE = (
+    "refuse accept_close accept_rst garbage_banner close_after_request rst_after_request header_flood big_header "
+    "bad_status_line html_200 html_502 json_error_200 empty_stream empty_done done_load not_found_model runner_500 "
+    "oom_500 unauthorized_401 forbidden_403 too_many_429 busy_503 redirect tls_port gzip_body giant_line nested_json "
+    "wrong_model"
+).split()
+"""Moods that show themselves before the first content."""
+SILENT = "accept_silence hang_after_request slow_headers headers_then_stall endless_100 endless_blank".split()
+"""Moods that never come to their first content."""
+CUT = (
+    "bad_chunk length_short cut_clean_eof cut_no_terminator cut_mid_line cut_rst error_mid bad_json_mid done_false "
+    "stall_mid"
+).split()
+"""Moods that begin well."""
+FINE = "good think utf8_split stale_keepalive invalid_utf8".split()
+"""Moods that are answers, if only just."""
+IMPATIENT = {"connect": 1, "head": 0.5, "first_token": 0.5, "stall": 0.5, "write": 2, "budget": 6, "total": 20}
+
+
+async def pair(start: StartGateway, rogue: StartRogue, mood: str, **settings: object) -> tuple[Live, Rogue, Rogue]:
+    """A gateway in front of a bad server (voice "b"), which will be asked first, and a good one (voice "w")."""
+    bad, good = await rogue(prefix="b"), await rogue(prefix="w")
+    live = await start(bad, good, **settings)
+    live.prefer(bad)
+    bad.mood = mood
+    return live, bad, good
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+@pytest.mark.parametrize("mood", AT_ONCE)
+async def test_a_failure_before_the_first_content_is_invisible(
+    start: StartGateway, rogue: StartRogue, mood: str, path: str
+):
+    live, bad, good = await pair(start, rogue, mood)
+    if path == "/v1/chat":
+        answer = await live.chat()
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["choices"][0]["message"]["content"] == words()
+        attempts = answer.headers["x-gateway-attempts"]
+    else:
+        told = await live.stream()
+        assert (told.status, told.error, told.done) == (200, None, True)
+        assert told.text == words()
+        attempts = told.headers["x-gateway-attempts"]
+    assert attempts == "2", "the bad server was not asked first"
+    assert good.chats == 1
+    assert all(heard.path != "/elsewhere" for heard in bad.requests), "a redirect was followed"
+    row = await live.row()
+    assert (row["status"], row["outcome"], row["attempts"], row["tokens_output"]) == (200, "ok", 2, 10)
+    assert live.in_flight == 0
+
+
+@pytest.mark.parametrize("mood", SILENT)
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+async def test_a_server_that_stays_silent_gets_company_and_the_answer_is_exact(
+    start: StartGateway, rogue: StartRogue, mood: str, path: str
+):
+    live, bad, good = await pair(start, rogue, mood, timeouts=IMPATIENT)
+    for _ in range(5):  # so that what is usual there is known, and half a second is long
+        live.prefer(good)
+    answer = await live.chat(path)
+    assert answer.status_code == 200, answer.text
+    assert words() in answer.text.replace('"}', "") or all(word in answer.text for word in words().split())
+    assert good.chats == 1
+    await bad.until(lambda s: s.in_flight == 0, within=1.0)
+    assert live.in_flight == 0
+
+
+@pytest.mark.parametrize("mood", CUT)
+async def test_a_stream_that_breaks_ends_in_one_typed_error_and_not_a_word_too_many(
+    start: StartGateway, rogue: StartRogue, mood: str
+):
+    live, _, good = await pair(start, rogue, mood, timeouts=IMPATIENT)
+    told = await live.stream()
+    assert told.status == 200
+    assert not told.done
+    assert told.error is not None
+    assert told.error["code"] == "upstream_stream_lost"
+    assert told.error["retryable"] is True
+    assert words(prefix="b").startswith(told.text)
+    assert told.text == words(10 if mood == "done_false" else 3, prefix="b")
+    if mood != "done_false":  # its ten words come in one piece
+        assert told.error["delivered_tokens"] == 3
+    assert good.chats == 0
+    row = await live.row()
+    assert (row["status"], row["outcome"], row["error_code"]) == (502, "error", "upstream_stream_lost")
+    assert row["tokens_output"] == told.error["delivered_tokens"]
+
+
+@pytest.mark.parametrize("mood", CUT)
+async def test_a_whole_answer_that_breaks_is_asked_for_again_elsewhere(
+    start: StartGateway, rogue: StartRogue, mood: str
+):
+    live, _, good = await pair(start, rogue, mood, timeouts=IMPATIENT)
+    answer = await live.chat()
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"] == words()
+    assert answer.json()["usage"]["completion_tokens"] == 10
+    assert good.chats == 1
+    assert (await live.row())["attempts"] == 2
+
+
+@pytest.mark.parametrize("mood", FINE)
+async def test_strange_but_whole_answers_are_passed_on_exactly(start: StartGateway, rogue: StartRogue, mood: str):
+    live = await start(await rogue(mood=mood))
+    expected = {"utf8_split": " w000 é€🙂" + words()[10:], "invalid_utf8": " w000 \ufffd\ufffd(" + words()[10:]}
+    for _ in range(2):
+        told = await live.stream()
+        assert (told.text, told.done) == (expected.get(mood, words()), True)
+        answer = await live.chat()
+        assert answer.json()["choices"][0]["message"]["content"] == expected.get(mood, words())
+
+
+async def test_events_on_ollamas_path_are_read_or_asked_for_elsewhere(start: StartGateway, rogue: StartRogue):
+    live, _, _ = await pair(start, rogue, "sse_on_api_chat")
+    told = await live.stream()
+    assert told.done
+    assert told.text in (words(prefix="b"), words())
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+async def test_a_model_on_another_kind_of_server_is_a_twin(start: StartGateway, rogue: StartRogue, kind: str):
+    bad, good = await rogue(prefix="b"), await rogue()
+    other = "openai" if kind == "ollama" else "ollama"
+    live = await start(entry(bad, kind=kind), entry(good, kind=other))
+    live.prefer(bad)
+    bad.mood = "runner_500"
+    told = await live.stream()
+    assert (told.text, told.done, told.headers["x-gateway-attempts"]) == (words(), True, "2")
+
+
+async def test_the_next_model_of_an_exposure_answers_when_nobody_with_the_first_does(
+    start: StartGateway, rogue: StartRogue
+):
+    first, second = await rogue(["big"], prefix="b"), await rogue(["small"])
+    live = await start(first, second, models=[{"name": "smart", "backend": ["big", "small"]}])
+    answer = await live.chat(model="smart")
+    assert answer.json()["model"] == "big:latest"
+    first.mood = "oom_500"
+    answer = await live.chat(model="smart")
+    assert (answer.status_code, answer.json()["model"]) == (200, "small:latest")
+    assert answer.json()["choices"][0]["message"]["content"] == words()
+
+
+async def test_a_resting_server_is_not_asked_again_at_once(start: StartGateway, rogue: StartRogue):
+    live, bad, _ = await pair(start, rogue, "html_200")
+    for _ in range(5):
+        assert (await live.stream()).text == words()
+    assert bad.chats == 1
+
+
+@pytest.mark.parametrize("mood", ["refuse", "html_200", "runner_500", "busy_503", "not_found_model", "cut_rst"])
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/completions"])
+async def test_when_nobody_can_answer_the_error_is_typed_and_names_no_server(
+    start: StartGateway, rogue: StartRogue, mood: str, path: str
+):
+    one, two = await rogue(), await rogue()
+    live = await start(one, two)
+    one.mood = two.mood = mood
+    answer = await live.chat(path)
+    assert answer.status_code in (502, 503)
+    error = answer.json()["error"]
+    assert error["code"] in ("upstream_error", "no_healthy_upstream")
+    assert error["retryable"] is True
+    assert answer.headers["x-should-retry"] == "false"
+    assert int(answer.headers["retry-after"]) >= 1
+    for secret in ("127.0.0.1", str(one.port), str(two.port), "ollama-", "http://", "Traceback", "nginx", "runner"):
+        assert secret not in answer.text
+        assert secret not in str(answer.headers)
+    row = await live.row()
+    assert (row["status"], row["outcome"], row["error_code"]) == (answer.status_code, "error", error["code"])
+    assert row["attempts"] == 2
+
+
+async def test_when_all_are_silent_the_request_ends_within_its_budget(start: StartGateway, rogue: StartRogue):
+    one, two = await rogue(), await rogue()
+    live = await start(one, two, timeouts={**IMPATIENT, "budget": 1.5, "total": 3})
+    one.mood = two.mood = "accept_silence"
+    began = live.gateway.clock.now()
+    answer = await live.chat()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+    assert live.gateway.clock.now() - began < 6
+    for server in (one, two):
+        await server.until(lambda s: s.in_flight == 0, within=1.0)
+    assert live.in_flight == 0
+
+
+async def test_a_client_may_give_a_request_less_time(start: StartGateway, rogue: StartRogue):
+    server = await rogue(mood="hang_after_request")
+    live = await start(server)
+    answer = await live.chat(headers={"X-Request-Timeout": "0.3"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+    await server.until(lambda s: s.in_flight == 0, within=1.0)
+
+
+async def test_a_stream_has_no_more_time_than_a_request_has(start: StartGateway, rogue: StartRogue):
+    server = await rogue(mood="endless")
+    live = await start(server, timeouts={"total": 0.5})
+    told = await live.stream()
+    assert not told.done
+    assert told.error is not None
+    assert told.error["code"] == "upstream_stream_lost"
+    await server.until(lambda s: s.in_flight == 0, within=1.0)
+
+
+async def test_the_callers_own_mistake_is_not_carried_to_every_server(start: StartGateway, rogue: StartRogue):
+    one, two = await rogue(), await rogue()
+    live = await start(one, two)
+    answer = await live.chat(messages=[*HELLO, {"role": "user", "content": [{"type": "video"}]}])
+    assert answer.status_code == 400
+    assert one.chats + two.chats == 0
+
+
+def test_every_mood_has_its_story():
+    told = {*AT_ONCE, *SILENT, *CUT, *FINE, "sse_on_api_chat", "endless"}
+    elsewhere = {"slow", "tools", "think_forever"}
+    assert set(MOODS) | {"refuse"} == told | elsewhere
+
+
+def test_json_is_what_configs_are_made_of():
+    assert json.loads(json.dumps(IMPATIENT)) == IMPATIENT
