@@ -76,7 +76,12 @@ class Stream:
         """The events of the next bytes, none if they hold none."""
         if self._reader.fault is not None:  # it came in the same bytes as the events before
             raise self._reader.fault
-        data = await self._response.read(deadline, late)
+        try:
+            data = await self._response.read(deadline, late)
+        except Fault as fault:
+            if fault.kind is not FaultKind.CUT:
+                raise
+            data = b""  # the terminal marker may have been read already: that answer is complete
         events = self._reader.feed(data) if data else self._reader.eof()
         self._check_name()
         return events
@@ -336,10 +341,9 @@ class Drive:
                 head += data
         except Fault:
             pass  # the status alone tells enough
-        fault = fault_of(response.status, response.headers.get("content-type", ""), head[:ERROR_BODY])
-        if fault.retry_after is None and (after := response.headers.get("retry-after", "")).isdigit():
-            fault.retry_after = float(after)
-        return fault
+        headers = response.headers
+        kind, after = headers.get("content-type", ""), headers.get("retry-after")
+        return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after)
 
     async def _alive(self, candidate: Candidate) -> bool:
         """Does a silent server answer a light question on another connection?"""

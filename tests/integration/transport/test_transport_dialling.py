@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
@@ -18,6 +19,8 @@ from net import closed_port, hanging_port, wait_until
 from scripted import ANSWER, LOOPBACK, Peer, Script, Server, ask, fault_of, get, make_transport, open_files, read_all
 
 from llm_gateway.errors import FaultKind
+from llm_gateway.upstream.connection import Connection
+from llm_gateway.upstream.dial import dial
 from llm_gateway.upstream.guard import Guard, IPAddress, Origin
 from llm_gateway.upstream.transport import Limits, Stats, Transport
 
@@ -112,18 +115,30 @@ async def test_the_next_address_is_tried_beside_one_that_hangs(start: Start) -> 
 
 
 async def test_of_two_connections_at_once_one_is_hung_up(start: Start) -> None:
-    server = await start(answering)
-    async with Server(answering, host="127.0.0.2", port=server.port):
-        both = ["127.0.0.1", "127.0.0.2"]
-        transport = make_transport(Limits(next_address=0, idle_per_origin=0), resolving(*[both] * 20))
-        origin = Origin("http", "llm.example", server.port)
-        await get(transport, origin)
-        await wait_until(lambda: transport.stats().open == 0)
-        files = open_files()
-        for _ in range(19):
-            assert await get(transport, origin) == b"hi"
+    server = await start(Peer.gone)
+
+    def busy() -> Connection:
+        time.sleep(0.01)  # a busy loop finds both connections made when it looks again
+        return Connection(limits, time.monotonic, lambda gone: None)
+
+    async with Server(Peer.gone, host="127.0.0.2", port=server.port):
+        both, limits = ["127.0.0.1", "127.0.0.2"], Limits(next_address=0.001)
+        guard, origin = resolving(*[both] * 41), Origin("http", "llm.example", server.port)
+        files = 0
+        for _ in range(41):
+            connection = await dial(guard, origin, busy, limits=limits, left=5, tls=ssl.create_default_context)
+            connection.abort()
+            files = files or await settled(open_files)
         await wait_until(lambda: open_files() <= files)
-        await transport.aclose()
+
+
+async def settled(count: Callable[[], int]) -> int:
+    """The count once it stays the same for a while."""
+    value, before = count(), -1
+    while value != before:
+        await asyncio.sleep(0.05)
+        value, before = count(), value
+    return value
 
 
 async def test_all_addresses_together_have_one_limit() -> None:
