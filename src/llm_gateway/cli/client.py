@@ -67,7 +67,8 @@ class Runtime:
         try:
             told = json.loads((data_dir / RUNTIME).read_text(encoding="utf-8"))
             config = Path(told["config"]) if told.get("config") else None
-            found = cls(str(told["url"]), int(told["pid"]), config, str(told.get("version", "")), bool(told.get("demo")))
+            pid, version = int(told["pid"]), str(told.get("version", ""))
+            found = cls(str(told["url"]), pid, config, version, bool(told.get("demo")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return found if _lives(found.pid) else None
@@ -92,12 +93,10 @@ def _lives(pid: int) -> bool:
 class Api:
     """Answers are the API's JSON as Python values; errors of the API raise Stop."""
 
-    def __init__(self, http: httpx.AsyncClient, loaded: Loaded, *, server: Runtime | None, running: Running | None) -> None:
+    def __init__(self, http: httpx.AsyncClient, server: Runtime | None) -> None:
         self.http = http
-        self.loaded = loaded
         self.server = server
         """None: everything happens in this process."""
-        self.running = running
 
     async def get(self, path: str, **query: Any) -> Any:
         return await self._call("GET", path, query=query)
@@ -180,7 +179,7 @@ async def connect(where: Where, *, fleet: bool = False) -> AsyncIterator[Api]:
     async with assemble(loaded, serving=False) as running:
         if fleet:
             await running.roster.sync()
-        async with _in_process(loaded, running) as api:
+        async with _in_process(running) as api:
             yield api
 
 
@@ -231,11 +230,11 @@ async def _over_http(loaded: Loaded, server: Runtime) -> AsyncIterator[Api]:
 
     headers = {"authorization": f"Bearer {admin_token(loaded.settings)}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=PATIENCE, trust_env=False) as http:
-        yield Api(http, loaded, server=server, running=None)
+        yield Api(http, server)
 
 
 @asynccontextmanager
-async def _in_process(loaded: Loaded, running: Running) -> AsyncIterator[Api]:
+async def _in_process(running: Running) -> AsyncIterator[Api]:
     import httpx
 
     from llm_gateway.cli.inprocess import InProcess
@@ -244,8 +243,8 @@ async def _in_process(loaded: Loaded, running: Running) -> AsyncIterator[Api]:
 
     headers = {"authorization": f"Bearer {running.admin_token}"}
     transport = InProcess(create_cold_app(running, Peers([])))
-    async with httpx.AsyncClient(base_url="http://localhost", headers=headers, transport=transport, timeout=None) as http:
-        yield Api(http, loaded, server=None, running=running)
+    async with httpx.AsyncClient(base_url="http://localhost", headers=headers, transport=transport) as http:
+        yield Api(http, None)
 
 
 def _given(query: dict[str, Any] | None) -> dict[str, Any]:

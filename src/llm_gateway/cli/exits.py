@@ -34,11 +34,13 @@ MEANING: Final[Mapping[Exit, str]] = {
 class Stop(Exception):
     """Ends a command: `message` for people, a `hint` what to do about it, and the exit code."""
 
-    def __init__(self, message: str, hint: str = "", *, code: Exit = Exit.ERROR) -> None:
+    def __init__(self, message: str, hint: str = "", *, code: Exit = Exit.ERROR, named: bool = True) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.code = code
+        self.named = named
+        """Does the line begin with the program's name? Mistakes in files begin with the file's."""
 
 
 def explained(error: Exception) -> Stop:
@@ -54,7 +56,7 @@ def explained(error: Exception) -> Stop:
         case TyperException():
             return _of_usage(error)
         case ConfigMistakes():
-            return Stop(error.render(), code=Exit.CONFIG)
+            return Stop(error.render(), code=Exit.CONFIG, named=False)
         case GatewayError():
             return _of_gateway(error)
         case OSError():

@@ -58,7 +58,7 @@ class Group(typer.Typer):
         super().__init__(help=help, no_args_is_help=True, pretty_exceptions_enable=False, **more)
         self.callback()(_spread(_remember))
 
-    def command(self, name: str | None = None, **more: Any) -> Callable[[F], F]:  # type: ignore[override]  # fewer
+    def command(self, name: str | None = None, **more: Any) -> Callable[[F], F]:
         declare = super().command(name, **more)
 
         def declared(function: F) -> F:

@@ -17,7 +17,7 @@ from llm_gateway.cli.show import Column, as_json, moment, note, plain, table, te
 group = Group("API keys of projects.")
 
 Key = Annotated[str, typer.Argument(help="Id, or its name or first characters where that is unambiguous.")]
-OfProject = Annotated[str | None, typer.Option("--project", "-p", help="Name or id of the project.", show_default=False)]
+OfProject = Annotated[str | None, typer.Option("--project", "-p", help="Name or id of the project.")]
 
 _LIST: Final[list[Column]] = [
     ("Project", "project"),
@@ -33,12 +33,13 @@ _LIST: Final[list[Column]] = [
 
 
 @group.command("list")
-async def list_keys(where: Where, project: OfProject = None, as_json_: Json = False) -> None:
+async def list_keys(where: Where, project: OfProject = None, json: Json = False) -> None:
     """List the keys of all projects, or of one; also expired and revoked ones."""
     async with connect(where) as api:
         found = await api.get("/admin/api/keys", project=project)
-    if as_json_:
-        return as_json(found)
+    if json:
+        as_json(found)
+        return
     table(_LIST, found["data"], empty="No keys yet: `llm-gateway keys create --project NAME` makes one.")
 
 
@@ -47,14 +48,14 @@ async def create_key(
     where: Where,
     project: Annotated[str, typer.Option("--project", "-p", help="Name or id of the project.")],
     name: Annotated[str, typer.Option(help="What people call it.")] = "key",
-    expires: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 90d or 2027-01-31; absent: never.")] = None,
-    as_json_: Json = False,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 90d, 2027-01-31; absent: never.")] = None,
+    json: Json = False,
 ) -> None:
     """Make a key. It is printed once; where stdout is no terminal, nothing else is."""
     ends = times.ahead(expires, "--expires", time.time())
     async with connect(where) as api:
         made = await api.post("/admin/api/keys", {"project": project, "name": name, "expires_at": ends})
-    _reveal(made, as_json_)
+    _reveal(made, json)
 
 
 @group.command("rotate")
@@ -62,17 +63,17 @@ async def rotate_key(
     where: Where,
     key: Key,
     project: OfProject = None,
-    overlap: Annotated[str, typer.Option(metavar="SPAN", help="How long the old key stays valid: 0, 30m, 24h.")] = "24h",
-    as_json_: Json = False,
+    overlap: Annotated[str, typer.Option(metavar="SPAN", help="How long the old key stays valid.")] = "24h",
+    json: Json = False,
 ) -> None:
     """Make a new key beside an old one, which ends after the overlap."""
     seconds = times.span(overlap, "--overlap")
     async with connect(where) as api:
         old = await _find(api, key, project)
         made = await api.post(f"/admin/api/keys/{old}/rotate", {"overlap_seconds": seconds})
-    if not as_json_:
+    if not json:
         note(f"the old key ends at {made['old_key_ends_at']}.")
-    _reveal(made, as_json_)
+    _reveal(made, json)
 
 
 @group.command("revoke")
@@ -85,7 +86,8 @@ async def revoke_key(where: Where, key: Key, project: OfProject = None) -> None:
 
 def _reveal(made: dict[str, Any], json: bool) -> None:
     if json:
-        return as_json(made)
+        as_json(made)
+        return
     if not terminal():
         print(made["key"])
         return
@@ -104,7 +106,7 @@ async def _find(api: Api, text: str, project: str | None) -> str:
         pass
     listed = (await api.get("/admin/api/keys", project=project))["data"]
     active = [k for k in listed if k["state"] == "active" and text]
-    found = [k for k in active if k["name"] == text] or [k for k in active if len(text) > 6 and k["prefix"] and text.startswith(k["prefix"])]
+    found = [k for k in active if k["name"] == text] or [k for k in active if k["prefix"] == text.partition("…")[0]]
     if not found:
         raise Stop(f"There is no active key {text!r}.", "`llm-gateway keys list` shows them.", code=Exit.NOT_FOUND)
     if len(found) > 1:

@@ -14,10 +14,10 @@ from llm_gateway.cli.show import Column, as_json, moment, note, record, table
 group = Group("Projects: who shares the gateway, with what limits and data policy.")
 
 Project = Annotated[str, typer.Argument(help="Name or id.")]
-Description = Annotated[str | None, typer.Option(help="What it is for.", show_default=False)]
+Description = Annotated[str | None, typer.Option(help="What it is for.")]
 Trusts = Annotated[
     list[str] | None,
-    typer.Option("--trust", metavar="CLASS", help="Whose servers may see its prompts: own, partner, public. Repeatable."),
+    typer.Option("--trust", metavar="CLASS", help="Who may see its prompts: own, partner, public. Repeatable."),
 ]
 Tools = Annotated[
     bool | None, typer.Option("--public-tools/--no-public-tools", help="May requests with tools use public servers?")
@@ -29,7 +29,7 @@ Models = Annotated[
 
 
 def _limit(help: str) -> Any:
-    return typer.Option(metavar="N", help=f"{help}; `none`: unlimited.", show_default=False)
+    return typer.Option(metavar="N", help=f"{help}; `none`: unlimited.")
 
 
 PerMinute = Annotated[str | None, _limit("Requests per minute")]
@@ -66,21 +66,22 @@ _SHOW: Final[list[Column]] = [
 
 
 @group.command("list")
-async def list_projects(where: Where, as_json_: Json = False) -> None:
+async def list_projects(where: Where, json: Json = False) -> None:
     """List all projects."""
     async with connect(where) as api:
         found = await api.get("/admin/api/projects")
-    if as_json_:
-        return as_json(found)
+    if json:
+        as_json(found)
+        return
     table(_LIST, found["data"], empty="No projects yet: `llm-gateway projects create NAME` makes one.")
 
 
 @group.command("show")
-async def show_project(where: Where, project: Project, as_json_: Json = False) -> None:
+async def show_project(where: Where, project: Project, json: Json = False) -> None:
     """Show one project."""
     async with connect(where) as api:
         found = await api.get(await api.ref("projects", project))
-    _shown(found, as_json_)
+    _shown(found, json)
 
 
 @group.command("create")
@@ -95,7 +96,7 @@ async def create_project(
     tokens_per_minute: TokensPerMinute = None,
     monthly_tokens: Monthly = None,
     allow: Models = None,
-    as_json_: Json = False,
+    json: Json = False,
 ) -> None:
     """Create a project. Without `--trust` it may use servers of the classes own and partner."""
     fields = _fields(
@@ -112,14 +113,14 @@ async def create_project(
         made = await api.post("/admin/api/projects", {"name": name, **fields})
     if "public" in made["trust"]:
         note(STRANGERS)
-    _shown(made, as_json_)
+    _shown(made, json)
 
 
 @group.command("update")
 async def update_project(
     where: Where,
     project: Project,
-    name: Annotated[str | None, typer.Option(help="New name.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
     description: Description = None,
     trust: Trusts = None,
     public_tools: Tools = None,
@@ -128,7 +129,7 @@ async def update_project(
     tokens_per_minute: TokensPerMinute = None,
     monthly_tokens: Monthly = None,
     allow: Models = None,
-    as_json_: Json = False,
+    json: Json = False,
 ) -> None:
     """Change what is named, leave the rest."""
     fields = _fields(
@@ -148,7 +149,7 @@ async def update_project(
         changed = await api.patch(await api.ref("projects", project), fields)
     if "public" in fields.get("trust", ()):
         note(STRANGERS)
-    _shown(changed, as_json_)
+    _shown(changed, json)
 
 
 @group.command("enable")
@@ -187,7 +188,8 @@ async def _switch(where: Where, project: str, active: bool) -> None:
 
 def _shown(project: dict[str, Any], json: bool) -> None:
     if json:
-        return as_json(project)
+        as_json(project)
+        return
     record(_SHOW, project)
 
 

@@ -1,31 +1,32 @@
-"""`llm-gateway serve`: binds, assembles, shows how to begin, and ends in order."""
+"""The server process: binds, assembles, shows how to begin, and ends in order.
+
+What cannot work (a port in use, a database that is down) is found before uvicorn is started, so that it ends in one
+line on stderr instead of uvicorn's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import nullcontext
 from ipaddress import ip_address
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from llm_gateway import __version__
 from llm_gateway.assemble import Running, assemble
 from llm_gateway.cli.banner import show
+from llm_gateway.cli.client import Runtime
+from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.config.load import Loaded
-from llm_gateway.first_run import write_private
 from llm_gateway.observe import logs
+from llm_gateway.settings import Settings
 from llm_gateway.web.app import App, create_app
 from llm_gateway.web.protocol import bounded_protocol
 
-RUNTIME = "runtime.json"
-"""File in the data directory with the real address, for other commands."""
 DRAIN = 2.0
 """Seconds from SIGTERM, which turns /readyz to 503, to the closing of the listener: load balancers look meanwhile."""
 GRACE = 60
@@ -33,90 +34,88 @@ GRACE = 60
 
 
 def serve(loaded: Loaded, *, demo: bool = False) -> int:
-    """Serves until a signal ends it. Returns the exit code."""
+    """Serves until a signal ends it, and returns the exit code. Raises Stop and GatewayError for what cannot start."""
     settings = loaded.settings
     logs.setup(settings.log_level, settings.log_format)
-    try:
-        listener = _bind(settings.host, settings.port)
-    except OSError as error:
-        hint = f"is another gateway running? Try --port {settings.port + 1}" if settings.port else "check --host"
-        print(
-            f"llm-gateway: cannot listen on {settings.host}:{settings.port}: {error.strerror}; {hint}", file=sys.stderr
+    with _bound(settings) as listener:
+        uvicorn_config = uvicorn.Config(
+            _no_app,
+            host=settings.host,
+            port=settings.port,
+            http=bounded_protocol(),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE,
         )
-        return 1
+        with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
+            runner.run(_serve(loaded, uvicorn_config, listener, demo=demo))
+    return Exit.OK
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Running]:
-        async with assemble(loaded, demo=demo) as running:
-            yield running
 
-    app = create_app(opened)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http=bounded_protocol(),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=GRACE,
-    )
-    server = Server(config, app, listener)
-    server.run(sockets=[listener])
-    return 0 if server.ever_started else 1
+async def _serve(loaded: Loaded, config: uvicorn.Config, listener: socket.socket, *, demo: bool) -> None:
+    async with assemble(loaded, demo=demo) as running:
+        config.app = app = create_app(lambda: nullcontext(running))
+        await Server(config, app, running, listener).serve(sockets=[listener])
+
+
+async def _no_app(*_: object) -> None:
+    """Stands in until the gateway is assembled: uvicorn's configuration chooses the event loop, which comes first."""
 
 
 class Server(uvicorn.Server):
     """uvicorn's server, with a banner, a file that says where it listens, SIGHUP, and a drain before it closes."""
 
-    def __init__(self, config: uvicorn.Config, app: App, listener: socket.socket) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, running: Running, listener: socket.socket) -> None:
         super().__init__(config)
         self._app = app
+        self._running = running
         self._listener = listener
+        self._runtime: Runtime | None = None
         self._reloads: set[asyncio.Task[None]] = set()
-        self.ever_started = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        running = self._app.running
-        if self.should_exit or running is None:
+        if self.should_exit:
             return
-        self.ever_started = True
+        running = self._running
         host, port = self._listener.getsockname()[:2]
         url = address(host, port)
-        runtime = {"url": url, "host": host, "port": port, "pid": os.getpid()}
-        write_private(running.settings.data_dir / RUNTIME, json.dumps(runtime) + "\n")
+        config = running.loaded.config
+        self._runtime = Runtime(
+            url, os.getpid(), config.resolve() if config else None, __version__, demo=running.demo is not None
+        )
+        self._runtime.write(running.settings.data_dir)
         running.url = url
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, running)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         show(running, url)
         if running.demo is not None and running.first is not None:
             running.demo.start_traffic(url, running.first.key)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._app.running is not None:
-            _forget(self._app.running.settings.data_dir / RUNTIME)
+        if self._runtime is not None:
+            self._runtime.forget(self._running.settings.data_dir)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first SIGTERM drains, then closes; Ctrl-C closes at once; a second signal ends the waiting."""
-        running = self._app.running
-        if running is None or running.gateway.draining or sig == signal.SIGINT:
+        gateway = self._running.gateway
+        if gateway.draining or sig == signal.SIGINT:
             self.force_exit = self.should_exit
             self.should_exit = True
         else:
             asyncio.get_running_loop().call_later(DRAIN, self._close)
-        if running is not None:
-            running.gateway.draining = True
+        gateway.draining = True
 
     def _close(self) -> None:
         self.should_exit = True
 
-    def _reload(self, running: Running) -> None:
-        task = asyncio.get_running_loop().create_task(running.reload(), name="reload")
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._running.reload(), name="reload")
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
 
@@ -129,20 +128,21 @@ def address(host: str, port: int) -> str:
     return f"http://{shown}:{port}"
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family, kind, proto, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listener = socket.socket(family, kind, proto)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _bound(settings: Settings) -> socket.socket:
+    """The listener, bound and not yet listening: a port in use shows before anything else is touched."""
+    host, port = settings.host, settings.port
     try:
-        listener.bind(where)
-    except OSError:
-        listener.close()
-        raise
+        family, kind, proto, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        hint = f"Is another gateway running? Try --port {port + 1}." if port else "Check --host."
+        raise Stop(f"Cannot listen on {host}:{port}: {error.strerror}.", hint) from error
     return listener
-
-
-def _forget(runtime: Path) -> None:
-    """Removes the file, unless a newer process has put its own there."""
-    with suppress(OSError, ValueError):
-        if json.loads(runtime.read_text())["pid"] == os.getpid():
-            runtime.unlink()

@@ -11,7 +11,7 @@ from llm_gateway.cli.exits import Exit, Stop
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 _SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([smhdw])", re.IGNORECASE)
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
-EXAMPLES: Final = "15m, 2h, 7d, 2027-01-31, 2027-01-31T12:00:00Z or Unix seconds"
+_HINT: Final = "For example 15m, 2h, 7d, 2027-01-31, 2027-01-31T12:00:00Z or Unix seconds."
 
 
 def span(text: str, option: str) -> float:
@@ -48,7 +48,7 @@ def _moment(text: str, option: str, now: float, direction: int) -> str:
             moment = datetime.fromisoformat(text)
             unix = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            raise Stop(f"{option} must be a time, not {text[:40]!r}.", f"For example {EXAMPLES}.", code=Exit.USAGE) from None
+            raise Stop(f"{option} must be a time, not {text[:40]!r}.", _HINT, code=Exit.USAGE) from None
     if not 0 <= unix < _LATEST:
-        raise Stop(f"{option} is out of range.", f"For example {EXAMPLES}.", code=Exit.USAGE)
+        raise Stop(f"{option} is out of range.", _HINT, code=Exit.USAGE)
     return datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")

@@ -119,7 +119,7 @@ class Plan:
                 return Check(running.candidate)
         if late and not any(r.alive or r.asking for r in self._running):
             return GiveUp(self._exhausted())
-        if not late and self.counted < MAX_COUNTED and all(now >= r.slow_at for r in self._running):
+        if self.counted < MAX_COUNTED and all(now >= r.slow_at for r in self._running):  # late, too: beside a live one
             free = next((c for c in self._untried if not self.full(c.spec.id)), None)
             if free is not None:
                 return self._start(free, now)
@@ -144,7 +144,7 @@ class Plan:
         """Seconds until a silent attempt gets company: three times its usual slow case, within bounds."""
         clocks = self.clocks
         if candidate.slow_wait is None:
-            return clocks.first_token_unknown
+            return min(clocks.first_token_unknown, clocks.first_token_max)
         return min(max(3 * candidate.slow_wait, clocks.first_token_min), clocks.first_token_max)
 
     def _next_moments(self, now: float) -> list[float]:

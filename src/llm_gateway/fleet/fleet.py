@@ -158,12 +158,12 @@ class Fleet:
         return [(self._shown[name], trusts) for name, trusts in self._trusts.items()]
 
     def healthy(self, model: str, trust: frozenset[Trust], now: float) -> int:
-        """How many permitted servers hold the model and do not rest."""
+        """How many permitted servers hold the model, have shown themselves alive, and do not rest."""
         name = canonical(model)
         return sum(
             1
             for s in self._holders.get(name, ())
-            if s.spec.trust in trust and s.rests(now) is None and not s.models[name].rest.resting(now)
+            if s.spec.trust in trust and s.state(now) == "healthy" and not s.models[name].rest.resting(now)
         )
 
     def details(self, model: str) -> ListedModel | None:

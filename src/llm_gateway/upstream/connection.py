@@ -159,6 +159,8 @@ class Connection(asyncio.Protocol):
                 self._wake()
 
     def eof_received(self) -> None:
+        # Inside TLS both loops call this also when the goodbye (close_notify) is missing, so a body without any
+        # framing may have been cut there unseen; the terminal marker of the stream above it still shows that.
         self._ended(None, clean=True)
         self.abort()
 

@@ -126,7 +126,7 @@ class Transport:
     ) -> Response:
         """Sends one request (GET or POST; a body is JSON) and returns when the head of the answer is complete.
 
-        `deadline`: seconds on the monotonic clock for all of that; its passing raises Fault(FIRST_TOKEN_TIMEOUT).
+        `deadline`: finite seconds on the monotonic clock for all of that; past it, Fault(FIRST_TOKEN_TIMEOUT).
         `max_body`: bytes of the answer, instead of `Limits.body_bytes`. A kept connection that turns out closed
         before any byte of the answer is replaced by a new one, once, unseen (RFC 9112 §9.3.1).
 

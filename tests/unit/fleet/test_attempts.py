@@ -91,6 +91,24 @@ def test_an_attempt_slow_to_its_first_content_gets_company_and_is_not_given_up()
     assert isinstance(plan.next(6.2), Wait)
 
 
+def test_patience_with_an_unknown_server_is_no_longer_than_with_any_other():
+    a, b = candidates(2)
+    plan = plan_of([a, b], first_token_max=0.5)
+    assert started(plan) is a
+    assert plan.next(0.5) == Check(a)
+    assert started(plan, 0.5) is b
+
+
+def test_a_live_but_silent_server_does_not_keep_a_request_from_the_untried_ones_after_the_budget():
+    a, b = candidates(2, slow_wait=20.0)
+    plan = plan_of([a, b], budget=5.0)
+    assert started(plan) is a
+    assert plan.next(5.0) == Check(a)
+    plan.checked(a, alive=True, now=5.1)
+    assert plan.next(5.2) == Wait(20.0)
+    assert started(plan, 20.0) is b
+
+
 def test_a_silent_server_that_is_dead_on_a_second_connection_is_given_up():
     (a,) = candidates(1)
     plan = plan_of([a])

@@ -32,6 +32,8 @@ def spec(id: str, trust: Trust = Trust.OWN, models: tuple[ListedModel, ...] = (L
 def fleet_of(*specs: ServerSpec) -> Fleet:
     fleet = Fleet(dice=lambda: 0.5)
     fleet.describe(specs)
+    for one in specs:
+        fleet.apply(Listed(one.id, 0.0, one.models))
     return fleet
 
 
@@ -175,3 +177,11 @@ def test_our_own_cancelling_says_nothing_about_the_server_but_frees_its_place():
 @pytest.mark.parametrize("asked", ["llama3.2:3b", "LLAMA3.2:3B"])
 def test_names_are_compared_without_case(asked: str):
     assert ids(fleet_of(spec("a")), asked) == ["a"]
+
+
+def test_a_server_that_was_never_seen_is_asked_but_not_called_healthy():
+    fleet = Fleet(dice=lambda: 0.5)
+    fleet.describe([spec("a")])
+    assert ids(fleet) == ["a"]
+    assert fleet.healthy("llama3.2:3b", ALL, now=0.0) == 0
+    assert fleet.servers["a"].state(0.0) == "unknown"

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from llm_gateway.config.load import Loaded
 from llm_gateway.config.origins import LEAVES
 from llm_gateway.web.admin.common import Live, admin_router, listed
 
@@ -14,22 +15,27 @@ router = admin_router("config")
 
 @router.get("", summary="Every setting, its value and where it came from")
 async def get_config(running: Live) -> dict[str, Any]:
-    rows = []
-    for path in LEAVES:
-        value: Any = running.settings
-        for part in path:
-            value = getattr(value, part)
-        name = ".".join(path)
-        if isinstance(value, SecretStr):
-            value = "**********"
-        rows.append({"name": name, "value": _plain(value), "source": running.loaded.sources[name]})
-    return listed(rows, file=str(running.loaded.config) if running.loaded.config else None)
+    return shown(running.loaded)
 
 
 @router.post("/reload", summary="Read the config file again, as SIGHUP does")
 async def reload_config(running: Live) -> dict[str, Any]:
     await running.reload()
     return {"version": running.gateway.snapshot.version}
+
+
+def shown(loaded: Loaded) -> dict[str, Any]:
+    """Also for the command line, where no server runs."""
+    rows = []
+    for path in LEAVES:
+        value: Any = loaded.settings
+        for part in path:
+            value = getattr(value, part)
+        name = ".".join(path)
+        if isinstance(value, SecretStr):
+            value = "**********"
+        rows.append({"name": name, "value": _plain(value), "source": loaded.sources[name]})
+    return listed(rows, file=str(loaded.config) if loaded.config else None)
 
 
 def _plain(value: Any) -> Any:

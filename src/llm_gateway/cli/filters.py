@@ -1,0 +1,74 @@
+"""The filters of the request log, as options of every command that reads it."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from llm_gateway.cli import times
+from llm_gateway.cli.exits import Exit, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What rows must be; every absent one means anything."""
+
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on: 15m, 2h, 7d, a date.")] = None
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Name or id.")] = None
+    key: Annotated[str | None, typer.Option(metavar="ID", help="Id of the key.")] = None
+    model: Annotated[str | None, typer.Option(help="As the client asked for it.")] = None
+    backend_model: Annotated[str | None, typer.Option(help="Physical model that answered.")] = None
+    server: Annotated[str | None, typer.Option(metavar="ID", help="Id of the server that answered.")] = None
+    endpoint: Annotated[str | None, typer.Option(help="Such as /v1/chat.")] = None
+    status: Annotated[str | None, typer.Option(help="Such as 503, or 5xx for all of them.")] = None
+    outcome: Annotated[str | None, typer.Option(help="ok, error or client_closed.")] = None
+    error: Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")] = None
+    min_latency: Annotated[float | None, typer.Option(metavar="MS", min=0, help="At least so long, in ms.")] = None
+    stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Streamed or not.")] = None
+    request_id: Annotated[str | None, typer.Option(metavar="ID", help="The X-Request-ID of an answer.")] = None
+    correlation_id: Annotated[str | None, typer.Option(metavar="ID", help="A request's metadata.correlation_id.")] = (
+        None
+    )
+    client_request_id: Annotated[str | None, typer.Option(metavar="ID", help="The X-Request-ID of a request.")] = None
+    end_user: Annotated[str | None, typer.Option(metavar="TAG", help="The user tag of a request.")] = None
+
+    def query(self) -> dict[str, Any]:
+        """As the admin API takes them."""
+        now = time.time()
+        status, status_class = _status(self.status)
+        return {
+            "since": times.past(self.since, "--since", now),
+            "until": times.past(self.until, "--until", now),
+            "project": self.project,
+            "key_id": self.key,
+            "model": self.model,
+            "backend_model": self.backend_model,
+            "server_id": self.server,
+            "endpoint": self.endpoint,
+            "status": status,
+            "status_class": status_class,
+            "outcome": self.outcome,
+            "error_code": self.error,
+            "min_latency_ms": self.min_latency,
+            "stream": None if self.stream is None else str(self.stream).lower(),
+            "request_id": self.request_id,
+            "correlation_id": self.correlation_id,
+            "client_request_id": self.client_request_id,
+            "end_user": self.end_user,
+        }
+
+
+def _status(text: str | None) -> tuple[str | None, str | None]:
+    """(status, first digit of the status), one of them."""
+    if text is None:
+        return None, None
+    if re.fullmatch(r"[1-5][0-9]{2}", text):
+        return text, None
+    if re.fullmatch(r"[1-5]xx", text, re.IGNORECASE):
+        return None, text[0]
+    raise Stop(f"--status must be such as 503 or 5xx, not {text[:40]!r}.", code=Exit.USAGE)

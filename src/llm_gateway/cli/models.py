@@ -1,0 +1,151 @@
+"""`llm-gateway models`: logical names and what they mean, and the physical models that the fleet holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from llm_gateway.cli.client import Api, connect, connect_to_server
+from llm_gateway.cli.exits import Exit, Stop
+from llm_gateway.cli.frame import Group, Json, Where
+from llm_gateway.cli.show import Column, as_json, note, plain, record, table
+from llm_gateway.cli.talk import AsProject, ask
+
+group = Group("Models: logical names, and the physical models that the fleet holds.")
+
+Name = Annotated[str, typer.Argument(help="The name that clients ask for.")]
+OfProject = Annotated[
+    str | None,
+    typer.Option("--project", "-p", help="Name or id of the project; absent: shared by all."),
+]
+
+_LOGICAL: Final[list[Column]] = [
+    ("Logical name", "name"),
+    ("Project", lambda m: m["project"] or "(all)"),
+    ("Physical models", lambda m: " → ".join(m["backend"])),
+    ("Parameters", "params"),
+    ("Healthy servers", "healthy_servers"),
+    ("Owner", "owner"),
+    ("Description", "description"),
+]
+_PHYSICAL: Final[list[Column]] = [
+    ("Physical model", "name"),
+    ("Trust", "trust"),
+    ("Servers", "servers"),
+    ("Healthy", "healthy_servers"),
+    ("Family", "family"),
+    ("Size", "parameter_size"),
+    ("Quantization", "quantization"),
+    ("Context", "context_length"),
+    ("Digest", lambda m: m["digest"] and m["digest"][:12]),
+]
+_MAPPED: Final[list[Column]] = [*_LOGICAL[:4], ("Description", "description"), ("Owner", "owner"), ("Id", "id")]
+_ANSWERED: Final[list[Column]] = [
+    ("Said", "content"),
+    ("Model", "model"),
+    ("Server", "server"),
+    ("Attempts", "attempts"),
+    ("Seconds", "seconds"),
+    ("Request id", "request_id"),
+]
+
+
+@group.command("list")
+async def list_models(
+    where: Where,
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Only what this project may reach.")] = None,
+    json: Json = False,
+) -> None:
+    """List logical names, then the physical models of the fleet."""
+    async with connect(where, fleet=True) as api:
+        found = await api.get("/admin/api/models", project=project)
+    if json:
+        as_json(found)
+        return
+    if found["data"]:
+        table(_LOGICAL, found["data"])
+        print()
+    table(_PHYSICAL, found["physical"], empty="No server lists a model yet: `llm-gateway servers list`.")
+
+
+@group.command("map")
+async def map_model(
+    where: Where,
+    name: Name,
+    backend: Annotated[list[str], typer.Argument(help="Physical models in order of preference.")],
+    project: OfProject = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Default where a request is silent, such as temperature=0.2."),
+    ] = None,
+    description: Annotated[str, typer.Option(help="Shown in the list of models.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Give a new meaning to a name that exists.")] = False,
+    json: Json = False,
+) -> None:
+    """Map a logical name to physical models."""
+    body = {"backend": backend, "description": description, "params": _params(param or [])}
+    async with connect(where, fleet=True) as api:
+        known = await _find(api, name, project) if replace else None
+        if known is not None:
+            made = await api.patch(f"/admin/api/models/{known['id']}", body)
+        else:
+            made = await api.post("/admin/api/models", {"name": name, "project": project, **body})
+        held = {row["name"] for row in (await api.get("/admin/api/models"))["physical"]}
+    missing = [model for model in made["backend"] if model not in held and f"{model}:latest" not in held]
+    if missing:
+        note(f"no server lists {', '.join(missing)} now.")
+    if json:
+        as_json(made)
+        return
+    record(_MAPPED, made)
+
+
+@group.command("unmap")
+async def unmap_model(where: Where, name: Name, project: OfProject = None) -> None:
+    """Take a logical name away."""
+    async with connect(where) as api:
+        known = await _find(api, name, project)
+        if known is None:
+            of = f"of project {project!r}" if project else "shared by all"
+            raise Stop(
+                f"There is no logical name {name!r} {of}.", "`llm-gateway models list` shows them.", code=Exit.NOT_FOUND
+            )
+        await api.delete(f"/admin/api/models/{known['id']}")
+    print(plain(f"{name} is unmapped."))
+
+
+@group.command("test")
+async def ask_model(where: Where, name: Name, project: AsProject = None, json: Json = False) -> None:
+    """Ask a model for a few words through the running server, as a project would, with a key that ends afterwards."""
+    async with connect_to_server(where) as api:
+        answered = await ask(api, name, project)
+    if json:
+        as_json(answered)
+        return
+    record(_ANSWERED, answered)
+
+
+async def _find(api: Api, name: str, project: str | None) -> dict[str, Any] | None:
+    """The logical name of this project, or the one that all share."""
+    listed = (await api.get("/admin/api/models", project=project))["data"]
+    for row in listed:
+        if row["name"] == name and (row["project_id"] is None) == (project is None):
+            return dict(row)
+    return None
+
+
+def _params(given: list[str]) -> dict[str, Any]:
+    from json import loads
+
+    params: dict[str, Any] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            hint = "For example temperature=0.2."
+            raise Stop(f"--param must be NAME=VALUE, not {each[:80]!r}.", hint, code=Exit.USAGE)
+        try:
+            params[name.strip()] = loads(value)
+        except ValueError:  # text without quotes, as `stop=END`
+            params[name.strip()] = value
+    return params
