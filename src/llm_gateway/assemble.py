@@ -45,7 +45,7 @@ from llm_gateway.upstream.prober import Prober, user_agent
 from llm_gateway.upstream.transport import Limits, Transport
 
 if TYPE_CHECKING:
-    from llm_gateway.testing.demo import DemoFleet
+    from llm_gateway.testing.demo import DemoFleet, DemoServer
 
 WATCH = 1.0
 """Seconds between looks at the configuration's version: a revoked key is refused within two."""
@@ -179,7 +179,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources, configured=configured)
         if fleet_of_fakes is not None:
             roster.demo = [
-                ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=tuple(ListedModel(m) for m in d.models))
+                ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=_demo_models(d))
                 for d in fleet_of_fakes.servers
             ]
         metrics = Metrics(__version__)
@@ -251,6 +251,10 @@ def _inserting(sessions: Sessions) -> Any:
             return await requests.insert_rows(s, rows)
 
     return insert
+
+
+def _demo_models(server: DemoServer) -> tuple[ListedModel, ...]:
+    return tuple(ListedModel(name, tokens_per_second=server.tokens_per_second) for name in server.models)
 
 
 def _counted(metrics: Metrics) -> Callable[[Fact], None]:

@@ -16,6 +16,7 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
 from llm_gateway.fleet.facts import ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.names import canonical
 from llm_gateway.settings import Sources
 from llm_gateway.storage import servers
 from llm_gateway.storage.sessions import Sessions
@@ -71,7 +72,7 @@ class Roster:
         specs = [
             replace(
                 server.spec(self._key(server.api_key_env)),
-                models=server.models or prior.get((server.source, server.url), ()),
+                models=_with_prior(server.models, prior.get((server.source, server.url), ())),
             )
             for server in stored
             if server.listed and (server.source == DEMO) == only_demo
@@ -97,3 +98,12 @@ class Roster:
         for name in counts:
             counts[name] = self.fleet.healthy(name, trust, self.clock.now())
         return sorted(counts, key=lambda name: (-counts[name], name))
+
+
+def _with_prior(own: tuple[ListedModel, ...], source: tuple[ListedModel, ...]) -> tuple[ListedModel, ...]:
+    """What the server itself listed last, with the speeds that its source measured; before that, what its source
+    lists."""
+    if not own:
+        return source
+    measured = {canonical(model.name): model.tokens_per_second for model in source}
+    return tuple(replace(model, tokens_per_second=measured.get(canonical(model.name))) for model in own)

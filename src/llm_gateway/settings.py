@@ -162,6 +162,7 @@ class Sources(Section):
 
 
 class Timeouts(Section):
+    body: Seconds = Field(default=30.0, description="A client sending the body of its request.")
     connect: Seconds = Field(default=2.0, description="TCP connection to a model server.")
     tls: Seconds = Field(default=3.0, description="TLS handshake with a model server.")
     write: Seconds = Field(default=10.0, description="Sending a request, without progress.")

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,17 @@ from llm_gateway.config.load import load
 
 PAGE = "README.md"
 CHECKOUT = "llm-gateway-service"
-DONE_HERE = {"start", "output of start", "ask", "python", "config", "settings", "install without run"}
+DONE_HERE = {
+    "start",
+    "output of start",
+    "ask",
+    "python",
+    "own project",
+    "look",
+    "config",
+    "settings",
+    "install without run",
+}
 DONE_BY_CI = {".ci/run"}  # tests/docs/test_documents.py
 
 
@@ -66,6 +77,17 @@ def test_the_openai_client_gets_a_stream(newcomer: Newcomer, key: str) -> None:
     program = newcomer.typed(block(PAGE, "python"))
     said = subprocess.check_output([sys.executable, "-c", program], env={**newcomer.environ, "KEY": key}, text=True)
     assert said
+
+
+def test_a_project_of_its_own_gets_an_answer_and_is_found_in_the_log(newcomer: Newcomer) -> None:
+    checkout = newcomer.home / CHECKOUT
+    said = newcomer.run(block(PAGE, "own project"), cwd=checkout)
+    assert json.loads(said[said.index('{"id"') :])["choices"][0]["message"]["content"]
+
+    shown, deadline = "", time.monotonic() + 10
+    while "law-assistant" not in shown and time.monotonic() < deadline:  # a row is there within two seconds
+        shown = newcomer.run(block(PAGE, "look"), cwd=checkout)
+    assert "law-assistant" in shown
 
 
 def test_a_second_start_of_the_checkout_prepares_nothing(newcomer: Newcomer) -> None:

@@ -241,6 +241,57 @@ async def live_fleet(live: Live) -> None:
     )
 
 
+class Wire:
+    """One keep-alive connection to the gateway, byte by byte: cheaper than an HTTP client by far, and it can leave in
+    the middle of anything."""
+
+    def __init__(self, live: Live, key: str = KEY) -> None:
+        self._port, self._key = live.port, key
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def __aenter__(self) -> Wire:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    async def send(self, path: str = "/v1/chat", **body: Any) -> None:
+        """Sends one whole request."""
+        if self._writer is None or self._writer.is_closing():
+            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        payload = json.dumps({"model": MODEL, "messages": HELLO, **body}).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: test\r\nX-API-Key: {self._key}\r\nContent-Length: {len(payload)}\r\n\r\n"
+        self._writer.write(head.encode() + payload)
+
+    async def ask(self, path: str = "/v1/chat", **body: Any) -> httpx.Response:
+        """Sends one request and reads its answer."""
+        await self.send(path, **body)
+        assert self._reader is not None
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.strip().split("\r\n")
+        headers = httpx.Headers([tuple(line.split(": ", 1)) for line in lines])
+        content = b""
+        if "content-length" in headers:
+            content = await self._reader.readexactly(int(headers["content-length"]))
+        else:
+            while size := int(await self._reader.readuntil(b"\r\n"), 16):
+                content += (await self._reader.readexactly(size + 2))[:-2]
+            await self._reader.readexactly(2)
+        if headers.get("connection") == "close":
+            self.leave()
+        headers.pop("transfer-encoding", None)  # undone here
+        return httpx.Response(int(first.split(" ")[1]), headers=headers, content=content)
+
+    def leave(self, *, reset: bool = False) -> None:
+        """Hangs up, with a reset or in peace."""
+        if self._writer is not None:
+            if reset:
+                self._writer.transport.abort()
+            else:
+                self._writer.close()
+
+
 class _Server(uvicorn.Server):
     """uvicorn's, without its hands on the signals of the test run."""
 

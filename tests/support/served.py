@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ KEY = "a-key-that-the-config-file-names"
 START = 60.0
 """Seconds that a start may take on a machine with other work to do."""
 LOOPBACK = "127.0.0.0/8,::1/128"
+THIS = (sys.executable, "-c", "from llm_gateway.cli import main; main()")
+"""The command as this environment has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,19 @@ class Served:
 
 
 @contextmanager
-def serve(data_dir: Path, *flags: str, config: dict[str, Any] | None = None, **environ: str) -> Iterator[Served]:
+def serve(
+    data_dir: Path,
+    *flags: str,
+    config: dict[str, Any] | None = None,
+    program: Sequence[str] = THIS,
+    **environ: str,
+) -> Iterator[Served]:
     """Runs `llm-gateway serve` on a free port until the block ends; `config` becomes its config file.
 
     Raises RuntimeError with the process's own words when it does not come up.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", "from llm_gateway.cli import main; main()", "serve", *flags]
-    command += ["--port", "0", "--data-dir", str(data_dir)]
+    command = [*program, "serve", *flags, "--port", "0", "--data-dir", str(data_dir)]
     if config is not None:
         file = data_dir / "gateway.yaml"
         file.write_text(json.dumps(config))  # JSON is YAML

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final
@@ -89,7 +90,10 @@ def _of_gateway(error: Any) -> Stop:
 
 
 def _stop(status: int, code: str, message: str) -> Stop:
-    return Stop(message, _HINTS.get(code, ""), code=_BY_CODE.get(code) or _BY_STATUS.get(status, Exit.ERROR))
+    hint = _HINTS.get(code, "")
+    if unknown := re.match(r"There is no (project|key|model|server) ", message):
+        hint = f"`llm-gateway {unknown[1]}s list` shows what there is."
+    return Stop(message, hint, code=_BY_CODE.get(code) or _BY_STATUS.get(status, Exit.ERROR))
 
 
 _BY_CODE: Final = {"db_unavailable": Exit.UNAVAILABLE, "db_too_new": Exit.UNAVAILABLE}
@@ -102,7 +106,6 @@ _BY_STATUS: Final = {
 }
 _HINTS: Final = {
     "invalid_api_key": "The server was started with another token: set LLM_GATEWAY_ADMIN_TOKEN to it.",
-    "not_found": "`list` shows what there is.",
     "model_not_found": "`llm-gateway models list` shows what there is.",
     "no_healthy_upstream": "`llm-gateway servers list` shows how they are.",
 }

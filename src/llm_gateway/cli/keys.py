@@ -18,6 +18,9 @@ group = Group("API keys of projects.")
 
 Key = Annotated[str, typer.Argument(help="Id, or its name or first characters where that is unambiguous.")]
 OfProject = Annotated[str | None, typer.Option("--project", "-p", help="Name or id of the project.")]
+Expires = Annotated[
+    str | None, typer.Option(metavar="TIME", help="When the new key ends: 90d, 2027-01-31; absent: never.")
+]
 
 _LIST: Final[list[Column]] = [
     ("Project", "project"),
@@ -48,7 +51,7 @@ async def create_key(
     where: Where,
     project: Annotated[str, typer.Option("--project", "-p", help="Name or id of the project.")],
     name: Annotated[str, typer.Option(help="What people call it.")] = "key",
-    expires: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 90d, 2027-01-31; absent: never.")] = None,
+    expires: Expires = None,
     json: Json = False,
 ) -> None:
     """Make a key. It is printed once; where stdout is no terminal, nothing else is."""
@@ -64,13 +67,14 @@ async def rotate_key(
     key: Key,
     project: OfProject = None,
     overlap: Annotated[str, typer.Option(metavar="SPAN", help="How long the old key stays valid.")] = "24h",
+    expires: Expires = None,
     json: Json = False,
 ) -> None:
     """Make a new key beside an old one, which ends after the overlap."""
-    seconds = times.span(overlap, "--overlap")
+    seconds, ends = times.span(overlap, "--overlap"), times.ahead(expires, "--expires", time.time())
     async with connect(where) as api:
         old = await _find(api, key, project)
-        made = await api.post(f"/admin/api/keys/{old}/rotate", {"overlap_seconds": seconds})
+        made = await api.post(f"/admin/api/keys/{old}/rotate", {"overlap_seconds": seconds, "expires_at": ends})
     if not json:
         note(f"the old key ends at {made['old_key_ends_at']}.")
     _reveal(made, json)

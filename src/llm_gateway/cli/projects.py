@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any, Final
 
 import typer
@@ -37,7 +38,7 @@ Concurrency = Annotated[str | None, _limit("Requests at the same time")]
 TokensPerMinute = Annotated[str | None, _limit("Tokens per minute (kept, not enforced by this version)")]
 Monthly = Annotated[str | None, _limit("Tokens per calendar month (kept, not enforced by this version)")]
 
-STRANGERS: Final = "its prompts may go to strangers' machines, over plain HTTP: that is what `public` means."
+STRANGERS: Final = "prompts of this project may now go to strangers' machines, over plain HTTP."
 _LIST: Final[list[Column]] = [
     ("Name", "name"),
     ("Active", "is_active"),
@@ -174,10 +175,18 @@ async def delete_project(
     async with connect(where) as api:
         path = await api.ref("projects", project)
         name = (await api.get(path))["name"]
-        if not yes:
-            typer.confirm(f"Delete project {name!r} with its keys and models?", abort=True, err=True)
+        if not (yes or _agreed(f"Delete project {name!r} with its keys and models?")):
+            raise Stop(f"Project {name!r} was not deleted.", "--yes deletes without asking.")
         await api.delete(path)
     print(f"Project {name} is deleted.")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # nobody there to answer
+        print(file=sys.stderr)
+        return False
 
 
 async def _switch(where: Where, project: str, active: bool) -> None:

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from ipaddress import ip_address
 from types import FrameType
 
+import structlog
 import uvicorn
 
 from llm_gateway import __version__
@@ -26,6 +27,8 @@ from llm_gateway.observe import logs
 from llm_gateway.settings import Settings
 from llm_gateway.web.app import App, create_app
 from llm_gateway.web.protocol import bounded_protocol
+
+log = structlog.get_logger(__name__)
 
 DRAIN = 2.0
 """Seconds from SIGTERM, which turns /readyz to 503, to the closing of the listener: load balancers look meanwhile."""
@@ -92,6 +95,7 @@ class Server(uvicorn.Server):
         self._runtime.write(running.settings.data_dir)
         running.url = url
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        log.info("listening", url=url, data_dir=str(running.settings.data_dir))
         show(running, url)
         if running.demo is not None and running.first is not None:
             running.demo.start_traffic(url, running.first.key)

@@ -30,6 +30,8 @@ class ServerSpec:
     """What the source says it holds: believed until the server itself has been asked."""
     country: str | None = None
     enabled: bool = True
+    first_seen: float = 0.0
+    """Unix seconds: when its source first listed it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,8 @@ class Fleet:
         for listed in models:
             name = canonical(listed.name)
             known = old.get(name)
+            if known is not None and listed.tokens_per_second is None:
+                listed = replace(listed, tokens_per_second=known.listed.tokens_per_second)  # the catalogue's prior
             if known is not None and (known.listed.digest is None or known.listed.digest == listed.digest):
                 known.listed = listed
                 server.models[name] = known
@@ -170,6 +172,10 @@ class Fleet:
         """What the first server that holds it says about a model."""
         held = self._holders.get(canonical(model))
         return held[0].models[canonical(model)].listed if held else None
+
+    def since(self, model: str) -> float:
+        """Unix seconds since when some server is listed that holds the model, 0 when none is."""
+        return min((s.spec.first_seen for s in self._holders.get(canonical(model), ())), default=0.0)
 
     def shortlist(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Candidate]:
         """Permitted candidates, best first: preferred models first, then the lower expected wait under the

@@ -11,6 +11,8 @@ from llm_gateway.fleet.rest import Rest
 
 SAMPLES = 20
 """First-token times kept per (server, model)."""
+PRIOR_TOKENS = 15.0
+"""Tokens per second under which a catalogue's measurement makes a server come later, in proportion."""
 QUARANTINE = 600.0
 """A rest of this many seconds and more is called a quarantine."""
 
@@ -32,8 +34,11 @@ class ModelState:
     tokens_per_second: float | None = None
 
     def expected_wait(self) -> float:
-        """Seconds to the first content if asked now: the mean of what was seen, else a cautious second."""
-        return sum(self.waits) / len(self.waits) if self.waits else 1.0
+        """Seconds to the first content if asked now: the mean of what was seen, else a cautious second, more where
+        a catalogue measured a slow server (it is slow to its first token, too)."""
+        if self.waits:
+            return sum(self.waits) / len(self.waits)
+        return max(1.0, PRIOR_TOKENS / (self.listed.tokens_per_second or PRIOR_TOKENS))
 
     def slow_wait(self) -> float | None:
         """The 95th percentile of the first-token times seen, None while fewer than five are known."""

@@ -42,7 +42,7 @@ _SECRET_TEXT: Final = re.compile(
 _HINTS: Final = ("key", "token", "bearer", "llmgw_", "basic", "secret", "password", "authorization", "://")
 """Without one of these in it no text holds what `_SECRET_TEXT` finds; looking for them takes a quarter of its time."""
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_QUIET: Final = ("aiosqlite", "asyncio", "httpcore", "httpx")
+_QUIET: Final = ("aiosqlite", "alembic", "asyncio", "httpcore", "httpx", "uvicorn")
 """Libraries that tell at INFO or DEBUG what only their authors want to know."""
 
 

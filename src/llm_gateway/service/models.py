@@ -30,7 +30,7 @@ def _entry(gw: Gateway, project: Project, v: Visible, now: float) -> dict[str, A
     healthy = [(b, gw.fleet.healthy(b, project.trust, now)) for b in v.backends]
     serving = next((b for b, count in healthy if count), v.backends[0] if v.backends else v.name)
     details = gw.fleet.details(serving)
-    created = int(v.created_at)
+    created = int(v.created_at or gw.fleet.since(v.name))
     return {
         "id": v.name,
         "object": "model",

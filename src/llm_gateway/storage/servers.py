@@ -69,6 +69,7 @@ class StoredServer:
             models=self.models,
             country=self.country,
             enabled=self.enabled,
+            first_seen=self.first_seen,
         )
 
 

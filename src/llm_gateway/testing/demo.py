@@ -35,6 +35,8 @@ class DemoServer:
     url: str
     trust: Trust
     models: tuple[str, ...]
+    tokens_per_second: float | None
+    """As a catalogue would have measured it."""
     kind: str = "ollama"
 
 
@@ -107,7 +109,8 @@ class DemoFleet:
     @property
     def servers(self) -> list[DemoServer]:
         return [
-            DemoServer(name, rogue.url, trust, tuple(rogue.models)) for name, (trust, rogue) in self._rogues.items()
+            DemoServer(name, rogue.url, trust, tuple(rogue.models), 4.0 if rogue.mood == "slow" else rogue.manner.rate)
+            for name, (trust, rogue) in self._rogues.items()
         ]
 
     def start_traffic(

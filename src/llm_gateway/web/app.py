@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_gateway import __version__
 from llm_gateway.assemble import Running
@@ -71,10 +71,7 @@ class App:
         self._gateway = running.gateway
         self._edge = Edge(Peers([ip_network(n) for n in settings.trusted_proxies]), Pulse(running.gateway.clock))
         self._root = settings.root_path.rstrip("/")
-        self._hot = {
-            path: Surface(path, dialect, streams, settings.max_body, settings.max_body_with_images)
-            for path, dialect, streams in SURFACES
-        }
+        self._hot = {path: Surface(path, dialect, streams, settings) for path, dialect, streams in SURFACES}
         self._cold = create_cold_app(running, self._edge.peers)
         if settings.cors_origins:
             self._all = CORSMiddleware(
@@ -94,7 +91,18 @@ class App:
             surface = self._hot.get(path)
             if surface is not None:
                 return await hot.serve(self._gateway, surface, self._edge, scope, receive, send)
+            send = self._identified(send)
         return await self._cold(scope, receive, send)
+
+    def _identified(self, send: Send) -> Send:
+        """Every answer has an id; those of errors are in their bodies already."""
+
+        async def identified(message: Message) -> None:
+            if message["type"] == "http.response.start" and not any(n == b"x-request-id" for n, _ in message["headers"]):
+                message["headers"] = [*message["headers"], (b"x-request-id", str(self._gateway.ids()).encode())]
+            await send(message)
+
+        return identified
 
 
 def create_app(opener: Opener) -> App:

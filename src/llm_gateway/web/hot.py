@@ -28,6 +28,7 @@ from llm_gateway.errors import (
 )
 from llm_gateway.gateway import Gateway
 from llm_gateway.service.chat import Served, chat
+from llm_gateway.settings import Settings
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
 from llm_gateway.wire.encoding import encode
@@ -38,8 +39,6 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of all request headers together."""
-BODY_SECONDS: Final = 30.0
-"""Seconds a client has to send its body."""
 IMAGE_MARKS: Final = (b"data:image/", b'"images"')
 
 log = structlog.get_logger(__name__)
@@ -54,6 +53,7 @@ class HttpCall:
 
     __slots__ = (
         "_gw",
+        "_body_seconds",
         "_lease",
         "_max_body",
         "_max_body_images",
@@ -82,6 +82,7 @@ class HttpCall:
         self._gw, self._scope, self._receive, self._send = gw, scope, receive, send
         self._pulse = edge.pulse
         self._max_body, self._max_body_images = surface.max_body, surface.max_body_images
+        self._body_seconds = surface.body_seconds
         self._lease: Lease | None = None
         self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -124,10 +125,10 @@ class HttpCall:
         if declared > self._max_body_images:
             raise self._too_large(declared)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(self._body_seconds):
                 body = await self._read_body()
         except TimeoutError:
-            raise RequestTimeout(f"The request's body did not arrive within {BODY_SECONDS:.0f} s.") from None
+            raise RequestTimeout(f"The request's body did not arrive within {self._body_seconds:g} s.") from None
         if len(body) > self._max_body and not any(mark in body for mark in IMAGE_MARKS):
             raise self._too_large(len(body))
         self._task = asyncio.current_task()
@@ -236,13 +237,12 @@ class HttpCall:
 class Surface:
     """One hot route: its path, dialect, and whether the path itself says that the answer streams."""
 
-    __slots__ = ("dialect", "max_body", "max_body_images", "path", "streams")
+    __slots__ = ("body_seconds", "dialect", "max_body", "max_body_images", "path", "streams")
 
-    def __init__(
-        self, path: str, dialect: ClientDialect, streams: bool | None, max_body: int, max_body_images: int
-    ) -> None:
+    def __init__(self, path: str, dialect: ClientDialect, streams: bool | None, settings: Settings) -> None:
         self.path, self.dialect, self.streams = path, dialect, streams
-        self.max_body, self.max_body_images = max_body, max_body_images
+        self.max_body, self.max_body_images = settings.max_body, settings.max_body_with_images
+        self.body_seconds = settings.timeouts.body
 
 
 class Edge(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from llm_gateway.clock import Ids
 from llm_gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.errors import error_body
@@ -28,6 +29,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. The counts of all connections of a server live in `connections_of`, made per server."""
 
     connections_of: Counter[str]
+    ids: Ids
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes received of a head that is not complete; -1 inside a body."""
         self._late: asyncio.TimerHandle | None = None
         self._counted: str | None = None
+        self._too_large: HeadersTooLarge | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -61,13 +64,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head += len(data)
         super().data_received(data)
         if self._head > MAX_HEAD and not self.transport.is_closing():
-            self._refuse(HeadersTooLarge(f"The request's head is larger than {MAX_HEAD} bytes."))
+            self._refuse(_too_large())
         elif self._head > 0 and self._late is None:
             self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def on_headers_complete(self) -> None:
         self._head = -1
         self._head_is_here()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+            self._too_large = _too_large()  # it came in one piece with its end
+            raise self._too_large  # to the parser, which makes an error of its own of it: `send_400_response` follows
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -75,14 +81,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(InvalidRequest("This is not a valid HTTP/1.1 request."))
+        self._refuse(self._too_large or InvalidRequest("This is not a valid HTTP/1.1 request."))
 
     def _refuse(self, error: GatewayError) -> None:
         self._head_is_here()
-        content = encode(error_body(error, None))
+        identity = str(self.ids())
+        content = encode(error_body(error, identity))
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(content)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(content)}\r\nx-request-id: {identity}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + content)
         self.transport.close()
@@ -93,6 +100,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._late = None
 
 
+def _too_large() -> HeadersTooLarge:
+    return HeadersTooLarge(f"The request's head is larger than {MAX_HEAD} bytes.")
+
+
 def bounded_protocol() -> type[BoundedProtocol]:
     """The protocol class of one server, with counts of its own."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"connections_of": Counter()})
+    return type("BoundedProtocol", (BoundedProtocol,), {"connections_of": Counter(), "ids": Ids()})

@@ -185,3 +185,13 @@ def test_a_server_that_was_never_seen_is_asked_but_not_called_healthy():
     assert ids(fleet) == ["a"]
     assert fleet.healthy("llama3.2:3b", ALL, now=0.0) == 0
     assert fleet.servers["a"].state(0.0) == "unknown"
+
+
+def test_a_catalogues_slow_server_comes_later_until_it_was_measured():
+    quick, slow = replace(LLAMA, tokens_per_second=40.0), replace(LLAMA, tokens_per_second=4.0)
+    fleet = fleet_of(spec("a", models=(slow,)), spec("b", models=(quick,)))
+    assert ids(fleet) == ["b", "a"]
+    fleet.apply(Listed("a", 1.0, (LLAMA,)))  # its own list knows no speeds
+    assert ids(fleet) == ["b", "a"]
+    succeed(fleet, "a", at=2.0, wait=0.1)
+    assert ids(fleet) == ["a", "b"]

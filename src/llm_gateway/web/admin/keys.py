@@ -29,6 +29,7 @@ class Rotation(Input):
     overlap_seconds: Annotated[float, Field(ge=0, le=90 * 86_400)] = Field(
         default=86_400, description="How long the old key stays valid beside the new one."
     )
+    expires_at: str | None = Field(default=None, description="Of the new key. ISO 8601; absent: never.")
 
 
 @router.get("", summary="Keys of all projects, or of one")
@@ -53,16 +54,17 @@ async def create_key(running: Live, body: NewKey) -> dict[str, Any]:
 
 @router.post("/{key_id}/rotate", status_code=201, summary="A new key beside the old one, which ends after the overlap")
 async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -> dict[str, Any]:
-    overlap = (body or Rotation()).overlap_seconds
+    wanted = body or Rotation()
+    expires = moment(wanted.expires_at, "expires_at")
     wall = running.gateway.clock.wall()
     async with changing(running) as s:
         old = await keys.get_key(s, key_id)
         if old.revoked_at is not None:
             raise Conflict(f"Key {old.name!r} is revoked: make a new one instead.")
         project = await projects.get_project(s, old.project_id)
-        ends = min(wall + overlap, old.expires_at or float("inf"))
+        ends = min(wall + wanted.overlap_seconds, old.expires_at or float("inf"))
         await keys.expire_key(s, old.id, ends)
-        made = await _made(running, s, project.id, project.name, old.name, None)
+        made = await _made(running, s, project.id, project.name, old.name, expires)
     return {**made, "replaces": old.id, "old_key_ends_at": when(ends)}
 
 
