@@ -65,7 +65,7 @@ def main() -> None:
         if number:
             first.append(pair[0])
             again.append(pair[1])
-    print(f"\n{'median (min … max)':12}  first answer, s        CPU until then, s      idle, MiB RSS")
+    print(f"\n{'median (min … max)':18}  first answer, s        CPU until then, s      idle, MiB RSS")
     if options.database_url:  # only its data directory was empty: the tables stay from run to run
         show("start", first + again)
     else:
@@ -118,12 +118,17 @@ def gateway(place: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[b
 def health(process: subprocess.Popen[bytes], place: Path) -> None:
     """Returns with the first answer of the gateway."""
     runtime, deadline = place / "runtime.json", time.monotonic() + PATIENCE
-    while not runtime.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            sys.exit(f"the gateway did not start:\n{(place / 'output').read_text()[-4000:]}")
-        time.sleep(POLL)
-    with DIRECT.open(json.loads(runtime.read_text())["url"] + "/v1/health", timeout=PATIENCE) as answer:
-        answer.read()
+    while process.poll() is None and time.monotonic() < deadline:
+        if not runtime.exists():
+            time.sleep(POLL)
+            continue
+        try:
+            with DIRECT.open(json.loads(runtime.read_text())["url"] + "/v1/health", timeout=PATIENCE) as answer:
+                answer.read()
+            return
+        except OSError as error:
+            sys.exit(f"no answer but {error}; the gateway said:\n{(place / 'output').read_text()[-4000:]}")
+    sys.exit(f"the gateway did not start:\n{(place / 'output').read_text()[-4000:]}")
 
 
 def program() -> Path:

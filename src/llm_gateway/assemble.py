@@ -22,14 +22,14 @@ from llm_gateway import __version__
 from llm_gateway.clock import Ids, SystemClock
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded, load
-from llm_gateway.config.mistakes import ConfigMistakes
-from llm_gateway.errors import DatabaseUnavailable
+from llm_gateway.errors import Conflict, DatabaseUnavailable
 from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
 from llm_gateway.fleet.attempts import Clocks
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.shipper import Row, Shipper
+from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.roster import DEMO, Roster
 from llm_gateway.service.health import DeepHealth, figures
@@ -90,21 +90,17 @@ class Running:
         self.prober.kick()
 
     async def reload(self) -> None:
-        """Reads the config file again and applies it (SIGHUP). Mistakes are logged and change nothing."""
+        """Reads the config file again and applies what it owns. Raises ConfigMistakes, Conflict (started without a
+        file, or what `config.apply` finds), DatabaseUnavailable; then nothing has changed."""
         if self.loaded.config is None:
-            log.info("config_reload_skipped", reason="started without a config file")
-            return
-        try:
-            fresh = load({}, environ=os.environ, cwd=Path.cwd(), config=self.loaded.config)
-        except ConfigMistakes as mistakes:
-            log.error("config_reload_refused", mistakes=[str(m) for m in mistakes.mistakes])
-            return
-        self.guard.allow(_networks(fresh.settings.allow_private_upstreams))
-        self.roster.environ = fresh.environ
+            raise Conflict("The gateway was started without a config file.")
+        fresh = load({}, environ=os.environ, cwd=Path.cwd(), config=self.loaded.config)
         if fresh.document is not None:
             async with self.sessions.write() as s:
                 changes = await apply(fresh.document, s, environ=fresh.environ, now=self.gateway.clock.wall())
             self.roster.configured = changes.servers
+        self.guard.allow(_networks(fresh.settings.allow_private_upstreams))
+        self.roster.environ = fresh.environ
         await self.refresh()
         log.info("config_reloaded", file=str(self.loaded.config))
 
@@ -226,6 +222,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
 async def from_environment() -> AsyncIterator[Running]:
     """For `uvicorn llm_gateway.main:app`: settings from environment, `.env` and LLM_GATEWAY_CONFIG."""
     loaded = load({}, environ=os.environ, cwd=Path.cwd())
+    logs.setup(loaded.settings.log_level, loaded.settings.log_format)
     async with assemble(loaded) as running:
         yield running
 

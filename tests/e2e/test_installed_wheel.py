@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 from places import Environment, eventually, fetched, outside, typed
 
 from llm_gateway import __version__
@@ -18,7 +19,7 @@ from support.served import Served, serve
 
 pytestmark = pytest.mark.slow
 MODEL = "llama3.2:3b"
-HELLO = [{"role": "user", "content": "Say hello in one sentence."}]
+HELLO: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Say hello in one sentence."}]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,8 @@ def command(installed: Environment, *words: str, cwd: Path) -> str:
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path, checkout: Path) -> None:
     src = checkout / "src"
     package = {str(file.relative_to(src)) for file in (src / "llm_gateway").rglob("*") if file.is_file()}
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == package
     assert "llm_gateway/storage/migrations/versions/0001_first_tables.py" in held
 
@@ -58,9 +60,8 @@ def test_the_locked_packages_are_all_that_it_requires(installed: Environment) ->
     installed.pip("check")
 
 
-@pytest.mark.parametrize("word", ["version", "--version"])
-def test_it_tells_its_version(installed: Environment, tmp_path: Path, word: str) -> None:
-    assert command(installed, word, cwd=tmp_path) == f"llm-gateway {__version__}\n"
+def test_it_tells_its_version(installed: Environment, tmp_path: Path) -> None:
+    assert command(installed, "version", cwd=tmp_path) == f"llm-gateway {__version__}\n"
 
 
 def test_secrets_are_in_files_that_only_their_owner_reads(demo: Served, first_run: str, key: str) -> None:

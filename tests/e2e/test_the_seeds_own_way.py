@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ def test_pip_alembic_and_uvicorn_are_enough(tmp_path: Path) -> None:
 
     typed(["bash", "-euc", PREPARE], checkout, typist)
     (database,) = data_dir.glob("*.db")
-    assert sqlite3.connect(database).execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
+    with closing(sqlite3.connect(database)) as made:
+        assert made.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
 
     with staying(SERVE.split(), checkout, typist) as process:
         health = json.loads(answers(f"http://127.0.0.1:{port}/v1/health", process, checkout / "output"))

@@ -131,7 +131,9 @@ class Live:
                 now = self.gateway.clock.now()
                 self.fleet.apply(FirstToken(server.spec.id, model, now, wait=3.0))
 
-    async def chat(self, path: str = "/v1/chat", headers: Mapping[str, str] | None = None, **body: Any) -> httpx.Response:
+    async def chat(
+        self, path: str = "/v1/chat", headers: Mapping[str, str] | None = None, **body: Any
+    ) -> httpx.Response:
         """A whole answer; `body` over a plain greeting."""
         return await self.http.post(path, json={"model": MODEL, "messages": HELLO, **body}, headers=headers)
 
@@ -309,7 +311,8 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: App) -> AsyncIterator[str]:
     """Serves `app` as `llm-gateway serve` does, on a free loopback port. Gives its address."""
-    with socket.socket() as listener:
+    # asyncio turns Nagle's algorithm off only where the protocol is said to be TCP, as `getaddrinfo` does
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             app, http=bounded_protocol(), ws="none", lifespan="on", log_config=None, access_log=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from typing import NoReturn
 
 import typer
@@ -71,6 +70,8 @@ def call(arguments: list[str]) -> int:
         return Exit.ERROR
     except Exception as error:
         if wants_traceback():
+            import traceback
+
             traceback.print_exc()
         return _say(error)
     return code if isinstance(code, int) else Exit.OK

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 EVERYWHERE: Final = "Everywhere"
-Json = Annotated[bool, typer.Option("--json", help="Print the admin API's JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, the admin API's own where it has it.")]
 
 
 @dataclass(frozen=True, slots=True)

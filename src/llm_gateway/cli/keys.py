@@ -36,14 +36,20 @@ _LIST: Final[list[Column]] = [
 
 
 @group.command("list")
-async def list_keys(where: Where, project: OfProject = None, json: Json = False) -> None:
-    """List the keys of all projects, or of one; also expired and revoked ones."""
+async def list_keys(
+    where: Where,
+    project: OfProject = None,
+    all: Annotated[bool, typer.Option("--all", help="Also expired and revoked ones.")] = False,
+    json: Json = False,
+) -> None:
+    """List the active keys of all projects, or of one."""
     async with connect(where) as api:
         found = await api.get("/admin/api/keys", project=project)
     if json:
         as_json(found)
         return
-    table(_LIST, found["data"], empty="No keys yet: `llm-gateway keys create --project NAME` makes one.")
+    shown = [key for key in found["data"] if all or key["state"] == "active"]
+    table(_LIST, shown, empty="No active keys: `llm-gateway keys create --project NAME` makes one.")
 
 
 @group.command("create")

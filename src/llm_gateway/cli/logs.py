@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from json import dumps
@@ -72,6 +71,8 @@ async def tail_logs(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object per line.")] = False,
 ) -> None:
     """Show the latest rows, oldest first, and follow the log."""
+    import asyncio
+
     query = filters.query()
     async with connect(where) as api:
         try:
@@ -117,6 +118,8 @@ async def _copy(rows: Any, to: BinaryIO) -> None:
 
 async def _followed(api: Api, query: dict[str, Any], lines: int, follow: bool) -> AsyncIterator[Row]:
     """The latest rows, then each new one once, in the order in which they are seen."""
+    import asyncio
+
     page = (await api.get(REQUESTS, **query, limit=LOOK_BACK))["data"]
     seen = {row["request_id"] for row in page}
     for row in reversed(page[:lines]):

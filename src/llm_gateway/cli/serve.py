@@ -23,17 +23,19 @@ from llm_gateway.cli.banner import show
 from llm_gateway.cli.client import Runtime
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.config.load import Loaded
+from llm_gateway.config.mistakes import ConfigMistakes
+from llm_gateway.errors import GatewayError
 from llm_gateway.observe import logs
 from llm_gateway.settings import Settings
 from llm_gateway.web.app import App, create_app
 from llm_gateway.web.protocol import bounded_protocol
 
-log = structlog.get_logger(__name__)
-
 DRAIN = 2.0
 """Seconds from SIGTERM, which turns /readyz to 503, to the closing of the listener: load balancers look meanwhile."""
 GRACE = 60
 """Seconds that requests in flight have to finish."""
+
+log = structlog.get_logger(__name__)
 
 
 def serve(loaded: Loaded, *, demo: bool = False) -> int:
@@ -119,9 +121,20 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _reload(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._running.reload(), name="reload")
+        task = asyncio.get_running_loop().create_task(reload(self._running), name="reload")
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+
+
+async def reload(running: Running) -> None:
+    """What SIGHUP does. Whatever is wrong with the file is logged and changes nothing."""
+    try:
+        await running.reload()
+    except ConfigMistakes as mistakes:
+        for mistake in mistakes.mistakes:
+            log.error("config_reload_refused", mistake=str(mistake))
+    except GatewayError as error:
+        log.error("config_reload_refused", error=error.message)
 
 
 def address(host: str, port: int) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -11,6 +10,9 @@ from llm_gateway.cli.client import Api, connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
 from llm_gateway.cli.show import Column, as_json, moment, note, plain, record, table
+
+if TYPE_CHECKING:
+    import asyncio
 
 group = Group("Model servers: the fleet, as sources list it and as it has shown itself.")
 
@@ -107,6 +109,8 @@ async def probe_servers(
     """Ask servers for their models now. Ends with 1 when none of them answered."""
     if bool(server) == all:
         raise Stop("Name the servers to ask, or say --all.", "`llm-gateway servers list` shows them.", code=Exit.USAGE)
+    import asyncio
+
     async with connect(where, fleet=True) as api:
         if server:
             paths = [await api.ref("servers", each) for each in server]

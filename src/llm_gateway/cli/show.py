@@ -100,9 +100,9 @@ def _print(made: Any) -> None:
 
 def text(value: object) -> str:
     """A cell."""
+    if value is None or value in ("", [], {}):
+        return "-"
     match value:
-        case None | "" | [] | {}:
-            return "-"
         case bool():
             return "yes" if value else "no"
         case float():

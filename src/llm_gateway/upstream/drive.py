@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,10 +149,8 @@ class Stream:
 
     async def _last_bytes(self) -> None:
         """The end of the body may trail the end of the answer by a moment; with it the connection can be kept."""
-        try:
+        with suppress(Fault):
             await self._response.read(self._drive.clock.now() + LINGER)
-        except Fault:
-            pass
 
 
 class Drive:

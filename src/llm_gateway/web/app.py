@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 Opener = Callable[[], AbstractAsyncContextManager[Running]]
 
 
+NEVER_FROM_BROWSERS: Final = ("/admin/", "/metrics")
+"""Paths that no other origin is ever let at, whatever `cors_origins` says."""
+
+
 class App:
     """ASGI: lifespan opens and closes the gateway; hot paths go straight to `hot.serve`."""
 
@@ -41,14 +45,27 @@ class App:
         self._stack = AsyncExitStack()
         self._hot: dict[str, Surface] = {}
         self._cold: ASGIApp = _not_started
-        self._all: ASGIApp = self._route
+        self._for_browsers: ASGIApp = self._answer
+        self._root = ""
         self.running: Running | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await self._all(scope, receive, send)
+            return await self._lifespan(receive, send)
+        if scope["type"] != "http":
+            return await self._cold(scope, receive, send)
+        if root := self._root:
+            # a proxy in front may strip its prefix or leave it; ASGI wants it in `path`, and told in `root_path`
+            path = scope["path"]
+            scope = {**scope, "path": path if path.startswith(root + "/") else root + path, "root_path": root}
+        closed = _bare(scope).startswith(NEVER_FROM_BROWSERS)
+        return await (self._answer if closed else self._for_browsers)(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        surface = self._hot.get(_bare(scope))
+        if surface is not None:
+            return await hot.serve(self._gateway, surface, self._edge, scope, receive, send)
+        return await self._cold(scope, receive, self._identified(send))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -74,31 +91,21 @@ class App:
         self._hot = {path: Surface(path, dialect, streams, settings) for path, dialect, streams in SURFACES}
         self._cold = create_cold_app(running, self._edge.peers)
         if settings.cors_origins:
-            self._all = CORSMiddleware(
-                self._route,
+            self._for_browsers = CORSMiddleware(
+                self._answer,
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST", "OPTIONS"],
                 allow_headers=["*"],
                 expose_headers=["x-request-id", "retry-after", "x-gateway-model", "x-gateway-attempts"],
             )
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path: str = scope["path"]
-            if self._root and path.startswith(self._root + "/"):  # the proxy did not strip its prefix
-                path = path[len(self._root) :]
-                scope = {**scope, "path": path, "raw_path": path.encode("latin-1", "replace")}
-            surface = self._hot.get(path)
-            if surface is not None:
-                return await hot.serve(self._gateway, surface, self._edge, scope, receive, send)
-            send = self._identified(send)
-        return await self._cold(scope, receive, send)
-
     def _identified(self, send: Send) -> Send:
         """Every answer has an id; those of errors are in their bodies already."""
 
         async def identified(message: Message) -> None:
-            if message["type"] == "http.response.start" and not any(n == b"x-request-id" for n, _ in message["headers"]):
+            if message["type"] == "http.response.start" and not any(
+                n == b"x-request-id" for n, _ in message["headers"]
+            ):
                 message["headers"] = [*message["headers"], (b"x-request-id", str(self._gateway.ids()).encode())]
             await send(message)
 
@@ -123,7 +130,6 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
         lifespan=nothing,
         docs_url=None,
         redoc_url=None,
-        root_path=running.settings.root_path.rstrip("/"),
         openapi_tags=openapi.TAGS,
     )
     app.state.running = running
@@ -144,6 +150,13 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
 
     app.openapi = whole_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
     return app
+
+
+def _bare(scope: Scope) -> str:
+    """The path as the routes know it, without a proxy's prefix (also one that uvicorn was started with)."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:

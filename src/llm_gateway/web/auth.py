@@ -1,4 +1,8 @@
-"""Authorisation as dependencies on the route itself, never by looking at the URL."""
+"""Authorisation as dependencies on the route itself, never by looking at the URL.
+
+Dependencies are coroutines although they wait for nothing: FastAPI would run plain functions in a thread, beside the
+event loop that everything they touch belongs to.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,12 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.web.peers import Peers
 
 
-def running_of(request: Request) -> Running:
+async def running_of(request: Request) -> Running:
     running: Running = request.app.state.running
     return running
 
 
-def project_caller(request: Request) -> Caller:
+async def project_caller(request: Request) -> Caller:
     """The project whose key the request carries. 401, 403, 429 for too many wrong keys. Lists and checks that are
     answered from memory do not use up a project's rate limit: menus of clients ask for them all day."""
     gateway: Gateway = request.app.state.gateway
@@ -30,7 +34,7 @@ def project_caller(request: Request) -> Caller:
     return gateway.identify(presented_key(request.scope["headers"]), peers.client(request.scope))
 
 
-def admin(request: Request, running: Annotated[Running, Depends(running_of)]) -> str:
+async def admin(request: Request, running: Annotated[Running, Depends(running_of)]) -> str:
     """The administrator: the token as `Authorization: Bearer` or `X-Admin-Key`. 401; 403 for an unknown Host."""
     _check_host(request, running)
     peers: Peers = request.app.state.peers
@@ -51,7 +55,10 @@ def is_admin(running: Running, presented: str) -> bool:
 
 def _check_host(request: Request, running: Running) -> None:
     """A page of another site must not reach the admin API under a name of its own (DNS rebinding)."""
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    try:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:  # half an IPv6 address
+        host = ""
     allowed = {"localhost", running.settings.host.lower()}
     if running.settings.public_url:
         allowed.add(urlsplit(running.settings.public_url).hostname or "")

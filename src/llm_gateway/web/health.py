@@ -29,18 +29,18 @@ async def get_health(
     there is `/readyz`."""
     report = health.report(running.gateway, database_ok=running.database_ok)
     if deep:
-        report["deep"] = await running.deep_health.ask(_deep_trust(request, running))
+        report["deep"] = await running.deep_health.ask(await _deep_trust(request, running))
     return report
 
 
-def _deep_trust(request: Request, running: Running) -> health.Trusts:
+async def _deep_trust(request: Request, running: Running) -> health.Trusts:
     key = presented_key(request.scope["headers"])
     presented = request.headers.get("x-admin-key") or key
     if presented is None:
         raise InvalidKey("`deep=true` asks a model: send a project key or the admin token.")
     if is_admin(running, presented):
         return health.ADMIN_TRUST
-    return project_caller(request).project.trust
+    return (await project_caller(request)).project.trust
 
 
 @router.get("/livez", summary="Is the process alive?")

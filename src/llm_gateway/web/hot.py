@@ -52,8 +52,8 @@ class HttpCall:
     """One request on the hot path, as `service.chat.Call`."""
 
     __slots__ = (
-        "_gw",
         "_body_seconds",
+        "_gw",
         "_lease",
         "_max_body",
         "_max_body_images",

@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from support.gateway import HELLO, KEY, Live, StartGateway, Wire, words
-from support.net import wait_until
-from support.rogues import StartRogue
 
 from llm_gateway.access.keys import make_key
 from llm_gateway.storage import keys, projects
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
+from support.gateway import HELLO, KEY, Live, StartGateway, Wire, words
+from support.net import wait_until
+from support.rogues import StartRogue
 
 ASK: dict[str, Any] = {"model": "recite", "messages": HELLO}
 
@@ -34,11 +34,10 @@ async def asks(live: Live, key: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer {KEY}"}, {"api-key": KEY}]
+    "headers",
+    [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer {KEY}"}, {"api-key": KEY}],
 )
-async def test_a_key_is_accepted_in_every_usual_header(
-    start: StartGateway, rogue: StartRogue, headers: dict[str, str]
-):
+async def test_a_key_is_accepted_in_every_usual_header(start: StartGateway, rogue: StartRogue, headers: dict[str, str]):
     live = await start(await rogue())
     async with httpx.AsyncClient(base_url=live.base_url) as plain:
         assert (await plain.post("/v1/chat", json=ASK, headers=headers)).status_code == 200

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+
 from support.gateway import HELLO, KEY, Live, StartGateway, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue

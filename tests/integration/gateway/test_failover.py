@@ -6,28 +6,32 @@ One story per mood of the misbehaving server. It is asked first, certainly: the 
 from __future__ import annotations
 
 import pytest
-from support.gateway import HELLO, Live, StartGateway, entry, words
-from support.rogues import StartRogue
 
 from llm_gateway.testing.moods import MOODS
 from llm_gateway.testing.rogue import Rogue
+from support.gateway import HELLO, Live, StartGateway, entry, words
+from support.rogues import StartRogue
 
+# fmt: off
 AT_ONCE = (
-    "refuse accept_close accept_rst garbage_banner close_after_request rst_after_request header_flood big_header "
-    "bad_status_line html_200 html_502 json_error_200 empty_stream empty_done done_load not_found_model runner_500 "
-    "oom_500 unauthorized_401 forbidden_403 too_many_429 busy_503 redirect tls_port gzip_body giant_line nested_json "
-    "wrong_model"
-).split()
+    "refuse", "accept_close", "accept_rst", "garbage_banner", "close_after_request", "rst_after_request",
+    "header_flood", "big_header", "bad_status_line", "html_200", "html_502", "json_error_200", "empty_stream",
+    "empty_done", "done_load", "not_found_model", "runner_500", "oom_500", "unauthorized_401", "forbidden_403",
+    "too_many_429", "busy_503", "redirect", "tls_port", "gzip_body", "giant_line", "nested_json", "wrong_model",
+)
 """Moods that show themselves before the first content."""
-SILENT = "accept_silence hang_after_request slow_headers headers_then_stall endless_100 endless_blank".split()
+SILENT = (
+    "accept_silence", "hang_after_request", "slow_headers", "headers_then_stall", "endless_100", "endless_blank",
+)
 """Moods that never come to their first content."""
 CUT = (
-    "bad_chunk length_short cut_clean_eof cut_no_terminator cut_mid_line cut_rst error_mid bad_json_mid done_false "
-    "stall_mid invalid_utf8"
-).split()
+    "bad_chunk", "length_short", "cut_clean_eof", "cut_no_terminator", "cut_mid_line", "cut_rst", "error_mid",
+    "bad_json_mid", "done_false", "stall_mid", "invalid_utf8",
+)
 """Moods that begin well."""
-FINE = "good think utf8_split stale_keepalive".split()
+FINE = ("good", "think", "utf8_split", "stale_keepalive")
 """Moods that are answers, if only just."""
+# fmt: on
 IMPATIENT = {"connect": 1, "head": 0.5, "first_token": 0.5, "stall": 0.5, "write": 2, "budget": 6, "total": 20}
 
 
@@ -222,4 +226,3 @@ def test_every_mood_has_its_story():
     told = {*AT_ONCE, *SILENT, *CUT, *FINE, "sse_on_api_chat", "endless"}
     elsewhere = {"slow", "tools", "think_forever"}
     assert set(MOODS) | {"refuse"} == told | elsewhere
-

@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
+
 from support.gateway import HELLO, KEY, Live, StartGateway, entry, words
 from support.rogues import StartRogue
 
@@ -24,9 +25,7 @@ MESSAGES: Any = HELLO
 
 
 def client(live: Live, key: str = KEY, **options: Any) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(
-        base_url=f"{live.base_url}/v1", api_key=key, _strict_response_validation=True, **options
-    )
+    return openai.AsyncOpenAI(base_url=f"{live.base_url}/v1", api_key=key, _strict_response_validation=True, **options)
 
 
 @pytest.fixture
@@ -93,7 +92,11 @@ async def test_tools_pass_through_in_both_directions(start: StartGateway, rogue:
             "role": "assistant",
             "content": None,
             "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Rome"}'}}
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "get_weather", "arguments": '{"city":"Rome"}'},
+                }
             ],
         },
         {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},

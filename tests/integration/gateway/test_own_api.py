@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from support.gateway import HELLO, Live, StartGateway, words
 from support.rogues import StartRogue
 
@@ -188,7 +189,12 @@ async def test_a_model_that_is_not_exposed_is_refused_with_the_list_of_those_tha
     assert "`law-assistant`" in error["message"]
     assert "`llama3.3:70b`" in error["message"]
     row = await live.row()
-    assert (row["status"], row["outcome"], row["error_code"], row["model"]) == (404, "error", "model_not_found", "gpt-9")
+    assert (row["status"], row["outcome"], row["error_code"], row["model"]) == (
+        404,
+        "error",
+        "model_not_found",
+        "gpt-9",
+    )
 
 
 async def test_models_are_listed_logical_ones_first_in_a_shape_that_every_client_reads(live: Live):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.gateway import StartGateway, entry
-from support.rogues import StartRogue
 
 from llm_gateway.testing.rogue import Rogue
+from support.gateway import StartGateway, entry
+from support.rogues import StartRogue
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 PATHS = ["/v1/chat", "/v1/chat/stream", "/v1/chat/completions"]
@@ -62,9 +62,7 @@ async def test_when_the_own_server_fails_no_public_one_stands_in_for_it(
 
 async def test_a_preferred_model_on_public_servers_is_skipped_not_used(start: StartGateway, rogue: StartRogue):
     stranger, ours = await rogue(["big"]), await rogue(["small"])
-    live = await start(
-        entry(stranger, trust="public"), ours, models=[{"name": "smart", "backend": ["big", "small"]}]
-    )
+    live = await start(entry(stranger, trust="public"), ours, models=[{"name": "smart", "backend": ["big", "small"]}])
     answer = await live.chat(model="smart")
     assert (answer.status_code, answer.json()["model"]) == (200, "small:latest")
     assert heard_nothing(stranger)

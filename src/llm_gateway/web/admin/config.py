@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from llm_gateway.config.load import Loaded
+from llm_gateway.config.mistakes import ConfigMistakes
 from llm_gateway.config.origins import LEAVES
+from llm_gateway.errors import InvalidRequest
 from llm_gateway.web.admin.common import Live, admin_router, listed
 
 router = admin_router("config")
@@ -20,7 +22,11 @@ async def get_config(running: Live) -> dict[str, Any]:
 
 @router.post("/reload", summary="Read the config file again, as SIGHUP does")
 async def reload_config(running: Live) -> dict[str, Any]:
-    await running.reload()
+    """409 when it runs without one, 400 with every mistake of it; then nothing has changed."""
+    try:
+        await running.reload()
+    except ConfigMistakes as mistakes:
+        raise InvalidRequest(" ".join(map(str, mistakes.mistakes)), param="config") from mistakes
     return {"version": running.gateway.snapshot.version}
 
 
