@@ -60,8 +60,11 @@ class LlamaServer:
         self.process.wait(10)
 
     def freeze(self) -> None:
-        """Stalls it in mid-word; `thaw` lets it go on."""
+        """Stalls it in mid-word; `thaw` lets it go on. Returns when each of its threads has stopped."""
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(" T " not in (task / "stat").read_text().rpartition(")")[2][:3] for task in tasks.iterdir()):
+            time.sleep(0.001)  # the kernel stops them one after the other
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -10,7 +10,7 @@ from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import as_json
 
 
-def version(where: Where, json: Json = False) -> None:
+def version(json: Json = False) -> None:
     """Print the version."""
     if json:
         as_json({"version": __version__, "python": platform.python_version()})

@@ -1,8 +1,8 @@
 """How a command is declared, and the options that all commands share.
 
 A command is a function; its parameters are its options, as Typer reads them. A parameter whose type is a dataclass
-stands for the options that are the dataclass's fields: `Where` (every command has it), `Filters` of the log, … A
-command that waits for the network is a coroutine function.
+stands for the options that are the dataclass's fields: `Filters` of the log, `Where` (every command takes its options,
+also one that has no use for them). A command that waits for the network is a coroutine function.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 EVERYWHERE: Final = "Everywhere"
+_UNUSED: Final = "_where"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, the admin API's own where it has it.")]
 
 
@@ -77,6 +78,8 @@ def _spread(function: Callable[..., Any]) -> Callable[..., None]:
     hints = get_type_hints(function, include_extras=True)
     hints.pop("return", None)
     bundles = {name: kind for name, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)}
+    if Where not in bundles.values():
+        bundles[_UNUSED] = Where
     parameters = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=parameter.default, annotation=hints.get(name, typer.Context)
@@ -100,6 +103,7 @@ def _spread(function: Callable[..., Any]) -> Callable[..., None]:
             given[name] = kind(**{f.name: given.pop(f.name) for f in fields(kind)})
             if kind is Where:
                 given[name] = given[name].over(context.obj)
+        given.pop(_UNUSED, None)
         ended = function(**given)
         if inspect.iscoroutine(ended):
             import asyncio

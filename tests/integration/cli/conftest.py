@@ -1,0 +1,3 @@
+from support.command import command
+
+__all__ = ["command"]

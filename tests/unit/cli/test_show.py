@@ -1,0 +1,63 @@
+"""What commands print where stdout is no terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_gateway.cli.show import moment, note, plain, record, table, text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        ("", "-"),
+        ([], "-"),
+        ({}, "-"),
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        (12345, "12,345"),
+        (0.25, "0.2"),
+        (["own", "public"], "own, public"),
+        ({"temperature": 0.5}, "temperature=0.5"),
+        ("[bold]not markup[/bold]", "[bold]not markup[/bold]"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+    ],
+)
+def test_cells(value: object, shown: str):
+    assert text(value) == shown
+
+
+def test_a_piped_table_is_neither_cut_nor_coloured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    long = "x" * 400
+    table([("Name", "name"), ("State", "state")], [{"name": long, "state": "healthy"}])
+    out = capsys.readouterr().out
+    assert out.splitlines()[1] == f"{long}  healthy"
+    assert "\x1b" not in out
+
+
+def test_an_empty_table_says_what_to_do_beside_the_answer(capsys: pytest.CaptureFixture[str]):
+    table([("Name", "name")], [], empty="No projects yet.")
+    assert capsys.readouterr() == ("", "No projects yet.\n")
+
+
+def test_a_record_has_a_line_for_each_field(capsys: pytest.CaptureFixture[str]):
+    record([("Name", "name"), ("Limit", lambda row: row["limit"] or "unlimited")], {"name": "legal", "limit": None})
+    assert capsys.readouterr().out == "Name   legal\nLimit  unlimited\n"
+
+
+def test_a_note_goes_to_stderr(capsys: pytest.CaptureFixture[str]):
+    note("mind\x1b[2J the gap")
+    assert capsys.readouterr() == ("", "llm-gateway: note: mind\\x1b[2J the gap\n")
+
+
+def test_an_answer_keeps_its_lines_and_loses_its_escapes():
+    assert plain("a\n\tb\x1b]0;title\x07", keep="\n\t") == "a\n\tb\\x1b]0;title\\x07"
+
+
+def test_moments_are_shown_to_the_second():
+    assert moment("at")({"at": "2026-11-23T14:05:09.123Z"}) == "2026-11-23 14:05:09Z"
+    assert moment("at")({"at": None}) is None
