@@ -50,6 +50,7 @@ MOODS: dict[str, Mood] = {
     "not_found_model": replies.not_found_model,
     "runner_500": replies.runner_500,
     "oom_500": replies.oom_500,
+    "caller_400": replies.caller_400,
     "unauthorized_401": replies.unauthorized_401,
     "forbidden_403": replies.forbidden_403,
     "too_many_429": replies.too_many_429,
