@@ -21,7 +21,7 @@ from llm_gateway.errors import InvalidKey, RateLimited
 from llm_gateway.exposures import Target
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.entry import Entry
-from llm_gateway.ledger.shipper import Shipper
+from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.upstream.drive import Drive
 
@@ -53,7 +53,7 @@ class Gateway:
     ids: Ids
     fleet: Fleet
     drive: Drive
-    shipper: Shipper
+    ledger: Ledger
     metrics: Metrics
     limits: Limits = field(default_factory=Limits)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
@@ -87,13 +87,15 @@ class Gateway:
     def entry(self, call: Opening, caller: Caller) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
-        return Entry(
-            self._closed, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left
-        )
+        return Entry(self, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left)
 
-    def _closed(self, entry: Entry) -> None:
+    def opened(self, entry: Entry) -> None:
+        """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
+        self.ledger.opened(entry.id, entry.row())
+
+    def closed(self, entry: Entry) -> None:
         row = entry.row()
-        self.shipper.put(row)
+        self.ledger.closed(entry.id, row)
         self.metrics.request_ended(entry)
         log.info(
             "request",

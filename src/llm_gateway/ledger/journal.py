@@ -43,6 +43,10 @@ class Position(NamedTuple):
     offset: int
 
 
+START: Final = Position(0, 0)
+"""Before the first record."""
+
+
 class Record(NamedTuple):
     kind: int
     """OPEN | CLOSE"""
@@ -57,19 +61,17 @@ class Journal:
     is taken for a record then."""
 
     def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT) -> None:
-        """`directory` is made and locked until `end`: another process sees by the lock that this one lives."""
-        directory.mkdir(mode=0o700, parents=True)
+        """`directory` is made by the first record, and locked until `end`: others see by the lock that this process
+        lives."""
         self.directory = directory
         self._segment_bytes = segment_bytes
-        self._lock = _locked(directory)
-        if self._lock is None:
-            raise BlockingIOError(f"The journal {directory} is in use by another process.")
+        self._lock: int | None = None
         self._number = 0
         self._file = -1
         self._offset = 0
         self._unsynced: set[int] = set()
+        """Files that hold bytes which may not be on the disk itself."""
         self._torn = False
-        self._next_segment()
 
     @property
     def position(self) -> Position:
@@ -87,15 +89,17 @@ class Journal:
     def sync(self) -> None:
         """Brings everything written so far to the disk itself. May be called from another thread."""
         for file in tuple(self._unsynced):
+            self._unsynced.discard(file)  # first: what is written from here on wants another sync
             os.fdatasync(file)
             if file != self._file:
-                self._unsynced.discard(file)
                 os.close(file)
 
     def end(self) -> None:
         """Syncs, and gives the directory up. Whoever finds it afterwards may ship and remove it."""
         self.sync()
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -103,7 +107,10 @@ class Journal:
     def _write(self, kind: int, id: UUID, row: Row) -> None:
         payload = _encode((kind, id.bytes, row))
         record = _HEAD.pack(len(payload), crc32(payload)) + payload
-        if self._torn or (self._offset + len(record) > self._segment_bytes and self._offset):
+        if self._lock is None:
+            self.directory.mkdir(mode=0o700, parents=True)
+            self._lock = _locked(self.directory)
+        if self._file < 0 or self._torn or (self._offset + len(record) > self._segment_bytes and self._offset):
             self._next_segment()
         try:
             written = os.write(self._file, record)
@@ -118,8 +125,8 @@ class Journal:
 
     def _next_segment(self) -> None:
         file = os.open(segment_path(self.directory, self._number + 1), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        if self._file >= 0 and self._file not in self._unsynced:
-            os.close(self._file)
+        if self._file >= 0:
+            self._unsynced.add(self._file)  # the sync that follows closes it
         self._file, self._number, self._offset, self._torn = file, self._number + 1, 0, False
 
 
@@ -132,7 +139,7 @@ def segments(directory: Path) -> list[int]:
     return sorted(int(path.stem) for path in directory.glob("????????.seg") if path.stem.isdigit())
 
 
-def read(directory: Path, after: Position = Position(0, 0)) -> Iterator[Record]:
+def read(directory: Path, after: Position = START) -> Iterator[Record]:
     """The whole records behind a position, in order, up to what is written now. A torn tail ends its segment."""
     for number in segments(directory):
         if number >= after.segment:

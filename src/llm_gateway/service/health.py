@@ -38,7 +38,7 @@ def report(gw: Gateway, *, database_ok: bool) -> dict[str, Any]:
         "database": "ok" if database_ok else "unavailable",
         "servers": {"total": len(gw.fleet.servers), **dict(sorted(states.items()))},
         "models": {"total": sum(1 for _ in gw.fleet.names()), "with_healthy_servers": healthy_models},
-        "log_rows_waiting": len(gw.shipper),
+        "log_rows_waiting": gw.ledger.waiting,
     }
 
 
@@ -48,8 +48,8 @@ def figures(gw: Gateway) -> Figures:
     return Figures(
         servers=Counter(s.state(now) for s in gw.fleet.servers.values()),
         healthy={n: gw.fleet.healthy(n, t, now) for n, t in gw.fleet.names()},
-        log_queue=len(gw.shipper),
-        log_rows={"written": gw.shipper.shipped, "dropped": gw.shipper.dropped},
+        log_queue=gw.ledger.waiting,
+        log_rows={"written": gw.ledger.in_database, "dropped": gw.ledger.dropped},
     )
 
 

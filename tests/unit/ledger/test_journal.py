@@ -94,6 +94,7 @@ def test_a_journal_is_abandoned_when_its_process_is_gone(tmp_path: Path):
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     alive = Journal(tmp_path / "alive")
+    alive.opened(uuid4(), {})
     assert abandoned(tmp_path) == [tmp_path / "dead"]
     adopted = Adopted(tmp_path / "dead")
     with adopted as mine:
@@ -108,9 +109,16 @@ def test_a_journal_is_abandoned_when_its_process_is_gone(tmp_path: Path):
 
 
 def test_two_processes_never_share_a_journal(tmp_path: Path):
-    Journal(tmp_path / "j")
+    filled(tmp_path / "j")
     with pytest.raises(FileExistsError):
-        Journal(tmp_path / "j")
+        filled(tmp_path / "j")
+
+
+def test_a_journal_that_was_never_written_leaves_nothing_behind(tmp_path: Path):
+    journal = Journal(tmp_path / "j")
+    assert list(read(journal.directory)) == []
+    journal.end()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_journals_at_all_is_fine(tmp_path: Path):
