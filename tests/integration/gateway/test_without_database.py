@@ -79,7 +79,7 @@ async def test_postgresql_that_is_stopped_and_started_again(
         assert (await live.http.get("/v1/health")).json()["database"] == "unavailable"
         rows += await everything_but_the_database_works(live)
         await admin_says_so(live)
-        assert len(live.gateway.shipper) == 8
+        assert live.gateway.ledger.waiting == 8
     finally:
         server_of_ours.start()  # in this thread: it ends with the one that starts it
     found = await live.rows(rows)
@@ -100,7 +100,7 @@ async def test_sqlite_that_another_process_holds_for_itself(
     other.execute("BEGIN EXCLUSIVE")
     try:
         rows += await everything_but_the_database_works(live)
-        await wait_until(lambda: len(live.gateway.shipper) == 4)
+        await wait_until(lambda: live.gateway.ledger.waiting == 4)
     finally:
         other.execute("ROLLBACK")
         other.close()
@@ -125,7 +125,7 @@ async def test_sqlite_whose_tables_are_gone_and_come_back(
     live = await start(await rogue(), database_url=sqlite_url)
     await changed(tmp_path / "test.db", "ALTER TABLE request_log RENAME TO elsewhere")
     rows = await everything_but_the_database_works(live)
-    await wait_until(lambda: len(live.gateway.shipper) == rows)
+    await wait_until(lambda: live.gateway.ledger.waiting == rows)
     await changed(tmp_path / "test.db", "ALTER TABLE elsewhere RENAME TO request_log")
     await live.rows(rows)
 
