@@ -148,6 +148,6 @@ async def test_no_request_reads_the_database(sqlite_url: str, start: StartGatewa
         await wait_until(lambda: any("INSERT INTO request_log" in statement for statement in said))
     finally:
         event.remove(Engine, "before_cursor_execute", seen)
-    reads = [s for s in said if not s.startswith(("INSERT INTO request_log", "PRAGMA", "BEGIN"))]
+    reads = [s for s in said if not s.startswith(("INSERT INTO", "PRAGMA", "BEGIN"))]
     assert all("version" in s for s in reads), reads  # the watch for changes, once a second
     assert len(reads) <= 5
