@@ -69,7 +69,9 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path):
         assert len(good) < len(records)
 
 
-def test_after_a_write_that_failed_the_next_record_begins_a_new_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_after_a_write_that_failed_the_next_record_begins_a_new_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     journal, _ = filled(tmp_path / "j", 1)
     real = os.write
 

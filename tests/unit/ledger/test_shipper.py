@@ -9,7 +9,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from support.net import wait_until
 
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger import ledger as ledger_module
@@ -17,6 +16,7 @@ from llm_gateway.ledger import shipper as shipper_module
 from llm_gateway.ledger.journal import Journal, Position, Row, segments
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.shipper import BATCH, Shipper
+from support.net import wait_until
 
 
 @pytest.fixture(autouse=True)
