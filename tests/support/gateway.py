@@ -28,7 +28,6 @@ import pytest
 import uvicorn
 
 from llm_gateway.assemble import Running, assemble
-from llm_gateway.clock import SystemClock
 from llm_gateway.config.load import load
 from llm_gateway.fleet.facts import FirstToken
 from llm_gateway.fleet.fleet import Fleet
@@ -359,7 +358,3 @@ async def start(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[StartGat
 def open_files() -> int:
     """Descriptors that this process holds."""
     return len(os.listdir("/proc/self/fd"))
-
-
-def now() -> float:
-    return SystemClock().now()

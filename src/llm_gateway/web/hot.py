@@ -63,6 +63,7 @@ class HttpCall:
         "_send",
         "_task",
         "_watch",
+        "_whole",
         "_writer",
         "client_request_id",
         "dialect",
@@ -92,6 +93,8 @@ class HttpCall:
         self.endpoint = surface.path
         self.peer = edge.peers.client(scope)
         self._writer: StreamWriter | None = None
+        self._whole: Headers | None = None
+        """The head of a whole answer, until its length is known."""
         self.started = False
         self.left: str | None = None
         self.last_write = 0.0
@@ -175,12 +178,13 @@ class HttpCall:
             (b"x-gateway-attempts", str(served.attempts).encode()),
             (b"server-timing", b"gw;dur=%.1f, up;dur=%.1f" % (served.gateway * 1000, served.upstream * 1000)),
         ]
-        if writer is not None:
-            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        if writer is None:
+            self._whole = headers
+            return
+        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         await self._start(200, headers)
-        if writer is not None:
-            self.last_write = self._gw.clock.now()
-            self._pulse.add(self)
+        self.last_write = self._gw.clock.now()
+        self._pulse.add(self)
 
     async def _start(self, status: int, headers: Headers) -> None:
         identity = str(self.id).encode()
@@ -207,6 +211,8 @@ class HttpCall:
             self._task.cancel()
 
     async def end(self, data: bytes) -> None:
+        if self._whole is not None:
+            await self._start(200, [*self._whole, (b"content-length", str(len(data)).encode())])
         self._pulse.discard(self)
         await self._send({"type": "http.response.body", "body": data})
 

@@ -321,3 +321,11 @@ async def test_brackets_without_end_cost_little(live: Live):
     await asyncio.gather(*(live.http.post("/v1/chat", content=body) for _ in range(20)))
     assert time.process_time() - began < 5
     await still_works(live)
+
+
+async def test_a_client_that_speaks_http_1_0_gets_a_whole_answer(live: Live):
+    raw = f"POST /v1/chat HTTP/1.0\r\nX-API-Key: {KEY}\r\nContent-Length: {len(said())}\r\n\r\n".encode() + said()
+    got = await exchange(live.port, raw)
+    assert (got.status, got.end) == (200, "closed")
+    assert b"transfer-encoding" not in got.head.lower()
+    assert json.loads(got.body)["choices"][0]["message"]["content"] == words()
