@@ -125,14 +125,16 @@ def test_the_servers_words_are_stripped_of_addresses_but_not_of_model_names():
         "\\\\nas\\models\\a.gguf",
     ],
 )
-@pytest.mark.parametrize("around", ["bad thing at {} here", 'bad thing "{}" here', "bad thing ({}): here", "at={}, here"])
+@pytest.mark.parametrize(
+    "around", ["bad thing at {} here", 'bad thing "{}" here', "bad thing ({}): here", "at={}, here"]
+)
 def test_no_address_of_the_servers_side_is_repeated_however_it_is_written(secret: str, around: str):
     said = fault_of_error(around.format(secret), status=400).said
     assert said is not None
     assert "…" in said
     assert said.endswith("here")
     left = said.replace("bad thing", "").replace("here", "").replace("at=", "").replace(" at ", "")
-    assert left.strip(" …\"():,") == ""
+    assert left.strip(' …"():,') == ""
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_no_address_of_the_servers_side_is_repeated_however_it_is_written(secret
         "llama3.2:3b does not support thinking",
         'model "hf.co/bartowski/Qwen-7B-GGUF:Q4_K_M" does not support tools',
         "registry.ollama.ai/library/gpt-oss:20b does not support tools",
-        "option \"num_ctx\" must be of type integer, not 1.5",
+        'option "num_ctx" must be of type integer, not 1.5',
         "the prompt has 4097 tokens: maximum context length is 4096, version 0.12.10",
         "messages.0.content: Input should be a valid string and/or a list [type=string_type]",
         "unexpected </think> at the end; text/event-stream was asked for",
@@ -159,7 +161,9 @@ def test_only_the_beginning_of_a_long_text_is_judged_and_repeated():
     assert fault_of_error({"message": "odd", "type": ["model_not_found"]}).kind is FaultKind.SERVER_ERROR
 
 
-@pytest.mark.parametrize("word", ["a", "a.", "a-", "1", "1.", "0x", ":", "::1", "/", "~/", "[", "\\", "http:", "model "])
+@pytest.mark.parametrize(
+    "word", ["a", "a.", "a-", "1", "1.", "0x", ":", "::1", "/", "~/", "[", "\\", "http:", "model "]
+)
 def test_a_long_text_is_no_more_work_than_a_short_one(word: str):
     short, long = (f"does not support {word * (size // len(word))}" for size in (4_000, 64_000))
     assert effort(lambda: fault_of_error(long)) < 20 * effort(lambda: fault_of_error(short))

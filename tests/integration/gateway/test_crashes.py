@@ -56,5 +56,5 @@ async def test_after_kill_9_every_answered_request_has_its_row_and_every_open_on
     outcomes = {row["request_id"]: row["outcome"] for row in rows}
     assert [outcomes[id] for id in answered] == ["ok"] * 40
     crashed = [row for row in rows if row["outcome"] == "gateway_crashed"]
-    assert [(row["model"], row["error_code"]) for row in crashed] == [("slow", "gateway_crashed")] * 3
+    assert [(row["model"], row["error_code"]) for row in crashed] == [("slow:latest", "gateway_crashed")] * 3
     assert not any(path.is_dir() for path in (tmp_path / "journal").iterdir())

@@ -49,7 +49,14 @@ async def live(start: StartGateway, rogue: StartRogue) -> Live:
         f"{CREATE}Content-Length: 100\r\n\r\n{{".encode(),
         b"POST /v1/chat HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000000\r\n\r\n",
     ],
-    ids=["nothing", "an empty line", "half a head", "half a second head", "a cold body", "the body of a refused request"],
+    ids=[
+        "nothing",
+        "an empty line",
+        "half a head",
+        "half a second head",
+        "a cold body",
+        "the body of a refused request",
+    ],
 )
 async def test_what_does_not_come_is_not_waited_for(live: Live, monkeypatch: pytest.MonkeyPatch, sent: bytes):
     monkeypatch.setattr(bodies, "SECONDS", 0.3)
