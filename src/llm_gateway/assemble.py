@@ -11,7 +11,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,7 @@ class Running:
     roster: Roster
     prober: Prober
     deep_health: DeepHealth
-    admin_token: str
+    admin_token: str = field(repr=False)
     admin_token_file: Path | None
     first: FirstProject | None
     """The first-run (or demo) project; the only sight of its key."""

@@ -53,6 +53,7 @@ class HttpCall:
 
     __slots__ = (
         "_body_seconds",
+        "_ended",
         "_gw",
         "_lease",
         "_max_body",
@@ -96,6 +97,7 @@ class HttpCall:
         self._whole: Headers | None = None
         """The head of a whole answer, until its length is known."""
         self.started = False
+        self._ended = False
         self.left: str | None = None
         self.last_write = 0.0
         self.writing_since: float | None = None
@@ -165,7 +167,8 @@ class HttpCall:
         """Cancels the request when the client hangs up: its server is freed at once."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.left = "client_closed"
+        connection = self._scope.get("state", {}).get("connection")  # `web.protocol`'s, not every server's
+        self.left = "client_too_slow" if connection is not None and connection.too_slow else "client_closed"
         task.cancel()
 
     async def begin(self, served: Served, writer: StreamWriter | None) -> None:
@@ -191,17 +194,17 @@ class HttpCall:
         headers += [(b"x-request-id", identity), (b"request-id", identity)]
         if self._lease is not None:
             headers += self._lease.headers(self._gw.clock.now())
-        self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self.started = True
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, *, more: bool = True) -> None:
         self.writing_since = self._gw.clock.now()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
         self.writing_since, self.last_write = None, self._gw.clock.now()
 
     async def keep_alive(self) -> None:
-        """A word in a silence; the stream goes on."""
-        if self._writer is not None:
+        """A word in a silence; the stream goes on. Not when it has begun to speak, or ended, in the meantime."""
+        if self._writer is not None and self.writing_since is None and not self._ended:
             await self._send({"type": "http.response.body", "body": self._writer.keep_alive(), "more_body": True})
 
     def give_up(self) -> None:
@@ -213,14 +216,19 @@ class HttpCall:
     async def end(self, data: bytes) -> None:
         if self._whole is not None:
             await self._start(200, [*self._whole, (b"content-length", str(len(data)).encode())])
-        self._pulse.discard(self)
-        await self._send({"type": "http.response.body", "body": data})
+        await self._last(data)
+
+    async def _last(self, data: bytes) -> None:
+        self._ended = True
+        if self._watch is not None:
+            self._watch.cancel()  # uvicorn says that the client has left as soon as the answer is complete
+        await self.write(data, more=False)
 
     async def fail(self, error: GatewayError) -> None:
         """The typed error: a status of its own, or the stream's error event when 200 has left already."""
         body = self.dialect.error_body(error, str(self.id))
         if self.started:
-            return await self.end(self._writer.error(body) if self._writer else b"")
+            return await self._last(self._writer.error(body) if self._writer else b"")
         headers: Headers = [(b"content-type", b"application/json")]
         headers += [*error.headers, *retry_headers(error.retry_after)]
         if isinstance(error, UpstreamError):
@@ -232,7 +240,7 @@ class HttpCall:
         content = encode(body)
         headers.append((b"content-length", str(len(content)).encode()))
         await self._start(error.status, headers)
-        return await self.end(content)
+        return await self._last(content)
 
     def close(self) -> None:
         self._pulse.discard(self)

@@ -263,5 +263,5 @@ async def test_the_callers_own_mistake_is_not_carried_to_every_server(start: Sta
 
 def test_every_mood_has_its_story():
     told = {*AT_ONCE, *SILENT, *CUT, *FINE, "sse_on_api_chat", "endless"}
-    elsewhere = {"slow", "tools", "think_forever"}
+    elsewhere = {"slow", "tools", "think_forever", "caller_400"}
     assert set(MOODS) | {"refuse"} == told | elsewhere

@@ -10,8 +10,9 @@ import asyncio
 import gc
 import json
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -36,6 +37,14 @@ async def live(start: StartGateway, rogue: StartRogue) -> Live:
     return await start(await rogue())
 
 
+async def closed(reader: asyncio.StreamReader) -> None:
+    """Until the gateway has ended the connection, in peace or not."""
+    async with asyncio.timeout(3):
+        with suppress(ConnectionError):
+            while await reader.read(1000):
+                pass
+
+
 # -- what is not sent ----------------------------------------------------------------------------------------
 
 
@@ -45,18 +54,10 @@ async def live(start: StartGateway, rogue: StartRogue) -> Live:
         b"",
         b"\r\n",
         b"GET /livez HT",
-        b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /liv",
         f"{CREATE}Content-Length: 100\r\n\r\n{{".encode(),
         b"POST /v1/chat HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000000\r\n\r\n",
     ],
-    ids=[
-        "nothing",
-        "an empty line",
-        "half a head",
-        "half a second head",
-        "a cold body",
-        "the body of a refused request",
-    ],
+    ids=["nothing", "an empty line", "half a head", "a cold body", "the body of a refused request"],
 )
 async def test_what_does_not_come_is_not_waited_for(live: Live, monkeypatch: pytest.MonkeyPatch, sent: bytes):
     monkeypatch.setattr(bodies, "SECONDS", 0.3)
@@ -70,11 +71,30 @@ async def test_what_a_refused_client_still_sends_keeps_no_connection_open(live: 
     writer.write(b"POST /v1/chat HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\n")
     assert b" 401 " in await reader.readuntil(b"\r\n\r\n")
     writer.write(rest)
-    async with asyncio.timeout(3):
-        with pytest.raises(ConnectionError):
-            while await reader.read(1000):
-                pass
-            raise ConnectionResetError  # closed in peace
+    await closed(reader)
+    writer.close()
+
+
+async def test_half_a_second_head_is_not_waited_for(live: Live):
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+    await reader.readuntil(b"}")
+    writer.write(b"GET /liv")
+    await closed(reader)
+    writer.close()
+
+
+async def test_half_a_head_behind_a_request_does_not_end_its_answer(start: StartGateway, rogue: StartRogue):
+    """Some clients send an empty line behind a body."""
+    live = await start(await rogue(rate=10))
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    body = json.dumps({"model": "recite", "messages": HELLO}).encode()
+    head = f"POST /v1/chat/stream HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await reader.readuntil(b"w000")
+    writer.write(b"\r\n")
+    await reader.readuntil(b"data: [DONE]\n\n")
+    await closed(reader)
     writer.close()
 
 
@@ -92,7 +112,6 @@ async def test_a_refused_client_that_sends_its_body_may_ask_again(live: Live):
 
 async def test_a_request_that_takes_longer_than_any_of_these_is_left_alone(start: StartGateway, rogue: StartRogue):
     live = await start(await rogue(rate=10))
-    assert (await live.chat()).status_code == 200
     assert (await live.stream()).done
 
 
@@ -123,7 +142,7 @@ async def test_a_stranger_cannot_be_waited_for(live: Live, monkeypatch: pytest.M
 
 
 async def test_an_administrator_may_send_much(live: Live):
-    names = [f"model-{n:04d}" for n in range(5000)]
+    names = [f"model-{'x' * 180}-{n:04d}" for n in range(1000)]
     body = {"name": "large", "allowed_models": names}
     made = await live.http.post("/admin/api/projects", json=body, headers=live.admin())
     assert made.status_code == 201, made.text
@@ -221,11 +240,10 @@ async def test_without_our_protocol_the_request_of_such_a_client_ends_too(
     assert row["outcome"] == "ok"
 
 
-async def test_a_cold_answer_that_nobody_takes_is_cut(start: StartGateway, rogue: StartRogue):
-    live = await start(await rogue([f"{'m' * 100}{n:05d}" for n in range(1999)]))
-    with deaf_client(live, "/v1/models") as client:
-        for _ in range(10):  # its answers together are more than the buffers hold
-            client.send(f"GET /v1/models HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\n\r\n".encode())
+async def test_a_cold_answer_that_nobody_takes_is_cut(live: Live):
+    page = "/docs/assets/swagger-ui-bundle.js"
+    with deaf_client(live, page) as client:
+        client.send(f"GET {page} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 6)  # more than the buffers hold together
         await wait_until(lambda: connections(live) == 1)
         await gone(live)
 
@@ -244,20 +262,26 @@ async def test_what_is_left_of_an_answer_is_not_kept_for_ever(start: StartGatewa
         await gone(live)
 
 
-async def test_a_client_that_reads_slowly_gets_everything(start: StartGateway, rogue: StartRogue):
+async def test_a_client_that_reads_slowly_is_not_cut(start: StartGateway, rogue: StartRogue):
+    """The kernel takes megabytes from us at a time, so there is no sign of its reading for long."""
     live = await start(await rogue(script=lambda _: [GIANT]))
-    got = 0
     with deaf_client(live, "/v1/chat", Connection="close") as client:
+        await live.row()
+        began, got = time.monotonic(), 0
+        while time.monotonic() - began < 5 * protocol.PATIENCE:
+            with suppress(BlockingIOError):
+                got += len(client.recv(65536))
+            await asyncio.sleep(0.02)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
         while True:
             try:
-                data = client.recv(65536)
+                data = client.recv(2**20)
             except BlockingIOError:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.001)
                 continue
             if not data:
                 break
             got += len(data)
-            await asyncio.sleep(0.02)
     assert got > len(GIANT)
 
 
