@@ -192,7 +192,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         journals = settings.data_dir / "journal"
         ledger = Ledger(Journal(journals / ids().hex))
         shipper = Shipper(ledger, DatabaseStore(sessions))
-        gateway = Gateway(clock, ids, fleet, drive, ledger, metrics)
+        gateway = Gateway(clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body)
         metrics.watch(lambda: figures(gateway))
         prober = Prober(
             transport,

@@ -57,6 +57,8 @@ class Gateway:
     drive: Drive
     ledger: Ledger
     metrics: Metrics
+    max_text: int = 4 * 2**20
+    """Bytes of a request's body besides its images."""
     limits: Limits = field(default_factory=Limits)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
     snapshot: Snapshot = field(default_factory=Snapshot)

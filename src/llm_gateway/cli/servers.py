@@ -136,7 +136,8 @@ async def add_server(
     kind: Annotated[Literal["ollama", "openai"], typer.Option(help="The API that it speaks.")],
     trust: Annotated[Literal["own", "partner", "public"], typer.Option(help="Whose machine it is.")],
     api_key_env: Annotated[
-        str | None, typer.Option(metavar="VARIABLE", help="Variable of the server's environment with its key.")
+        str | None,
+        typer.Option(metavar="VARIABLE", help="Variable of the gateway's environment with its key, named UPSTREAM_…."),
     ] = None,
     max_concurrency: Annotated[
         int | None, typer.Option(min=1, max=2**31 - 1, help="Requests at the same time; absent: unlimited.")

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, cre
 
 from llm_gateway.access.policy import DEFAULT_TRUST, Trust
 from llm_gateway.errors import InvalidRequest
-from llm_gateway.settings import Section, wrong
+from llm_gateway.settings import PREFIX, Section, wrong
 from llm_gateway.wire.params import PARAMS, Param, check_param
 
 _MAX_INT: Final = 2**31 - 1
@@ -37,6 +37,12 @@ def _model_name(text: str) -> str:
 def _variable(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", text):
         raise wrong("must be the name of an environment variable, not the secret itself")
+    return text
+
+
+def _servers_variable(text: str) -> str:
+    if text.upper().startswith(PREFIX):
+        raise wrong("must not name a setting of the gateway: its value would be sent to the server")
     return text
 
 
@@ -105,8 +111,9 @@ class ServerEntry(Section):
         description="The API it speaks: `ollama`, or `openai` for any compatible server."
     )
     trust: Trust = Field(description="Whose machine it is, so who sees the prompts: `own`, `partner` or `public`.")
-    api_key_env: Variable | None = Field(
-        default=None, description="Environment variable that holds the key it asks for."
+    api_key_env: Annotated[Variable, AfterValidator(_servers_variable)] | None = Field(
+        default=None,
+        description=f"Environment variable that holds the key it asks for: any but the gateway's own `{PREFIX}…`.",
     )
     max_concurrency: Limit | None = Field(
         default=None, description="Requests at the same time; absent: it is found out."

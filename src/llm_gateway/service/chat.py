@@ -7,7 +7,7 @@ from uuid import UUID
 
 from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller, permitted
-from llm_gateway.errors import Fault, NoPermittedUpstream, StreamLost
+from llm_gateway.errors import BodyTooLarge, Fault, NoPermittedUpstream, StreamLost
 from llm_gateway.exposures import Target, merge
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
@@ -15,6 +15,7 @@ from llm_gateway.upstream.drive import Stream, Work
 from llm_gateway.wire.collect import Collector, Meter, estimate_prompt
 from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
 from llm_gateway.wire.registry import ClientDialect
+from llm_gateway.wire.requests import text_size
 
 
 class Served(NamedTuple):
@@ -68,7 +69,7 @@ async def chat(gw: Gateway, call: Call) -> None:
     with gw.admit(caller) as lease:  # 429
         call.admitted(lease)
         async with gw.entry(call, caller) as entry:  # from here on there is exactly one row
-            ask = call.dialect.read_request(await call.body())  # 400, 408, 413, 415
+            ask = _read(gw, call, await call.body())  # 400, 408, 413, 415
             if call.streams is not None:
                 ask.stream = call.streams
             entry.asked(ask)
@@ -83,6 +84,15 @@ async def chat(gw: Gateway, call: Call) -> None:
                     await _whole(gw, call, entry, work)  # 502, 503, 504
             finally:
                 entry.attempts = work.plan.attempts
+
+
+def _read(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
+    ask = call.dialect.read_request(body)
+    if (size := text_size(ask, len(body))) > gw.max_text:
+        raise BodyTooLarge(
+            f"The request's body has {size} bytes besides its images; at most {gw.max_text} are accepted."
+        )
+    return ask
 
 
 def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: float | None) -> Work:

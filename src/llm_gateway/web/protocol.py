@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import socket
+import struct
 import sys
 import termios
 from collections import Counter
@@ -35,6 +37,10 @@ is for those who read it to say."""
 PER_ADDRESS: Final = 1000
 """Connections of one client address (IPv6: /64) at a time. A trusted proxy, whose address all of its clients have, may
 have as many as it likes: it bounds them itself."""
+
+
+AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""`struct linger`: `close` resets the connection."""
 
 
 class Connection:
@@ -164,6 +170,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._watch_taking()
         else:
             self._known.too_slow = True
+            # without it the kernel would go on trying to deliver the megabytes that it holds
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
 
     def _all_is_taken(self) -> None:

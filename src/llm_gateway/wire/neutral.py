@@ -3,6 +3,9 @@
 Pure data. A request is read once (`ChatRequest`), an answer is a sequence of events: any number of `Piece`,
 then exactly one `Finish`. A reader that sees a server misbehave raises `errors.Fault`; a request that a caller
 got wrong raises `errors.InvalidRequest`. Nothing here awaits, reads a clock or logs.
+
+What makes up an answer is never part of a cycle, so the garbage collector need not look at it (`gc=False`): a flood of
+small pieces would have it walk through the whole process again and again.
 """
 
 from __future__ import annotations
@@ -67,14 +70,14 @@ class ChatRequest(msgspec.Struct):
     project_context: str | None = None
 
 
-class Usage(msgspec.Struct):
+class Usage(msgspec.Struct, gc=False):
     input: int = 0
     output: int = 0
     estimated: bool = False
     """True when the server reported none and the figures are ours."""
 
 
-class ToolPart(msgspec.Struct):
+class ToolPart(msgspec.Struct, gc=False):
     """A part of a tool call: the first of an index carries `name` (and `id`), each adds to `arguments`."""
 
     index: int
@@ -83,7 +86,7 @@ class ToolPart(msgspec.Struct):
     arguments: str = ""
 
 
-class Piece(msgspec.Struct):
+class Piece(msgspec.Struct, gc=False):
     """Some more of the answer; at least one field is not empty. Content = any of the three."""
 
     text: str = ""
@@ -92,7 +95,7 @@ class Piece(msgspec.Struct):
     logprobs: list[Json] | None = None
 
 
-class Finish(msgspec.Struct):
+class Finish(msgspec.Struct, gc=False):
     """The terminal marker was seen. Nothing follows."""
 
     reason: FinishReason

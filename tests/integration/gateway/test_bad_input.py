@@ -140,7 +140,8 @@ async def test_only_images_may_make_a_body_larger_not_the_word_of_one(live: Live
 @pytest.mark.parametrize("path", PATHS)
 async def test_hundreds_of_thousands_of_small_things_are_refused_without_a_halt(live: Live, path: str):
     many = {
-        "numbers": b'{"model":"recite","messages":[{"role":"user","content":"data:image/"}],"x":[%s1]}' % (b"1," * 10**6),
+        "numbers": b'{"model":"recite","messages":[{"role":"user","content":"data:image/"}],"x":[%s1]}'
+        % (b"1," * 10**6),
         "messages": said(messages=HELLO * 100_000),
         "parts": said(messages=[{"role": "user", "content": [{"type": "text", "text": "x"}] * 100_000}]),
     }

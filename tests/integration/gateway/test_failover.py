@@ -34,7 +34,7 @@ CUT = (
 FINE = ("good", "think", "utf8_split", "stale_keepalive")
 """Moods that are answers, if only just."""
 # fmt: on
-IMPATIENT = {"connect": 1, "head": 0.5, "first_token": 0.5, "stall": 0.5, "write": 2, "budget": 6, "total": 20}
+IMPATIENT = {"connect": 1, "head": 0.5, "first_token": 0.5, "stall": 5, "write": 2, "budget": 6, "total": 20}
 
 
 class Traps:
@@ -92,7 +92,7 @@ async def test_a_server_that_stays_silent_gets_company_and_the_answer_is_exact(
 async def test_an_answer_that_breaks_is_asked_for_again_or_ends_in_one_typed_error(
     start: StartGateway, rogue: StartRogue, mood: str
 ):
-    set_up = await traps(start, rogue, mood, timeouts=IMPATIENT)
+    set_up = await traps(start, rogue, mood, timeouts={"stall": 1.0} if mood == "stall_mid" else {})
     told = await set_up.live.stream(model="one")
     assert (told.status, told.done) == (200, False)
     assert told.error is not None

@@ -70,6 +70,12 @@ def test_the_kinds_of_servers_are_those_that_exist(mistakes):
     assert line.endswith(f"`kind` must be {' or '.join(KINDS)}, not '42'.")
 
 
+def test_a_secret_of_the_gateway_itself_is_no_key_of_a_server(mistakes):
+    server = "{name: a, url: 'http://8.8.8.8', kind: ollama, trust: own, api_key_env: LLM_GATEWAY_ADMIN_TOKEN}"
+    [line] = mistakes(f"servers: [{server}]", LLM_GATEWAY_ADMIN_TOKEN="a" * 20)
+    assert "`api_key_env` must not name a setting of the gateway" in line
+
+
 TWENTY = """\
 prot: 8000
 log_level: verbos

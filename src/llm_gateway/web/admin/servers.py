@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final
 
 from fastapi import Response
 from pydantic import Field
 
 from llm_gateway.access.policy import Trust
-from llm_gateway.errors import NotFound
+from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.fleet.facts import Listed
 from llm_gateway.fleet.server import ModelState, ServerState
 from llm_gateway.storage import servers
 from llm_gateway.storage.servers import StoredServer
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing, listed, when
+
+KEY_VARIABLE: Final = re.compile(r"UPSTREAM_[A-Z0-9_]{1,90}")
+"""The variables that this API may name. Whoever names one has its value sent to a server of their choice, so these
+are the ones that exist for that purpose, and none of the process's other secrets."""
 
 router = admin_router("servers")
 
@@ -24,8 +29,10 @@ class NewServer(Input):
     url: Annotated[str, Field(max_length=500)]
     kind: Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")] = Field(description=" | ".join(KINDS))
     trust: Trust = Field(description="Whose machine it is: own, partner or public.")
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = Field(
-        default=None, description="Environment variable of the gateway that holds the server's key."
+    api_key_env: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None,
+        description="Variable of the gateway's environment (or `.env`) that holds the server's key. It must be set and "
+        "its name must begin with `UPSTREAM_`; other variables can only be named in the config file.",
     )
     max_concurrency: Limit = None
 
@@ -42,6 +49,8 @@ async def list_servers(running: Live) -> dict[str, Any]:
 @router.post("", status_code=201, summary="Add a server")
 async def add_server(running: Live, body: NewServer) -> dict[str, Any]:
     origin, base = running.guard.check_url(body.url)
+    if body.api_key_env is not None:
+        _check_key(running, body.api_key_env)
     async with changing(running) as s:
         fields = body.model_dump() | {"url": f"{origin}{base}"}
         added = await servers.add(s, **fields, now=running.gateway.clock.wall())
@@ -84,6 +93,21 @@ async def probe_server(running: Live, server: str) -> dict[str, Any]:
     else:
         outcome = {"ok": False, "fault": fact.fault, "detail": fact.detail}
     return {**shown(running, stored, with_models=True), "probe": outcome}
+
+
+def _check_key(running: Live, variable: str) -> None:
+    if not KEY_VARIABLE.fullmatch(variable):
+        raise InvalidRequest(
+            "`api_key_env` must be the name of a variable that begins with UPSTREAM_, in capitals, such as "
+            "UPSTREAM_LAB_KEY. Other variables can only be named in the config file.",
+            param="api_key_env",
+        )
+    if not running.roster.environ.get(variable, "").strip():
+        raise InvalidRequest(
+            f"`api_key_env`: {variable} is not set in the gateway's environment. Export it, or put it into `.env`, and "
+            "start the gateway again.",
+            param="api_key_env",
+        )
 
 
 async def _switch(running: Live, server: str, enabled: bool) -> dict[str, Any]:
