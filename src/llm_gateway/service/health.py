@@ -26,7 +26,9 @@ def report(gw: Gateway, *, database_ok: bool) -> dict[str, Any]:
     """`ok`: database and at least one server answer; `degraded`: one of them does not, or some server rests;
     `down`: no server can be asked at all."""
     now = gw.clock.now()
-    states = Counter(s.state(now) for s in gw.fleet.servers.values())
+    servers = gw.fleet.servers.values()
+    states = Counter(s.state(now) for s in servers)
+    held = {name for s in servers if s.spec.enabled for name in s.models}
     usable = states["healthy"] + states["unknown"]
     if not usable:
         status = "down"
@@ -38,10 +40,7 @@ def report(gw: Gateway, *, database_ok: bool) -> dict[str, Any]:
         "status": status,
         "database": "ok" if database_ok else "unavailable",
         "servers": {"total": len(gw.fleet.servers), **dict(sorted(states.items()))},
-        "models": {
-            "total": sum(1 for _ in gw.fleet.names()),
-            "with_healthy_servers": len(healthy_servers(gw, ADMIN_TRUST, now)),
-        },
+        "models": {"total": len(held), "with_healthy_servers": len(healthy_servers(gw, ADMIN_TRUST, now))},
         "log_rows_waiting": gw.ledger.waiting,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from llm_gateway.access.policy import Project, Trust
@@ -49,7 +50,7 @@ def _entry(gw: Gateway, healthy: Counter[str], v: Visible) -> dict[str, Any]:
         "owned_by": "llm-gateway",
         "type": "model",
         "display_name": v.name,
-        "created_at": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_at": _spelt(created),
         "name": v.name,
         "backend_model": serving,
         "description": v.description,
@@ -59,3 +60,8 @@ def _entry(gw: Gateway, healthy: Counter[str], v: Visible) -> dict[str, Any]:
         "status": "ready" if any(count for _, count in counts) else "unavailable",
         "healthy_servers": sum(count for _, count in counts),
     }
+
+
+@lru_cache(maxsize=1024)  # most models of a server are as old as the server is here
+def _spelt(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,6 +11,7 @@ import yaml
 
 from llm_gateway import __version__
 from llm_gateway.access.keys import hash_key
+from llm_gateway.storage.upgrade import HEAD
 from support.command import Command
 
 SECRET = "the-key-of-the-legal-project"
@@ -162,8 +163,8 @@ def test_an_upgrade_says_what_it_did_on_both_databases(
 ):
     monkeypatch.setenv("LLM_GATEWAY_DATABASE_URL", empty_database_url)
     kind = "SQLite" if empty_database_url.startswith("sqlite") else "PostgreSQL"
-    assert command.done("db", "upgrade").out == f"{kind}: empty -> 0001\n"
-    assert command.done("db", "upgrade").out == f"{kind}: 0001 already is the newest.\n"
+    assert command.done("db", "upgrade").out == f"{kind}: empty -> {HEAD}\n"
+    assert command.done("db", "upgrade").out == f"{kind}: {HEAD} already is the newest.\n"
     command.done("projects", "create", "legal")
     assert [project["name"] for project in command.done("projects", "list", "--json").rows] == ["legal"]
     assert command.done("doctor").code == 0

@@ -142,8 +142,8 @@ async def test_the_public_url_is_what_the_api_description_and_the_admin_api_go_b
     token = {"Authorization": f"Bearer {served.admin_token}"}
     async with client(nginx) as http:
         description = await http.get("/openapi.json")
-        admin = await http.get("/metrics", headers=token)
-        elsewhere = await http.get("/metrics", headers={**token, "Host": "rebound.example.net"})
+        admin = await http.get("/admin/api/projects", headers=token)
+        elsewhere = await http.get("/admin/api/projects", headers={**token, "Host": "rebound.example.net"})
     assert description.json()["servers"] == [{"url": SITE}]
     assert admin.status_code == 200
     assert elsewhere.status_code == 403

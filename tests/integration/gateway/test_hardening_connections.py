@@ -242,7 +242,7 @@ async def test_a_cold_answer_that_nobody_takes_is_cut(live: Live):
 
 
 async def test_what_is_left_of_an_answer_is_not_kept_for_ever(start: StartGateway, rogue: StartRogue):
-    """Less than asyncio's mark at which it says that a client is slow, and the connection is to be closed."""
+    """uvicorn closes the connection as soon as it has written all, and closing waits for the client."""
     live = await start(await rogue(script=lambda _: [GIANT]))
     with deaf_client(live, "/v1/chat", Connection="close") as client:
         await live.row()
