@@ -116,7 +116,7 @@ def test_the_servers_words_are_stripped_of_addresses_but_not_of_model_names():
         "gpu01:11434",
         "gpu-7.lab.local:8080",
         "node_3:80",
-        "/root/.ollama/models/blobs/sha256-1",
+        "/srv/ollama/models/blobs/sha256-1",
         "/model.gguf",
         "~/models/a.gguf",
         "../models/a.gguf",
