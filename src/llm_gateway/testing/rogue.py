@@ -77,7 +77,7 @@ class Rogue:
             if name not in MOODS:
                 raise ValueError(f"no such mood for a single chat: {name}")
         self.models = list(models)
-        self.moods = dict(moods or {})
+        self.moods = {catalogue.tagged(model).lower(): name for model, name in (moods or {}).items()}
         self.mix = dict(mix or {})
         self.everywhere = everywhere
         self.digests = dict(digests or {})
@@ -276,8 +276,8 @@ class Rogue:
             self._changed.set()
 
     def _mood_for(self, model: str) -> str:
-        if model in self.moods:
-            return self.moods[model]
+        if (own := self.moods.get(catalogue.tagged(model).lower())) is not None:
+            return own
         if self.mix:
             return self._dice.choices(list(self.mix), list(self.mix.values()))[0]
         return "good" if self._mood in AT_THE_DOOR else self._mood  # the port closed while this was on its way

@@ -163,6 +163,12 @@ async def test_cuts_within_a_character(rogue: StartRogue, mood: str, last: bytes
     assert answer.end == "closed"
 
 
+async def test_blank_mid_goes_on_without_a_word(rogue: StartRogue):
+    answer = await watch(await rogue(mood="blank_mid"), wanted=1500)
+    frames = [json.loads(frame)["message"]["content"] for frame in answer.body.split(b"\n")[:-1]]
+    assert (frames[:3], set(frames[3:])) == (FIRST_THREE, {""})
+
+
 async def test_cut_anywhere_cuts_elsewhere_each_time_and_repeats_with_its_seed(rogue: StartRogue):
     async def lengths(seed: int) -> list[int]:
         server = await rogue(mood="cut_anywhere", seed=seed)

@@ -98,6 +98,7 @@ MOODS: dict[str, Mood] = {
     "error_mid": cuts.error_mid,
     "bad_json_mid": cuts.bad_json_mid,
     "stall_mid": cuts.stall_mid,
+    "blank_mid": cuts.blank_mid,
     "done_false": cuts.done_false,
     # a stream that does not end, or takes for ever: F-26, F-27, F-31
     "endless": streams.endless,

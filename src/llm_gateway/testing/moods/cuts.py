@@ -11,6 +11,8 @@ from llm_gateway.testing.scene import Scene
 from llm_gateway.testing.voices import Said
 
 RUN_ERROR = "an error was encountered while running the model: unexpected EOF"
+DRIP = 0.02
+"""Seconds between frames that say nothing."""
 
 
 async def cut_clean_eof(scene: Scene) -> None:
@@ -104,6 +106,15 @@ async def bad_json_mid(scene: Scene) -> None:
 async def stall_mid(scene: Scene) -> None:
     """Falls silent, and stays connected."""
     await scene.deliver_part(scene.answer(), scene.manner.cut_after)
+    await asyncio.Event().wait()
+
+
+async def blank_mid(scene: Scene) -> None:
+    """Stops talking, and goes on sending frames without a word."""
+    await scene.deliver_part(scene.answer(), scene.manner.cut_after)
+    while scene.streaming:
+        await scene.line.chunk(scene.voice.text(""))
+        await asyncio.sleep(DRIP)
     await asyncio.Event().wait()
 
 
