@@ -120,6 +120,9 @@ class Running:
                 if self.database_ok:
                     log.error("database_unavailable", error=error.message)
                 self.database_ok = False
+            except Exception:  # the outermost edge: revoking keys depends on this loop going on
+                log.exception("configuration_not_taken_over")
+                self.database_ok = False
 
     async def touch_keys(self) -> None:
         """Writes now and then when keys were last used."""
@@ -132,6 +135,8 @@ class Running:
                         await keys.touch(s, used)
                 except DatabaseUnavailable:
                     self.gateway.used_keys = {**used, **self.gateway.used_keys}
+                except Exception:  # the outermost edge: one bad batch must not end the task
+                    log.exception("key_uses_not_noted")
 
 
 @asynccontextmanager

@@ -78,7 +78,8 @@ async def diff_config(where: Where, file: File = None, json: Json = False) -> No
 @group.command("apply")
 async def apply_config(where: Where, file: File = None, json: Json = False) -> None:
     """Make the database hold what the file owns. A server that runs with the file takes it over at once."""
-    loaded, document = _document(_at(where, file))
+    where = _at(where, file)
+    loaded, document = _document(where)
     async with _database(loaded) as sessions:
         changes = await _applied(sessions, document, loaded, keep=True)
     _print(changes, json)

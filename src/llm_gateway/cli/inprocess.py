@@ -31,27 +31,30 @@ class InProcess(httpx.AsyncBaseTransport):
 
 class _Answer(httpx.AsyncByteStream):
     def __init__(self, app: ASGIApp, scope: Scope, body: bytes) -> None:
-        self._messages: asyncio.Queue[Message | None] = asyncio.Queue(maxsize=1)
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(1)
         self._unread: bytes | None = body
-        self._closed = asyncio.Event()
         self._task = asyncio.create_task(self._run(app, scope), name="request in process")
+        self._task.add_done_callback(lambda _: self._messages.put_nowait(None))
 
     async def _run(self, app: ASGIApp, scope: Scope) -> None:
-        try:
-            await app(scope, self._receive, self._messages.put)
-        finally:
-            await self._messages.put(None)
+        await app(scope, self._receive, self._send)
 
     async def _receive(self) -> Message:
-        if self._unread is not None:
-            body, self._unread = self._unread, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self._closed.wait()
-        return {"type": "http.disconnect"}
+        if self._unread is None:  # nobody hangs up: an answer that is not wanted any more is cancelled
+            await asyncio.Event().wait()
+        body, self._unread = self._unread, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def _send(self, message: Message) -> None:
+        await self._room.acquire()
+        self._messages.put_nowait(message)
 
     async def next(self) -> Message | None:
         """None when the application has returned."""
-        return await self._messages.get()
+        message = await self._messages.get()
+        self._room.release()
+        return message
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (message := await self.next()) is not None:
@@ -59,10 +62,10 @@ class _Answer(httpx.AsyncByteStream):
                 yield message["body"]
             if not message.get("more_body"):
                 return
+        raise httpx.RemoteProtocolError("the application ended in the middle of its answer")
 
     async def aclose(self) -> None:
-        """What the application raised has been answered and logged by the application."""
-        self._closed.set()
+        """What the application raised it has answered and logged itself."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -29,6 +29,9 @@ says where), they ask that server; otherwise they work on the database directly 
 fleet would know is missing. `models test`, `chat` and `doctor --ask` need a running server. `db`, `config apply`,
 `config diff` and `config export` always work on the database.
 
+What a config file owns comes into the database by a start, `config apply` or SIGHUP; other commands with `--config`
+take its settings only.
+
 `--json` prints the admin API's own JSON. Where stdout is no terminal nothing is coloured or cut, and `keys create`
 and `keys rotate` print the key alone. Remarks go to stderr.
 

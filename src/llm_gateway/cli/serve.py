@@ -34,6 +34,8 @@ DRAIN = 2.0
 """Seconds from SIGTERM, which turns /readyz to 503, to the closing of the listener: load balancers look meanwhile."""
 GRACE = 60
 """Seconds that requests in flight have to finish."""
+INSISTED = 5.0
+"""Seconds that they have once the operator has asked a second time."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +84,8 @@ class Server(uvicorn.Server):
         self._listener = listener
         self._runtime: Runtime | None = None
         self._reloads: set[asyncio.Task[None]] = set()
+        self._asked = 0
+        """How often the process was asked to end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -108,17 +112,26 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first SIGTERM drains, then closes; Ctrl-C closes at once; a second signal ends the waiting."""
-        gateway = self._running.gateway
-        if gateway.draining or sig == signal.SIGINT:
-            self.force_exit = self.should_exit
-            self.should_exit = True
+        """The first SIGTERM drains, then closes; Ctrl-C closes at once. A second signal gives requests in flight five
+        seconds, a third none: they end in a typed error, and their rows are written."""
+        self._running.gateway.draining = True
+        self._asked += 1
+        loop = asyncio.get_running_loop()
+        if self._asked == 1 and sig == signal.SIGTERM:
+            loop.call_later(DRAIN, self._close)
         else:
-            asyncio.get_running_loop().call_later(DRAIN, self._close)
-        gateway.draining = True
+            self._close()
+        if self._asked == 2:
+            loop.call_later(INSISTED, self._end_requests)
+        elif self._asked > 2:
+            self._end_requests()
 
     def _close(self) -> None:
         self.should_exit = True
+
+    def _end_requests(self) -> None:
+        for task in tuple(self.server_state.tasks):
+            task.cancel()
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(reload(self._running), name="reload")

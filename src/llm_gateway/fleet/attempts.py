@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from llm_gateway.access.policy import Trust
 from llm_gateway.errors import (
     ContextLengthExceeded,
     Fault,
@@ -27,6 +28,9 @@ from llm_gateway.fleet.fleet import Candidate
 
 MAX_COUNTED = 12
 """Attempts per request that a server may have worked on."""
+AGREED = 2
+"""Servers of strangers that must say that the request is wrong before it is not tried elsewhere: one may lie."""
+THE_CALLERS = frozenset({FaultKind.CALLER, FaultKind.CONTEXT})
 QUEUE_WAIT = 10.0
 """Seconds that a request waits while every candidate is at its concurrency."""
 CHECK_AGAIN = 20.0
@@ -95,6 +99,8 @@ class Plan:
     """When the whole request must have ended: start + total, or earlier at the caller's wish."""
     full: Callable[[str], bool] = lambda _: False
     """Is this server at the concurrency its owner allows?"""
+    hurried: bool = False
+    """The deadline is the caller's own, earlier than ours would be."""
     faults: list[tuple[Candidate, Fault]] = field(default_factory=list)
     counted: int = 0
     attempts: int = 0
@@ -164,9 +170,9 @@ class Plan:
         if fault.kind in UNCOUNTED:
             self.counted -= 1
         if not CONSEQUENCES[fault.kind].try_elsewhere:
-            said = fault.said or "The model server refused the request."
-            wrong = ContextLengthExceeded if fault.kind is FaultKind.CONTEXT else InvalidRequest
-            self._fatal = wrong(said)
+            agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
+            if candidate.spec.trust is Trust.OWN or agreed >= AGREED:
+                self._fatal = _wrong(fault)
 
     def lost(self, candidate: Candidate, fault: Fault, now: float) -> None:
         """An answer broke after its first content and nothing of it was delivered: the others are asked anew."""
@@ -188,6 +194,8 @@ class Plan:
     def _exhausted(self) -> GatewayError:
         """The one sentence a client gets when nobody answered; no server is named."""
         kinds = {fault.kind for _, fault in self.faults}
+        if kinds and kinds <= THE_CALLERS:
+            return _wrong(self.faults[-1][1])
         tried = f" ({self.attempts} tried)" if self.attempts else ""
         if kinds and kinds <= {FaultKind.INCAPABLE}:
             return InvalidRequest("No server that holds this model supports what the request needs (tools, images, …).")
@@ -196,3 +204,9 @@ class Plan:
         if kinds and not kinds & (UNCOUNTED | {FaultKind.BUSY, FaultKind.RESET, FaultKind.MODEL_MISSING}):
             return UpstreamFailed(f"Every model server that holds this model failed{tried}.", retry_after=5)
         return NoHealthyUpstream(f"No healthy server holds this model right now{tried}.", retry_after=5)
+
+
+def _wrong(fault: Fault) -> GatewayError:
+    """The caller's mistake in the server's own words."""
+    wrong = ContextLengthExceeded if fault.kind is FaultKind.CONTEXT else InvalidRequest
+    return wrong(fault.said or "The model server refused the request.")

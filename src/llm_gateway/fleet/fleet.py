@@ -48,6 +48,8 @@ class Fleet:
         self._holders: dict[str, list[ServerState]] = {}
         self._trusts: dict[str, frozenset[Trust]] = {}
         self._shown: dict[str, str] = {}
+        self.generation = 0
+        """Rises whenever another server or model is known, or one less."""
 
     # -- what is known -------------------------------------------------------------------------------------
 
@@ -140,6 +142,7 @@ class Fleet:
                 server.models[name] = ModelState(listed, in_flight=known.in_flight if known else 0)
 
     def _index(self) -> None:
+        self.generation += 1
         holders: dict[str, list[ServerState]] = {}
         for server in self.servers.values():
             if server.spec.enabled:

@@ -17,6 +17,8 @@ class Rest:
 
     until: float = 0.0
     """Seconds on the gateway's monotonic clock."""
+    first: float = 0.0
+    """Seconds: the first rest of the present row of rests."""
     rests: int = 0
     faults: int = 0
     last_fault: FaultKind | None = None
@@ -26,16 +28,20 @@ class Rest:
     def failed(self, now: float, fault: FaultKind, consequence: Consequence, dice: float, detail: str = "") -> bool:
         """Notes one fault; `dice` is in [0, 1). True when it starts a new rest."""
         self.faults += 1
-        self.last_fault, self.last_fault_at, self.detail = fault, now, detail
-        if self.faults < consequence.after or now < self.until:
+        if self.faults < consequence.after or (now < self.until and consequence.rest <= self.first):
+            if now >= self.until:
+                self.last_fault, self.last_fault_at, self.detail = fault, now, detail
             return False
+        if consequence.rest != self.first:  # another kind of fault begins a row of rests of its own
+            self.first, self.rests = consequence.rest, 0
+        self.last_fault, self.last_fault_at, self.detail = fault, now, detail
         length = min(consequence.rest * 2.0 ** min(self.rests, 16), consequence.cap)
         self.until = now + length * (1 - JITTER + 2 * JITTER * dice)
         self.rests += 1
         return True
 
     def succeeded(self) -> None:
-        self.until, self.rests, self.faults = 0.0, 0, 0
+        self.until, self.first, self.rests, self.faults = 0.0, 0.0, 0, 0
 
     def resting(self, now: float) -> bool:
         return now < self.until

@@ -101,19 +101,20 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         writer = call.dialect.stream_writer(_envelope(gw, entry), work.request)
         meter, prompt = Meter(), estimate_prompt(work.request)
         try:
-            await call.begin(_served(entry, work, stream, stream.first_content_at), writer)
+            await call.begin(_served(entry, work, stream, stream.attempt.first_content_at), writer)
             entry.status = 200
             while events := await stream.next():
-                out = b""
+                out: list[bytes] = []
                 for event in events:
                     if isinstance(event, Piece):
                         meter.add(event)
-                        out += writer.piece(event)
+                        out.append(writer.piece(event))
                     else:
                         usage = meter.usage(event.usage, prompt=prompt)
                         entry.finished(event.reason, usage)
-                        return await call.end(out + writer.finish(event, usage))
-                await call.write(out)
+                        out.append(writer.finish(event, usage))
+                        return await call.end(b"".join(out))
+                await call.write(b"".join(out))
         except Fault as fault:
             raise StreamLost(
                 "The model server broke the answer off after it had begun. What you have is incomplete; ask again.",
@@ -151,7 +152,7 @@ def _serves(entry: Entry, work: Work, stream: Stream) -> None:
 
 
 def _served(entry: Entry, work: Work, stream: Stream, until: float) -> Served:
-    spec, upstream = stream.candidate.spec, until - stream.began
+    spec, upstream = stream.candidate.spec, until - stream.attempt.began
     own = max(0.0, entry.elapsed() - upstream)
     return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own)
 

@@ -119,6 +119,8 @@ class Line:
 
     async def send(self, data: bytes) -> None:
         """Exactly these bytes. Gives other tasks a turn, so that an answer is never one indivisible burst."""
+        if self._writer.is_closing():  # uvloop raises a RuntimeError then
+            raise ConnectionResetError("the connection is closed")
         self._writer.write(data)
         await self._writer.drain()
         await asyncio.sleep(0)

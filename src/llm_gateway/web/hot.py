@@ -267,12 +267,11 @@ async def serve(gw: Gateway, surface: Surface, edge: Edge, scope: Scope, receive
     except ClientGone:
         pass
     except asyncio.CancelledError:
-        if call.left is None:  # the time to finish at shutdown is over
-            await call.fail(ShuttingDown("The gateway is shutting down; ask again in a moment.", retry_after=2))
-            raise
         task = asyncio.current_task()
         assert task is not None
         task.uncancel()
+        if call.left is None:  # the time to finish at shutdown is over
+            await call.fail(ShuttingDown("The gateway is shutting down; ask again in a moment.", retry_after=2))
     except Exception:
         log.exception("request_failed", request_id=str(call.id), endpoint=surface.path)
         await call.fail(InternalError("Something went wrong inside the gateway; it has been logged."))

@@ -71,7 +71,7 @@ def test_a_page_is_newest_first_and_names_the_next(logged: Command):
     ("filters", "found"),
     [
         (("--since", "90m"), [6, 5]),
-        (("--since", "3h", "--until", "90m"), [4, 3]),
+        (("--since", "4h", "--until", "90m"), [4, 3]),
         (("--status", "503"), [0]),
         (("--status", "5xx"), [0]),
         (("--status", "2XX", "--since", "70m"), [6, 5]),

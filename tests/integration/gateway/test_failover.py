@@ -5,10 +5,12 @@ One story per mood of the misbehaving server. It is asked first, certainly: the 
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from llm_gateway.testing.rogue import Rogue
-from support.gateway import HELLO, Live, StartGateway, entry, words
+from support.gateway import HELLO, Live, StartGateway, entry, live_fleet, words
 from support.rogues import StartRogue
 
 # fmt: off
@@ -193,6 +195,43 @@ async def test_when_all_are_silent_the_request_ends_within_its_budget(start: Sta
     for server in (one, two):
         await server.until(lambda s: s.in_flight == 0, within=1.0)
     assert live.in_flight == 0
+
+
+async def test_a_logical_model_that_nobody_holds_is_unavailable_not_unknown(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue(), models=[{"name": "smart", "backend": ["nobody-has-this"]}])
+    answer = await live.chat(model="smart")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_healthy_upstream")
+    assert (await live.row())["model"] == "smart"
+
+
+async def test_a_server_that_is_switched_off_finishes_what_it_has_and_gets_nothing_new(
+    start: StartGateway, rogue: StartRogue
+):
+    old, new = await rogue(rate=20, words=15, prefix="b"), await rogue()
+    live = await start(new)
+    added = {"name": "old", "url": old.url, "kind": "ollama", "trust": "own"}
+    assert (await live.http.post("/admin/api/servers", json=added, headers=live.admin())).status_code == 201
+    await live_fleet(live)
+    live.prefer(old)
+    stream = asyncio.create_task(live.stream())
+    await old.until(lambda s: s.in_flight == 1)
+    switched = await live.http.post("/admin/api/servers/old/disable", headers=live.admin())
+    assert switched.status_code == 200, switched.text
+    for _ in range(3):
+        assert (await live.stream()).text == words()
+    assert ((await stream).text, old.chats) == (words(15, "b"), 1)
+
+
+async def test_a_server_is_never_asked_more_at_a_time_than_its_owner_allows(start: StartGateway, rogue: StartRogue):
+    server = await rogue(rate=200)
+    live = await start(entry(server, max_concurrency=2))
+    asking = asyncio.gather(*(live.chat() for _ in range(12)))
+    most = 0
+    while not asking.done():
+        most = max(most, server.in_flight, live.in_flight)
+        await asyncio.sleep(0.005)
+    assert [a.json()["choices"][0]["message"]["content"] for a in await asking] == [words()] * 12
+    assert most == 2
 
 
 async def test_a_client_may_give_a_request_less_time(start: StartGateway, rogue: StartRogue):

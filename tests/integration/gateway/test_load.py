@@ -8,13 +8,21 @@ import random
 
 import pytest
 
-from support.gateway import StartGateway, Wire, entry, open_files, words
+from support.gateway import Live, StartGateway, Wire, entry, open_files, words
 from support.net import wait_until
 from support.rogues import StartRogue
 
 REQUESTS, AT_ONCE = 1000, 50
 FAILING = {"runner_500": 0.3, "cut_rst": 0.2, "html_502": 0.2, "busy_503": 0.2, "close_after_request": 0.1}
 PATHS = ("/v1/chat", "/v1/chat/stream", "/v1/chat/completions")
+
+
+async def counted_by_metrics(live: Live) -> float:
+    """All requests that have ended, as Prometheus would add them up; and none is under way."""
+    page = (await live.http.get("/metrics", headers=live.admin())).text
+    assert "\nllmgw_inflight 0.0\n" in page
+    counts = [line for line in page.splitlines() if line.startswith("llmgw_requests_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in counts)
 
 
 async def test_there_are_as_many_rows_as_admitted_requests(database_url: str, start: StartGateway, rogue: StartRogue):
@@ -65,6 +73,7 @@ async def test_there_are_as_many_rows_as_admitted_requests(database_url: str, st
     assert counted["ok"] >= outcomes.count("ok") + 1
     assert counted["client_closed"] <= outcomes.count("left")
     assert live.gateway.shipper.dropped == 0
+    assert await counted_by_metrics(live) == REQUESTS + 1
 
     def nothing_is_left() -> bool:
         gc.collect()

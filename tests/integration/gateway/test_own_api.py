@@ -213,6 +213,23 @@ async def test_models_are_listed_logical_ones_first_in_a_shape_that_every_client
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
 
 
+async def test_a_list_of_models_that_has_not_changed_is_not_sent_again(start: StartGateway, rogue: StartRogue):
+    good, dead = await rogue(["good"]), await rogue(["dead"])
+    live = await start(good, dead)
+    first = await live.http.get("/v1/models")
+    again = await live.http.get("/v1/models", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    dead.mood = "refuse"
+    assert (await live.chat(model="dead")).status_code == 503
+    changed = await live.http.get("/v1/models", headers={"If-None-Match": first.headers["etag"]})
+    assert {m["id"]: m["status"] for m in changed.json()["data"]} == {
+        "good:latest": "ready",
+        "dead:latest": "unavailable",
+    }
+    available = await live.http.get("/v1/models?available=true")
+    assert [m["id"] for m in available.json()["data"]] == ["good:latest"]
+
+
 async def test_health_needs_no_key(live: Live):
     answer = await live.http.get("/v1/health", headers={"X-API-Key": ""})
     assert answer.status_code == 200

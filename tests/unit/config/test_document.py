@@ -174,7 +174,7 @@ def test_hints_name_what_was_meant(mistakes):
         ("servers: [{name: a, url: 'http://10.0.0.1', kind: ollama, trust: own}]", "allow_private_upstreams"),
         ("servers: [{name: a, url: 'http://8.8.8.8/v1', kind: ollama, trust: own}]", "say `kind: openai`"),
         ("servers: [{name: a, url: 'http://8.8.8.8', kind: ollama}]", "`trust` is missing. Whose machine it is"),
-        ("timeouts: 5", "`timeouts` must be a mapping of names to values. Possible in it: connect"),
+        ("timeouts: 5", "`timeouts` must be a mapping of names to values. Possible in it: body, connect"),
         ("allow_private_upstreams: [everything]", "`allow_private_upstreams[0]` must be a network"),
     ],
 )

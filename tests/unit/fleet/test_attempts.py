@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.attempts import MAX_COUNTED, QUEUE_WAIT, Check, Clocks, GiveUp, Plan, Start, Wait
@@ -184,3 +186,26 @@ def test_a_broken_answer_that_was_not_delivered_is_asked_for_elsewhere_with_a_ne
     plan.won(started(plan))
     plan.lost(a, Fault(FaultKind.CUT), now=100.0)
     assert started(plan, 100.0) is b
+
+
+def test_one_strangers_word_that_the_request_is_wrong_is_not_believed():
+    a, b, c = (replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(3))
+    plan = plan_of([a, b, c])
+    plan.failed(started(plan), Fault(FaultKind.CALLER, said="nonsense"))
+    plan.failed(started(plan), Fault(FaultKind.SERVER_ERROR))
+    assert started(plan) is c
+
+
+def test_two_strangers_that_agree_are_believed():
+    a, b, c = (replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(3))
+    plan = plan_of([a, b, c])
+    plan.failed(started(plan), Fault(FaultKind.CALLER, said="`format` is wrong"))
+    plan.failed(started(plan), Fault(FaultKind.CALLER, said="`format` is wrong"))
+    assert given_up(plan, 0.0) == "invalid_request"
+
+
+def test_a_mistake_that_everybody_who_was_asked_names_is_told_in_their_words():
+    (a,) = (replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(1))
+    plan = plan_of([a])
+    plan.failed(started(plan), Fault(FaultKind.CONTEXT, said="too long"))
+    assert given_up(plan, 0.0) == "context_length_exceeded"

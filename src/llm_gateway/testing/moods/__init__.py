@@ -62,6 +62,7 @@ MOODS: dict[str, Mood] = {
     "runner_500": replies.runner_500,
     "oom_500": replies.oom_500,
     "cuda_500": replies.cuda_500,
+    "caller_400": replies.caller_400,
     "unauthorized_401": replies.unauthorized_401,
     "unauthorized_html": replies.unauthorized_html,
     "forbidden_403": replies.forbidden_403,

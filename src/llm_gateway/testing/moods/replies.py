@@ -97,6 +97,11 @@ async def runner_500(scene: Scene) -> None:
     await scene.refuse(500, RUNNER)
 
 
+async def caller_400(scene: Scene) -> None:
+    """The request is wrong, it says: true or not."""
+    await scene.refuse(400, "invalid request: the gateway's client sent something wrong")
+
+
 async def oom_500(scene: Scene) -> None:
     await scene.refuse(500, MEMORY)
 

@@ -15,6 +15,8 @@ from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.web.auth import admin, running_of
 
+_YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+
 Live = Annotated[Running, Depends(running_of)]
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 
@@ -50,17 +52,24 @@ def moment(text: str | None, field: str) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        unix = float(text)
     except ValueError:
-        pass
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
+        unix = _iso(text)
+    if not 0 <= unix < _YEAR_9999:  # written so that NaN, which is neither, is refused as well
         raise InvalidRequest(
             f"`{field}` must be a time such as 2026-11-23T12:00:00Z or Unix seconds; you sent {text[:40]!r}.",
             param=field,
-        ) from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        )
+    return unix
+
+
+def _iso(text: str) -> float:
+    """NaN for what is none."""
+    try:
+        parsed = datetime.fromisoformat(text)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return float("nan")
 
 
 def listed(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:

@@ -63,7 +63,10 @@ async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -
             raise Conflict(f"Key {old.name!r} is revoked: make a new one instead.")
         project = await projects.get_project(s, old.project_id)
         ends = min(wall + wanted.overlap_seconds, old.expires_at or float("inf"))
-        await keys.expire_key(s, old.id, ends)
+        if ends > wall:
+            await keys.expire_key(s, old.id, ends)
+        else:  # at once, without the minute that expiry grants to clocks that differ
+            await keys.revoke_key(s, old.id, wall)
         made = await _made(running, s, project.id, project.name, old.name, expires)
     return {**made, "replaces": old.id, "old_key_ends_at": when(ends)}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -90,9 +91,11 @@ async def list_requests(
 async def export_requests(
     running: Live, wanted: Filters, format: Literal["ndjson", "csv"] = "ndjson"
 ) -> StreamingResponse:
+    lines = _lines(running, wanted, format)
+    first = await anext(lines)  # what is wrong with the filters is said before an answer begins
     media = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
     headers = {"content-disposition": f'attachment; filename="requests.{format}"'}
-    return StreamingResponse(_lines(running, wanted, format), media_type=media, headers=headers)
+    return StreamingResponse(_whole(first, lines), media_type=media, headers=headers)
 
 
 @router.get("/{request_id}", summary="One row, by the `X-Request-ID` that the client got")
@@ -102,7 +105,14 @@ async def get_request(running: Live, request_id: str) -> dict[str, Any]:
     return shown(row, project_names(running))
 
 
-async def _lines(running: Running, wanted: RequestFilters, format: str) -> AsyncIterator[bytes]:
+async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for block in rest:
+            yield block
+
+
+async def _lines(running: Running, wanted: RequestFilters, format: str) -> AsyncGenerator[bytes]:
     names = project_names(running)
     block = io.StringIO()
     sheet: csv.DictWriter[str] | None = None

@@ -63,7 +63,7 @@ def test_an_unknown_variable_is_a_mistake_with_the_name_that_was_meant(mistakes)
     [nested] = mistakes(LLM_GATEWAY_SOURCES__OLAMAFREEAPI__ENABLED="false")
     assert nested.endswith("Did you mean `LLM_GATEWAY_SOURCES__OLLAMAFREEAPI__ENABLED`?")
     [group] = mistakes(LLM_GATEWAY_TIMEOUTS="5")
-    assert "is a group of settings. Set LLM_GATEWAY_TIMEOUTS__CONNECT" in group
+    assert "is a group of settings. Set LLM_GATEWAY_TIMEOUTS__BODY" in group
 
 
 def test_dotenv_mistakes_have_their_line_and_other_peoples_lines_are_left_alone(mistakes):

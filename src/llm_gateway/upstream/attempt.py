@@ -1,0 +1,225 @@
+"""One attempt of one request at one server: from the question to the first content, then the stream of the rest.
+
+An `Attempt` exists from the moment the server counts as busy with it; however it ends, `ended` tells the fleet once.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from llm_gateway.clock import Clock
+from llm_gateway.errors import Fault, FaultKind, InvalidRequest
+from llm_gateway.fleet.attempts import Plan
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
+from llm_gateway.fleet.fleet import Candidate
+from llm_gateway.names import canonical
+from llm_gateway.upstream.guard import Guard
+from llm_gateway.upstream.kinds import KINDS
+from llm_gateway.upstream.transport import Response, Transport
+from llm_gateway.wire.faults import fault_of
+from llm_gateway.wire.neutral import ChatRequest, Event, Json, Piece, StreamReader
+
+ERROR_BODY = 65_536
+"""Bytes read of a server's error answer."""
+LINGER = 0.05
+"""Seconds that a finished answer's connection may take to come to rest."""
+CHECK_TIMEOUT = 5.0
+"""Seconds that a server has for a light question: is it alive, what does its error say."""
+MOST_BLANKS = 1_000
+"""Pieces of nothing but white space before an answer counts as none."""
+ON_TIME = 0.05
+"""Seconds before a request's own deadline from which on a timeout is that deadline's."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What all attempts of one request share."""
+
+    request: ChatRequest
+    params: dict[str, Json]
+    """The caller's parameters over the exposure's defaults."""
+    plan: Plan
+
+
+class Parts(Protocol):
+    """What an attempt needs of the drive."""
+
+    clock: Clock
+    transport: Transport
+    guard: Guard
+
+    def apply(self, fact: Fact) -> None: ...
+
+
+class Attempt:
+    """A server is busy with the request from the making of this until `ended`."""
+
+    def __init__(self, parts: Parts, work: Work, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.began = parts.clock.now()
+        """Seconds on the monotonic clock, as `first_content_at`."""
+        self.first_content_at = 0.0
+        self.tokens = 0
+        self._parts = parts
+        self._work = work
+        self._over = False
+        faults = work.plan.faults
+        after = faults[-1][1].kind if faults else None
+        parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began, after))
+
+    async def run(self) -> Stream:
+        """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
+        response: Response | None = None
+        try:
+            kind = KINDS[self.candidate.spec.kind]
+            response = await self._send()
+            if response.status != 200:
+                raise await self._refusal(response)
+            if "html" in response.headers.get("content-type", ""):
+                raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
+            stream = Stream(self._parts.clock, self._work.plan, self, response, kind.dialect.stream_reader())
+            await stream.find_content()
+        except BaseException as error:
+            if response is not None:
+                response.abort()
+            self.ended(error if isinstance(error, Fault) else None)
+            raise
+        self.first_content_at = self._parts.clock.now()
+        wait = self.first_content_at - self.began
+        spec = self.candidate.spec
+        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait))
+        return stream
+
+    def ended(self, fault: Fault | None, *, complete: bool = False) -> None:
+        """Tells the fleet how it ended, once: by a fault, `complete`, or else because we gave it up. A timeout that
+        is the caller's own short deadline says nothing about the server."""
+        if self._over:
+            return
+        self._over = True
+        now, plan, spec = self._parts.clock.now(), self._work.plan, self.candidate.spec
+        late = fault is not None and fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
+        if late and plan.hurried and now >= plan.deadline - ON_TIME:
+            fault = None
+        self._parts.apply(
+            AttemptEnded(
+                spec.id,
+                self.candidate.model,
+                now,
+                fault=fault.kind if fault else None,
+                detail=fault.detail if fault else "",
+                cancelled=fault is None and not complete,
+                tokens=self.tokens,
+                seconds=now - self.first_content_at if self.first_content_at else 0.0,
+                retry_after=fault.retry_after if fault else None,
+            )
+        )
+
+    async def _send(self) -> Response:
+        spec = self.candidate.spec
+        kind = KINDS[spec.kind]
+        try:
+            origin, base = self._parts.guard.check_url(spec.url)
+        except InvalidRequest as wrong:
+            raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
+        work = self._work
+        body = kind.dialect.write_upstream(work.request, self.candidate.model, work.params)
+        headers = kind.auth_headers(spec.api_key)
+        target = base + kind.chat_path
+        return await self._parts.transport.send(origin, "POST", target, headers, body, deadline=work.plan.deadline)
+
+    async def _refusal(self, response: Response) -> Fault:
+        """What an answer with another status than 200 says."""
+        head = b""
+        until = self._parts.clock.now() + CHECK_TIMEOUT
+        with suppress(Fault):  # the status alone tells enough
+            while len(head) < ERROR_BODY and (data := await response.read(until)):
+                head += data
+        headers = response.headers
+        kind, after = headers.get("content-type", ""), headers.get("retry-after")
+        return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after)
+
+
+class Stream:
+    """One answer that has begun."""
+
+    def __init__(self, clock: Clock, plan: Plan, attempt: Attempt, response: Response, reader: StreamReader) -> None:
+        self.attempt = attempt
+        self._clock = clock
+        self._plan = plan
+        self._response = response
+        self._reader = reader
+        self._ready: list[Event] = []
+        self._checks_name = KINDS[attempt.candidate.spec.kind].echoes_model
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.attempt.candidate
+
+    async def find_content(self) -> None:
+        """Reads until the first content. Raises Fault."""
+        while True:
+            events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
+            self._ready += events
+            if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
+                return
+            if self._reader.done or len(self._ready) > MOST_BLANKS:
+                raise Fault(FaultKind.EMPTY, "an answer without content")
+
+    async def next(self) -> list[Event]:
+        """All events that are ready together, from the begin of the answer: pieces, and `Finish` as the very last.
+        Empty after the end. Raises Fault when the server breaks the answer."""
+        events, self._ready = self._ready, []
+        if not events and not self._reader.done:
+            events = await self._more()
+        for event in events:
+            if isinstance(event, Piece):
+                self.attempt.tokens += 1
+            else:
+                self.attempt.ended(None, complete=True)
+        return events
+
+    async def _more(self) -> list[Event]:
+        """Waits for content, not for bytes: empty frames and comments do not end the silence."""
+        deadline = self._plan.deadline
+        silence_ends = self._clock.now() + self._plan.clocks.stall
+        late = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
+        try:
+            events: list[Event] = []
+            while not events:
+                events = await self._read(min(silence_ends, deadline), late)
+        except Fault as fault:
+            self.attempt.ended(fault)
+            raise
+        return events
+
+    async def _read(self, deadline: float, late: FaultKind) -> list[Event]:
+        """The events of the next bytes, none if they hold none."""
+        if self._reader.fault is not None:  # it came in the same bytes as the events before
+            raise self._reader.fault
+        try:
+            data = await self._response.read(deadline, late)
+        except Fault as fault:
+            if fault.kind is not FaultKind.CUT:
+                raise
+            data = b""  # the terminal marker may have been read already: that answer is complete
+        events = self._reader.feed(data) if data else self._reader.eof()
+        echoed = self._reader.echoed
+        if self._checks_name and echoed is not None and canonical(echoed) != canonical(self.candidate.model):
+            raise Fault(FaultKind.WRONG_MODEL, f"asked for {self.candidate.model}, answers as {echoed}")
+        return events
+
+    async def close(self) -> None:
+        """Frees the server. A finished answer's connection is kept; any other is closed at once."""
+        try:
+            if self._reader.done:  # the end of the body may trail the end of the answer by a moment
+                with suppress(Fault):
+                    await self._response.read(self._clock.now() + LINGER)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """The same without waiting for anything."""
+        self.attempt.ended(None)
+        self._response.abort()
