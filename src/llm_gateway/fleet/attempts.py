@@ -125,7 +125,8 @@ class Plan:
                 return Check(running.candidate)
         if late and not any(r.alive or r.asking for r in self._running):
             return GiveUp(self._exhausted())
-        if self.counted < MAX_COUNTED and all(now >= r.slow_at for r in self._running):  # late, too: beside a live one
+        open_to_more = not late or any(r.alive for r in self._running)
+        if open_to_more and self.counted < MAX_COUNTED and all(now >= r.slow_at for r in self._running):
             free = next((c for c in self._untried if not self.full(c.spec.id)), None)
             if free is not None:
                 return self._start(free, now)

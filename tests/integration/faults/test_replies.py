@@ -132,6 +132,16 @@ async def test_f10_the_loser_of_a_race_is_cancelled_at_once(trap: SetTrap):
     assert [(bad.answered, bad.aborted) for bad in caught] == [(0, 1)] * len(caught.cases)
 
 
+async def test_f10_a_server_that_stops_after_every_head_counts_as_dead(start: StartGateway, rogue: StartRogue):
+    server = await rogue(everywhere=True)
+    live = await start(server, timeouts={**IMPATIENT, "budget": 1})
+    server.mood = "headers_then_stall"
+    for seen in await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS)):
+        seen.expect_refused(504)
+        assert seen.seconds < 10
+    assert live.in_flight == 0
+
+
 async def test_f11_nothing_that_only_looks_like_an_answer_reaches_a_client(trap: SetTrap):
     caught = await trap("html_200", "html_502", "json_error_200", "empty_stream", "empty_done", "done_load")
     await caught.expect_exact()
