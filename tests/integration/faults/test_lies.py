@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from trapped import APIS, SetTrap, asked
+from trapped import APIS, SetTrap, asked, is_out, standing
 
 from llm_gateway.testing.catalogue import digest_of
 from support.gateway import MODEL, StartGateway, words
@@ -59,6 +59,7 @@ async def test_row_26_f30_a_digest_that_changes_between_two_looks_is_quarantined
     live.prefer(changing)
     changing.digests = {MODEL: digest_of("gemma3:4b")}
     await live.running.prober.probe(live.state(changing).spec.id)
+    assert is_out(await standing(live, changing))
     for api in APIS:
         (await asked(live, api, MODEL, api.name)).expect(words())
 

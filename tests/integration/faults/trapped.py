@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from llm_gateway.testing.moods import AT_CONNECT
 from llm_gateway.testing.rogue import Rogue
 from support.gateway import HELLO, Live, StartGateway, entry, told, words
 from support.net import wait_until
@@ -149,6 +150,7 @@ class Trap:
         before = [contacts(bad) for bad in self]
         for seen in await self.ask_all():
             seen.expect(words())
+            assert seen.headers["x-gateway-attempts"] == "1", seen
         for case, then in zip(self.cases, before, strict=True):
             assert contacts(case.bad) == then, f"asked for a third time: {case.mood} over {case.api.name}"
 
@@ -194,8 +196,8 @@ async def trap_for(
 
 
 def contacts(server: Rogue) -> int:
-    """How often somebody came to it. A port that refuses or hangs sees nobody."""
-    return server.chats + server.connections
+    """How often a request came to it. A port that refuses or hangs sees nobody."""
+    return server.connections if server.mood in AT_CONNECT else server.chats
 
 
 async def asked(

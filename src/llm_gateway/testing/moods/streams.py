@@ -19,6 +19,8 @@ HELD_BACK = 2.0
 """Seconds for which a proxy keeps an answer to itself, unless the manner's delay says otherwise."""
 DRIP = 0.02
 """Seconds between the frames of a stream that never ends."""
+BURST = 100
+"""Frames that leave together where speed matters."""
 THOUGHTS = (" The", " user", " asks", " politely", ".")
 
 
@@ -77,7 +79,7 @@ async def babble(scene: Scene) -> None:
     """A model in ruins: the same token for ever, as fast as the client reads."""
     await scene.line.start(scene.voice.stream_type)
     while True:
-        await scene.line.chunk(scene.voice.text("G"))
+        await scene.line.chunk(b"".join(scene.voice.text("G") for _ in range(BURST)))
 
 
 async def endless_blank(scene: Scene) -> None:
