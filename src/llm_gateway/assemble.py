@@ -11,7 +11,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,16 @@ from llm_gateway.fleet.attempts import Clocks
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.gateway import Gateway
-from llm_gateway.ledger.shipper import Row, Shipper
+from llm_gateway.ledger.journal import Journal
+from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.ledger.shipper import Shipper
+from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.roster import DEMO, Roster
 from llm_gateway.service.health import DeepHealth, figures
 from llm_gateway.settings import Settings
-from llm_gateway.storage import keys, requests
+from llm_gateway.storage import keys
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.snapshot import current_version, load_snapshot
@@ -66,7 +69,7 @@ class Running:
     roster: Roster
     prober: Prober
     deep_health: DeepHealth
-    admin_token: str
+    admin_token: str = field(repr=False)
     admin_token_file: Path | None
     first: FirstProject | None
     """The first-run (or demo) project; the only sight of its key."""
@@ -185,8 +188,11 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             ]
         metrics = Metrics(__version__)
         drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=_counted(metrics))
-        shipper = Shipper(_inserting(sessions))
-        gateway = Gateway(clock, Ids(), fleet, drive, shipper, metrics)
+        ids = Ids()
+        journals = settings.data_dir / "journal"
+        ledger = Ledger(Journal(journals / ids().hex))
+        shipper = Shipper(ledger, DatabaseStore(sessions))
+        gateway = Gateway(clock, ids, fleet, drive, ledger, metrics)
         metrics.watch(lambda: figures(gateway))
         prober = Prober(
             transport,
@@ -216,9 +222,16 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             await roster.sync()
         await running.refresh()
         if serving:
+            stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)
-            for name, work in (("prober", prober.run()), ("watch", running.watch()), ("keys", running.touch_keys())):
+            for name, work in {
+                "prober": prober.run(),
+                "watch": running.watch(),
+                "keys": running.touch_keys(),
+                "journal sync": ledger.sync(),
+                "recovery": shipper.recover(journals),
+            }.items():
                 _start(stack, name, work)
         yield running
 
@@ -245,14 +258,6 @@ def _start(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) ->
 
     task.add_done_callback(report)
     stack.push_async_callback(end)
-
-
-def _inserting(sessions: Sessions) -> Any:
-    async def insert(rows: Sequence[Row]) -> int:
-        async with sessions.write() as s:
-            return await requests.insert_rows(s, rows)
-
-    return insert
 
 
 def _demo_models(server: DemoServer) -> tuple[ListedModel, ...]:

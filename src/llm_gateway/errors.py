@@ -27,6 +27,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
         └── Unavailable           503  unavailable              DatabaseUnavailable 503 db_unavailable
                                                                 DatabaseTooNew 503 db_too_new
                                                                 ShuttingDown 503 server_shutting_down
+                                                                LogUnavailable 503 log_unavailable
 
 `Fault` is what a *model server* did wrong. It never reaches a client: `fleet` decides what to do about it,
 and only when nothing else is left does it become an `UpstreamError`, without the server's address.
@@ -196,6 +197,10 @@ class DatabaseUnavailable(Unavailable):
 
 class DatabaseTooNew(Unavailable):
     code, retryable = "db_too_new", False
+
+
+class LogUnavailable(Unavailable):
+    code = "log_unavailable"
 
 
 class ShuttingDown(Unavailable):

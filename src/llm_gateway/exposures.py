@@ -7,7 +7,7 @@ trust class hold are known, so they are refused rather than not found, but they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +19,10 @@ Holders = Callable[[str], frozenset[Trust]]
 """Physical name (any spelling) -> the trust classes of the servers known to hold it; empty = nobody does."""
 Names = Callable[[], Iterable[tuple[str, frozenset[Trust]]]]
 """Every physical name that some server is known to hold, as it is listed there, with those servers' classes."""
+Spelling = Callable[[str], str | None]
+"""Physical name (any spelling) -> as the servers list it; None = nobody holds it."""
+Listing = Callable[[], Sequence["Visible"]]
+"""What `visible` says of the project, asked only when a name means nothing to it."""
 
 SHOWN: Final = 20
 """Names that an error message lists."""
@@ -54,7 +58,9 @@ class Visible:
     """Unix seconds; 0 for physical names."""
 
 
-def resolve(snapshot: Snapshot, project: Project, asked: str, holders: Holders, names: Names) -> Target:
+def resolve(
+    snapshot: Snapshot, project: Project, asked: str, holders: Holders, spelling: Spelling, listing: Listing
+) -> Target:
     """What `asked` means for this project: its own logical name, else a shared one, else a physical model.
 
     Logical names are compared as they are, physical ones by `names.canonical`. Raises ModelNotFound, in the same
@@ -70,9 +76,9 @@ def resolve(snapshot: Snapshot, project: Project, asked: str, holders: Holders, 
     allowed = _allowed_physical(snapshot, project)
     listed = allowed.get(canonical(asked)) if allowed is not None else (asked if held else None)
     if listed is None:
-        raise _not_found(project, asked, visible(snapshot, project, names))
+        raise _not_found(project, asked, listing())
     _permit(project, asked, (asked,), holders)
-    shown = _as_listed(asked, names) if held else listed
+    shown = spelling(asked) or listed
     return Target(shown, (shown,))
 
 
@@ -82,11 +88,11 @@ def visible(snapshot: Snapshot, project: Project, names: Names) -> list[Visible]
     for (owner, name), exposure in snapshot.exposures.items():
         if _allows(project, name) and (owner == project.id or (owner is None and name not in logical)):
             logical[name] = exposure
-    known = {canonical(name): (name, trusts) for name, trusts in names()}
     allowed = _allowed_physical(snapshot, project)
     if allowed is None:
-        physical = dict(known.values())
+        physical = dict(names())
     else:  # one that nobody is known to hold is listed too, for it resolves
+        known = {canonical(name): (name, trusts) for name, trusts in names()}
         physical = dict(known.get(form, (name, frozenset())) for form, name in allowed.items())
     direct = sorted(
         name
@@ -136,15 +142,7 @@ def _permit(project: Project, asked: str, backends: Iterable[str], holders: Hold
         )
 
 
-def _as_listed(asked: str, names: Names) -> str:
-    """The spelling of the servers that hold it. The common one, canonical already, costs no search."""
-    form = canonical(asked)
-    if form == asked:
-        return asked
-    return next((name for name, _ in names() if name == asked or canonical(name) == form), asked)
-
-
-def _not_found(project: Project, asked: str, listed: list[Visible]) -> ModelNotFound:
+def _not_found(project: Project, asked: str, listed: Sequence[Visible]) -> ModelNotFound:
     names = ", ".join(f"`{entry.name}`" for entry in listed[:SHOWN])
     more = f" and {len(listed) - SHOWN} more (GET /v1/models lists all)" if len(listed) > SHOWN else ""
     exposed = f"Exposed are: {names}{more}." if listed else "No model is exposed to it yet."

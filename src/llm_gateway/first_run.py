@@ -9,7 +9,8 @@ from pathlib import Path
 
 from llm_gateway.access.keys import make_key
 from llm_gateway.access.policy import Trust
-from llm_gateway.settings import Settings
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.settings import CREDENTIAL, CREDENTIAL_RULE, Settings
 from llm_gateway.storage import keys, projects
 from llm_gateway.storage.sessions import Sessions
 
@@ -38,13 +39,19 @@ def write_private(path: Path, text: str) -> None:
 
 
 def admin_token(settings: Settings) -> tuple[str, Path | None]:
-    """The token, and the file that holds it when it is a generated one."""
+    """The token, and the file that holds it when it is a generated one. Raises InvalidRequest when no token is in the
+    file: an empty one (a full disk, a crash) would be everybody's."""
     if settings.admin_token is not None:
         return settings.admin_token.get_secret_value(), None
     path = settings.data_dir / ADMIN_TOKEN
     if not path.exists():
         write_private(path, f"llmgw_admin_{secrets.token_urlsafe(32)}\n")
-    return path.read_text(encoding="utf-8").strip(), path
+    token = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not CREDENTIAL.fullmatch(token):
+        raise InvalidRequest(
+            f"{path} should hold the admin token, {CREDENTIAL_RULE}, and does not. Remove it: a new one is made."
+        )
+    return token, path
 
 
 async def first_project(sessions: Sessions) -> FirstProject | None:

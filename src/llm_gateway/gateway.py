@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -18,10 +18,10 @@ from llm_gateway.access.limits import Lease, Limits, rate_headers
 from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
 from llm_gateway.clock import Clock, Ids
 from llm_gateway.errors import InvalidKey, RateLimited
-from llm_gateway.exposures import Target
+from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.entry import Entry
-from llm_gateway.ledger.shipper import Shipper
+from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.upstream.drive import Drive
 
@@ -41,6 +41,8 @@ LOGGED = (
     *("latency_ms", "ttft_ms", "attempts", "tokens_input", "tokens_output"),
 )
 """Fields of the one line that a request leaves in the process's log."""
+LISTS = 32
+"""Projects whose list of models is kept."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +55,7 @@ class Gateway:
     ids: Ids
     fleet: Fleet
     drive: Drive
-    shipper: Shipper
+    ledger: Ledger
     metrics: Metrics
     limits: Limits = field(default_factory=Limits)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
@@ -62,6 +64,9 @@ class Gateway:
     """Key id -> Unix time of its latest use, written to the database now and then."""
     draining: bool = False
     """True from the moment the process was asked to stop."""
+    _lists: dict[Project, Sequence[Visible]] = field(default_factory=dict)
+    _lists_of: tuple[Snapshot | None, int] = (None, 0)
+    """The configuration and the generation of the fleet that the lists were made of."""
 
     def identify(self, key: str | None, peer: str) -> Caller:
         """Raises InvalidKey, ProjectDisabled, TooManyFailedKeys."""
@@ -87,13 +92,15 @@ class Gateway:
     def entry(self, call: Opening, caller: Caller) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
-        return Entry(
-            self._closed, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left
-        )
+        return Entry(self, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left)
 
-    def _closed(self, entry: Entry) -> None:
+    def opened(self, entry: Entry) -> None:
+        """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
+        self.ledger.opened(entry.id, entry.row())
+
+    def closed(self, entry: Entry) -> None:
         row = entry.row()
-        self.shipper.put(row)
+        self.ledger.closed(entry.id, row)
         self.metrics.request_ended(entry)
         log.info(
             "request",
@@ -104,7 +111,26 @@ class Gateway:
 
     def resolve(self, project: Project, asked: str) -> Target:
         """Raises ModelNotFound, NoPermittedUpstream."""
-        return exposures.resolve(self.snapshot, project, asked, self.fleet.holders, self.fleet.names)
+        return exposures.resolve(
+            self.snapshot, project, asked, self.fleet.holders, self._spelling, lambda: self.visible(project)
+        )
+
+    def _spelling(self, model: str) -> str | None:
+        details = self.fleet.details(model)
+        return details.name if details else None
+
+    def visible(self, project: Project) -> Sequence[Visible]:
+        """All that the project may ask for. Kept while nothing of it changes: strangers' servers make the list as long
+        as they like, and every mistyped name needs it."""
+        snapshot, generation = self._lists_of
+        if snapshot is not self.snapshot or generation != self.fleet.generation:
+            self._lists_of, self._lists = (self.snapshot, self.fleet.generation), {}
+        found = self._lists.get(project)
+        if found is None:
+            if len(self._lists) >= LISTS:
+                self._lists.clear()
+            found = self._lists[project] = exposures.visible(self.snapshot, project, self.fleet.names)
+        return found
 
     def holds(self, backends: Iterable[str], trust: frozenset[Trust]) -> bool:
         """Does any server of these trust classes hold one of the models?"""

@@ -56,7 +56,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
         "upstream.sources",
     ),
     # what a start does once
-    "first_run": ("access", "settings", "storage"),
+    "first_run": ("access", "errors", "settings", "storage"),
     "roster": (*GROUND, "access", "fleet", "settings", "storage", "upstream.sources"),
     "assemble": (*INNER, *EDGES, "first_run", "roster", "testing"),
     # the outermost

@@ -28,7 +28,6 @@ import pytest
 import uvicorn
 
 from llm_gateway.assemble import Running, assemble
-from llm_gateway.clock import SystemClock
 from llm_gateway.config.load import load
 from llm_gateway.fleet.facts import FirstToken
 from llm_gateway.fleet.fleet import Fleet
@@ -226,7 +225,7 @@ async def gateway(
 
     app = create_app(lambda: assemble(loaded))
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(serving(app))
+        url = await stack.enter_async_context(serving(app, loaded.settings.trusted_proxies))
         headers = {"X-API-Key": KEY}
         limits = httpx.Limits(max_connections=None)
         client = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, limits=limits, trust_env=False)
@@ -317,13 +316,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[str]:
+async def serving(app: App, trusted_proxies: Sequence[str] = ()) -> AsyncIterator[str]:
     """Serves `app` as `llm-gateway serve` does, on a free loopback port. Gives its address."""
     # asyncio turns Nagle's algorithm off only where the protocol is said to be TCP, as `getaddrinfo` does
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, http=bounded_protocol(), ws="none", lifespan="on", log_config=None, access_log=False,
+            app, http=bounded_protocol(trusted_proxies), ws="none", lifespan="on", log_config=None, access_log=False,
             proxy_headers=False,
         )  # fmt: skip
         server = _Server(config)
@@ -359,7 +358,3 @@ async def start(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[StartGat
 def open_files() -> int:
     """Descriptors that this process holds."""
     return len(os.listdir("/proc/self/fd"))
-
-
-def now() -> float:
-    return SystemClock().now()

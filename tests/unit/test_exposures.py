@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,9 @@ class Held:
     def holders(self, name: str) -> frozenset[Trust]:
         return next((t for n, t in self.held.items() if canonical(n) == canonical(name)), frozenset())
 
+    def spelling(self, name: str) -> str | None:
+        return next((n for n in self.held if canonical(n) == canonical(name)), None)
+
     def names(self) -> list[tuple[str, frozenset[Trust]]]:
         return list(self.held.items())
 
@@ -42,7 +46,8 @@ def config(*exposures: Exposure) -> Snapshot:
 
 
 def ask(name: str, snapshot: Snapshot = EMPTY, project: Project = LEGAL, fleet: Held = FLEET) -> Target:
-    return resolve(snapshot, project, name, fleet.holders, fleet.names)
+    listing = partial(visible, snapshot, project, fleet.names)
+    return resolve(snapshot, project, name, fleet.holders, fleet.spelling, listing)
 
 
 def listed(snapshot: Snapshot = EMPTY, project: Project = LEGAL, fleet: Held = FLEET) -> list[str]:

@@ -10,6 +10,7 @@ from llm_gateway.errors import InvalidJson, InvalidRequest, UnsupportedParameter
 from llm_gateway.wire import native, openai
 from llm_gateway.wire.neutral import Message, ToolCall
 from llm_gateway.wire.params import PARAMS
+from llm_gateway.wire.requests import text_size
 
 HI = [{"role": "user", "content": "hi"}]
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -148,7 +149,7 @@ def test_a_byte_order_mark_is_forgiven():
         (b'"model"', InvalidRequest, "must be a JSON object"),
         (b'{"a": {"b": ["x", "\\u0000"]}}', InvalidRequest, "`a.b[1]` holds a NUL"),
         (b'{"a": {"b\\u0000": 1}}', InvalidRequest, "`a` holds a NUL"),
-        (b'{"seed": 123456789012345678901234567890}', InvalidRequest, "`seed` is a whole number that does not fit"),
+        (b'{"seed": 123456789012345678901234567890}', InvalidRequest, "`seed` holds a whole number that does not fit"),
         (b"model=m&messages=hi", InvalidJson, "invalid character near line 1, column 1 (byte 0)"),
     ],
 )
@@ -272,3 +273,52 @@ def test_depth_64_and_an_escaped_backslash_before_u0000_are_fine():
 def test_line_separators_and_emoji_in_a_prompt_are_kept():
     text = "a\u2028b\u2029c\u0085d\u00e9\U0001f600"
     assert openai.read_request(body(messages=[{"role": "user", "content": text}])).messages[0].text == text
+
+
+TEXT_PART = {"type": "text", "text": "x"}
+CALL = {"id": "c", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize(
+    ("messages", "said", "param"),
+    [
+        (HI * 10_001, "10,000", "messages"),
+        ([{"role": "user", "content": [TEXT_PART] * 1_001}], "1,000", "messages[0].content"),
+        ([*HI, {"role": "assistant", "tool_calls": [CALL] * 1_001}], "1,000", "messages[1].tool_calls"),
+        ([{"role": "user", "content": [TEXT_PART] * 1_000}] * 11, "10,000", "messages"),
+        ([{"role": "assistant", "tool_calls": [CALL] * 1_000}] * 11, "10,000", "messages"),
+    ],
+)
+def test_messages_and_their_parts_are_counted_before_they_are_read(read, messages, said, param):
+    with pytest.raises(InvalidRequest, match=said) as caught:
+        read(body(messages=messages))
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_as_many_messages_and_parts_as_are_accepted_are_read(read):
+    assert len(read(body(messages=HI * 10_000)).messages) == 10_000
+    many = [{"role": "user", "content": [TEXT_PART] * 1_000}] * 10
+    assert [len(m.text) for m in read(body(messages=many)).messages] == [1_999] * 10
+
+
+def test_tools_and_stops_are_counted_before_they_are_read():
+    assert len(openai.read_request(body(tools=[WEATHER] * 1_000)).tools) == 1_000
+    for odd, param in (({"tools": [WEATHER] * 1_001}, "tools"), ({"stop": [""] * 17}, "stop")):
+        with pytest.raises(InvalidRequest, match="at most") as caught:
+            openai.read_request(body(**odd))
+        assert caught.value.param == param
+
+
+def test_what_a_body_holds_besides_its_images_is_known():
+    image = "iVBORw0K" * 1000
+    sent = body(messages=[{"role": "user", "content": [TEXT_PART, _image(image), _image(image)]}])
+    assert text_size(openai.read_request(sent), len(sent)) == len(sent) - 2 * len(image)
+    for text in ("data:image/png;base64," + image, image):
+        sent = body(messages=[{"role": "user", "content": text}])
+        assert text_size(native.read_request(sent), len(sent)) == len(sent)
+
+
+def _image(data):
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from effort import effort
 from wire_cases import Case, cases
 
 from llm_gateway.errors import FaultKind
@@ -87,6 +88,89 @@ def test_the_servers_words_are_stripped_of_addresses_but_not_of_model_names():
     assert said.startswith("llama3.2:3b: failed at …")
     for secret in ("10.0.0.7", "11434", "fe80", "gpu.lab"):
         assert secret not in said
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "http://10.0.0.7:11434/api/chat?key=1",
+        "HTTPS://gpu.lab.example/v1",
+        "unix:///run/ollama.sock",
+        "10.0.0.7",
+        "10.0.0.7:11434",
+        "0x7f.0.0.1",
+        "0177.0.0.01",
+        "0x7f000001",
+        "2130706433:8080",
+        "fe80::1",
+        "fe80::1%eth0",
+        "FE80::2AB:34ff:fe56:7",
+        "2001:db8:0:1:2:3:4:5",
+        "::ffff:10.0.0.7",
+        "::1",
+        "[::1]",
+        "[2001:db8::8]:11434",
+        "[::ffff:10.0.0.7]:80",
+        "[fe80::1%25eth0]:80",
+        "localhost:8080",
+        "gpu01:11434",
+        "gpu-7.lab.local:8080",
+        "node_3:80",
+        "/root/.ollama/models/blobs/sha256-1",
+        "/model.gguf",
+        "~/models/a.gguf",
+        "../models/a.gguf",
+    ],
+)
+@pytest.mark.parametrize(
+    "around", ["bad thing at {} here", 'bad thing "{}" here', "bad thing ({}): here", "at={}, here"]
+)
+def test_no_address_of_the_servers_side_is_repeated_however_it_is_written(secret: str, around: str):
+    said = fault_of_error(around.format(secret), status=400).said
+    assert said is not None
+    assert "…" in said
+    assert said.endswith("here")
+    left = said.replace("bad thing", "").replace("here", "").replace("at=", "").replace(" at ", "")
+    assert left.strip(' …"():,') == ""
+
+
+@pytest.mark.parametrize("path", ["C:\\Program Files\\a.gguf", "\\\\nas\\my models\\a.gguf", "file:/my/a.gguf"])
+def test_a_path_that_may_hold_spaces_is_left_out_to_the_end_of_its_line(path: str):
+    said = fault_of_error(f'bad "{path}" there\nand bad {path}', status=400).said
+    assert said is not None
+    assert said.replace("file:", "") == 'bad "…" there\nand bad …'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "llama3.2:3b does not support thinking",
+        'model "hf.co/bartowski/Qwen-7B-GGUF:Q4_K_M" does not support tools',
+        "registry.ollama.ai/library/gpt-oss:20b does not support tools",
+        'option "num_ctx" must be of type integer, not 1.5',
+        "the prompt has 4097 tokens: maximum context length is 4096, version 0.12.10",
+        "messages.0.content: Input should be a valid string and/or a list [type=string_type]",
+        "unexpected </think> at the end; text/event-stream was asked for",
+        "std::exception: 3/4 of it",
+    ],
+)
+def test_what_only_looks_a_little_like_an_address_is_left_alone(text: str):
+    assert fault_of_error(text, status=400).said == text
+
+
+def test_only_the_beginning_of_a_long_text_is_judged_and_repeated():
+    assert fault_of_error("x" * 3000 + " out of memory").kind is FaultKind.SERVER_ERROR
+    assert fault_of_error("http://h/" + "x" * 3000 + " tail", status=400).said == "…"
+    assert fault_of_error({"message": "odd", "type": "x" * 3000 + "model_not_found"}).kind is FaultKind.SERVER_ERROR
+    assert fault_of_error({"message": "odd", "type": ["model_not_found"]}).kind is FaultKind.SERVER_ERROR
+
+
+@pytest.mark.parametrize(
+    "word", ["a", "a.", "a-", "1", "1.", "0x", ":", "::1", "/", "~/", "[", "\\", "http:", "model "]
+)
+def test_a_long_text_is_no_more_work_than_a_short_one(word: str):
+    short, long = (f"does not support {word * (size // len(word))}" for size in (4_000, 64_000))
+    assert effort(lambda: fault_of_error(long)) < 20 * effort(lambda: fault_of_error(short))
 
 
 def test_an_error_frame_with_a_code_is_judged_by_it():

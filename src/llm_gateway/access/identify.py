@@ -93,7 +93,7 @@ class FailedKeys:
 
     def failed(self, address: str, now: float) -> None:
         """Notes one wrong key (monotonic seconds). Raises TooManyFailedKeys once the address is past the limit."""
-        block = _block(address)
+        block = address_block(address)
         began, count = self._seen.get(block, (now, 0))
         if now >= began + self._window:
             began, count = now, 0
@@ -112,7 +112,8 @@ class FailedKeys:
         return len(self._seen)
 
 
-def _block(address: str) -> str:
+def address_block(address: str) -> str:
+    """What counts as one client: an IPv4 address, an IPv6 /64; any other text is taken as it is."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -49,7 +49,7 @@ def serve(loaded: Loaded, *, demo: bool = False) -> int:
             _no_app,
             host=settings.host,
             port=settings.port,
-            http=bounded_protocol(),
+            http=bounded_protocol(settings.trusted_proxies),
             ws="none",
             lifespan="on",
             log_config=None,

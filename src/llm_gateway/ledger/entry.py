@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 from uuid import UUID
 
 from llm_gateway.access.policy import Caller
@@ -25,12 +25,19 @@ TAG = 256
 """Characters kept of what clients may choose freely (user tag, correlation id, …)."""
 
 
+class Book(Protocol):
+    """Who writes entries down."""
+
+    def opened(self, entry: Entry) -> None: ...
+    def closed(self, entry: Entry) -> None: ...
+
+
 class Entry:
     """`async with entry:` closes it by the exception that ends the block; `finished` closes it as answered."""
 
     def __init__(
         self,
-        close: Callable[[Entry], None],
+        book: Book,
         clock: Clock,
         id: UUID,
         caller: Caller,
@@ -40,7 +47,7 @@ class Entry:
     ) -> None:
         """`left` says why the client is no longer there when the request's task is cancelled; None = it still is,
         the gateway ends."""
-        self._close = close
+        self._book = book
         self._clock = clock
         self._left = left
         self._began = clock.now()
@@ -101,7 +108,11 @@ class Entry:
             return
         self.outcome, self.status, self.error_code = outcome, status, error_code
         self.latency = self.elapsed()
-        self._close(self)
+        self._book.closed(self)
+
+    def goes_upstream(self) -> None:
+        """A server is about to be asked: from here on a crash leaves a trace of the request."""
+        self._book.opened(self)
 
     async def __aenter__(self) -> Self:
         return self

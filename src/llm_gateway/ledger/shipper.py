@@ -1,86 +1,143 @@
-"""Brings closed entries to the database in batches, off the request's path.
+"""Brings closed rows from journals into the database: this process's while it serves, those of dead ones at start.
 
-A database that is down or slow is invisible to clients: rows wait here, in order and bounded, and are sent again
-until they are in. A row id is sent at most once into the table (`ON CONFLICT DO NOTHING`).
+One transaction holds a batch of rows, what they add to the sums, and the position in the journal behind them: after
+any failure the position in the database says what is in, so nothing is lost and nothing counted twice. A database
+that is down or slow is invisible to clients: rows wait in the journal.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import structlog
 
 from llm_gateway.errors import DatabaseUnavailable
+from llm_gateway.ledger.journal import CLOSE, START, Adopted, Position, Record, Row, abandoned, read
+from llm_gateway.ledger.ledger import Ledger
 
-Row = dict[str, Any]
-
-BATCH = 500
-"""Rows of one insert."""
-PAUSE = 0.25
+BATCH: Final = 500
+"""Rows of one transaction."""
+SCAN: Final = 4 * BATCH
+"""Records looked at for one."""
+PAUSE: Final = 0.25
 """Seconds between batches: a finished request is in the database well within two seconds."""
-BOUND = 100_000
-"""Rows kept while the database is away (about 100 MB); past it the oldest are dropped and counted."""
 BACKOFF = (0.5, 1.0, 2.0, 5.0)
 
 log = structlog.get_logger(__name__)
 
 
-class Shipper:
-    """`put` never waits; `run` is one task that ends after a last flush."""
+class Store(Protocol):
+    """The database as the shipper sees it. Every method raises DatabaseUnavailable when it could not."""
 
-    def __init__(self, insert: Callable[[Sequence[Row]], Awaitable[int]]) -> None:
-        """`insert` writes one batch in one transaction and raises DatabaseUnavailable when it could not."""
-        self._insert = insert
-        self._waiting: deque[Row] = deque()
+    async def position(self, journal: str) -> Position | None:
+        """How far the journal is in the database; None = nothing of it."""
+
+    async def ship(self, journal: str, rows: list[Row], position: Position) -> None:
+        """Rows, sums and position in one transaction."""
+
+    async def forget(self, journal: str) -> None:
+        """The journal is gone."""
+
+
+class Shipper:
+    """`run` is one task that ends after a last flush; `recover` another, which ends when nothing is left over."""
+
+    def __init__(self, ledger: Ledger, store: Store) -> None:
+        self._ledger = ledger
+        self._store = store
         self._wake = asyncio.Event()
         self._stopping = False
-        self.dropped = 0
-        self.shipped = 0
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def put(self, row: Row) -> None:
-        if len(self._waiting) >= BOUND:
-            self._waiting.popleft()
-            self.dropped += 1
-        self._waiting.append(row)
-        self._wake.set()
+        ledger.wake = self._wake.set
 
     async def run(self) -> None:
-        failures = 0
+        journal = self._ledger.journal
+        position, failures = START, 0
         while True:
-            if not self._waiting:
+            self._wake.clear()
+            rows, end = self._batch(journal.directory, position)
+            if end == position:
                 if self._stopping:
+                    await self._store.forget(journal.directory.name)
                     return
-                self._wake.clear()
                 await self._wake.wait()
                 continue
-            batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
             try:
-                await self._insert(batch)
+                if failures:  # did the transaction that failed commit after all?
+                    position, failures = await self._store.position(journal.directory.name) or START, 0
+                    continue
+                if rows:
+                    await self._store.ship(journal.directory.name, rows, end)
             except DatabaseUnavailable as error:
-                log.warning("log_rows_wait", waiting=len(self._waiting), error=error.message)
-                if self._stopping and failures >= len(BACKOFF):
-                    log.error("log_rows_lost", rows=len(self._waiting))
-                    return
-                await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
                 failures += 1
+                if self._stopping and failures > 1:
+                    log.warning("log_rows_left_in_the_journal", rows=self._ledger.waiting, error=error.message)
+                    return
+                log.warning("log_rows_wait", rows=self._ledger.waiting, error=error.message)
+                await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
                 continue
             except Exception:  # the outermost edge: a bug must not stop every later row
-                log.exception("log_rows_dropped", rows=len(batch))
-                self.dropped += len(batch)
-            else:
-                self.shipped += len(batch)
-            failures = 0
-            for row in batch:
-                if self._waiting and self._waiting[0] is row:  # not when the bound dropped it meanwhile
-                    self._waiting.popleft()
-            if len(self._waiting) < BATCH and not self._stopping:
+                log.exception("log_rows_dropped", rows=len(rows))
+                self._ledger.dropped += len(rows)
+            position = end
+            self._ledger.shipped(len(rows), end)
+            if len(rows) < BATCH and not self._stopping:
                 await self._pause()
+
+    async def recover(self, root: Path) -> None:
+        """Ships what processes that are gone have left under `root`; requests that they left open are closed as
+        `gateway_crashed`. Ends when nothing is left over; a database that is away is waited for."""
+        for directory in await asyncio.to_thread(abandoned, root):
+            journal = Adopted(directory)
+            with journal as mine:
+                if mine:
+                    failures = 0
+                    while not await self._recovered(journal, failures):
+                        failures += 1
+
+    async def _recovered(self, journal: Adopted, failures: int) -> bool:
+        name = journal.directory.name
+        try:
+            position = await self._store.position(name) or START
+            crashed: dict[Any, Record] = {}
+            whole = START
+            for record in read(journal.directory):
+                crashed.pop(record.id, None)
+                if record.kind != CLOSE:
+                    crashed[record.id] = record
+                whole = record.end
+            count = 0
+            while True:
+                rows, end = self._batch(journal.directory, position)
+                if end == position:
+                    break
+                if rows:
+                    await self._store.ship(name, rows, end)
+                position, count = end, count + len(rows)
+            if crashed and position < (done := Position(whole.segment + 1, 0)):
+                await self._store.ship(name, [_crashed(record.row) for record in crashed.values()], done)
+            await asyncio.to_thread(journal.remove)
+            await self._store.forget(name)
+        except DatabaseUnavailable as error:
+            log.warning("journal_waits", journal=name, error=error.message)
+            await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
+            return False
+        log.info("journal_recovered", journal=name, rows=count, crashed=len(crashed))
+        return True
+
+    @staticmethod
+    def _batch(directory: Path, after: Position) -> tuple[list[Row], Position]:
+        """The next rows, and the position behind the last record that was looked at."""
+        rows: list[Row] = []
+        for record in islice(read(directory, after), SCAN):
+            after = record.end
+            if record.kind == CLOSE:
+                rows.append(record.row)
+                if len(rows) == BATCH:
+                    break
+        return rows, after
 
     async def _pause(self) -> None:
         """Lets rows gather; a stop ends it."""
@@ -90,9 +147,13 @@ class Shipper:
             await asyncio.sleep(PAUSE / 5)
 
     async def stop(self, task: asyncio.Task[None], grace: float = 10.0) -> None:
-        """Flushes what waits, then ends `task`."""
+        """Flushes what waits, then ends `task`. What could not be shipped stays in the journal for the next start."""
         self._stopping = True
         self._wake.set()
         await asyncio.wait((task,), timeout=grace)
         task.cancel()
         await asyncio.wait((task,))
+
+
+def _crashed(row: Row) -> Row:
+    return row | {"outcome": "gateway_crashed", "status": 500, "error_code": "gateway_crashed"}

@@ -26,8 +26,8 @@ OTHER: Final = "other"
 MAX_MODELS: Final = 1000
 """Different model labels of one process; later ones are counted as `other`."""
 
-UNRESOLVED: Final = frozenset({"model_not_found"})
-"""Error codes of requests whose model is whatever the client wrote."""
+UNRESOLVED: Final = frozenset({"model_not_found", "no_permitted_upstream", "internal_error"})
+"""Error codes of requests whose model may be whatever the client wrote."""
 
 DURATIONS: Final = tuple(0.01 * 2**i for i in range(16))
 """Seconds, .01 to 81.92 as the convention has them, and two steps more."""

@@ -75,6 +75,7 @@ async def chat(gw: Gateway, call: Call) -> None:
             target = gw.resolve(caller.project, ask.model)  # 404, 403
             entry.model = target.logical
             work = _plan(gw, caller, ask, target, call.total)  # 403
+            entry.goes_upstream()
             try:
                 if ask.stream:
                     await _stream(gw, call, entry, work)  # 502, 503, 504, or a typed event after the first content

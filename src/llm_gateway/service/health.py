@@ -9,7 +9,9 @@ from typing import Any, Final
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import Fault, GatewayError
 from llm_gateway.gateway import Gateway
+from llm_gateway.names import canonical
 from llm_gateway.observe.metrics import Figures
+from llm_gateway.service.models import healthy_servers
 from llm_gateway.upstream.drive import Work
 from llm_gateway.wire.neutral import ChatRequest, Message
 
@@ -26,7 +28,6 @@ def report(gw: Gateway, *, database_ok: bool) -> dict[str, Any]:
     now = gw.clock.now()
     states = Counter(s.state(now) for s in gw.fleet.servers.values())
     usable = states["healthy"] + states["unknown"]
-    healthy_models = sum(1 for name, trusts in gw.fleet.names() if gw.fleet.healthy(name, trusts, now))
     if not usable:
         status = "down"
     elif not database_ok or not states["healthy"] or gw.draining:
@@ -37,19 +38,23 @@ def report(gw: Gateway, *, database_ok: bool) -> dict[str, Any]:
         "status": status,
         "database": "ok" if database_ok else "unavailable",
         "servers": {"total": len(gw.fleet.servers), **dict(sorted(states.items()))},
-        "models": {"total": sum(1 for _ in gw.fleet.names()), "with_healthy_servers": healthy_models},
-        "log_rows_waiting": len(gw.shipper),
+        "models": {
+            "total": sum(1 for _ in gw.fleet.names()),
+            "with_healthy_servers": len(healthy_servers(gw, ADMIN_TRUST, now)),
+        },
+        "log_rows_waiting": gw.ledger.waiting,
     }
 
 
 def figures(gw: Gateway) -> Figures:
     """What the fleet and the ledger are like now, for the metrics page."""
     now = gw.clock.now()
+    healthy = healthy_servers(gw, ADMIN_TRUST, now)
     return Figures(
         servers=Counter(s.state(now) for s in gw.fleet.servers.values()),
-        healthy={n: gw.fleet.healthy(n, t, now) for n, t in gw.fleet.names()},
-        log_queue=len(gw.shipper),
-        log_rows={"written": gw.shipper.shipped, "dropped": gw.shipper.dropped},
+        healthy={name: healthy[canonical(name)] for name, _ in gw.fleet.names()},
+        log_queue=gw.ledger.waiting,
+        log_rows={"written": gw.ledger.in_database, "dropped": gw.ledger.dropped},
     )
 
 
@@ -91,10 +96,12 @@ class DeepHealth:
         return {"status": "ok", "model": model, "ttft_ms": round(waited * 1000, 1)}
 
     def _lightest(self, trust: Trusts, now: float) -> str | None:
+        healthy = healthy_servers(self._gw, trust, now)
+
         def weight(name: str) -> tuple[bool, float]:
             details = self._gw.fleet.details(name)
             size = details.size if details and details.size else float("inf")
-            return (self._gw.fleet.healthy(name, trust, now) == 0, size)
+            return (not healthy[canonical(name)], size)
 
         names = [name for name, trusts in self._gw.fleet.names() if trusts & trust]
         return min(names, key=weight, default=None)

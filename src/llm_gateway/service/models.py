@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from llm_gateway.access.policy import Project
+from llm_gateway.access.policy import Project, Trust
 from llm_gateway.exposures import Visible
-from llm_gateway.exposures import visible as visible_names
 from llm_gateway.gateway import Gateway
+from llm_gateway.names import canonical
+
+
+def healthy_servers(gw: Gateway, trust: frozenset[Trust], now: float) -> Counter[str]:
+    """`Fleet.healthy` of all models at once, by canonical name: each server is looked at once, not once a model."""
+    return Counter(
+        name
+        for server in gw.fleet.servers.values()
+        if server.spec.trust in trust and server.state(now) == "healthy"
+        for name, model in server.models.items()
+        if not model.rest.resting(now)
+    )
 
 
 def visible(gw: Gateway, project: Project) -> list[dict[str, Any]]:
     """Logical names first, then physical ones; also those that no healthy server holds now (`status`)."""
-    now = gw.clock.now()
-    return [_entry(gw, project, v, now) for v in visible_names(gw.snapshot, project, gw.fleet.names)]
+    healthy = healthy_servers(gw, project.trust, gw.clock.now())
+    return [_entry(gw, healthy, v) for v in gw.visible(project)]
 
 
 def one(gw: Gateway, project: Project, asked: str) -> dict[str, Any]:
     """Raises ModelNotFound that lists what is exposed, NoPermittedUpstream."""
     name = gw.resolve(project, asked).logical
-    for v in visible_names(gw.snapshot, project, gw.fleet.names):
-        if v.name == name:
-            return _entry(gw, project, v, gw.clock.now())
-    return _entry(gw, project, Visible(name, (name,), logical=False), gw.clock.now())
+    known = next((v for v in gw.visible(project) if v.name == name), None)
+    healthy = healthy_servers(gw, project.trust, gw.clock.now())
+    return _entry(gw, healthy, known or Visible(name, (name,), logical=False))
 
 
-def _entry(gw: Gateway, project: Project, v: Visible, now: float) -> dict[str, Any]:
-    healthy = [(b, gw.fleet.healthy(b, project.trust, now)) for b in v.backends]
-    serving = next((b for b, count in healthy if count), v.backends[0] if v.backends else v.name)
+def _entry(gw: Gateway, healthy: Counter[str], v: Visible) -> dict[str, Any]:
+    counts = [(backend, healthy[canonical(backend)]) for backend in v.backends]
+    serving = next((b for b, count in counts if count), v.backends[0] if v.backends else v.name)
     details = gw.fleet.details(serving)
     created = int(v.created_at or gw.fleet.since(v.name))
     return {
@@ -45,6 +56,6 @@ def _entry(gw: Gateway, project: Project, v: Visible, now: float) -> dict[str, A
         "default_params": dict(v.params),
         "context_length": details.context_length if details else None,
         "capabilities": list(details.capabilities) if details else [],
-        "status": "ready" if any(count for _, count in healthy) else "unavailable",
-        "healthy_servers": sum(count for _, count in healthy),
+        "status": "ready" if any(count for _, count in counts) else "unavailable",
+        "healthy_servers": sum(count for _, count in counts),
     }

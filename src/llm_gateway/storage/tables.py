@@ -166,6 +166,14 @@ Index(
     "ix_request_log_timestamp_brin", request_log.c.timestamp, postgresql_using="brin", info={ONLY: "postgresql"}
 ).ddl_if(dialect="postgresql")
 
+journal_position: Final = Table(
+    "journal_position",
+    metadata,
+    Column("journal", Text(64), primary_key=True),
+    Column("segment", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+)
+
 setting: Final = Table(
     "setting",
     metadata,

@@ -7,6 +7,7 @@ the other side: nothing is collected before its bound was checked.
 from __future__ import annotations
 
 import ssl
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
@@ -39,6 +40,10 @@ class Limits:
     """Unread body beyond which the socket is not read any more."""
     idle: float = 15.0
     idle_per_origin: int = 4
+
+
+READ = 64 * 1024
+"""Bytes of a body that are handed on at a time: a hostile server can put a thousand frames into so many."""
 
 
 class Phase(Enum):
@@ -90,7 +95,7 @@ class Answer:
         """Another request may follow on the connection."""
         self.buffered = 0
         """Bytes of the body that are here and not taken."""
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         self._received = 0
         self._max_body = max_body
         self._framing = 0
@@ -140,12 +145,17 @@ class Answer:
             self.fault = Fault(kind, detail)
 
     def take(self) -> bytes:
-        """All of the body that is here, b"" if nothing is."""
-        chunks = self._chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        self.buffered = 0
-        return data
+        """The next of the body that is here, at most READ bytes; b"" if nothing is."""
+        chunks, taken, size = self._chunks, [], 0
+        while chunks and size < READ:
+            chunk = chunks.popleft()
+            if size + len(chunk) > READ:
+                chunks.appendleft(chunk[READ - size :])
+                chunk = chunk[: READ - size]
+            taken.append(chunk)
+            size += len(chunk)
+        self.buffered -= size
+        return taken[0] if len(taken) == 1 else b"".join(taken)
 
     def drop(self) -> None:
         """Releases the parser, which holds this object."""

@@ -95,7 +95,8 @@ class Connection(asyncio.Protocol):
             raise answer.fault or Fault(FaultKind.RESET, "closed before the request")
 
     async def read(self, deadline: float, late: FaultKind) -> bytes:
-        """All of the body that is here, waiting for some; b"" at its clean end. `late`: the fault at the deadline."""
+        """The next of the body, at most `READ` bytes, waiting for some; b"" at its clean end. `late`: the fault at the
+        deadline. Where more is here than that, others get their turn first."""
         answer = self._answer
         while not answer.buffered:
             if answer.fault is not None:
@@ -104,7 +105,9 @@ class Connection(asyncio.Protocol):
                 return b""
             await self._wait(deadline, late)
         data = answer.take()
-        if self._reading_paused:
+        if answer.buffered:
+            await self._let_others()
+        elif self._reading_paused:
             self._resume_reading()
         return data
 
@@ -210,6 +213,14 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
             self._deadline = NEVER
+
+    async def _let_others(self) -> None:
+        """One turn of the loop. A cancelled one closes the connection, as a cancelled wait does."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -24,7 +24,7 @@ from llm_gateway.errors import Fault, FaultKind, GatewayError, InvalidRequest, N
 from llm_gateway.fleet.facts import Listed, ListedModel, ProbeFailed, ServerSpec
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.upstream.kinds.kind import Kind
+from llm_gateway.upstream.kinds.kind import MOST_MODELS, MOST_OF_STRANGERS, Kind
 from llm_gateway.upstream.transport import Transport
 
 AT_ONCE: Final = 8
@@ -229,7 +229,7 @@ class Prober:
         kind = KINDS[spec.kind]
         status, body = await self._get(spec, kind, kind.list_path, LARGEST_LIST)
         if status == 200:
-            return kind.read_list(body)
+            return kind.read_list(body, MOST_OF_STRANGERS if spec.trust is Trust.PUBLIC else MOST_MODELS)
         if status in (404, 405, 501) and kind.may_lack_list and spec.models:
             return spec.models  # it answers, and its owner said what it holds
         raise Fault(FaultKind.NOT_THE_PROTOCOL, f"status {status} to {kind.list_path}")

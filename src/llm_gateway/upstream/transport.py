@@ -59,7 +59,8 @@ class Response:
         """Lower-case names; a name that came more than once has its values joined by ", "."""
 
     async def read(self, deadline: float, kind: FaultKind = FaultKind.STALLED) -> bytes:
-        """All bytes of the body that are here together, waiting for some; b"" at its clean end.
+        """The next bytes of the body, 64 KiB at most, waiting for some; b"" at its clean end. Other tasks get their turn
+        where more are here than that.
 
         `deadline`: seconds on the monotonic clock; its passing raises Fault(kind). Other faults: CUT (the connection
         ended within the body), RESET (before its first byte), BAD_HTTP, TOO_LARGE. One reader at a time. After a

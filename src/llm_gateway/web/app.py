@@ -20,6 +20,7 @@ from llm_gateway import __version__
 from llm_gateway.assemble import Running
 from llm_gateway.web import errors, hot, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
+from llm_gateway.web.bodies import bounded
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
 from llm_gateway.web.hot import Edge, Surface
@@ -65,7 +66,7 @@ class App:
         surface = self._hot.get(_bare(scope))
         if surface is not None:
             return await hot.serve(self._gateway, surface, self._edge, scope, receive, send)
-        return await self._cold(scope, receive, self._identified(send))
+        return await self._cold(scope, bounded(receive), self._identified(send))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -55,7 +55,9 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known: GatewayError
-    if error.status_code == 405:
+    if isinstance(error.__cause__, GatewayError):  # raised as FastAPI read the body, which it calls a mistake in it
+        known = error.__cause__
+    elif error.status_code == 405:
         known = MethodNotAllowed(f"{request.url.path} does not take {request.method}.")
     elif error.status_code == 404:
         known = NotFound(f"There is nothing at {request.url.path}. The API is described at /docs.")

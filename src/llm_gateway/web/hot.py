@@ -53,6 +53,7 @@ class HttpCall:
 
     __slots__ = (
         "_body_seconds",
+        "_ended",
         "_gw",
         "_lease",
         "_max_body",
@@ -63,6 +64,7 @@ class HttpCall:
         "_send",
         "_task",
         "_watch",
+        "_whole",
         "_writer",
         "client_request_id",
         "dialect",
@@ -92,7 +94,10 @@ class HttpCall:
         self.endpoint = surface.path
         self.peer = edge.peers.client(scope)
         self._writer: StreamWriter | None = None
+        self._whole: Headers | None = None
+        """The head of a whole answer, until its length is known."""
         self.started = False
+        self._ended = False
         self.left: str | None = None
         self.last_write = 0.0
         self.writing_since: float | None = None
@@ -162,7 +167,8 @@ class HttpCall:
         """Cancels the request when the client hangs up: its server is freed at once."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.left = "client_closed"
+        connection = self._scope.get("state", {}).get("connection")  # `web.protocol`'s, not every server's
+        self.left = "client_too_slow" if connection is not None and connection.too_slow else "client_closed"
         task.cancel()
 
     async def begin(self, served: Served, writer: StreamWriter | None) -> None:
@@ -175,29 +181,30 @@ class HttpCall:
             (b"x-gateway-attempts", str(served.attempts).encode()),
             (b"server-timing", b"gw;dur=%.1f, up;dur=%.1f" % (served.gateway * 1000, served.upstream * 1000)),
         ]
-        if writer is not None:
-            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        if writer is None:
+            self._whole = headers
+            return
+        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         await self._start(200, headers)
-        if writer is not None:
-            self.last_write = self._gw.clock.now()
-            self._pulse.add(self)
+        self.last_write = self._gw.clock.now()
+        self._pulse.add(self)
 
     async def _start(self, status: int, headers: Headers) -> None:
         identity = str(self.id).encode()
         headers += [(b"x-request-id", identity), (b"request-id", identity)]
         if self._lease is not None:
             headers += self._lease.headers(self._gw.clock.now())
-        self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self.started = True
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, *, more: bool = True) -> None:
         self.writing_since = self._gw.clock.now()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
         self.writing_since, self.last_write = None, self._gw.clock.now()
 
     async def keep_alive(self) -> None:
-        """A word in a silence; the stream goes on."""
-        if self._writer is not None:
+        """A word in a silence; the stream goes on. Not when it has begun to speak, or ended, in the meantime."""
+        if self._writer is not None and self.writing_since is None and not self._ended:
             await self._send({"type": "http.response.body", "body": self._writer.keep_alive(), "more_body": True})
 
     def give_up(self) -> None:
@@ -207,14 +214,21 @@ class HttpCall:
             self._task.cancel()
 
     async def end(self, data: bytes) -> None:
-        self._pulse.discard(self)
-        await self._send({"type": "http.response.body", "body": data})
+        if self._whole is not None:
+            await self._start(200, [*self._whole, (b"content-length", str(len(data)).encode())])
+        await self._last(data)
+
+    async def _last(self, data: bytes) -> None:
+        self._ended = True
+        if self._watch is not None:
+            self._watch.cancel()  # uvicorn says that the client has left as soon as the answer is complete
+        await self.write(data, more=False)
 
     async def fail(self, error: GatewayError) -> None:
         """The typed error: a status of its own, or the stream's error event when 200 has left already."""
         body = self.dialect.error_body(error, str(self.id))
         if self.started:
-            return await self.end(self._writer.error(body) if self._writer else b"")
+            return await self._last(self._writer.error(body) if self._writer else b"")
         headers: Headers = [(b"content-type", b"application/json")]
         headers += [*error.headers, *retry_headers(error.retry_after)]
         if isinstance(error, UpstreamError):
@@ -226,7 +240,7 @@ class HttpCall:
         content = encode(body)
         headers.append((b"content-length", str(len(content)).encode()))
         await self._start(error.status, headers)
-        return await self.end(content)
+        return await self._last(content)
 
     def close(self) -> None:
         self._pulse.discard(self)

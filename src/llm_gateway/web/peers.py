@@ -19,7 +19,7 @@ class Peers:
     def client(self, scope: Scope) -> str:
         """The client's address: the right-most one that no trusted proxy of ours has."""
         peer = scope["client"][0] if scope.get("client") else "unknown"
-        if not self._trusted or not self._trusts(peer):
+        if not self._trusted or not self.trusts(peer):
             return str(peer)
         hops = ",".join(v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for").split(",")
         for hop in (h.strip() for h in reversed(hops)):
@@ -28,7 +28,7 @@ class Peers:
             if _address(hop) is None:
                 break
             peer = hop
-            if not self._trusts(hop):
+            if not self.trusts(hop):
                 break
         return str(peer)
 
@@ -36,14 +36,15 @@ class Peers:
         """`https` when a trusted proxy says so."""
         own: str = scope.get("scheme", "http")
         peer = scope["client"][0] if scope.get("client") else ""
-        if not self._trusts(peer):
+        if not self.trusts(peer):
             return own
         for name, value in scope["headers"]:
             if name == b"x-forwarded-proto" and value in (b"http", b"https"):
                 return str(value.decode())
         return own
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Is it a proxy of ours?"""
         parsed = _address(address)
         return parsed is not None and any(parsed in network for network in self._trusted)
 

@@ -59,8 +59,22 @@ _STATUS: Final[dict[int, FaultKind]] = {
     529: FaultKind.BUSY,
 }
 _ADDRESS: Final = re.compile(
-    r"\w+://\S+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|(?:[\w-]+\.)*(?:[a-z]{2,}|localhost):\d{2,5}\b|\[[0-9a-fA-F:]{2,}\]"
+    r"""
+      (?<![\w.-]) [\w.-]++ (?: ://[^\s"'<>]* | :\d{2,5}(?!\w) )            # a URL; a host with its port
+    | (?<![\w.:-]) \[? (?:[0-9a-f]{0,4}:){2,8} [\w.%:]*+ \]? (?::\d+)?     # IPv6
+    | \b (?:0x[0-9a-f]+|\d+) (?:\.(?:0x[0-9a-f]+|\d+)){3} \b             # IPv4, in whatever base
+    | \b 0x[0-9a-f]{6,}
+    | (?<![\w<.~/]) (?:~|\.\.?)? /+ [\w.~] [^\s"'<>]*                    # a path on a disk, also on Windows
+    | (?: \b[a-z]:\\ | \\\\ ) [^"'\n]*
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
+"""Each alternative begins where a word does, or looks at a bounded number of characters: linear on any text."""
+_MOST_JUDGED: Final = 2_000
+"""Characters of a server's text that are looked at."""
+_MOST_TAG: Final = 100
+_MOST_CLEANED: Final = 1_000
+_MOST_SAID: Final = 300
 _SECONDS: Final = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*")
 
 
@@ -75,14 +89,14 @@ def fault_of(status: int, content_type: str | None, body_head: bytes, *, retry_a
         kind, text = _judge(error, status)
     else:
         kind, text = _silent(status, wait), body_head[:200].decode("utf-8", "replace")
-    detail = f"{status} {'HTML page' if html else ascii(text[:300])}"
+    detail = f"{status} {'HTML page' if html else ascii(text[:_MOST_SAID])}"
     return Fault(kind, detail, retry_after=wait, said=_said(kind, text) if error is not None else None)
 
 
 def fault_of_error(error: Json, *, status: int = 200) -> Fault:
     """The Fault behind the `error` value (a text or an object) of a frame in a stream that began with `status`."""
     kind, text = _judge(error, status)
-    return Fault(kind, f"error frame: {text[:300]!a}", said=_said(kind, text))
+    return Fault(kind, f"error frame: {text[:_MOST_SAID]!a}", said=_said(kind, text))
 
 
 def error_in_frame(frame: dict[str, Json]) -> Json:
@@ -107,11 +121,12 @@ def _judge(error: Json, status: int) -> tuple[FaultKind, str]:
     text = error if isinstance(error, str) else encode(error).decode()
     tags = ""
     if isinstance(error, dict):
-        tags = f"{error.get('type')} {error.get('code')} "
+        tags = " ".join(str(tag)[:_MOST_TAG] for tag in (error.get("type"), error.get("code")) if _is_tag(tag))
         if isinstance(message := error.get("message"), str):
             text = message
         if status == 200 and isinstance(code := error.get("code"), int):
             status = code
+    text = text[:_MOST_JUDGED]
     searched = f"{text} {tags}".lower()
     if status in (401, 402, 403, 407):  # "model not found" to strangers is still a matter of keys
         return FaultKind.AUTH, text
@@ -147,4 +162,8 @@ def _said(kind: FaultKind, text: str) -> str | None:
     """The server's words, for the caller, when they are about the caller's request. Addresses are taken out."""
     if kind not in (FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.INCAPABLE):
         return None
-    return _ADDRESS.sub("…", text)[:300]
+    return _ADDRESS.sub("…", text[:_MOST_CLEANED])[:_MOST_SAID]
+
+
+def _is_tag(value: Json) -> bool:
+    return isinstance(value, str | int)

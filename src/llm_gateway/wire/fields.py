@@ -43,6 +43,12 @@ def short_text(obj: dict[str, Json], key: str, limit: int, path: str = "") -> st
     return value
 
 
+def at_most(limit: int, items: list[Json], path: str) -> None:
+    """Raises InvalidRequest when a list is longer than we are willing to read."""
+    if len(items) > limit:
+        raise InvalidRequest(f"`{path}` has {len(items):,} entries; at most {limit:,} are accepted.", param=path)
+
+
 def as_object(value: Json, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.decoding import MAX_FRAME_VALUES, BadJson, decode_json
 
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes. Ollama's own client and runner stop at the same size."""
@@ -74,7 +74,8 @@ class FrameSplitter:
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self._lines = LineSplitter(max_line)
         self._max_line = max_line
-        self._joined = b""
+        self._joined = bytearray()
+        """The data of an event of several lines, so far."""
         self._seen = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -89,8 +90,8 @@ class FrameSplitter:
         line = self._lines.rest()
         cut_field = any(field.startswith(line) for field in (b"data:", *_SSE_FIELDS))
         frame = None if cut_field or (self._seen and not _is_field(line)) else self._frame(line)
-        if frame is None and self._joined:
-            frame, self._joined = self._joined, b""
+        if frame is None:
+            frame = self._event()
         return frame if frame is not None and _whole(frame) else None
 
     def _frame(self, line: bytes) -> bytes | None:
@@ -101,8 +102,7 @@ class FrameSplitter:
             self._seen = True
             return line
         if not line:
-            joined, self._joined = self._joined, b""
-            return joined or None
+            return self._event()
         if line.startswith(_SSE_FIELDS):
             return None
         if self._seen:
@@ -112,10 +112,20 @@ class FrameSplitter:
     def _data(self, payload: bytes) -> bytes | None:
         if not self._joined and (payload == DONE or (payload.startswith(b"{") and payload.endswith(b"}"))):
             return payload  # every known server: one line per event; not waiting for the blank line is free
-        self._joined = self._joined + b"\n" + payload if self._joined else payload
+        if self._joined:
+            self._joined += b"\n"
+        self._joined += payload
         if len(self._joined) > self._max_line:
             raise Fault(FaultKind.TOO_LARGE, f"an event of more than {self._max_line} bytes")
         return None
+
+    def _event(self) -> bytes | None:
+        """The event whose lines are all here, if it holds anything."""
+        if not self._joined:
+            return None
+        event = bytes(self._joined)
+        self._joined.clear()
+        return event
 
 
 def _is_field(line: bytes) -> bool:
@@ -126,7 +136,7 @@ def _whole(frame: bytes) -> bool:
     if frame == DONE:
         return True
     try:
-        decode_json(frame)
+        decode_json(frame, max_values=MAX_FRAME_VALUES)
     except BadJson:
         return False
     return True

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from llm_gateway.errors import InvalidRequest, UnsupportedParameter
 from llm_gateway.wire.encoding import encode
-from llm_gateway.wire.fields import as_object, join, optional, required, wrong_type
+from llm_gateway.wire.fields import as_object, at_most, join, optional, required, wrong_type
 from llm_gateway.wire.neutral import Json, Message, ToolCall
 
 ROLE_NAMES: Final = {
@@ -19,14 +19,28 @@ ROLE_NAMES: Final = {
     "tool": "tool",
     "function": "tool",
 }
+MAX_MESSAGES: Final = 10_000
+"""Also of the content parts and tool calls of all messages together."""
+MAX_PARTS: Final = 1_000
+"""Content parts, or tool calls, of one message."""
 _DATA_URL: Final = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp|gif))?;base64,", re.IGNORECASE)
 
 
 def read_messages(body: dict[str, Json]) -> list[Message]:
-    """`messages`: at least one. Raises InvalidRequest or UnsupportedParameter naming the field by its path."""
+    """`messages`: from one to MAX_MESSAGES. Raises InvalidRequest or UnsupportedParameter naming the field by its path.
+
+    What is counted is counted before anything is read: a body of a few MiB may hold hundreds of thousands of them."""
     items = required(body, "messages", list)
     if not items:
         raise InvalidRequest("`messages` is empty: send at least one message.", param="messages")
+    at_most(MAX_MESSAGES, items, "messages")
+    objects = [item for item in items if isinstance(item, dict)]
+    lists = [held for item in objects for key in ("content", "tool_calls") if isinstance(held := item.get(key), list)]
+    if (parts := sum(map(len, lists))) > MAX_MESSAGES:
+        raise InvalidRequest(
+            f"`messages` hold {parts:,} content parts and tool calls together; at most {MAX_MESSAGES:,} are accepted.",
+            param="messages",
+        )
     return [_message(as_object(item, f"messages[{n}]"), f"messages[{n}]") for n, item in enumerate(items)]
 
 
@@ -56,6 +70,7 @@ def _content(content: Json, path: str, *, may_be_null: bool) -> tuple[str, list[
         return "", []
     if not isinstance(content, list):
         raise wrong_type(path, "a string or a list of content parts", content)
+    at_most(MAX_PARTS, content, path)
     texts: list[str] = []
     images: list[str] = []
     for n, item in enumerate(content):
@@ -97,6 +112,7 @@ def _image(part: dict[str, Any], path: str) -> str:
 
 def _tool_calls(item: dict[str, Any], path: str) -> list[ToolCall]:
     calls = optional(item, "tool_calls", list, path) or []
+    at_most(MAX_PARTS, calls, join(path, "tool_calls"))
     read: list[ToolCall] = []
     for n, raw in enumerate(calls):
         where = f"{path}.tool_calls[{n}]"

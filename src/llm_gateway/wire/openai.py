@@ -14,7 +14,7 @@ from llm_gateway.wire.chunks import DONE, ChunkWriter, completion, usage_object
 from llm_gateway.wire.decoding import decode_body
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
-from llm_gateway.wire.fields import as_object, optional, required, short_text, wrong_type
+from llm_gateway.wire.fields import as_object, at_most, optional, required, short_text, wrong_type
 from llm_gateway.wire.messages import read_messages
 from llm_gateway.wire.neutral import (
     Answer,
@@ -32,6 +32,7 @@ from llm_gateway.wire.params import PARAMS, check_param
 from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
 from llm_gateway.wire.requests import MAX_TAG, read_metadata, read_model, read_params
 
+MAX_TOOLS: Final = 1_000
 _EFFORTS: Final[dict[str, bool | str]] = {
     "none": False,
     "minimal": "low",
@@ -98,6 +99,7 @@ def _params(fields: dict[str, Json]) -> dict[str, Json]:
 
 def _tools(fields: dict[str, Json]) -> list[Json]:
     tools = optional(fields, "tools", list) or []
+    at_most(MAX_TOOLS, tools, "tools")
     for n, item in enumerate(tools):
         path = f"tools[{n}]"
         tool = as_object(item, path)

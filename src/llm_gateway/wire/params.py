@@ -40,7 +40,7 @@ def check_param(name: str, value: Json, *, where: str | None = None) -> Json:
     field = where or name
     if spec.kind is list:
         stops = [value] if isinstance(value, str) else value
-        if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops) or len(stops) > 16:
+        if not isinstance(stops, list) or len(stops) > 16 or not all(isinstance(s, str) and s for s in stops):
             raise InvalidRequest(
                 f"`{field}` must be a string or a list of at most 16 strings, none empty.", param=field
             )

@@ -39,3 +39,8 @@ def read_metadata(body: dict[str, Json], ask: ChatRequest) -> None:
     ask.correlation_id = short_text(metadata, "correlation_id", MAX_TAG, "metadata")
     ask.project_context = short_text(metadata, "project_context", MAX_CONTEXT, "metadata")
     ask.end_user = short_text(metadata, "user_id", MAX_TAG, "metadata")
+
+
+def text_size(ask: ChatRequest, size: int) -> int:
+    """How many bytes of a body of `size` bytes, read as `ask`, are not the data of images."""
+    return size - sum(len(image) for message in ask.messages for image in message.images)

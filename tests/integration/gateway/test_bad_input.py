@@ -123,6 +123,35 @@ async def test_a_body_of_five_megabytes_is_too_large(live: Live, path: str):
     await still_works(live)
 
 
+async def test_only_images_may_make_a_body_larger_not_the_word_of_one(live: Live):
+    def asking(*parts: dict[str, Any]) -> bytes:
+        return said(messages=[{"role": "user", "content": [{"type": "text", "text": "data:image/"}, *parts]}])
+
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0K" * 700_000}}
+    assert (await live.http.post("/v1/chat", content=asking(image))).status_code == 200
+    for text in ("x" * 5_000_000, "data:image/png;base64," + "iVBORw0K" * 700_000):
+        too_large = await live.http.post("/v1/chat", content=asking(image, {"type": "text", "text": text}))
+        is_typed(too_large, 413, "body_too_large")
+    rows = await live.rows(3)
+    assert [row["status"] for row in rows] == [200, 413, 413]
+    await still_works(live)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_hundreds_of_thousands_of_small_things_are_refused_without_a_halt(live: Live, path: str):
+    many = {
+        "numbers": b'{"model":"recite","messages":[{"role":"user","content":"data:image/"}],"x":[%s1]}' % (b"1," * 10**6),
+        "messages": said(messages=HELLO * 100_000),
+        "parts": said(messages=[{"role": "user", "content": [{"type": "text", "text": "x"}] * 100_000}]),
+    }
+    for name, body in many.items():
+        try:
+            is_typed(await live.http.post(path, content=body), 400, "invalid_request")
+        except AssertionError as error:
+            raise AssertionError(name) from error
+    await still_works(live)
+
+
 async def test_a_body_beyond_every_bound_is_refused_by_its_declared_length(live: Live):
     head = f"POST /v1/chat HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nContent-Length: 999999999999\r\n\r\n"
     refused = await exchange(live.port, head.encode(), enough=lambda data: data.endswith(b"}"))
@@ -321,3 +350,11 @@ async def test_brackets_without_end_cost_little(live: Live):
     await asyncio.gather(*(live.http.post("/v1/chat", content=body) for _ in range(20)))
     assert time.process_time() - began < 5
     await still_works(live)
+
+
+async def test_a_client_that_speaks_http_1_0_gets_a_whole_answer(live: Live):
+    raw = f"POST /v1/chat HTTP/1.0\r\nX-API-Key: {KEY}\r\nContent-Length: {len(said())}\r\n\r\n".encode() + said()
+    got = await exchange(live.port, raw)
+    assert (got.status, got.end) == (200, "closed")
+    assert b"transfer-encoding" not in got.head.lower()
+    assert json.loads(got.body)["choices"][0]["message"]["content"] == words()

@@ -72,7 +72,7 @@ async def test_there_are_as_many_rows_as_admitted_requests(database_url: str, st
     assert counted["error"] == outcomes.count("lost")
     assert counted["ok"] >= outcomes.count("ok") + 1
     assert counted["client_closed"] <= outcomes.count("left")
-    assert live.gateway.shipper.dropped == 0
+    assert live.gateway.ledger.dropped == 0
     assert await counted_by_metrics(live) == REQUESTS + 1
 
     def nothing_is_left() -> bool:

@@ -43,6 +43,7 @@ async def test_a_chat_is_answered_exactly_in_the_published_shape(live: Live):
     answer = await live.http.post("/v1/chat", json=EXAMPLE)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
+    assert int(answer.headers["content-length"]) == len(answer.content)
     body = answer.json()
     assert set(body) == {"id", "model", "object", "created", "choices", "usage"}
     assert is_uuid7(body["id"])

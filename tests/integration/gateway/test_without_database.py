@@ -28,12 +28,14 @@ def server_of_ours() -> Iterator[OwnServer]:
     server.close()
 
 
-async def is_ready(live: Live) -> bool:
-    return (await live.http.get("/readyz")).status_code == 200
+async def knows_its_database(live: Live) -> bool:
+    """What `/readyz` says of it, whatever that means for load balancers."""
+    checks = (await live.http.get("/readyz")).json()["checks"]
+    return bool(checks["database"])
 
 
-async def is_not_ready(live: Live) -> bool:
-    return not await is_ready(live)
+async def misses_its_database(live: Live) -> bool:
+    return not await knows_its_database(live)
 
 
 async def everything_but_the_database_works(live: Live) -> int:
@@ -75,17 +77,17 @@ async def test_postgresql_that_is_stopped_and_started_again(
     server_of_ours.stop(at_once=at_once)
     try:
         rows += await everything_but_the_database_works(live)
-        await wait_until(lambda: is_not_ready(live), 5.0)
+        await wait_until(lambda: misses_its_database(live), 5.0)
         assert (await live.http.get("/v1/health")).json()["database"] == "unavailable"
         rows += await everything_but_the_database_works(live)
         await admin_says_so(live)
-        assert len(live.gateway.shipper) == 8
+        assert live.gateway.ledger.waiting == 8
     finally:
         server_of_ours.start()  # in this thread: it ends with the one that starts it
     found = await live.rows(rows)
     assert len({row["id"] for row in found}) == rows
     assert [row["status"] for row in found] == [200, 200, 200, 404] * 3
-    await wait_until(lambda: is_ready(live), 5.0)
+    await wait_until(lambda: knows_its_database(live), 5.0)
     made = await live.http.post("/admin/api/projects", json={"name": "new"}, headers=live.admin())
     assert made.status_code == 201
 
@@ -100,7 +102,7 @@ async def test_sqlite_that_another_process_holds_for_itself(
     other.execute("BEGIN EXCLUSIVE")
     try:
         rows += await everything_but_the_database_works(live)
-        await wait_until(lambda: len(live.gateway.shipper) == 4)
+        await wait_until(lambda: live.gateway.ledger.waiting == 4)
     finally:
         other.execute("ROLLBACK")
         other.close()
@@ -125,7 +127,7 @@ async def test_sqlite_whose_tables_are_gone_and_come_back(
     live = await start(await rogue(), database_url=sqlite_url)
     await changed(tmp_path / "test.db", "ALTER TABLE request_log RENAME TO elsewhere")
     rows = await everything_but_the_database_works(live)
-    await wait_until(lambda: len(live.gateway.shipper) == rows)
+    await wait_until(lambda: live.gateway.ledger.waiting == rows)
     await changed(tmp_path / "test.db", "ALTER TABLE elsewhere RENAME TO request_log")
     await live.rows(rows)
 
@@ -148,6 +150,6 @@ async def test_no_request_reads_the_database(sqlite_url: str, start: StartGatewa
         await wait_until(lambda: any("INSERT INTO request_log" in statement for statement in said))
     finally:
         event.remove(Engine, "before_cursor_execute", seen)
-    reads = [s for s in said if not s.startswith(("INSERT INTO request_log", "PRAGMA", "BEGIN"))]
+    reads = [s for s in said if not s.startswith(("INSERT INTO", "PRAGMA", "BEGIN"))]
     assert all("version" in s for s in reads), reads  # the watch for changes, once a second
     assert len(reads) <= 5

@@ -15,6 +15,7 @@ from llm_gateway.clock import Clock, SystemClock
 from llm_gateway.errors import DatabaseUnavailable, FaultKind, NotFound
 from llm_gateway.fleet.facts import Listed, ListedModel, ProbeFailed, ServerSpec
 from llm_gateway.upstream.guard import Guard
+from llm_gateway.upstream.kinds.kind import MOST_OF_STRANGERS
 from llm_gateway.upstream.prober import AT_ONCE, LARGEST_LIST, Prober, gap, rest, user_agent
 from llm_gateway.upstream.transport import Transport
 
@@ -448,11 +449,20 @@ async def test_a_list_of_almost_a_megabyte_is_read(start: Start) -> None:
     body = json.dumps({"models": models}).encode()
     assert len(body) < LARGEST_LIST
     server = await start(api__tags=reply(200, body))
-    async with watching([spec(server)]) as watch:
+    async with watching([spec(server, trust=Trust.OWN)]) as watch:
         await until(lambda: watch.facts)
     (fact,) = watch.facts
     assert isinstance(fact, Listed)
     assert len(fact.models) == 1900
+
+
+async def test_a_stranger_is_not_believed_to_hold_more_than_a_broker(start: Start) -> None:
+    server = await start(api__tags=tags(*(f"m{n}" for n in range(MOST_OF_STRANGERS + 1))))
+    async with watching([spec(server)]) as watch:
+        await until(lambda: watch.facts)
+    (fact,) = watch.facts
+    assert isinstance(fact, ProbeFailed)
+    assert fact.fault is FaultKind.TOO_LARGE
 
 
 async def test_cancelling_the_prober_leaves_no_probe_behind(start: Start) -> None:

@@ -11,6 +11,7 @@ from net import wait_until
 from scripted import ANSWER, CHUNKED, Peer, Script, Server, ask, fault_of, get, read_all, soon
 
 from llm_gateway.errors import FaultKind
+from llm_gateway.upstream.answer import READ
 from llm_gateway.upstream.transport import Stats, Transport
 
 Start = Callable[[Script], Awaitable[Server]]
@@ -333,6 +334,30 @@ async def test_a_fast_server_waits_for_a_slow_reader(start: Start, client: Clien
         assert max(len(more), response.buffered) <= 1 << 20
     await response.close()
     assert (got, transport.stats().idle) == (size, 1)
+
+
+async def test_a_flood_is_read_in_portions_between_which_others_get_their_turn(start: Start, client: Client) -> None:
+    response = await ask(client(), (await start(once(CHUNKED, b"%x\r\n" % (3 * READ), b"x" * 3 * READ))).origin)
+    await wait_until(lambda: response.buffered == 3 * READ)
+    turns: list[int] = []
+    for portion in range(3):
+        asyncio.get_running_loop().call_soon(turns.append, portion)
+        assert await response.read(soon()) == b"x" * READ
+    assert turns == [0, 1], "nothing was left behind by the third"
+    await response.close()
+
+
+async def test_a_cancellation_between_two_portions_hangs_up(start: Start, client: Client) -> None:
+    transport = client()
+    response = await ask(transport, (await start(once(CHUNKED, b"%x\r\n" % (3 * READ), b"x" * 3 * READ))).origin)
+    await wait_until(lambda: response.buffered == 3 * READ)
+    reading = asyncio.create_task(response.read(soon()))
+    asyncio.get_running_loop().call_soon(reading.cancel)
+    with suppress(asyncio.CancelledError):
+        await reading
+    assert reading.cancelled()
+    await wait_until(lambda: transport.stats().open == 0)
+    await response.close()
 
 
 async def test_a_server_is_reached_by_name(start: Start, client: Client) -> None:

@@ -30,19 +30,26 @@ class Hand:
 
 class Book:
     def __init__(self, left: str | None = "client_closed") -> None:
-        self.closed: list[Entry] = []
+        self.events: list[str] = []
         self.clock = Hand()
-        self.entry = Entry(self.closed.append, self.clock, UUID(int=7), CALLER, "/v1/chat", "theirs", left=lambda: left)
+        self.entry = Entry(self, self.clock, UUID(int=7), CALLER, "/v1/chat", "theirs", left=lambda: left)
+
+    def opened(self, entry: Entry) -> None:
+        self.events.append("opened")
+
+    def closed(self, entry: Entry) -> None:
+        self.events.append("closed")
 
     @property
     def row(self) -> dict[str, object]:
-        (only,) = self.closed
-        return only.row()
+        assert self.events.count("closed") == 1
+        return self.entry.row()
 
 
 async def test_an_answered_request_has_its_figures():
     book = Book()
     async with book.entry as entry:
+        entry.goes_upstream()
         entry.asked(ChatRequest("law", [Message("user", "hi")], end_user="u1", correlation_id="c1"))
         entry.served_by("srv_1", "llama3.3:70b", "own")
         book.clock.time += 0.5
@@ -50,6 +57,7 @@ async def test_an_answered_request_has_its_figures():
         book.clock.time += 1.5
         entry.finished("stop", Usage(11, 22))
     row = book.row
+    assert book.events == ["opened", "closed"]
     assert (row["outcome"], row["status"], row["error_code"]) == ("ok", 200, None)
     assert (row["ttft_ms"], row["latency_ms"]) == (500.0, 2000.0)
     assert (row["tokens_input"], row["tokens_output"]) == (11, 22)
@@ -118,7 +126,7 @@ async def test_a_client_that_leaves_after_the_answer_was_complete_changes_nothin
 
 
 def test_what_clients_choose_freely_is_cut():
-    entry = Entry(lambda _: None, Hand(), UUID(int=7), CALLER, "/v1/chat", "x" * 999)
+    entry = Entry(Book(), Hand(), UUID(int=7), CALLER, "/v1/chat", "x" * 999)
     entry.asked(ChatRequest("m" * 999, [], correlation_id="c" * 999))
     row = entry.row()
     assert {len(str(row[name])) for name in ("client_request_id", "model", "correlation_id")} == {TAG}

@@ -1,124 +1,210 @@
-"""Rows reach the database in order and once, however it behaves."""
+"""Rows reach the database in order and once, however it behaves, and also after the process was killed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
 from llm_gateway.errors import DatabaseUnavailable
-from llm_gateway.ledger import shipper as module
-from llm_gateway.ledger.shipper import BATCH, Row, Shipper
+from llm_gateway.ledger import ledger as ledger_module
+from llm_gateway.ledger import shipper as shipper_module
+from llm_gateway.ledger.journal import Journal, Position, Row, segments
+from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.ledger.shipper import BATCH, Shipper
 from support.net import wait_until
 
 
-class Database:
-    """Takes rows; `down` makes it refuse that many batches first."""
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipper_module, "BACKOFF", (0.01,))
+    monkeypatch.setattr(shipper_module, "PAUSE", 0.01)
 
-    def __init__(self, down: int = 0) -> None:
+
+class Database:
+    """Takes rows. `down` calls fail; of those that are `lost`, the commit happened but nobody heard of it."""
+
+    def __init__(self, down: int = 0, lost: int = 0) -> None:
         self.rows: list[Row] = []
         self.batches: list[int] = []
-        self.down = down
+        self.positions: dict[str, Position] = {}
+        self.down, self.lost = down, lost
 
-    async def insert(self, rows: Sequence[Row]) -> int:
+    async def position(self, journal: str) -> Position | None:
+        self._maybe_down()
+        return self.positions.get(journal)
+
+    async def ship(self, journal: str, rows: list[Row], position: Position) -> None:
         await asyncio.sleep(0)
+        self._maybe_down()
+        self.rows += rows
+        self.batches.append(len(rows))
+        self.positions[journal] = position
+        if self.lost:
+            self.lost -= 1
+            raise DatabaseUnavailable("the answer to COMMIT was lost")
+
+    async def forget(self, journal: str) -> None:
+        self._maybe_down()
+        self.positions.pop(journal, None)
+
+    def _maybe_down(self) -> None:
         if self.down:
             self.down -= 1
             raise DatabaseUnavailable("gone")
-        self.batches.append(len(rows))
-        self.rows += rows
-        return len(rows)
 
 
-def rows(count: int) -> list[Row]:
-    return [{"id": n} for n in range(count)]
-
-
-async def test_rows_arrive_in_order_and_in_bounded_batches():
-    database = Database()
-    shipper = Shipper(database.insert)
-    wanted = rows(2 * BATCH + 7)
-    for row in wanted:
-        shipper.put(row)
+@asynccontextmanager
+async def shipping(directory: Path, database: Database, **how: int) -> AsyncIterator[Ledger]:
+    ledger = Ledger(Journal(directory, **how))
+    shipper = Shipper(ledger, database)
     task = asyncio.create_task(shipper.run())
-    await wait_until(lambda: len(database.rows) == len(wanted), within=5)
+    yield ledger
     await shipper.stop(task)
+    ledger.end(empty=ledger.waiting == 0)
+
+
+def answered(ledger: Ledger, n: int) -> Row:
+    id = uuid4()
+    ledger.opened(id, {"n": n})
+    ledger.closed(id, {"n": n, "outcome": "ok"})
+    return {"n": n, "outcome": "ok"}
+
+
+async def test_rows_arrive_in_order_and_in_bounded_batches(tmp_path: Path):
+    database = Database()
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(2 * BATCH + 7)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
     assert database.rows == wanted
-    assert max(database.batches) == BATCH
-    assert (shipper.shipped, shipper.dropped, len(shipper)) == (len(wanted), 0, 0)
+    assert max(database.batches) <= BATCH
 
 
-async def test_a_stop_flushes_what_was_put_a_moment_before():
+async def test_a_stop_flushes_what_was_closed_a_moment_before_and_leaves_no_journal(tmp_path: Path):
     database = Database()
-    shipper = Shipper(database.insert)
-    task = asyncio.create_task(shipper.run())
-    shipper.put({"id": 1})
-    await wait_until(lambda: len(database.rows) == 1, within=5)
-    shipper.put({"id": 2})
-    await shipper.stop(task)
-    assert database.rows == [{"id": 1}, {"id": 2}]
-    assert task.done()
+    async with shipping(tmp_path / "j", database) as ledger:
+        answered(ledger, 1)
+        await wait_until(lambda: len(database.rows) == 1, within=5)
+        answered(ledger, 2)
+    assert [row["n"] for row in database.rows] == [1, 2]
+    assert database.positions == {}
+    assert not (tmp_path / "j").exists()
 
 
-async def test_a_database_that_is_away_loses_and_doubles_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "BACKOFF", (0.01,))
-    database = Database(down=3)
-    shipper = Shipper(database.insert)
-    task = asyncio.create_task(shipper.run())
-    for row in rows(10):
-        shipper.put(row)
-    await wait_until(lambda: len(database.rows) == 10, within=5)
-    await shipper.stop(task)
-    assert database.rows == rows(10)
+async def test_a_database_that_is_away_loses_and_doubles_nothing(tmp_path: Path):
+    database = Database(down=5)
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(10)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
 
 
-async def test_a_batch_that_cannot_be_written_at_all_is_counted_and_the_next_ones_go_on():
+async def test_a_commit_whose_answer_was_lost_is_not_sent_again(tmp_path: Path):
+    database = Database(lost=1)
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(10)]
+        await wait_until(lambda: len(database.rows) >= 10, within=5)
+        wanted.append(answered(ledger, 10))
+        await wait_until(lambda: database.rows[-1] == wanted[-1], within=5)
+    assert database.rows == wanted
+
+
+async def test_segments_go_when_nothing_needs_them_and_stay_while_a_request_of_theirs_is_open(tmp_path: Path):
     database = Database()
-
-    async def picky(batch: Sequence[Row]) -> int:
-        if any(row["id"] == "broken" for row in batch):
-            raise TypeError("no such column")
-        return await database.insert(batch)
-
-    shipper = Shipper(picky)
-    task = asyncio.create_task(shipper.run())
-    shipper.put({"id": "broken"})
-    await wait_until(lambda: shipper.dropped == 1, within=5)
-    shipper.put({"id": 1})
-    await shipper.stop(task)
-    assert database.rows == [{"id": 1}]
+    async with shipping(tmp_path / "j", database, segment_bytes=400) as ledger:
+        long = uuid4()
+        ledger.opened(long, {"n": -1})
+        for n in range(50):
+            answered(ledger, n)
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        assert segments(tmp_path / "j")[0] == 1
+        ledger.closed(long, {"n": -1, "outcome": "ok"})
+        await wait_until(lambda: len(segments(tmp_path / "j")) <= 1, within=5)
+    assert len(database.rows) == 51
 
 
-async def test_past_its_bound_the_oldest_rows_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "BOUND", 5)
+async def test_past_its_bound_rows_are_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ledger_module, "MOST_SEGMENTS", 3)
+    ledger = Ledger(Journal(tmp_path / "j", segment_bytes=300))
+    for n in range(100):
+        answered(ledger, n)
+    assert ledger.rows + ledger.dropped == 100
+    assert 0 < ledger.rows < 20
     database = Database()
-    shipper = Shipper(database.insert)
-    for row in rows(8):
-        shipper.put(row)
+    shipper = Shipper(ledger, database)
     task = asyncio.create_task(shipper.run())
+    await wait_until(lambda: ledger.waiting == 0, within=5)
+    kept = answered(ledger, 100)  # there is room again
     await shipper.stop(task)
-    assert database.rows == rows(8)[3:]
-    assert shipper.dropped == 3
+    assert database.rows[-1] == kept
 
 
-async def test_a_row_that_is_dropped_while_its_batch_is_under_way_is_not_taken_for_another(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(module, "BOUND", 3)
-    gate = asyncio.Event()
+async def test_a_batch_that_cannot_be_written_at_all_is_counted_and_the_next_ones_go_on(tmp_path: Path):
+    class Picky(Database):
+        async def ship(self, journal: str, rows: list[Row], position: Position) -> None:
+            if any(row["n"] == "broken" for row in rows):
+                raise TypeError("no such column")
+            await super().ship(journal, rows, position)
+
+    database = Picky()
+    async with shipping(tmp_path / "j", database) as ledger:
+        ledger.closed(uuid4(), {"n": "broken"})
+        await wait_until(lambda: ledger.dropped == 1, within=5)
+        answered(ledger, 1)
+    assert [row["n"] for row in database.rows] == [1]
+
+
+def left_behind(directory: Path, open: int = 0, closed: int = 0) -> list[UUID]:
+    """A journal of a process that was killed."""
+    journal = Journal(directory)
+    ids = [uuid4() for _ in range(open + closed)]
+    for n, id in enumerate(ids):
+        journal.opened(id, {"n": n, "outcome": None, "status": 0})
+    for n, id in enumerate(ids[:closed]):
+        journal.closed(id, {"n": n, "outcome": "ok", "status": 200})
+    journal.end()
+    return ids
+
+
+async def recovered(root: Path, database: Database) -> None:
+    shipper = Shipper(Ledger(Journal(root / "mine")), database)
+    await asyncio.wait_for(shipper.recover(root), timeout=10)
+
+
+async def test_what_a_dead_process_left_is_shipped_and_its_open_requests_are_closed_as_crashed(tmp_path: Path):
+    left_behind(tmp_path / "dead", open=2, closed=3)
     database = Database()
+    await recovered(tmp_path, database)
+    assert [row["outcome"] for row in database.rows] == ["ok", "ok", "ok", "gateway_crashed", "gateway_crashed"]
+    assert {row["error_code"] for row in database.rows[3:]} == {"gateway_crashed"}
+    assert not (tmp_path / "dead").exists()
+    assert database.positions == {}
 
-    async def slow(batch: Sequence[Row]) -> int:
-        await gate.wait()
-        return await database.insert(batch)
 
-    shipper = Shipper(slow)
-    for row in rows(3):
-        shipper.put(row)
-    task = asyncio.create_task(shipper.run())
-    await asyncio.sleep(0)
-    shipper.put({"id": 3})
-    gate.set()
-    await shipper.stop(task)
-    assert database.rows == rows(4)
+@pytest.mark.parametrize("lost", range(1, 4))
+async def test_recovery_that_is_interrupted_goes_on_where_it_was(tmp_path: Path, lost: int):
+    left_behind(tmp_path / "dead", open=2, closed=BATCH + 3)
+    database = Database(lost=lost)
+    await recovered(tmp_path, database)
+    assert len(database.rows) == BATCH + 5
+    assert len({row["n"] for row in database.rows}) == BATCH + 5
+
+
+async def test_recovery_waits_for_a_database_that_is_away(tmp_path: Path):
+    left_behind(tmp_path / "dead", closed=3)
+    database = Database(down=7)
+    await recovered(tmp_path, database)
+    assert len(database.rows) == 3
+
+
+async def test_a_journal_of_a_living_process_is_left_alone(tmp_path: Path):
+    alive = Journal(tmp_path / "alive")
+    alive.opened(uuid4(), {"n": 1})
+    database = Database()
+    await recovered(tmp_path, database)
+    assert database.rows == []
+    assert (tmp_path / "alive").exists()

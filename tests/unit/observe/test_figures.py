@@ -107,10 +107,11 @@ def test_only_tokens_that_a_server_counted_are_reported_as_usage(metrics: Metric
 
 
 def test_a_name_that_a_client_made_up_never_becomes_a_label(metrics: Metrics):
-    end(metrics, Request(model="my\nfantasy", backend_model=None, status=404, error_code="model_not_found", usage=None))
+    for status, code in ((404, "model_not_found"), (403, "no_permitted_upstream")):
+        end(metrics, Request(model="my\nfantasy", backend_model=None, status=status, error_code=code, usage=None))
     end(metrics, Request(model=None, backend_model=None, status=400, error_code="invalid_json", usage=None))
     page = Page(metrics)
-    assert page.value("llmgw_requests_total", model="unknown", status_class="4xx") == 2
+    assert page.value("llmgw_requests_total", model="unknown", status_class="4xx") == 3
     assert page.values_of("model") == {"unknown"}
 
 

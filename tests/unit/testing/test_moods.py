@@ -189,7 +189,7 @@ async def test_http_that_lies(rogue: StartRogue):
         ("json_error_200", 200, '{"error":"llama runner process has terminated'),
         ("not_found_model", 404, '{"error":"model \'recite\' not found"}'),
         ("runner_500", 500, '{"error":"llama runner process has terminated: exit status 2"}'),
-        ("caller_400", 400, '{"error":"invalid request: the gateway'"'"'s client sent something wrong"}'),
+        ("caller_400", 400, '{"error":"invalid request: the gateway\'s client sent something wrong"}'),
         ("oom_500", 500, "more system memory"),
         ("unauthorized_401", 401, '{"error":"unauthorized"}'),
         ("forbidden_403", 403, ""),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.errors import FaultKind
-from llm_gateway.upstream.answer import Answer, Limits, Phase
+from llm_gateway.upstream.answer import READ, Answer, Limits, Phase
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = b'{"message":"h\xc3\xa9"}\n{"done":true}\n'
@@ -189,3 +189,16 @@ def test_random_bytes_never_raise_and_never_exceed_the_cap(pieces: list[bytes], 
     answer.end(None, clean=True, kept=False)
     assert answer.fault is not None or answer.phase is Phase.DONE
     assert len(answer.take()) <= 100
+
+
+@pytest.mark.parametrize("piece", [1, 1000, READ - 1, READ, READ + 1, 5 * READ])
+def test_a_body_is_taken_in_portions_of_a_bounded_size(piece: int) -> None:
+    body = bytes(n % 251 for n in range(3 * READ + 7))
+    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
+    answer = read(CHUNKED + b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in pieces))
+    taken = []
+    while answer.buffered:
+        taken.append(answer.take())
+    assert [len(one) for one in taken] == [READ, READ, READ, 7]
+    assert b"".join(taken) == body
+    assert answer.take() == b""

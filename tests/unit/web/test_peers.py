@@ -44,6 +44,11 @@ def test_nobody_is_trusted_by_default():
     assert Peers().client(scope("127.0.0.1", "198.51.100.1")) == "127.0.0.1"
 
 
+@pytest.mark.parametrize(("address", "trusted"), [("10.9.9.9", True), ("11.0.0.1", False), ("", False)])
+def test_a_proxy_of_ours_is_known_by_its_address(address: str, trusted: bool):
+    assert PROXIES.trusts(address) is trusted
+
+
 @pytest.mark.parametrize(
     ("peer", "proto", "seen"),
     [("10.1.1.1", "https", "https"), ("203.0.113.9", "https", "http"), ("10.1.1.1", "gopher", "http")],

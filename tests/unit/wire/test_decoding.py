@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 
 import pytest
+from effort import effort
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,10 +46,68 @@ def test_many_brackets_are_not_many_levels():
     assert decode_json(json.dumps("[" * 500).encode()) == "[" * 500
 
 
-def test_more_brackets_than_anyone_needs_are_refused_before_they_are_decoded():
+def test_more_brackets_or_commas_than_anyone_needs_are_refused_before_they_are_decoded():
     assert decode_json(b"[%s[]]" % (b"[]," * 499_998)) == [[]] * 499_999
+    assert decode_json(b"[%s1]" % (b"1," * 500_000)) == [1] * 500_001
     with pytest.raises(BadJson, match="500,000 brackets"):
         decode_json(b"[%s[]]" % (b"[]," * 500_000))
+    with pytest.raises(BadJson, match="500,000 commas"):
+        decode_json(b"[%s1]" % (b"1," * 500_001))
+
+
+def test_a_frame_holds_one_piece_of_an_answer_so_fewer_will_do():
+    assert decode_frame(b'{"a":[%s1]}' % (b"1," * 50_000)) == {"a": [1] * 50_001}
+    for many in (b"1," * 50_001, b"{}," * 50_000):
+        with pytest.raises(Fault) as caught:
+            decode_frame(b'{"a":[%s1]}' % many)
+        assert caught.value.kind is FaultKind.BAD_FRAME
+
+
+@pytest.mark.parametrize("number", ["5e-324", "1.234567890123456789e-308", "-0.0", "1E5", "1.7976931348623157e308"])
+def test_fractions_are_read_as_python_reads_them(number):
+    assert repr(decode_json(f"[{number}]".encode())[0]) == repr(float(number))
+
+
+@pytest.mark.parametrize("number", [b"5e-324", b"1.234567890123456789e-308", b"1." + b"9876543210" * 40 + b"e-300"])
+def test_no_fraction_takes_long_to_read(number):
+    easy, hard = (b"[%s1]" % (one * 10_000) for one in (b"1.5,", number + b","))
+    assert effort(lambda: decode_json(hard)) < 30 * effort(lambda: decode_json(easy))
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e400"])
+def test_a_fraction_beyond_every_float_is_refused(number):
+    with pytest.raises(BadJson, match="too large"):
+        decode_json(b'{"a": [%s]}' % number)
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [(r"\\u0000", True), (r"\n\\\\u0000", True), (r"\u0000", False), (r"\\\u0000", False), (r"\"\u0000", False)],
+)
+def test_a_nul_is_told_from_a_backslash_before_u0000(text, accepted):
+    raw = b'{"a": [{"b": "%s"}]}' % text.encode()
+    if accepted:
+        assert decode_body(raw) == json.loads(raw)
+        return
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(raw)
+    assert caught.value.param == "a[0].b"
+
+
+@pytest.mark.parametrize("odd", ["\\u0000", "10" * 40])
+def test_what_is_wrong_within_very_many_values_is_not_looked_for_one_by_one(odd):
+    value = f'"{odd}"' if odd.startswith("\\") else odd
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(b'{"a": [%s%s]}' % (b"1," * 20_000, value.encode()))
+    assert caught.value.param is None
+
+
+def test_a_large_whole_number_is_found_at_any_depth_and_beside_anything():
+    for inside in ('"x"', "null", "true", "1.5", "[]", '{"y": 18446744073709551615}'):
+        raw = b'{"a": {"b": [[{"c": %d}, %s]]}}' % (2**64, inside.encode())
+        with pytest.raises(InvalidRequest) as caught:
+            decode_body(raw)
+        assert caught.value.param == "a.b[0][0].c"
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, -(2**63), 0.1234567890123456789012345])
@@ -72,3 +131,25 @@ def test_a_frame_that_is_no_object_is_a_bad_frame(raw):
     with pytest.raises(Fault) as caught:
         decode_frame(raw)
     assert caught.value.kind is FaultKind.BAD_FRAME
+
+
+@pytest.mark.parametrize("filling", [b"x" * 100, rb"\ud83d\ude00" * 9, b"\xc3\xa9" * 50])
+@pytest.mark.parametrize("after", [b"", b"y" * 100, rb"\ud83d\ude00"])
+@pytest.mark.parametrize("lone", [rb"\ud800", rb"\udfff"])
+def test_a_lone_surrogate_is_named_wherever_it_is(filling, after, lone):
+    raw = b'{"a": "%s%s%s"}' % (filling, lone, after)
+    with pytest.raises(BadJson) as caught:
+        decode_json(raw)
+    assert f"{lone.decode()} is not a character (at byte {len(filling) + 7})" in caught.value.sentence
+
+
+def test_a_long_body_that_ends_too_early_is_soon_told_so():
+    whole = b'{"a": "%s"}' % (b"x" * 2_000_000)
+    with pytest.raises(BadJson, match="ends too early"):
+        decode_json(whole[:-2])
+
+    def cut() -> None:
+        with suppress(BadJson):
+            decode_json(whole[:-2])
+
+    assert effort(cut) < 8 * effort(lambda: decode_json(whole))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from effort import effort
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.framing import FrameSplitter, LineSplitter
@@ -70,6 +71,26 @@ def test_joined_data_is_capped_too():
         assert list(splitter.feed(b"data: 1234567\n")) == []
     with pytest.raises(Fault) as caught:
         list(splitter.feed(b"data: 1234567\n"))
+    assert caught.value.kind is FaultKind.TOO_LARGE
+
+
+def test_data_over_very_many_lines_is_work_in_proportion():
+    def joined(lines: int) -> int:
+        splitter = FrameSplitter()
+        for _ in range(lines // 1024):
+            list(splitter.feed(b"data:x\n" * 1024))
+        (frame,) = splitter.feed(b"\n")
+        return len(frame)
+
+    assert joined(2048) == 2 * 2048 - 1
+    few, many = effort(lambda: joined(32 * 1024)), effort(lambda: joined(256 * 1024))
+    assert many < 24 * few, "eight times the lines: 8 times the work, or 64 times"
+
+
+def test_lines_of_data_that_hold_nothing_count_against_the_cap():
+    splitter = FrameSplitter(max_line=50)
+    with pytest.raises(Fault) as caught:
+        list(splitter.feed(b"data:x\n" + b"data:\n" * 60))
     assert caught.value.kind is FaultKind.TOO_LARGE
 
 

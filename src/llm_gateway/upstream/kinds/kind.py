@@ -12,6 +12,8 @@ from llm_gateway.wire.registry import ServerDialect
 
 MOST_MODELS: Final = 2_000
 """Of one server: no honest list within the size limit is longer, and each model costs memory."""
+MOST_OF_STRANGERS: Final = 500
+"""Of one public server. The largest honest lists are those of brokers, of a few hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ class Kind:
     def auth_headers(self, api_key: str | None) -> list[tuple[str, str]]:
         return [("authorization", f"Bearer {api_key}")] if api_key else []
 
-    def read_list(self, body: bytes) -> tuple[ListedModel, ...]:
+    def read_list(self, body: bytes, most: int = MOST_MODELS) -> tuple[ListedModel, ...]:
         """The models in the answer to `list_path`. Raises Fault when it is no list, or one beyond belief."""
         entries = self.dialect.read_models(body)
-        if len(entries) > MOST_MODELS:
+        if len(entries) > most:
             raise Fault(FaultKind.TOO_LARGE, f"{len(entries):,} models in a list")
         return tuple(
             ListedModel(
