@@ -12,7 +12,8 @@ from llm_gateway.exposures import Target, merge
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.upstream.drive import Stream, Work
-from llm_gateway.wire.collect import Collector, Meter, estimate_prompt
+from llm_gateway.upstream.unbroken import Unbroken, unbroken
+from llm_gateway.wire.collect import Collector, estimate_prompt
 from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
 from llm_gateway.wire.registry import ClientDialect
 
@@ -46,6 +47,8 @@ class Call(Protocol):
     """Why the client is no longer there: `client_closed`, `client_too_slow`; None while it is."""
     total: float | None
     """Seconds the caller gives the whole request (`X-Request-Timeout`)."""
+    continues: bool
+    """May another server go on with a stream that broke? (`X-Gateway-Continue: never`)"""
 
     def admitted(self, lease: Lease) -> None:
         """The limits' figures, for headers of whatever answer follows."""
@@ -92,14 +95,15 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
             f"Only public servers hold `{ask.model}`, and this project may not send requests with tools to them: "
             "set `public_tools: true` on the project, or use a model that own servers hold."
         )
-    return Work(ask, merge(target.params, ask.params), plan)
+    return Work(ask, merge(target.params, ask.params), plan, trust)
 
 
 async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
-    async with gw.drive.open(work) as stream:
+    async with unbroken(gw.drive, work, continues=call.continues) as stream:
         _serves(entry, work, stream)
+        entry.servers = stream.servers
         writer = call.dialect.stream_writer(_envelope(gw, entry), work.request)
-        meter, prompt = Meter(), estimate_prompt(work.request)
+        meter, prompt = stream.meter, estimate_prompt(work.request)
         try:
             await call.begin(_served(entry, work, stream, stream.attempt.first_content_at), writer)
             entry.status = 200
@@ -107,10 +111,10 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 out: list[bytes] = []
                 for event in events:
                     if isinstance(event, Piece):
-                        meter.add(event)
                         out.append(writer.piece(event))
                     else:
                         usage = meter.usage(event.usage, prompt=prompt)
+                        entry.attempts = work.plan.attempts
                         entry.finished(event.reason, usage)
                         out.append(writer.finish(event, usage))
                         return await call.end(b"".join(out))
@@ -144,14 +148,14 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         return await call.end(body)
 
 
-def _serves(entry: Entry, work: Work, stream: Stream) -> None:
+def _serves(entry: Entry, work: Work, stream: Stream | Unbroken) -> None:
     spec = stream.candidate.spec
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
     entry.attempts = work.plan.attempts
     entry.first_token()
 
 
-def _served(entry: Entry, work: Work, stream: Stream, until: float) -> Served:
+def _served(entry: Entry, work: Work, stream: Stream | Unbroken, until: float) -> Served:
     spec, upstream = stream.candidate.spec, until - stream.attempt.began
     own = max(0.0, entry.elapsed() - upstream)
     return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own)

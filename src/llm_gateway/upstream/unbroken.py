@@ -35,12 +35,11 @@ async def unbroken(drive: Drive, work: Work, *, continues: bool) -> AsyncIterato
 
 
 class Unbroken:
-    """`next` as of `Stream`; `candidate`, `began`, `first_content_at` are those of the first server."""
+    """`next` as of `Stream`; `candidate` and `attempt` are those of the first server."""
 
     def __init__(self, drive: Drive, work: Work, stream: Stream, *, continues: bool) -> None:
         self.candidate = stream.candidate
-        self.began = stream.attempt.began
-        self.first_content_at = stream.attempt.first_content_at
+        self.attempt = stream.attempt
         self.meter = Meter()
         """Counts what was given out, whoever said it."""
         self.servers = [stream.candidate.spec.id]
