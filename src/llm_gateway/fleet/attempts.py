@@ -47,6 +47,8 @@ class Clocks:
     """For a (server, model) with too few measurements: it may have to load the model."""
     stall: float = 20.0
     """Silence inside an answer."""
+    slow_span: float = 20.0
+    """A stream that was far too slow for so long is given to a faster server."""
     budget: float = 30.0
     """Before the first content, unless a server that is alive works on it."""
     total: float = 600.0

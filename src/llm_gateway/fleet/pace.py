@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-SPAN: Final = 20.0
-"""Seconds over which it is measured."""
 SLOWEST: Final = 0.5
 """Tokens per second below which a stream is far too slow."""
 WORTH: Final = 5.0
@@ -13,12 +11,13 @@ WORTH: Final = 5.0
 
 
 class Pace:
-    """Counts tokens in spans of `SPAN` seconds. Complete silence is the stall clock's matter."""
+    """Counts tokens in spans of some seconds. Complete silence is the stall clock's matter."""
 
-    __slots__ = ("_since", "_tokens")
+    __slots__ = ("_since", "_span", "_tokens")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, since: float, span: float) -> None:
         """`since`: when the stream began, seconds on the monotonic clock, as `now` below."""
+        self._span = span
         self._since = since
         self._tokens = 0
 
@@ -26,7 +25,7 @@ class Pace:
         """Notes tokens. At the end of a span that was far too slow: its tokens per second."""
         self._tokens += tokens
         span = now - self._since
-        if span < SPAN:
+        if span < self._span:
             return None
         rate = self._tokens / span
         self._since, self._tokens = now, 0

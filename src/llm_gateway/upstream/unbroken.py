@@ -59,7 +59,7 @@ class Unbroken:
         self._broke: dict[str, int] = {}
         """Server -> how often it broke this answer."""
         self._ended: set[str] = set()
-        self._pace = Pace(stream.attempt.first_content_at)
+        self._pace = Pace(stream.attempt.first_content_at, drive.clocks.slow_span)
         self._tired = False
         """The server of now is far too slow, and there is a faster one."""
 
@@ -138,7 +138,7 @@ class Unbroken:
             try:
                 await self._replace(text, Fault(FaultKind.STALLED, "far too slow"), others)
             except Fault:
-                self._pace = Pace(self._drive.clock.now())
+                self._pace = Pace(self._drive.clock.now(), self._drive.clocks.slow_span)
 
     async def _replace(self, text: str, fault: Fault, candidates: list[Candidate]) -> None:
         drive, work = self._drive, self._work
@@ -172,7 +172,7 @@ class Unbroken:
             self.stack = found.pop_all()
         self._stream = stream
         self._tokens_before = self.meter.tokens
-        self._pace = Pace(stream.attempt.first_content_at)
+        self._pace = Pace(stream.attempt.first_content_at, drive.clocks.slow_span)
         self.servers.append(stream.candidate.spec.id)
 
     def _candidates(self) -> list[Candidate]:
