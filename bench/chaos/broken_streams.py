@@ -27,10 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
 import structlog  # noqa: E402 - the path comes first
-from support.gateway import Live, entry, gateway, words  # noqa: E402
 
 from llm_gateway.testing.rogue import Rogue  # noqa: E402
 from llm_gateway.testing.scene import recital  # noqa: E402
+from support.gateway import Live, entry, gateway, words  # noqa: E402
 
 CUTS = ("cut_clean_eof", "cut_no_terminator", "cut_mid_line", "cut_rst", "error_mid")
 CUT_SHARE = 0.3

@@ -7,8 +7,10 @@ where it is when nobody takes it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind, GatewayError
 from llm_gateway.fleet.attempts import Plan
@@ -20,6 +22,13 @@ from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.resume import Resumed, twins, voice_of
 from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
+
+ROUNDS: Final = 3
+"""How often all are asked for the rest of an answer, as long as somebody only stumbles."""
+PAUSE: Final = 0.1
+"""Seconds between the first two rounds, doubled after."""
+STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
+"""What may go well a moment later."""
 
 
 @asynccontextmanager
@@ -141,39 +150,43 @@ class Unbroken:
                 self._pace = Pace(self._drive.clock.now(), self._drive.clocks.slow_span)
 
     async def _replace(self, text: str, fault: Fault, candidates: list[Candidate]) -> None:
-        drive, work = self._drive, self._work
-        plan = Plan(
-            candidates,
-            drive.clocks,
-            drive.clock.now(),
-            work.plan.deadline,
-            drive.fleet.full,
-            faults=[(self._stream.candidate, fault)],
-        )
-        rest = Resumed(
-            work.request,
+        """Asks for the rest of `text`, in rounds: a server that only stumbled is asked again. Raises `fault`."""
+        drive, work, began = self._drive, self._work, self._drive.clock.now()
+        for n in range(ROUNDS):
+            faults = [(self._stream.candidate, fault)]
+            plan = Plan(candidates, drive.clocks, began, work.plan.deadline, drive.fleet.full, faults=faults)
+            async with AsyncExitStack() as found:
+                try:
+                    stream = await found.enter_async_context(drive.open(self._rest(text, plan)))
+                except GatewayError as error:
+                    stumbled = {c.spec.id for c, met in plan.faults[1:] if met.kind in STUMBLES}
+                    candidates = [c for c in self._candidates() if c.spec.id in stumbled]
+                    if not candidates or n == ROUNDS - 1:
+                        raise fault from error
+                    await asyncio.sleep(PAUSE * 2**n)
+                    continue
+                finally:
+                    work.plan.attempts += plan.attempts
+                await self.stack.aclose()
+                self.stack = found.pop_all()
+            self._stream = stream
+            self._tokens_before = self.meter.tokens
+            self._pace = Pace(stream.attempt.first_content_at, drive.clocks.slow_span)
+            self.servers.append(stream.candidate.spec.id)
+            return
+
+    def _rest(self, text: str, plan: Plan) -> Resumed:
+        return Resumed(
+            self._work.request,
             self._params_left(),
             plan,
-            work.trust,
-            drive=drive,
-            skills=drive.skills,
+            self._work.trust,
+            drive=self._drive,
+            skills=self._drive.skills,
             said=text,
             thinking="".join(self._thinking),
             ended=self._ended,
         )
-        async with AsyncExitStack() as found:
-            try:
-                stream = await found.enter_async_context(drive.open(rest))
-            except GatewayError as error:
-                raise fault from error
-            finally:
-                work.plan.attempts += plan.attempts
-            await self.stack.aclose()
-            self.stack = found.pop_all()
-        self._stream = stream
-        self._tokens_before = self.meter.tokens
-        self._pace = Pace(stream.attempt.first_content_at, drive.clocks.slow_span)
-        self.servers.append(stream.candidate.spec.id)
 
     def _candidates(self) -> list[Candidate]:
         """Twins that may be able to, who broke this answer least first, then those that are known to go on. A server
