@@ -15,6 +15,8 @@ from llm_gateway.wire.neutral import ChatRequest, Message
 
 FORGET: Final = 1_800.0
 """Seconds after which a server that began anew is asked again how it does: it may have been an accident."""
+DOUBTS: Final = 2
+"""Failures in a row that a way may have that worked before: an answer that repeats itself looks like one."""
 MOST_KNOWN: Final = 10_000
 """Entries kept of servers, and of templates."""
 PROBE_TOKENS: Final = 24
@@ -49,6 +51,7 @@ class _Known:
     prefill: bool | None = None
     raw: bool | None = None
     at: float = 0.0
+    doubts: int = 0
 
 
 @dataclass(slots=True)
@@ -85,6 +88,10 @@ class Skills:
         if len(self._own) > MOST_KNOWN:
             del self._own[next(iter(self._own))]
         known.at = now
+        worked = known.prefill if way is Way.PREFILL else known.raw
+        known.doubts = 0 if works else known.doubts + 1
+        if worked and not works and known.doubts < DOUBTS:
+            return
         _set(known, way, works)
         if voice.digest is None or voice.version is None:
             return

@@ -85,7 +85,7 @@ class Seam:
         for verdict in verdicts:
             if verdict not in (Verdict.OPEN, Verdict.CONTINUES):
                 return verdict
-        if finished or (Verdict.OPEN not in verdicts and len(new) >= HOLD):
+        if finished or (Verdict.OPEN not in verdicts and len(new.strip()) >= HOLD):
             return Verdict.CONTINUES
         return Verdict.OPEN
 
@@ -104,28 +104,35 @@ class Seam:
             if finished:
                 return Verdict.RESTARTS if same >= SAME_WORDS else Verdict.CONTINUES
             return Verdict.OPEN
-        if same == len(begin):  # a short answer, all of it again, unless it is only the begin of another word
+        if same == len(begin):  # a short answer, all of it again …
             if same == len(words) and not finished:
                 return Verdict.OPEN
-            return Verdict.CONTINUES if words[same : same + 1].isalnum() else Verdict.RESTARTS
+            exact = new.startswith((self.said.rstrip(), self.said.strip()))
+            # … unless it is the begin of another word: "The" and then " theory"
+            return Verdict.RESTARTS if exact or not words[same : same + 1].isalnum() else Verdict.CONTINUES
         return Verdict.CONTINUES
 
     def _end(self, new: str, finished: bool) -> Verdict:
         """Compares with the end of the answer."""
         said, words = self.said.rstrip(), new.strip()
         tail = said[-LOOK_BACK:]
-        for size in range(min(len(words), HOLD_LONG, len(said)), SAME_WORDS - 1, -1):
-            unit = words[:size]
-            if not said.endswith(unit) or not _is_wording(unit, said[: -len(unit)]):
-                continue
+        sizes = [n for n in range(2, min(len(words), HOLD_LONG, len(said)) + 1) if said.endswith(words[:n])]
+        again = [n for n in sizes if _is_wording(words[:n], said[:-n])]
+        if any(said[:-n].rstrip().endswith(words[:n]) for n in sizes[:1]):
+            again = []  # "ha ha ha": it is what the text does
+        for size in reversed(again):
             if size == len(words) and not finished:
                 return Verdict.OPEN
-            if new[:1].isspace() and unit[-1:].isalnum() and words[size : size + 1].isalnum():
+            if new[:1].isspace() and words[:size].isalnum() and words[size : size + 1].isalnum():
                 continue  # "some" and then " something"
             return Verdict.REPEATS
-        if len(words) >= HOLD and tail.count(words[:HOLD_LONG]) == 1:
-            return Verdict.REPEATS if len(words) >= HOLD_LONG or finished else Verdict.OPEN
-        return Verdict.CONTINUES
+        if len(words) < HOLD or tail.count(words[:HOLD_LONG]) != 1:
+            return Verdict.CONTINUES
+        if len(words) < HOLD_LONG and not finished:
+            return Verdict.OPEN
+        # what follows a jump back follows something else than it did then; a line that returns began before the seam
+        before = tail[: tail.index(words[:HOLD_LONG])].rstrip()
+        return Verdict.REPEATS if _common(before[::-1], said[::-1]) < SAME_WORDS else Verdict.CONTINUES
 
     def _stop(self, new: str, finished: bool) -> Verdict:
         """Looks for a stop string that begins before the seam and ends behind it."""
@@ -152,12 +159,11 @@ def _common(one: str, other: str) -> int:
 
 
 def _is_wording(unit: str, before: str) -> bool:
-    """Is it enough text to mean anything, from the begin of a word on, and not what is being repeated anyway?"""
+    """Is it enough text to mean anything, from the begin of a word on?"""
     if sum(map(str.isalnum, unit)) < SAME_WORDS:
         return False
-    if before[-1:].isalnum() and unit[:1].isalnum() and len(unit) < 2 * SAME_WORDS:
-        return False  # "…something" and then "thing" is a coincidence; scripts without blanks need more of it
-    return not before.rstrip().endswith(unit)
+    # "…something" and then "thing" is a coincidence; scripts without blanks need more of it
+    return not (before[-1:].isalnum() and unit[:1].isalnum()) or len(unit) >= 2 * SAME_WORDS
 
 
 class SplicedReader:
