@@ -11,18 +11,21 @@ WORTH: Final = 5.0
 
 
 class Pace:
-    """Counts tokens in spans of some seconds. Complete silence is the stall clock's matter."""
+    """Counts tokens in spans of some seconds, from the first that pass. Silence is the stall clock's matter."""
 
     __slots__ = ("_since", "_span", "_tokens")
 
-    def __init__(self, since: float, span: float) -> None:
-        """`since`: when the stream began, seconds on the monotonic clock, as `now` below."""
+    def __init__(self, span: float) -> None:
         self._span = span
-        self._since = since
+        self._since: float | None = None
         self._tokens = 0
 
     def passed(self, tokens: int, now: float) -> float | None:
-        """Notes tokens. At the end of a span that was far too slow: its tokens per second."""
+        """Notes tokens; `now`: seconds on the monotonic clock. At the end of a span that was far too slow: its tokens
+        per second. The first ones took no time of it and do not count."""
+        if self._since is None:
+            self._since = now
+            return None
         self._tokens += tokens
         span = now - self._since
         if span < self._span:
@@ -33,5 +36,6 @@ class Pace:
 
 
 def faster(tokens_per_second: float | None, rate: float) -> bool:
-    """Is a server that is known to give so many tokens per second worth the change?"""
-    return tokens_per_second is not None and tokens_per_second >= WORTH * rate
+    """Is a server that gives so many tokens per second worth the change? One whose speed nobody knows is: hardly any
+    is that slow, and the slow stream is kept until the other one speaks."""
+    return tokens_per_second is None or tokens_per_second >= WORTH * rate

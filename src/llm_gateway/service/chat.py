@@ -11,11 +11,14 @@ from llm_gateway.errors import Fault, NoPermittedUpstream, StreamLost
 from llm_gateway.exposures import Target, merge
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
-from llm_gateway.upstream.drive import Stream, Work
+from llm_gateway.upstream.drive import Work
 from llm_gateway.upstream.unbroken import Unbroken, unbroken
 from llm_gateway.wire.collect import Collector, estimate_prompt
 from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
 from llm_gateway.wire.registry import ClientDialect
+
+WORTH_KEEPING = 64
+"""Tokens of a broken answer that nobody has seen yet, from which on it is continued instead of asked for again."""
 
 
 class Served(NamedTuple):
@@ -101,7 +104,6 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
 async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     async with unbroken(gw.drive, work, continues=call.continues) as stream:
         _serves(entry, work, stream)
-        entry.servers = stream.servers
         writer = call.dialect.stream_writer(_envelope(gw, entry), work.request)
         meter, prompt = stream.meter, estimate_prompt(work.request)
         try:
@@ -129,10 +131,11 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
 
 
 async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
-    """Nothing is delivered before the answer is complete, so a broken one is simply asked for again elsewhere."""
+    """Nothing is delivered before the answer is complete, so a broken one is simply asked for again elsewhere, unless
+    much of it is there."""
     while True:
         collector = Collector(prompt=estimate_prompt(work.request))
-        async with gw.drive.open(work) as stream:
+        async with unbroken(gw.drive, work, continues=call.continues, least=WORTH_KEEPING) as stream:
             _serves(entry, work, stream)
             try:
                 while events := await stream.next():
@@ -143,19 +146,21 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 continue
         answer = collector.answer()
         body = call.dialect.write_answer(_envelope(gw, entry), answer)
+        entry.attempts = work.plan.attempts
         entry.finished(answer.finish, answer.usage)
         await call.begin(_served(entry, work, stream, gw.clock.now()), None)
         return await call.end(body)
 
 
-def _serves(entry: Entry, work: Work, stream: Stream | Unbroken) -> None:
+def _serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     spec = stream.candidate.spec
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
     entry.attempts = work.plan.attempts
+    entry.servers = stream.servers
     entry.first_token()
 
 
-def _served(entry: Entry, work: Work, stream: Stream | Unbroken, until: float) -> Served:
+def _served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
     spec, upstream = stream.candidate.spec, until - stream.attempt.began
     own = max(0.0, entry.elapsed() - upstream)
     return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own)

@@ -32,10 +32,10 @@ STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, 
 
 
 @asynccontextmanager
-async def unbroken(drive: Drive, work: Work, *, continues: bool) -> AsyncIterator[Unbroken]:
-    """As `Drive.open`. `continues` False: the first break is the end of it."""
+async def unbroken(drive: Drive, work: Work, *, continues: bool, least: int = 0) -> AsyncIterator[Unbroken]:
+    """As `Drive.open`. `continues` False: the first break is the end of it; so is one before `least` tokens."""
     async with AsyncExitStack() as first:
-        stream = Unbroken(drive, work, await first.enter_async_context(drive.open(work)), continues=continues)
+        stream = Unbroken(drive, work, await first.enter_async_context(drive.open(work)), continues, least)
         stream.stack = first.pop_all()
         try:
             yield stream
@@ -46,7 +46,7 @@ async def unbroken(drive: Drive, work: Work, *, continues: bool) -> AsyncIterato
 class Unbroken:
     """`next` as of `Stream`; `candidate` and `attempt` are those of the first server."""
 
-    def __init__(self, drive: Drive, work: Work, stream: Stream, *, continues: bool) -> None:
+    def __init__(self, drive: Drive, work: Work, stream: Stream, continues: bool, least: int) -> None:
         self.candidate = stream.candidate
         self.attempt = stream.attempt
         self.meter = Meter()
@@ -59,6 +59,7 @@ class Unbroken:
         self._work = work
         self._stream = stream
         self._voice = voice_of(drive.fleet, stream.candidate)
+        self._least = least
         self._safe = continues and bool(work.trust) and unsafe(work.request) is None
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -68,7 +69,7 @@ class Unbroken:
         self._broke: dict[str, int] = {}
         """Server -> how often it broke this answer."""
         self._ended: set[str] = set()
-        self._pace = Pace(stream.attempt.first_content_at, drive.clocks.slow_span)
+        self._pace = Pace(drive.clocks.slow_span)
         self._tired = False
         """The server of now is far too slow, and there is a faster one."""
 
@@ -135,6 +136,8 @@ class Unbroken:
         text = "".join(self._text)
         if not self._safe or self.continuations >= MOST_CONTINUATIONS or not joinable(text):
             raise fault
+        if self.meter.tokens < self._least:
+            raise fault
         await self.stack.aclose()  # the broken one: its server is told, its connection gone
         await self._replace(text, fault, self._candidates())
 
@@ -147,7 +150,7 @@ class Unbroken:
             try:
                 await self._replace(text, Fault(FaultKind.STALLED, "far too slow"), others)
             except Fault:
-                self._pace = Pace(self._drive.clock.now(), self._drive.clocks.slow_span)
+                self._pace = Pace(self._drive.clocks.slow_span)
 
     async def _replace(self, text: str, fault: Fault, candidates: list[Candidate]) -> None:
         """Asks for the rest of `text`, in rounds: a server that only stumbled is asked again. Raises `fault`."""
@@ -171,7 +174,7 @@ class Unbroken:
                 self.stack = found.pop_all()
             self._stream = stream
             self._tokens_before = self.meter.tokens
-            self._pace = Pace(stream.attempt.first_content_at, drive.clocks.slow_span)
+            self._pace = Pace(drive.clocks.slow_span)
             self.servers.append(stream.candidate.spec.id)
             return
 

