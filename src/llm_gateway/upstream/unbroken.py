@@ -70,6 +70,7 @@ class Unbroken:
         """Server -> how often it broke this answer."""
         self._ended: set[str] = set()
         self._pace = Pace(drive.clocks.slow_span)
+        self._finished = False
         self._tired = False
         """The server of now is far too slow, and there is a faster one."""
 
@@ -78,7 +79,10 @@ class Unbroken:
         return len(self.servers) - 1
 
     async def next(self) -> list[Event]:
-        """All events that are ready together. Raises Fault when the answer broke and nobody could go on with it."""
+        """All events that are ready together, none after the end. Raises Fault when the answer broke and nobody
+        could go on with it."""
+        if self._finished:
+            return []
         if self._tired:
             self._tired = False
             await self._move()
@@ -89,6 +93,7 @@ class Unbroken:
                 server = self._stream.candidate.spec.id
                 self._broke[server] = self._broke.get(server, 0) + 1
                 if self._full():
+                    self._finished = True
                     return [self._summed(Finish("length"))]
                 await self._carry_on(fault)
                 continue
@@ -97,6 +102,7 @@ class Unbroken:
     def _passed(self, events: list[Event]) -> list[Event]:
         for n, event in enumerate(events):
             if isinstance(event, Finish):
+                self._finished = True
                 if self.continuations:
                     events[n] = self._summed(event)
                 return events

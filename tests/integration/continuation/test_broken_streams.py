@@ -239,3 +239,11 @@ async def test_a_whole_answer_that_has_hardly_begun_is_asked_for_again(start: St
     answer = await (await broken(start, bad, good)).chat(max_tokens=100)
     assert answer.json()["choices"][0]["message"]["content"] == words(100)
     assert good.chats_heard()[-1].json["options"]["num_predict"] == 100
+
+
+async def test_a_whole_answer_that_reached_its_limit_needs_nobody_else(start: StartGateway, rogue: StartRogue):
+    bad, good = await rogue(mood="cut_rst"), await rogue()
+    answer = await (await broken(start, bad, good)).chat(max_tokens=3)
+    choice = answer.json()["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (words(3), "length")
+    assert good.chats == 0
