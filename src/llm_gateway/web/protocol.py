@@ -202,7 +202,7 @@ def _waiting(transport: asyncio.Transport) -> int:
     us while a slow client takes kilobytes."""
     try:
         unsent = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:  # the connection is closing, or the system does not say
+    except (OSError, ValueError):  # the connection is closed already, or the system does not say
         unsent = b""
     return transport.get_write_buffer_size() + int.from_bytes(unsent, sys.byteorder)
 

@@ -32,10 +32,11 @@ async def test_after_kill_9_every_answered_request_has_its_row_and_every_open_on
     with serve(tmp_path, config=config, LLM_TEST_KEY=KEY) as first:
         async with httpx.AsyncClient(base_url=first.url, headers={"x-api-key": KEY}, trust_env=False) as http:
 
-            async def model_is_known(name: str) -> bool:
-                return name in (await http.get("/v1/models")).text
+            async def both_are_known() -> bool:
+                listed = (await http.get("/v1/models")).text
+                return "slow" in listed and "recite" in listed
 
-            await wait_until(lambda: model_is_known("slow"), 10)
+            await wait_until(both_are_known, 10)
             open_ones = [asyncio.create_task(http.post("/v1/chat", json=ASK | {"model": "slow"})) for _ in range(3)]
             await wait_until(lambda: len(slow.chats_heard()) == 3, 10)
             for _ in range(40):
