@@ -228,7 +228,9 @@ class HttpCall:
         """The typed error: a status of its own, or the stream's error event when 200 has left already."""
         body = self.dialect.error_body(error, str(self.id))
         if self.started:
-            return await self._last(self._writer.error(body) if self._writer else b"")
+            if self._writer is not None:
+                await self._last(self._writer.error(body))
+            return  # a whole answer that is shorter than its length says of itself that it was cut
         headers: Headers = [(b"content-type", b"application/json")]
         headers += [*error.headers, *retry_headers(error.retry_after)]
         if isinstance(error, UpstreamError):
@@ -240,7 +242,7 @@ class HttpCall:
         content = encode(body)
         headers.append((b"content-length", str(len(content)).encode()))
         await self._start(error.status, headers)
-        return await self._last(content)
+        await self._last(content)
 
     def close(self) -> None:
         self._pulse.discard(self)
