@@ -18,9 +18,10 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     │   └── RateLimited           429  rate_limit_exceeded      ConcurrencyLimited 429 concurrency_limit_exceeded
     │                                                           TooManyFailedKeys 429 too_many_failed_keys
     │                                                           QueueTimeout 429 queue_timeout
+    │                                                           QueueFull 429 queue_full
     ├── UpstreamError                  blame: upstream
     │   ├── UpstreamFailed        502  upstream_error           StreamLost 502 upstream_stream_lost
-    │   ├── NoHealthyUpstream     503  no_healthy_upstream
+    │   ├── NoHealthyUpstream     503  no_healthy_upstream      RetryBudgetExhausted 503 retry_budget_exhausted
     │   └── UpstreamTimeout       504  upstream_timeout
     └── GatewayFault                   blame: gateway
         ├── InternalError         500  internal_error
@@ -159,6 +160,10 @@ class QueueTimeout(RateLimited):
     code = "queue_timeout"
 
 
+class QueueFull(RateLimited):
+    code = "queue_full"
+
+
 class UpstreamError(GatewayError):
     status, code, type, blame, retryable = 502, "upstream_error", "server_error", "upstream", True
 
@@ -173,6 +178,10 @@ class StreamLost(UpstreamError):
 
 class NoHealthyUpstream(UpstreamError):
     status, code = 503, "no_healthy_upstream"
+
+
+class RetryBudgetExhausted(UpstreamError):
+    status, code = 503, "retry_budget_exhausted"
 
 
 class UpstreamTimeout(UpstreamError):

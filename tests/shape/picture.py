@@ -66,6 +66,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "__main__": ("cli",),
     # shipped fakes: they speak the languages and know nothing of the gateway
     "testing": (*GROUND, "wire", "access.policy"),
+    "testing.simulate": (*GROUND, "access.policy", "fleet", "testing.churn"),
 }
 
 PURE: Final = frozenset({*GROUND, *CORES} - {"clock"})

@@ -124,11 +124,10 @@ class Live:
         return next(s for s in self.fleet.servers.values() if s.spec.url in (rogue.url, rogue.openai_url))
 
     def prefer(self, first: Rogue, model: str = MODEL) -> None:
-        """Makes it the first to be asked: the others were seen to take three seconds to their first word."""
+        """Makes it the first to be asked: the others were seen to take three seconds to their first word, it none."""
         for server in self.fleet.servers.values():
-            if server is not self.state(first):
-                now = self.gateway.clock.now()
-                self.fleet.apply(FirstToken(server.spec.id, model, now, wait=3.0))
+            wait = 0.01 if server is self.state(first) else 3.0
+            self.fleet.apply(FirstToken(server.spec.id, model, self.gateway.clock.now(), wait))
 
     async def chat(
         self, path: str = "/v1/chat", headers: Mapping[str, str] | None = None, **body: Any

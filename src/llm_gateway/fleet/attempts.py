@@ -1,15 +1,17 @@
 """When to ask whom: the plan of one request, a state machine that is told what happened and says what to do.
 
-Rules (all figures are settings): distinct candidates in the shortlist's order; a failed attempt is followed by
-the next candidate at once; one that is slow to its first content gets company instead of being given up; at most
-`MAX_COUNTED` attempts that a server may have worked on; a server that is alive but slow is waited for as long
-as the total allows when nobody else can serve.
+Rules (all figures are settings): distinct servers; a failed attempt is followed by the next at once, or after a
+blink when a server may have worked on it; retries and races are paid from budgets that all requests for a model
+share; one that is slow to its first content gets company instead of being given up; at most `MAX_COUNTED` attempts
+that a server may have worked on; a server that is alive but slow is waited for as long as the total allows when
+nobody else can serve; when all are at their limits the request waits in the model's queue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import (
@@ -20,21 +22,45 @@ from llm_gateway.errors import (
     InvalidRequest,
     NoHealthyUpstream,
     QueueTimeout,
+    RetryBudgetExhausted,
     UpstreamFailed,
     UpstreamTimeout,
 )
-from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED
-from llm_gateway.fleet.fleet import Candidate
+from llm_gateway.fleet.budget import Budgets
+from llm_gateway.fleet.faults import CONSEQUENCES, TRANSPARENT, UNCOUNTED
+from llm_gateway.fleet.fleet import Candidate, Nobody
+from llm_gateway.fleet.policies.policy import Ask
 
 MAX_COUNTED = 12
 """Attempts per request that a server may have worked on."""
 AGREED = 2
 """Servers of strangers that must say that the request is wrong before it is not tried elsewhere: one may lie."""
 THE_CALLERS = frozenset({FaultKind.CALLER, FaultKind.CONTEXT})
+MAX_RACES = 2
+"""Attempts of one request that are started only to be quicker."""
 QUEUE_WAIT = 10.0
-"""Seconds that a request waits while every candidate is at its concurrency."""
+"""Seconds that a request waits while every candidate is at its limit, at most; and a third of what is left of it."""
 CHECK_AGAIN = 20.0
 """Seconds after which a silent server that was found alive is asked again."""
+RELIABLE = 0.8
+"""Share of whole answers from which on a server may be asked a second time by the same request."""
+SLIPS = frozenset({FaultKind.CUT, FaultKind.STALLED, FaultKind.SERVER_ERROR, FaultKind.EMPTY, FaultKind.RESET})
+"""Faults that happen to good servers, too."""
+BACKOFF = 0.1
+"""Seconds before the next attempt at most, after one that a server may have worked on."""
+BUDGET_AGAIN = 0.25
+"""Seconds after which an empty budget is looked at again."""
+RACE_MIN, RACE_MAX = 0.3, 2.0
+"""Seconds without content after which a race begins, when it is known how long the server usually takes."""
+RACE_UNKNOWN = 1.0
+"""And when it is not, for fewer measurements than `RACE_SAMPLES`."""
+RACE_SAMPLES = 20
+TOKENS_READ = 50
+"""Prompt tokens per second that the slowest server worth waiting for reads."""
+GAPS = 10.0
+"""Usual gaps between two pieces of content that make a silence."""
+STALL_MIN = 5.0
+"""Seconds of silence inside an answer that every server may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +70,13 @@ class Clocks:
     first_token_min: float = 4.0
     first_token_max: float = 20.0
     first_token_unknown: float = 10.0
-    """For a (server, model) with too few measurements: it may have to load the model."""
+    """For a (server, model) with too few measurements."""
+    first_token_cold: float = 60.0
+    """For one that has to load the model first."""
     stall: float = 20.0
-    """Silence inside an answer."""
+    """Silence inside an answer, at most."""
+    thinking: float = 120.0
+    """Thinking without any word of the answer."""
     budget: float = 30.0
     """Before the first content, unless a server that is alive works on it."""
     total: float = 600.0
@@ -70,16 +100,34 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Nobody has a place: wait in the model's queue, which calls `Plan.place`; at `until` ask `next` again."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     error: GatewayError
 
 
-Decision = Start | Check | Wait | GiveUp
+Decision = Start | Check | Wait | Queue | GiveUp
+
+
+class Pool(Protocol):
+    """Where candidates come from: the fleet."""
+
+    def pick(
+        self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
+    ) -> Candidate | Nobody: ...
+
+    def down(self, ask: Ask, now: float) -> bool: ...
 
 
 @dataclass(slots=True)
 class _Running:
     candidate: Candidate
+    began: float
     slow_at: float
     """From then on it gets company."""
     check_at: float
@@ -92,25 +140,38 @@ class _Running:
 class Plan:
     """One request's attempts up to its first content."""
 
-    shortlist: Sequence[Candidate]
+    pool: Pool
+    ask: Ask
     clocks: Clocks
     started: float
     deadline: float
     """When the whole request must have ended: start + total, or earlier at the caller's wish."""
-    full: Callable[[str], bool] = lambda _: False
-    """Is this server at the concurrency its owner allows?"""
+    dice: Callable[[], float]
+    budgets: Budgets = field(default_factory=Budgets)
+    crowded: Callable[[], bool] = lambda: False
+    """Do others wait in the model's queue? Then nobody passes them by, and no place is taken for a race."""
     hurried: bool = False
     """The deadline is the caller's own, earlier than ours would be."""
     faults: list[tuple[Candidate, Fault]] = field(default_factory=list)
     counted: int = 0
     attempts: int = 0
-    _untried: list[Candidate] = field(default_factory=list)
+    races: int = 0
+    tried: set[str] = field(default_factory=set)
+    _slipped: set[str] = field(default_factory=set)
+    """Of these: reliable servers that failed once, and may be asked again before the doubtful ones."""
     _running: list[_Running] = field(default_factory=list)
     _fatal: GatewayError | None = None
-    _full_since: float | None = None
+    _not_before: float = 0.0
+    """No attempt before: backoff, or the budget is empty."""
+    _race_at: float = 0.0
+    _owes: bool = False
+    """Does the next attempt cost retry budget?"""
+    _poor: bool = False
+    """Was the budget empty when it was needed last?"""
+    _queued_since: float | None = None
 
     def __post_init__(self) -> None:
-        self._untried = list(self.shortlist)
+        self.budgets.request(self.started)
 
     def next(self, now: float) -> Decision:
         """What to do now. After `Start` and `Check` ask again; after `Wait` ask when something ended or it is time."""
@@ -123,52 +184,153 @@ class Plan:
             if not running.asking and (now >= running.check_at or (late and not running.alive)):
                 running.asking = True
                 return Check(running.candidate)
-        if late and not any(r.alive or r.asking for r in self._running):
-            return GiveUp(self._exhausted())
-        if self.counted < MAX_COUNTED and all(now >= r.slow_at for r in self._running):  # late, too: beside a live one
-            free = next((c for c in self._untried if not self.full(c.spec.id)), None)
-            if free is not None:
-                return self._start(free, now)
-        if not self._running:
-            if not self._untried or self.counted >= MAX_COUNTED:
+        if late and self._queued_since is None and not any(r.alive for r in self._running):
+            if not any(r.asking for r in self._running):
                 return GiveUp(self._exhausted())
-            self._full_since = now if self._full_since is None else self._full_since
-            if now >= self._full_since + QUEUE_WAIT:
-                return GiveUp(QueueTimeout("Every server that holds this model is at its concurrency.", retry_after=5))
-        return Wait(min(self._next_moments(now)))
+            return Wait(min(self._next_moments(now)))
+        if self._running or not self.crowded():
+            return self._more(now) or Wait(min(self._next_moments(now)))
+        return self._wait_for_place(now)
 
-    def _start(self, candidate: Candidate, now: float) -> Start:
-        self._untried.remove(candidate)
+    def place(self, now: float) -> Candidate | None:
+        """For the queue: a candidate that has a place now, as after `Start`; None when there is none for this one."""
+        if self._fatal is not None or now >= self.deadline or now < self._not_before:
+            return None
+        more = self._more(now)
+        return more.candidate if isinstance(more, Start) else None
+
+    def _more(self, now: float) -> Start | Queue | GiveUp | None:
+        """A further attempt, if it is time for one."""
+        alone = not self._running
+        slow = all(now >= r.slow_at for r in self._running)  # late, too: beside a live one
+        race = not alone and not slow
+        if race and (self.races >= MAX_RACES or now < self._race_at or not self._may_race()):
+            return None
+        if self.counted >= MAX_COUNTED:
+            return GiveUp(self._exhausted()) if alone else None
+        if now < self._not_before:
+            return None
+        found = self._pick(now, race=race)
+        if isinstance(found, Candidate):
+            if not self._pay(found, now, race=race):
+                return None
+            return self._start(found, now, race=race)
+        if race:
+            self._race_at = now + BUDGET_AGAIN
+        elif alone:
+            return GiveUp(self._exhausted()) if found is Nobody.LEFT else self._wait_for_place(now)
+        else:
+            self._not_before = now + BUDGET_AGAIN
+        return None
+
+    def _pick(self, now: float, *, race: bool) -> Candidate | Nobody:
+        """The untried that do not rest, then good ones that failed once, then those that rest."""
+        found = self.pool.pick(self.ask, self.tried, now, resting_too=False, race=race)
+        if found is Nobody.LEFT and not race:
+            if self._slipped:
+                found = self.pool.pick(self.ask, self.tried - self._slipped, now, resting_too=False)
+            if found is Nobody.LEFT:
+                found = self.pool.pick(self.ask, self.tried, now)
+        return found
+
+    def _wait_for_place(self, now: float) -> Queue | GiveUp:
+        if self._queued_since is None:
+            self._queued_since = now
+        until = self._queued_since + min(QUEUE_WAIT, (self.deadline - self._queued_since) / 3)
+        if self.attempts:
+            until = min(until, self.started + self.clocks.budget)
+        if now < until:
+            return Queue(until)
+        late = QueueTimeout("Every server that holds this model is busy.", retry_after=5)
+        return GiveUp(self.refused(late, now))
+
+    def refused(self, error: GatewayError, now: float) -> GatewayError:
+        """What to say when the queue has no place or no time for it: `error`, but nobody is busy where all are down."""
+        return self._exhausted() if self.pool.down(self.ask, now) else error
+
+    def _pay(self, candidate: Candidate, now: float, *, race: bool) -> bool:
+        """The first attempt is free, and so is finding out about a server of which nothing is known (its limit is 1, so
+        that is no storm)."""
+        if race:
+            if not candidate.returning and not self.budgets.races.take(now):
+                self._race_at = now + BUDGET_AGAIN
+                return False
+            return True
+        owes = self._owes or bool(self._running) or (candidate.resting and self.attempts > 0)
+        if owes and (candidate.resting or not candidate.unproven) and not self.budgets.retries.take(now):
+            self._not_before, self._poor = now + BUDGET_AGAIN, True
+            return False
+        self._poor = False
+        return True
+
+    def _start(self, candidate: Candidate, now: float, *, race: bool) -> Start:
+        self.tried.add(candidate.key)
+        self._slipped.discard(candidate.key)
         slow_at = now + self._patience(candidate)
-        self._running.append(_Running(candidate, slow_at, check_at=slow_at))
-        self._full_since = None
+        self._running.append(_Running(candidate, now, slow_at, check_at=slow_at))
+        if len(self._running) == 1:
+            self._race_at = now + self._race_after(candidate)
+        elif race:
+            began = self._running[0].began
+            self._race_at = began + 2 * (now - began)
+        self._queued_since = None
         self.attempts += 1
+        self.races += race
         self.counted += 1
         return Start(candidate)
 
+    def _may_race(self) -> bool:
+        """Not where every answer that is begun is paid for, nor while others wait for a place."""
+        return self.ask.hedge and not self.crowded() and all(r.candidate.spec.hedge for r in self._running)
+
+    def _race_after(self, candidate: Candidate) -> float:
+        if candidate.slow_wait is None or candidate.samples < RACE_SAMPLES or candidate.returning:
+            return RACE_UNKNOWN
+        return min(max(candidate.slow_wait, RACE_MIN), RACE_MAX)
+
     def _patience(self, candidate: Candidate) -> float:
-        """Seconds until a silent attempt gets company: three times its usual slow case, within bounds."""
+        """Seconds until a silent attempt gets company: three times its usual slow case, within bounds; a long prompt
+        and a model that is not in memory take their time."""
         clocks = self.clocks
+        most = max(clocks.first_token_max, self.ask.prompt_tokens / TOKENS_READ)
+        if candidate.cold:
+            return max(most, clocks.first_token_cold)
         if candidate.slow_wait is None:
-            return min(clocks.first_token_unknown, clocks.first_token_max)
-        return min(max(3 * candidate.slow_wait, clocks.first_token_min), clocks.first_token_max)
+            return min(clocks.first_token_unknown, most)
+        return min(max(3 * candidate.slow_wait, clocks.first_token_min), most)
+
+    def stall(self, candidate: Candidate) -> float:
+        """Seconds of silence inside an answer after which the stream is given up."""
+        if candidate.speed is None:
+            return self.clocks.stall
+        return min(max(GAPS / candidate.speed, STALL_MIN), self.clocks.stall)
 
     def _next_moments(self, now: float) -> list[float]:
         moments = [self.deadline]
         if now < self.started + self.clocks.budget:
             moments.append(self.started + self.clocks.budget)
-        if not self._running and self._full_since is not None:
-            moments.append(self._full_since + QUEUE_WAIT)
+        if self._not_before > now:
+            moments.append(self._not_before)
+        if self._running and self.races < MAX_RACES and self._may_race() and self._race_at > now:
+            moments.append(self._race_at)
         for running in self._running:
             moments += [at for at in (running.slow_at, running.check_at) if at > now]
         return moments
 
-    def failed(self, candidate: Candidate, fault: Fault) -> None:
+    def failed(self, candidate: Candidate, fault: Fault, now: float) -> None:
         """An attempt ended without content."""
         self._running = [r for r in self._running if r.candidate is not candidate]
         self.faults.append((candidate, fault))
-        if fault.kind in UNCOUNTED:
+        if fault.kind in UNCOUNTED and not candidate.resting:  # one that rests is known to be a doubtful one
             self.counted -= 1
+        first = all(earlier.key != candidate.key for earlier, _ in self.faults[:-1])
+        if first and candidate.success >= RELIABLE and fault.kind in SLIPS:
+            self._slipped.add(candidate.key)
+        if fault.kind in TRANSPARENT:
+            self._owes = False
+        else:
+            self._owes = True
+            self._not_before = now + BACKOFF * self.dice()
         if not CONSEQUENCES[fault.kind].try_elsewhere:
             agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
             if candidate.spec.trust is Trust.OWN or agreed >= AGREED:
@@ -176,7 +338,7 @@ class Plan:
 
     def lost(self, candidate: Candidate, fault: Fault, now: float) -> None:
         """An answer broke after its first content and nothing of it was delivered: the others are asked anew."""
-        self.failed(candidate, fault)
+        self.failed(candidate, fault, now)
         self.started = now
 
     def won(self, candidate: Candidate) -> None:
@@ -199,6 +361,10 @@ class Plan:
         tried = f" ({self.attempts} tried)" if self.attempts else ""
         if kinds and kinds <= {FaultKind.INCAPABLE}:
             return InvalidRequest("No server that holds this model supports what the request needs (tools, images, …).")
+        if self._poor and not self._running:
+            return RetryBudgetExhausted(
+                f"Too many requests for this model fail for each to be tried on all servers{tried}.", retry_after=5
+            )
         if kinds & {FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT} or self._running:
             return UpstreamTimeout(f"No model server answered in time{tried}.", retry_after=5)
         if kinds and not kinds & (UNCOUNTED | {FaultKind.BUSY, FaultKind.RESET, FaultKind.MODEL_MISSING}):

@@ -32,6 +32,8 @@ class ServerSpec:
     enabled: bool = True
     first_seen: float = 0.0
     """Unix seconds: when its source first listed it."""
+    hedge: bool = True
+    """May it take part in races? Not where every started answer is paid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,18 @@ class ProbeFailed:
     at: float
     fault: FaultKind
     detail: str = ""
+    again_in: float | None = None
+    """Seconds until the next look, which is what ends its rest; None = unknown, it ends by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """The server told which models it has in memory now (Ollama: `/api/ps`): all others have to be loaded first."""
+
+    server: str
+    at: float
+    models: tuple[str, ...]
+    """Names as it lists them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +100,8 @@ class FirstToken:
     at: float
     wait: float
     """Seconds from the attempt's start to its first content."""
+    prompt_tokens: int = 0
+    """About how long the prompt was: long ones take longer to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +117,11 @@ class AttemptEnded:
     cancelled: bool = False
     tokens: int = 0
     seconds: float = 0.0
+    """From the first content to the end; 0 when there was none."""
     retry_after: float | None = None
+    waited: float = 0.0
+    """Seconds without any content, of an attempt that ended before its first."""
+    prompt_tokens: int = 0
 
 
-Fact = Listed | ProbeFailed | AttemptStarted | FirstToken | AttemptEnded
+Fact = Listed | ProbeFailed | Warm | AttemptStarted | FirstToken | AttemptEnded

@@ -20,6 +20,8 @@ class Scope(Enum):
     """Nothing on this machine works."""
     MODEL = "model"
     """This model on this machine."""
+    IDENTITY = "identity"
+    """What this machine offers under the model's name is something else: until its digest changes."""
     NOBODY = "nobody"
     """The server did nothing wrong (busy, the caller's mistake, our own choice)."""
 
@@ -56,7 +58,7 @@ CONSEQUENCES: Final[dict[K, Consequence]] = {
     K.REDIRECT: _LIES,
     K.NOT_THE_PROTOCOL: _LIES,
     K.BAD_FRAME: _LIES,
-    K.WRONG_MODEL: Consequence(Scope.MODEL, 600, 86_400),
+    K.WRONG_MODEL: Consequence(Scope.IDENTITY, 600, 86_400),
     K.EMPTY: _WEAK,
     K.FIRST_TOKEN_TIMEOUT: _WEAK,
     K.STALLED: _WEAK,
@@ -74,3 +76,6 @@ CONSEQUENCES: Final[dict[K, Consequence]] = {
 
 UNCOUNTED: Final = frozenset({K.NOT_PERMITTED, K.DNS, K.REFUSED, K.CONNECT_TIMEOUT, K.TLS, K.STALE})
 """Faults before the server can have worked on the request: such an attempt costs it nothing."""
+
+TRANSPARENT: Final = UNCOUNTED | {K.RESET}
+"""As those, and connections that were reset before any byte of an answer: the next attempt costs no retry budget."""

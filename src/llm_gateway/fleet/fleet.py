@@ -1,16 +1,22 @@
 """The fleet: facts in, choices out. Pure: times and dice are arguments, nothing is awaited.
 
-First version, simple but honest: every permitted server that holds the model is a candidate; rested ones come
-before resting ones, better ones before worse; nothing is refused while anything is untried.
+What is believed about a server, a model on it and a digest of that are three state machines (`server.py`); this file
+lets facts move them and finds out who may be asked. Nothing is refused while anything is untried: when all that hold
+a model rest, they are asked all the same, the least recently failed first, one attempt at a time each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet import memory
+from llm_gateway.fleet.budget import Budgets
+from llm_gateway.fleet.explain import Verdict, verdict
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
@@ -20,32 +26,74 @@ from llm_gateway.fleet.facts import (
     ListedModel,
     ProbeFailed,
     ServerSpec,
+    Warm,
 )
 from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Consequence, Scope
-from llm_gateway.fleet.server import ModelState, ServerState
+from llm_gateway.fleet.group import Group, rests_until
+from llm_gateway.fleet.policies import POLICIES
+from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.fleet.rest import Rest
+from llm_gateway.fleet.score import cost
+from llm_gateway.fleet.server import STAYS_WARM, UNANSWERED, WARM_LASTS, ModelState, ServerState, is_lie
+from llm_gateway.fleet.slots import NOTICED, STRAINED, ceiling
 from llm_gateway.names import canonical
 
+LONG = 1.0
+"""Seconds without a word that count, when an attempt is given up because another had answered."""
+LOOK_TAKES = 10.0
+"""Seconds that the next look may come late, before a server that nobody can reach is tried with a request."""
+BROKEN = 4.0
+"""Failures that one answer counts for which broke off after its begin: it could not be made good unseen."""
+SPEED_KEPT = 0.8
+"""Weight of what was known of a speed, against one more measurement."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False)
 class Candidate:
-    """A server that may be asked for a model, and why it stands where it stands."""
+    """A server that is to be asked for a model, and what is expected of it. Never changed; not frozen only because
+    making a frozen one takes three times as long."""
 
     spec: ServerSpec
     model: str
     """The name as that server lists it."""
-    resting: bool
-    slow_wait: float | None
-    """Seconds: the 95th percentile of its first-token times, None while unknown."""
+    resting: bool = False
+    """Asked although it rests: there was nobody else."""
+    slow_wait: float | None = None
+    """Seconds: the 95th percentile of its first-token times for such a prompt, None while unknown."""
+    samples: int = 0
+    """First-token times that this is known from."""
+    key: str = ""
+    """Of (server, model): no request asks it twice."""
+    unproven: bool = False
+    """Nothing is known of how it answers."""
+    returning: bool = False
+    """It comes back from a rest: this attempt shows whether for good."""
+    cold: bool = False
+    """It said that it has to load the model first."""
+    speed: float | None = None
+    """Tokens per second, where measured."""
+    success: float = 0.0
+    """Share of its answers that were whole, 0 while none was."""
+
+
+class Nobody(Enum):
+    """Why there is no candidate."""
+
+    FULL = "full"
+    """All that are left have as many attempts as they can bear, or are being tried though they rest."""
+    LEFT = "left"
+    """All were tried, or nobody holds the model."""
 
 
 class Fleet:
     """Everything believed about the servers. One per process; `apply` is the only way in."""
 
-    def __init__(self, dice: Callable[[], float]) -> None:
-        """`dice` gives numbers in [0, 1); hand in a seeded one to replay a run."""
-        self._dice = dice
+    def __init__(self, dice: Callable[[], float], policy: str = "p2c") -> None:
+        """`dice` gives numbers in [0, 1), hand in a seeded one to replay a run; `policy`: a name of `POLICIES`."""
+        self.dice = dice
+        self._policy = POLICIES[policy]
         self.servers: dict[str, ServerState] = {}
-        self._holders: dict[str, list[ServerState]] = {}
+        self._groups: dict[str, Group] = {}
         self._trusts: dict[str, frozenset[Trust]] = {}
         self._shown: dict[str, str] = {}
         self.generation = 0
@@ -63,6 +111,8 @@ class Fleet:
                 self._hold(known, spec.models)
             else:
                 known.spec = spec
+                for model in known.models.values():
+                    model.slots.ceiling = ceiling(spec)
                 if known.listed_at is None:
                     self._hold(known, spec.models)
             fresh[spec.id] = known
@@ -74,58 +124,100 @@ class Fleet:
         server = self.servers.get(fact.server)
         if server is None:
             return
-        match fact:
-            case Listed():
-                self._listed(server, fact)
-            case ProbeFailed():
-                server.probe_rest.failed(fact.at, fact.fault, _probed(fact.fault), self._dice(), fact.detail)
-            case AttemptStarted():
+        if isinstance(fact, Listed):
+            self._listed(server, fact)
+        elif isinstance(fact, ProbeFailed):
+            rest = server.probe_rest
+            if rest.failed(fact.at, fact.fault, _probed(fact.fault), self.dice(), fact.detail):
+                self._down(server)
+            if fact.again_in is not None:
+                rest.until = max(rest.until, fact.at + fact.again_in + LOOK_TAKES)
+                self._stale(server)
+        elif isinstance(fact, Warm):
+            held = {canonical(name) for name in fact.models}
+            for name, state in server.models.items():
+                state.warm_until = fact.at + WARM_LASTS if name in held else fact.at
+                if name in held:
+                    self._heat(state)
+                state.cold_until = fact.at if name in held else fact.at + WARM_LASTS
+        else:
+            model = server.models.get(canonical(fact.model))
+            if isinstance(fact, AttemptStarted):
                 server.in_flight += 1
-                if (model := server.models.get(canonical(fact.model))) is not None:
+                if model is not None:
                     model.in_flight += 1
-            case FirstToken():
-                if (model := server.models.get(canonical(fact.model))) is not None:
-                    model.waits.append(fact.wait)
-            case AttemptEnded():
-                self._ended(server, fact)
+                    self._load(model, 1)
+            elif isinstance(fact, FirstToken):
+                if model is not None:
+                    _began(model, fact)
+                    self._heat(model)
+            else:
+                self._ended(server, model, fact)
 
     def _listed(self, server: ServerState, fact: Listed) -> None:
         """A server that answers its list can be reached: rests for being out of reach end. What it did wrong with a
         request stays: a good list is no proof of good answers."""
-        server.probe_rest.succeeded()
-        if server.rest.last_fault in UNCOUNTED:
-            server.rest.succeeded()
+        if server.probe_rest.until:
+            server.probe_rest.succeeded(fact.at)
+            self._stale(server)
+        if server.rest.until and server.rest.last_fault in UNCOUNTED:
+            server.rest.succeeded(fact.at)
+            self._stale(server)
         server.listed_at = fact.at
+        if server.alive_since is None:
+            server.alive_since = fact.at
         server.version = fact.version or server.version
         names = [canonical(m.name) for m in fact.models]
         if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in fact.models):
             self._hold(server, fact.models)
             self._index()
 
-    def _ended(self, server: ServerState, fact: AttemptEnded) -> None:
+    def _ended(self, server: ServerState, model: ModelState | None, fact: AttemptEnded) -> None:
         server.in_flight = max(0, server.in_flight - 1)
-        model = server.models.get(canonical(fact.model))
-        if model is not None:
-            model.in_flight = max(0, model.in_flight - 1)
+        if model is not None and model.in_flight:
+            model.in_flight -= 1
+            self._load(model, -1)
+        fault = fact.fault
         if fact.cancelled:
+            if model is None or not _left_unanswered(model, fact):
+                return
+            fault = FaultKind.FIRST_TOKEN_TIMEOUT
+        if fault is None:
+            self._good(server, model, fact)
             return
-        if fact.fault is None:
-            server.rest.succeeded()
-            if model is not None:
-                model.rest.succeeded()
-                model.successes += 1
-                if fact.seconds > 0 and fact.tokens > 1:
-                    speed = fact.tokens / fact.seconds
-                    model.tokens_per_second = 0.8 * (model.tokens_per_second or speed) + 0.2 * speed
-            return
-        meant = CONSEQUENCES[fact.fault]
+        meant = CONSEQUENCES[fault]
         if meant.scope is Scope.SERVER:
-            server.rest.failed(fact.at, fact.fault, meant, self._dice(), fact.detail)
-        elif model is not None and meant.scope is Scope.MODEL:
-            model.failures += 1
-            model.rest.failed(fact.at, fact.fault, meant, self._dice(), fact.detail)
-        elif model is not None and fact.fault is FaultKind.BUSY:
-            model.busy_until = fact.at + min(fact.retry_after or meant.rest, meant.cap)
+            if server.rest.failed(fact.at, fault, meant, self.dice(), fact.detail):
+                self._down(server)
+        elif model is None:
+            return
+        elif meant.scope is Scope.NOBODY:
+            if fault is FaultKind.BUSY:
+                model.busy_until = fact.at + min(fact.retry_after or meant.rest, meant.cap)
+                model.slots.strained(model.in_flight + 1)
+        else:
+            model.answered(fact.at, good=False, weight=BROKEN if fact.seconds else 1.0)
+            rest = model.identity if meant.scope is Scope.IDENTITY else model.rest
+            if rest.failed(fact.at, fault, meant, self.dice(), fact.detail, at_once=model.window.bad(fact.at)):
+                model.window.clear()
+                model.slots.restart()
+                self._stale(server)
+
+    def _good(self, server: ServerState, model: ModelState | None, fact: AttemptEnded) -> None:
+        """A whole answer: the server works, and so does the model."""
+        if server.rest.faults:
+            server.rest.succeeded(fact.at)
+            self._stale(server)
+        if model is None:
+            return
+        for rest in model.rests():
+            if rest.faults:
+                rest.succeeded(fact.at)
+                self._stale(server)
+        model.answered(fact.at, good=True)
+        if fact.seconds > 0 and fact.tokens > 1:
+            speed = fact.tokens / fact.seconds
+            model.tokens_per_second = SPEED_KEPT * (model.tokens_per_second or speed) + (1 - SPEED_KEPT) * speed
 
     def _hold(self, server: ServerState, models: Sequence[ListedModel]) -> None:
         old = server.models
@@ -138,19 +230,41 @@ class Fleet:
             if known is not None and (known.listed.digest is None or known.listed.digest == listed.digest):
                 known.listed = listed
                 server.models[name] = known
-            else:  # new here, or another model under the same name: nothing learnt of the old one applies
-                server.models[name] = ModelState(listed, in_flight=known.in_flight if known else 0)
+            else:
+                state = server.models[name] = server.new_model(listed, name)
+                if known is not None:  # another model under the same name: only what is the machine's fault remains
+                    state.in_flight, state.rest = known.in_flight, known.rest
 
     def _index(self) -> None:
         self.generation += 1
-        holders: dict[str, list[ServerState]] = {}
+        holders: dict[str, list[ModelState]] = {}
         for server in self.servers.values():
             if server.spec.enabled:
-                for name in server.models:
-                    holders.setdefault(name, []).append(server)
-        self._holders = holders
-        self._trusts = {name: frozenset(s.spec.trust for s in held) for name, held in holders.items()}
-        self._shown = {name: held[0].models[name].listed.name for name, held in holders.items()}
+                for name, state in server.models.items():
+                    holders.setdefault(name, []).append(state)
+        groups = {name: self._groups.get(name) or Group(name) for name in holders}
+        for name, held in holders.items():
+            groups[name].hold(held)
+        self._groups = groups
+        self._trusts = {name: frozenset(s.server.spec.trust for s in held) for name, held in holders.items()}
+        self._shown = {name: held[0].listed.name for name, held in holders.items()}
+
+    def _down(self, server: ServerState) -> None:
+        server.down()
+        self._stale(server)
+
+    def _stale(self, server: ServerState) -> None:
+        for name in server.models:
+            if (group := self._groups.get(name)) is not None:
+                group.stale()
+
+    def _heat(self, model: ModelState) -> None:
+        if (group := self._groups.get(model.name)) is not None:
+            group.heat(model)
+
+    def _load(self, model: ModelState, change: int) -> None:
+        if (group := self._groups.get(model.name)) is not None:
+            group.in_flight += change
 
     # -- what is asked -------------------------------------------------------------------------------------
 
@@ -164,42 +278,93 @@ class Fleet:
 
     def healthy(self, model: str, trust: frozenset[Trust], now: float) -> int:
         """How many permitted servers hold the model, have shown themselves alive, and do not rest."""
-        name = canonical(model)
-        return sum(
-            1
-            for s in self._holders.get(name, ())
-            if s.spec.trust in trust and s.state(now) == "healthy" and not s.models[name].rest.resting(now)
-        )
+        group = self._groups.get(canonical(model))
+        return sum(1 for m in group.fit(trust, now) if m.server.state(now) == "healthy") if group else 0
 
     def details(self, model: str) -> ListedModel | None:
         """What the first server that holds it says about a model."""
-        held = self._holders.get(canonical(model))
-        return held[0].models[canonical(model)].listed if held else None
+        group = self._groups.get(canonical(model))
+        return group.holders[0].listed if group else None
 
     def since(self, model: str) -> float:
         """Unix seconds since when some server is listed that holds the model, 0 when none is."""
-        return min((s.spec.first_seen for s in self._holders.get(canonical(model), ())), default=0.0)
+        group = self._groups.get(canonical(model))
+        return min((m.server.spec.first_seen for m in group.holders), default=0.0) if group else 0.0
+
+    def held(self, ask: Ask) -> bool:
+        """Does any permitted server hold one of the models?"""
+        return any(self.holders(backend) & ask.trust for backend in ask.backends)
+
+    def pick(
+        self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
+    ) -> Candidate | Nobody:
+        """Whom to ask now, of those whose `key` is not in `tried`: preferred models first, of these whom the policy
+        chooses; when all rest, the least recently failed one. `race`: only servers that take part in races."""
+
+        def usable(state: ModelState) -> bool:
+            return state.key not in tried and state.has_place(now) and (not race or state.server.spec.hedge)
+
+        groups = self._asked(ask)
+        for group in groups:
+            state = self._policy(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
+            if state is not None:
+                return _candidate(state, ask, now, resting=False)
+        if any(state.key not in tried for group in groups for state in group.fit(ask.trust, now)):
+            return Nobody.FULL
+        return self._panic(ask, tried, now) if resting_too else Nobody.LEFT
+
+    def down(self, ask: Ask, now: float) -> bool:
+        """Do all permitted servers that hold the models rest?"""
+        return not any(group.fit(ask.trust, now) for group in self._asked(ask))
+
+    def _panic(self, ask: Ask, tried: Container[str], now: float) -> Candidate | Nobody:
+        doubtful = [
+            (is_lie(_latest(state)), _latest(state).last_fault_at, state)
+            for group in self._asked(ask)
+            for state in group.holders
+            if state.server.spec.trust in ask.trust and state.key not in tried
+        ]
+        idle = [item for item in doubtful if not item[2].in_flight]
+        if not idle:
+            return Nobody.FULL if doubtful else Nobody.LEFT
+        return _candidate(min(idle, key=lambda item: item[:2])[2], ask, now, resting=True)
 
     def shortlist(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Candidate]:
-        """Permitted candidates, best first: preferred models first, then the lower expected wait under the
-        present load; after all of these the resting ones, the least recently failed first (better a doubtful
-        server than a certain refusal)."""
+        """All permitted candidates, best first, as if each could be asked at once: for people, and for tests."""
+        ask = Ask(tuple(backends), trust)
         ranked: list[tuple[tuple[float, ...], Candidate]] = []
-        for preference, backend in enumerate(backends):
-            name = canonical(backend)
-            for server in self._holders.get(name, ()):
-                if server.spec.trust not in trust:
+        for preference, group in enumerate(self._asked(ask)):
+            for state in group.holders:
+                if state.server.spec.trust not in trust:
                     continue
-                model = server.models[name]
-                resting = server.rests(now) is not None or model.rest.resting(now)
-                if resting:
-                    order = (1.0, 0.0, max(r.last_fault_at for r in (server.rest, server.probe_rest, model.rest)))
-                else:
-                    wait = model.expected_wait() * (1 + model.in_flight) * (0.9 + 0.2 * self._dice())
-                    order = (0.0, float(preference), wait + (1e6 if now < model.busy_until else 0.0))
-                ranked.append((order, Candidate(server.spec, model.listed.name, resting, model.slow_wait())))
+                resting = rests_until(state) > now
+                order = (2.0, 0.0, _latest(state).last_fault_at)
+                if not resting:
+                    order = (0.0 if state.has_place(now) else 1.0, float(preference), cost(state, 0, now))
+                ranked.append((order, _candidate(state, ask, now, resting=resting)))
         ranked.sort(key=lambda item: item[0])
         return [candidate for _, candidate in ranked]
+
+    def explain(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Verdict]:
+        """Why each holder of the models would be asked now or not, the best first; those of other trust classes and
+        disabled ones last."""
+        names = dict.fromkeys(canonical(backend) for backend in backends)
+        found = [
+            verdict(server.models[name], trust, preference, now)
+            for preference, name in enumerate(names)
+            for server in self.servers.values()
+            if name in server.models
+        ]
+        return sorted(found, key=lambda v: v.order)
+
+    def budgets(self, ask: Ask) -> Budgets:
+        """What the requests for this model may spend on retries and races."""
+        groups = self._asked(ask)
+        return groups[0].budgets if groups else Budgets()
+
+    def capacity(self, ask: Ask, now: float) -> int:
+        """Attempts that the servers which may serve this request can bear together at a time."""
+        return sum(group.limit(ask.trust, now) for group in self._asked(ask))
 
     def full(self, server_id: str) -> bool:
         """Is the server at the concurrency its owner allows?"""
@@ -212,6 +377,80 @@ class Fleet:
         if server is not None:
             server.spec = replace(server.spec, enabled=enabled)
             self._index()
+
+    def _asked(self, ask: Ask) -> list[Group]:
+        found = (self._groups.get(canonical(backend)) for backend in ask.backends)
+        return [group for group in found if group is not None]
+
+    # -- what outlives a restart ---------------------------------------------------------------------------
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """All that was learnt, as plain JSON values; no time of this process's clock is in it."""
+        return memory.snapshot(self.servers, now)
+
+    def restore(self, learnt: object, now: float, age: float = 0.0) -> int:
+        """Takes over what a `snapshot` of `age` seconds ago knew of the servers there are now (call it after
+        `describe`). What is not readable is left out. Returns how many servers were known."""
+        known = memory.restore(self.servers, learnt, now, max(0.0, age))
+        self._index()
+        return known
+
+
+def _began(model: ModelState, fact: FirstToken) -> None:
+    """Its first content is here: a good sign, unless it took far longer than it usually does."""
+    if model.warm(fact.at - fact.wait):
+        usual = model.warm_waits.usual(fact.prompt_tokens)
+        strained = usual is not None and fact.wait > max(STRAINED * usual, NOTICED) and model.in_flight > 1
+        model.warm_waits.add(fact.wait, fact.prompt_tokens, fact.at)
+    else:
+        strained = False
+        model.cold_waits.add(fact.wait, fact.at)
+    model.unanswered = 0
+    model.cold_until, model.warm_until = fact.at, fact.at + STAYS_WARM
+    for rest in (model.server.rest, model.rest, model.identity):
+        rest.promising(fact.at)
+    if strained:
+        model.slots.strained(model.in_flight)
+    else:
+        model.slots.good(model.in_flight)
+
+
+def _left_unanswered(model: ModelState, fact: AttemptEnded) -> bool:
+    """An attempt that was given up, by us or with its client, says little, but not nothing: it has waited so long.
+    True when that makes it a failure."""
+    if fact.waited < LONG:
+        return False
+    slow = model.slow_wait(fact.prompt_tokens, fact.at)
+    if model.warm(fact.at):
+        model.warm_waits.at_least(fact.waited, fact.prompt_tokens, fact.at)
+    else:
+        model.cold_waits.at_least(fact.waited, fact.at)
+    if fact.waited < (slow or 0.0):
+        return False
+    model.unanswered += 1
+    return model.unanswered % UNANSWERED == 0
+
+
+def _latest(state: ModelState) -> Rest:
+    """Of the rests that keep it out, the one whose fault was the last."""
+    return max(state.server.rest, state.server.probe_rest, state.rest, state.identity, key=lambda r: r.last_fault_at)
+
+
+def _candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Candidate:
+    samples = state.samples(ask.prompt_tokens, now)
+    return Candidate(
+        state.server.spec,
+        state.listed.name,
+        resting,
+        state.slow_wait(ask.prompt_tokens, now),
+        len(samples) if samples is not None else 0,
+        state.key,
+        state.unproven,
+        state.half_open(now) or state.server.half_open(now),
+        state.warm(now) is False,
+        state.tokens_per_second,
+        state.success_rate() if state.successes else 0.0,
+    )
 
 
 def _probed(fault: FaultKind) -> Consequence:

@@ -2,52 +2,164 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llm_gateway.access.policy import Trust
+from llm_gateway.errors import FaultKind
 from llm_gateway.fleet.facts import ListedModel, ServerSpec
 from llm_gateway.fleet.rest import Rest
+from llm_gateway.fleet.slots import Slots, ceiling
+from llm_gateway.fleet.waits import ENOUGH, Samples, Waits
+from llm_gateway.fleet.window import Window
 
-SAMPLES = 20
-"""First-token times kept per (server, model)."""
+PRIOR_WAIT = 1.0
+"""Seconds to the first content of which nothing is known."""
 PRIOR_TOKENS = 15.0
 """Tokens per second under which a catalogue's measurement makes a server come later, in proportion."""
+LOAD_RATE = 1e9
+"""Bytes per second at which a model is read into memory."""
+LOAD_UNKNOWN, LOAD_MOST = 5.0, 60.0
+"""Seconds that it takes where its size is not known, and at most."""
+STAYS_WARM = 240.0
+"""Seconds that a model stays in memory after use: Ollama's `keep_alive` is five minutes."""
+WARM_LASTS = 90.0
+"""Seconds for which a server's word about its memory is believed."""
 QUARANTINE = 600.0
 """A rest of this many seconds and more is called a quarantine."""
+MEMORY = 50.0
+"""Results in which the long-term success rate forgets half of what it knew, and so how slowly it believes."""
+PROVEN = 3600.0
+"""Seconds a server has to be seen alive to get the better prior: of a public catalogue a third is seen only once."""
+UNANSWERED = 3
+"""Attempts given up in a row, each after a long wait without a word, that count as one failure."""
 
 State = Literal["unknown", "healthy", "resting", "quarantined", "disabled"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ModelState:
-    """One model on one server."""
+    """One model on one server, as long as its digest stays the same."""
 
     listed: ListedModel
+    server: ServerState = field(repr=False)
+    name: str
+    """Canonical."""
+    key: str
+    """Of (server, model): tells apart whom a request has tried."""
     rest: Rest = field(default_factory=Rest)
+    """Of the model on this server: it fails, is missing, has no memory."""
+    identity: Rest = field(default_factory=Rest)
+    """Of this digest: it is not what its name says."""
+    slots: Slots = field(default_factory=Slots)
+    window: Window = field(default_factory=Window)
+    warm_waits: Waits = field(default_factory=Waits)
+    """With the model in memory."""
+    cold_waits: Samples = field(default_factory=Samples)
+    """First-token times when the model had (probably) to be loaded first."""
     in_flight: int = 0
     successes: int = 0
     failures: int = 0
+    good: float = 0.0
+    """Successes and results of late; older ones count less and less."""
+    results: float = 0.0
     busy_until: float = 0.0
-    waits: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    """Seconds to the first content of the latest attempts."""
     tokens_per_second: float | None = None
+    warm_until: float = -math.inf
+    cold_until: float = -math.inf
+    """Until then the server's word is fresh that the model is not in memory."""
+    among_warm: bool = False
+    """Does its group count it among those that have the model in memory?"""
+    unanswered: int = 0
 
-    def expected_wait(self) -> float:
-        """Seconds to the first content if asked now: the mean of what was seen, else a cautious second, more where
-        a catalogue measured a slow server (it is slow to its first token, too)."""
-        if self.waits:
-            return sum(self.waits) / len(self.waits)
-        return max(1.0, PRIOR_TOKENS / (self.listed.tokens_per_second or PRIOR_TOKENS))
+    @property
+    def unproven(self) -> bool:
+        """Is nothing known of how it answers?"""
+        return not self.successes and not self.failures
 
-    def slow_wait(self) -> float | None:
-        """The 95th percentile of the first-token times seen, None while fewer than five are known."""
-        if len(self.waits) < 5:
-            return None
-        return sorted(self.waits)[min(len(self.waits) - 1, int(len(self.waits) * 0.95))]
+    @property
+    def waits(self) -> int:
+        """How many first-token times are known."""
+        return len(self.warm_waits) + len(self.cold_waits)
+
+    def expected_wait(self, now: float = 0.0, prompt_tokens: int = 0) -> float:
+        """Seconds to the first content if asked now while it is idle: what was seen in memory or out of it, else a
+        cautious second, more where a catalogue measured a slow server (it is slow to its first token, too) and where
+        the model is out of memory."""
+        warm = now < self.warm_until
+        samples = self.warm_waits.of(prompt_tokens)
+        if self.cold_waits.known and (samples is None or not warm):
+            return self.cold_waits.expected(now)
+        prior = max(PRIOR_WAIT, PRIOR_TOKENS / (self.listed.tokens_per_second or PRIOR_TOKENS))
+        wait = samples.expected(now, prior) if samples is not None else prior
+        return wait if warm else wait + self._loading(now)
+
+    def samples(self, prompt_tokens: int, now: float) -> Samples | None:
+        """The first-token times that say most about such a prompt now."""
+        warm = self.warm_waits.of(prompt_tokens)
+        if self.cold_waits.known and (warm is None or now >= self.warm_until):
+            return self.cold_waits
+        return warm
+
+    def slow_wait(self, prompt_tokens: int, now: float) -> float | None:
+        """The 95th percentile of first-token times, None while too little is known."""
+        samples = self.samples(prompt_tokens, now)
+        return samples.quantile(0.95) if samples is not None and len(samples) >= ENOUGH else None
+
+    def _loading(self, now: float) -> float:
+        """Seconds that loading it takes. Without a word of the server, only models with a size (files) are loaded."""
+        if self.listed.size is not None:
+            return min(LOAD_MOST, 1 + self.listed.size / LOAD_RATE)
+        return LOAD_UNKNOWN if self.warm(now) is False else 0.0
+
+    def speed(self) -> float:
+        """Tokens per second: measured, else the catalogue's, else a modest guess."""
+        return self.tokens_per_second or self.listed.tokens_per_second or PRIOR_TOKENS
+
+    def success_rate(self) -> float:
+        """What share of its answers is whole, by what was seen of late; a prior stands for two results."""
+        return (self.good + 2 * self.server.prior()) / (self.results + 2)
+
+    def warm(self, now: float) -> bool | None:
+        """Is the model in memory? None = unknown."""
+        if now < self.warm_until:
+            return True
+        return False if now < self.cold_until else None
+
+    def answered(self, now: float, good: bool, weight: float = 1.0) -> None:
+        """One more result. `weight`: how much a bad one matters for the long-term rate."""
+        self.window.add(now, good)
+        keep = 0.5 ** (1 / MEMORY)
+        self.good = self.good * keep + good
+        self.results = self.results * keep + (1 if good else weight)
+        if good:
+            self.successes += 1
+        else:
+            self.failures += 1
+
+    def rests(self) -> Iterator[Rest]:
+        yield self.rest
+        yield self.identity
+
+    def resting(self, now: float) -> bool:
+        return now < self.rest.until or now < self.identity.until
+
+    def half_open(self, now: float) -> bool:
+        return self.rest.half_open(now) or self.identity.half_open(now)
+
+    def has_place(self, now: float) -> bool:
+        """May one more attempt begin? Says nothing of rests."""
+        if self.in_flight >= self.slots.limit or now < self.busy_until:
+            return False
+        if self.in_flight and self.half_open(now):
+            return False
+        server = self.server
+        return not (server.full() or (server.in_flight and server.half_open(now)))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ServerState:
     """One server: how it is reached, what it holds, how it has behaved."""
 
@@ -62,6 +174,8 @@ class ServerState:
     version: str | None = None
     listed_at: float | None = None
     """When the server itself last answered its model list; None = never."""
+    alive_since: float | None = None
+    """Since when nothing but good was heard of it."""
 
     def full(self) -> bool:
         limit = self.spec.max_concurrency
@@ -80,3 +194,47 @@ class ServerState:
         """The rest that keeps the whole server out now, the longer one of two."""
         rest = max(self.rest, self.probe_rest, key=lambda r: r.until)
         return rest if rest.resting(now) else None
+
+    def resting(self, now: float) -> bool:
+        return now < self.rest.until or now < self.probe_rest.until
+
+    def half_open(self, now: float) -> bool:
+        """After a rest for what requests met; probes end theirs by themselves."""
+        return self.rest.half_open(now)
+
+    def prior(self) -> float:
+        """The success rate to expect of a model of which nothing was seen: servers that last are better ones."""
+        if self.listed_at is None or self.alive_since is None:
+            return 0.5
+        if self.spec.trust is not Trust.PUBLIC:
+            return 0.95
+        return 0.9 if self.listed_at - self.alive_since >= PROVEN else 0.8
+
+    def down(self) -> None:
+        """A rest of the whole server begins: afterwards all its models are new to us."""
+        self.alive_since = None
+        for model in self.models.values():
+            model.slots.restart()
+
+    def new_model(self, listed: ListedModel, name: str, in_flight: int = 0) -> ModelState:
+        state = ModelState(listed, self, name, f"{self.spec.id} {name}", in_flight=in_flight)
+        state.slots.ceiling = ceiling(self.spec)
+        return state
+
+
+def is_lie(rest: Rest) -> bool:
+    """Was the server not what it claims to be, rather than weak?"""
+    return rest.last_fault in LIES
+
+
+LIES = frozenset(
+    {
+        FaultKind.BAD_HTTP,
+        FaultKind.TOO_LARGE,
+        FaultKind.ENCODED,
+        FaultKind.REDIRECT,
+        FaultKind.NOT_THE_PROTOCOL,
+        FaultKind.BAD_FRAME,
+        FaultKind.WRONG_MODEL,
+    }
+)

@@ -9,6 +9,8 @@ from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller, permitted
 from llm_gateway.errors import BodyTooLarge, Fault, NoPermittedUpstream, StreamLost
 from llm_gateway.exposures import Target, merge
+from llm_gateway.fleet.group import affinity
+from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.upstream.drive import Stream, Work
@@ -16,6 +18,9 @@ from llm_gateway.wire.collect import Collector, Meter, estimate_prompt
 from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
 from llm_gateway.wire.registry import ClientDialect
 from llm_gateway.wire.requests import text_size
+
+EXPECTED_ANSWER = 256
+"""Tokens that an answer is expected to have: what a place in a queue costs a project."""
 
 
 class Served(NamedTuple):
@@ -97,13 +102,28 @@ def _read(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
 
 def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: float | None) -> Work:
     trust = permitted(caller.project, tools=bool(ask.tools))
-    plan = gw.drive.plan(target.backends, trust, total)
-    if not plan.shortlist and trust != caller.project.trust and gw.holds(target.backends, caller.project.trust):
+    if not gw.holds(target.backends, trust) and gw.holds(target.backends, caller.project.trust):
         raise NoPermittedUpstream(
             f"Only public servers hold `{ask.model}`, and this project may not send requests with tools to them: "
             "set `public_tools: true` on the project, or use a model that own servers hold."
         )
-    return Work(ask, merge(target.params, ask.params), plan)
+    params = merge(target.params, ask.params)
+    limit = params.get("max_tokens")
+    wish = Ask(
+        target.backends,
+        trust,
+        caller.project.id,
+        prompt_tokens=estimate_prompt(ask),
+        answer_tokens=min(limit, EXPECTED_ANSWER) if isinstance(limit, int) and limit > 0 else EXPECTED_ANSWER,
+        place=affinity(caller.project.id, _opening(ask)),
+    )
+    return Work(ask, params, gw.drive.plan(wish, total))
+
+
+def _opening(ask: ChatRequest) -> str:
+    """What all turns of one conversation have in common: everything up to the user's first message."""
+    first = next((n for n, message in enumerate(ask.messages) if message.role == "user"), 0)
+    return "\0".join(message.text for message in ask.messages[: first + 1])
 
 
 async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import Fault, GatewayError
+from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.names import canonical
 from llm_gateway.observe.metrics import Figures
@@ -82,7 +83,7 @@ class DeepHealth:
         if model is None:
             return {"status": "failed", "code": "no_healthy_upstream", "message": "No permitted server holds a model."}
         question = ChatRequest(model, [Message("user", "Say ok.")], stream=True)
-        work = Work(question, {"max_tokens": 4, "temperature": 0.0}, gw.drive.plan((model,), trust, DEEP_TIMEOUT))
+        work = Work(question, {"max_tokens": 4, "temperature": 0.0}, gw.drive.plan(Ask((model,), trust), DEEP_TIMEOUT))
         try:
             async with gw.drive.open(work) as stream:
                 waited = gw.clock.now() - began

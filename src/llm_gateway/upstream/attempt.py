@@ -14,6 +14,7 @@ from llm_gateway.errors import Fault, FaultKind, InvalidRequest
 from llm_gateway.fleet.attempts import Plan
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
 from llm_gateway.fleet.fleet import Candidate
+from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.names import canonical
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
@@ -52,34 +53,36 @@ class Parts(Protocol):
 
     def apply(self, fact: Fact) -> None: ...
 
+    def holds(self, ask: Ask, change: int) -> None: ...
+
 
 class Attempt:
     """A server is busy with the request from the making of this until `ended`."""
 
-    def __init__(self, parts: Parts, work: Work, candidate: Candidate) -> None:
+    def __init__(self, parts: Parts, plan: Plan, candidate: Candidate) -> None:
         self.candidate = candidate
         self.began = parts.clock.now()
         """Seconds on the monotonic clock, as `first_content_at`."""
         self.first_content_at = 0.0
         self.tokens = 0
         self._parts = parts
-        self._work = work
+        self._plan = plan
         self._over = False
-        faults = work.plan.faults
-        after = faults[-1][1].kind if faults else None
+        after = plan.faults[-1][1].kind if plan.faults else None
+        parts.holds(plan.ask, 1)
         parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began, after))
 
-    async def run(self) -> Stream:
+    async def run(self, work: Work) -> Stream:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
         response: Response | None = None
         try:
             kind = KINDS[self.candidate.spec.kind]
-            response = await self._send()
+            response = await self._send(work)
             if response.status != 200:
                 raise await self._refusal(response)
             if "html" in response.headers.get("content-type", ""):
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
-            stream = Stream(self._parts.clock, self._work.plan, self, response, kind.dialect.stream_reader())
+            stream = Stream(self._parts.clock, self._plan, self, response, kind.dialect.stream_reader())
             await stream.find_content()
         except BaseException as error:
             if response is not None:
@@ -89,7 +92,8 @@ class Attempt:
         self.first_content_at = self._parts.clock.now()
         wait = self.first_content_at - self.began
         spec = self.candidate.spec
-        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait))
+        prompt = self._plan.ask.prompt_tokens
+        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt))
         return stream
 
     def ended(self, fault: Fault | None, *, complete: bool = False) -> None:
@@ -98,10 +102,12 @@ class Attempt:
         if self._over:
             return
         self._over = True
-        now, plan, spec = self._parts.clock.now(), self._work.plan, self.candidate.spec
+        now, plan, spec = self._parts.clock.now(), self._plan, self.candidate.spec
+        waited = 0.0 if self.first_content_at else now - self.began
         late = fault is not None and fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
         if late and plan.hurried and now >= plan.deadline - ON_TIME:
-            fault = None
+            fault, waited = None, 0.0
+        self._parts.holds(plan.ask, -1)
         self._parts.apply(
             AttemptEnded(
                 spec.id,
@@ -113,17 +119,18 @@ class Attempt:
                 tokens=self.tokens,
                 seconds=now - self.first_content_at if self.first_content_at else 0.0,
                 retry_after=fault.retry_after if fault else None,
+                waited=waited,
+                prompt_tokens=plan.ask.prompt_tokens,
             )
         )
 
-    async def _send(self) -> Response:
+    async def _send(self, work: Work) -> Response:
         spec = self.candidate.spec
         kind = KINDS[spec.kind]
         try:
             origin, base = self._parts.guard.check_url(spec.url)
         except InvalidRequest as wrong:
             raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
-        work = self._work
         body = kind.dialect.write_upstream(work.request, self.candidate.model, work.params)
         headers = kind.auth_headers(spec.api_key)
         target = base + kind.chat_path
@@ -151,6 +158,8 @@ class Stream:
         self._response = response
         self._reader = reader
         self._ready: list[Event] = []
+        self._answers = False
+        """Has it come to the answer, or does it still think?"""
         self._checks_name = KINDS[attempt.candidate.spec.kind].echoes_model
 
     @property
@@ -176,6 +185,7 @@ class Stream:
         for event in events:
             if isinstance(event, Piece):
                 self.attempt.tokens += 1
+                self._answers = self._answers or bool(event.tools or event.text.strip())
             else:
                 self.attempt.ended(None, complete=True)
         return events
@@ -183,9 +193,14 @@ class Stream:
     async def _more(self) -> list[Event]:
         """Waits for content, not for bytes: empty frames and comments do not end the silence."""
         deadline = self._plan.deadline
-        silence_ends = self._clock.now() + self._plan.clocks.stall
+        now = self._clock.now()
+        silence_ends = now + self._plan.stall(self.candidate)
+        if not self._answers:
+            silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
         late = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
         try:
+            if now >= silence_ends:
+                raise Fault(FaultKind.STALLED, "it thinks without end")
             events: list[Event] = []
             while not events:
                 events = await self._read(min(silence_ends, deadline), late)

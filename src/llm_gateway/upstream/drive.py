@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
-from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
-from llm_gateway.fleet.attempts import Check, Clocks, GiveUp, Plan, Start
-from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact
+from llm_gateway.fleet.attempts import Check, Clocks, GiveUp, Plan, Queue, Start
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
 from llm_gateway.fleet.fleet import Candidate, Fleet
+from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Attempt, Stream, Work
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
+from llm_gateway.upstream.lines import Lines
 from llm_gateway.upstream.transport import Transport
 
 __all__ = ["Drive", "Stream", "Work"]
@@ -47,22 +48,35 @@ class Drive:
         self.transport = transport
         self.guard = guard
         self._told = told
-        self._freed: set[asyncio.Event] = set()
+        self._lines = Lines(self)
 
     def apply(self, fact: Fact) -> None:
+        """Tells the fleet, and lets those begin for whom there is a place now."""
         self.fleet.apply(fact)
         self._told(fact)
-        if isinstance(fact, AttemptEnded):
-            for event in self._freed:
-                event.set()
+        if isinstance(fact, AttemptEnded | FirstToken):
+            self._lines.serve()
 
-    def plan(self, backends: tuple[str, ...], trust: frozenset[Trust], total: float | None = None) -> Plan:
+    def holds(self, ask: Ask, change: int) -> None:
+        """A project has one attempt more (1) or less (-1) in flight."""
+        self._lines.of(ask).held(ask.project, change)
+
+    def plan(self, ask: Ask, total: float | None = None) -> Plan:
         """A fresh plan over all permitted candidates; `total` (seconds) may lower the whole request's time."""
         now = self.clock.now()
         hurried = total is not None and total < self.clocks.total
         time = total if hurried and total is not None else self.clocks.total
-        shortlist = self.fleet.shortlist(backends, trust, now)
-        return Plan(shortlist, self.clocks, now, now + time, self.fleet.full, hurried)
+        return Plan(
+            self.fleet,
+            ask,
+            self.clocks,
+            now,
+            now + time,
+            self.fleet.dice,
+            self.fleet.budgets(ask),
+            self._lines.of(ask).crowded,
+            hurried,
+        )
 
     @asynccontextmanager
     async def open(self, work: Work) -> AsyncIterator[Stream]:
@@ -74,50 +88,46 @@ class Drive:
             await stream.close()
 
     async def _race(self, work: Work) -> Stream:
+        plan = work.plan
         running: Running = {}
         checks: Checks = {}
-        freed = asyncio.Event()
-        self._freed.add(freed)
         winner: Stream | None = None
         try:
             while winner is None:
-                match work.plan.next(self.clock.now()):
+                match plan.next(self.clock.now()):
                     case Start(candidate):
-                        attempt = Attempt(self, work, candidate)
-                        running[asyncio.create_task(attempt.run(), name=f"attempt {candidate.spec.id}")] = attempt
+                        _begin(work, Attempt(self, plan, candidate), running)
+                    case Queue(until):
+                        if (attempt := await self._lines.place(plan, until)) is not None:
+                            _begin(work, attempt, running)
                     case Check(candidate):
                         checks[asyncio.create_task(self._alive(candidate), name="check")] = candidate
                     case GiveUp(error):
                         raise error
                     case waiting:
-                        await self._wait(waiting.until, running, checks, freed)
-                        winner = self._ended_attempts(work.plan, running)
+                        await self._wait(waiting.until, running, checks)
+                        winner = self._ended_attempts(plan, running)
                         if winner is None:
-                            await self._ended_checks(work.plan, running, checks)
+                            await self._ended_checks(plan, running, checks)
         finally:
-            self._freed.discard(freed)
             try:
                 await _abandon(running, checks)
             except BaseException:
                 if winner is not None:
                     winner.abort()
                 raise
-        self._compare(work.plan)
+        self._compare(plan)
         return winner
 
-    async def _wait(self, until: float, running: Running, checks: Checks, freed: asyncio.Event) -> None:
-        """Until an attempt or a check ended, a place became free (when nothing runs), or it is time."""
+    async def _wait(self, until: float, running: Running, checks: Checks) -> None:
+        """Until an attempt or a check ended, or it is time."""
         timeout = max(0.0, until - self.clock.now())
         if running or checks:
             await asyncio.wait((*running, *checks), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            return
-        freed.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await freed.wait()
+        else:
+            await asyncio.sleep(timeout)
 
-    @staticmethod
-    def _ended_attempts(plan: Plan, running: Running) -> Stream | None:
+    def _ended_attempts(self, plan: Plan, running: Running) -> Stream | None:
         """Takes the attempts that have ended off the list; the first with content wins."""
         for task in [t for t in running if t.done()]:
             failure = task.exception()
@@ -126,7 +136,7 @@ class Drive:
                 return task.result()
             if not isinstance(failure, Fault):
                 raise failure
-            plan.failed(running.pop(task).candidate, failure)
+            plan.failed(running.pop(task).candidate, failure, self.clock.now())
         return None
 
     async def _ended_checks(self, plan: Plan, running: Running, checks: Checks) -> None:
@@ -140,7 +150,7 @@ class Drive:
             for task, attempt in dead.items():
                 attempt.ended(fault)
                 del running[task]
-            plan.failed(candidate, fault)
+            plan.failed(candidate, fault, self.clock.now())
             await _abandon(dead, {})
 
     def _compare(self, plan: Plan) -> None:
@@ -165,6 +175,10 @@ class Drive:
             return False
         response.abort()
         return response.status < 500
+
+
+def _begin(work: Work, attempt: Attempt, running: Running) -> None:
+    running[asyncio.create_task(attempt.run(work), name=f"attempt {attempt.candidate.spec.id}")] = attempt
 
 
 async def _abandon(running: Running, checks: Checks) -> None:

@@ -33,12 +33,3 @@ def test_many_refusals_do_not_make_the_first_lie_a_day_long():
     now = rest.until
     failed(rest, now, FaultKind.NOT_THE_PROTOCOL)
     assert rest.until == now + 600
-
-
-def test_a_success_clears_everything():
-    rest = Rest()
-    failed(rest, 0.0, FaultKind.REFUSED)
-    rest.succeeded()
-    assert not rest.resting(0.1)
-    failed(rest, 10.0, FaultKind.REFUSED)
-    assert rest.until == 15.0

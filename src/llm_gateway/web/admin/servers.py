@@ -167,7 +167,7 @@ def _model(model: ModelState, now: float) -> dict[str, Any]:
         "successes": model.successes,
         "failures": model.failures,
         "in_flight": model.in_flight,
-        "first_token_s": round(model.expected_wait(), 3) if model.waits else None,
+        "first_token_s": round(model.expected_wait(now), 3) if model.waits else None,
         "tokens_per_second": round(model.tokens_per_second, 1) if model.tokens_per_second else None,
         "reason": f"{model.rest.last_fault}: {model.rest.detail}" if resting and model.rest.last_fault else None,
         "rests_for_s": round(model.rest.until - now, 1) if resting else None,

@@ -1,0 +1,136 @@
+"""All servers that hold one model: the index by which a choice costs the same for five servers as for five hundred."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+
+from llm_gateway.access.policy import Trust
+from llm_gateway.fleet.budget import Budgets
+from llm_gateway.fleet.server import ModelState
+
+POINTS = 8
+"""On the ring, for each server."""
+STEPS = 8
+"""Servers that are looked at from a prompt's place on the ring onward."""
+BOUND = 1.25
+"""Times the average load that a prompt's own server may have (Mirrokni, Thorup, Zadimoghaddam: "Consistent Hashing
+with Bounded Loads", 2016)."""
+
+COUNT_WARM = 16
+"""Holders that have the model in memory, beyond which not each of them is looked at to find out who still has it."""
+
+Usable = Callable[[ModelState], bool]
+
+
+def affinity(project: str, first: str) -> int:
+    """The place of a conversation: the same for all requests of a project that begin alike, 64 bits."""
+    return _point(f"{project}\0{first}")
+
+
+def _point(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+
+
+class Group:
+    """The holders of a model. Who of them does not rest is remembered until that may have changed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.holders: list[ModelState] = []
+        self.budgets = Budgets()
+        self.in_flight = 0
+        self.turn = 0
+        """How often a policy that takes turns has chosen here."""
+        self._warm: list[ModelState] = []
+        self._fit: dict[frozenset[Trust], tuple[float, list[ModelState]]] = {}
+        self._ring: list[tuple[int, ModelState]] | None = None
+
+    def hold(self, holders: list[ModelState]) -> None:
+        if holders != self.holders:
+            self.holders = holders
+            self._ring = None
+            self._warm = [state for state in holders if state.among_warm]
+        self.in_flight = sum(state.in_flight for state in holders)
+        self._fit.clear()
+
+    def stale(self) -> None:
+        """A rest has begun or ended."""
+        self._fit.clear()
+
+    def fit(self, trust: frozenset[Trust], now: float) -> list[ModelState]:
+        """Permitted holders that do not rest. Not to be changed."""
+        until, found = self._fit.get(trust, (-1.0, []))
+        if now < until:
+            return found
+        found, until = [], math.inf
+        for state in self.holders:
+            if state.server.spec.trust not in trust:
+                continue
+            if (over := rests_until(state)) <= now:
+                found.append(state)
+            elif over < until:
+                until = over
+        self._fit[trust] = (until, found)
+        return found
+
+    def heat(self, state: ModelState) -> None:
+        """The model is in that server's memory."""
+        if not state.among_warm:
+            state.among_warm = True
+            self._warm.append(state)
+
+    def warm(self, now: float) -> list[ModelState]:
+        """Holders that have the model in memory, and perhaps some that had it lately. Not to be changed."""
+        if len(self._warm) > COUNT_WARM and self._warm[0].warm(now):
+            return self._warm
+        cold = [state for state in self._warm if not state.warm(now)]
+        for state in cold:
+            state.among_warm = False
+        if cold:
+            self._warm = [state for state in self._warm if state.among_warm]
+        return self._warm
+
+    def own(self, place: int, trust: frozenset[Trust], usable: Usable, now: float) -> ModelState | None:
+        """The server on which a conversation has its place, the next ones when it may not be used or has too much to
+        do. All requests of the conversation get the same answer as long as the fleet stays the same."""
+        bound = BOUND * (self.in_flight + 1) / max(1, len(self.fit(trust, now)))
+        for state in self._from(place):
+            if state.in_flight < bound and is_fit(state, trust, now) and usable(state):
+                return state
+        return None
+
+    def _from(self, place: int) -> Iterator[ModelState]:
+        if self._ring is None:
+            points = ((_point(f"{state.key} {n}"), state) for state in self.holders for n in range(POINTS))
+            self._ring = sorted(points, key=lambda point: point[0])
+        ring = self._ring
+        at = bisect(ring, place, key=lambda point: point[0])
+        for step in range(min(STEPS, len(ring))):
+            yield ring[(at + step) % len(ring)][1]
+
+    def limit(self, trust: frozenset[Trust], now: float) -> int:
+        """Attempts that its fit servers may have at a time."""
+        return sum(state.slots.limit for state in self.fit(trust, now))
+
+
+def rests_until(state: ModelState) -> float:
+    """When the last of its own and its server's rests ends; in the past when it does not rest."""
+    server = state.server
+    return max(server.rest.until, server.probe_rest.until, state.rest.until, state.identity.until)
+
+
+def is_fit(state: ModelState, trust: frozenset[Trust], now: float) -> bool:
+    """Is it permitted, and does it not rest?"""
+    return not state.resting(now) and not state.server.resting(now) and state.server.spec.trust in trust
+
+
+def first_usable(states: Sequence[ModelState], usable: Usable, begin: int = 0) -> ModelState | None:
+    """The first that may be used, from `begin` onward and round."""
+    for n in range(len(states)):
+        state = states[(begin + n) % len(states)]
+        if usable(state):
+            return state
+    return None

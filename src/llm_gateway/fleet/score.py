@@ -1,0 +1,46 @@
+"""What it would cost to ask a candidate now, in parts that can be shown."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from llm_gateway.fleet.server import ModelState
+
+DOUBT = 6
+"""Power of the success rate. High, for an answer that breaks off cannot be made good unseen: of two servers, one with
+95 % good answers may be a third quicker than one with 100 % before it is preferred."""
+ALIKE = 1.2
+"""Costs within this factor are equal: then a warm model, then the prompt's own server is the better choice."""
+
+
+class Score(NamedTuple):
+    """`cost` is what counts, the lower the better; the other fields are what it was made of."""
+
+    cost: float
+    wait: float
+    """Seconds to the first content, were it idle."""
+    load: float
+    """(in flight + 1) / limit."""
+    speed: float
+    """Tokens per second."""
+    success: float
+    """Share of its answers that are whole."""
+    warm: bool | None
+
+
+def cost(state: ModelState, prompt_tokens: int, now: float) -> float:
+    """Expected wait × (in flight + 1) / limit ÷ tokens per second ÷ success rate to the power of `DOUBT`."""
+    wait = state.expected_wait(now, prompt_tokens) * (state.in_flight + 1) / state.slots.limit
+    return wait / (state.speed() * state.success_rate() ** DOUBT)
+
+
+def score(state: ModelState, prompt_tokens: int, now: float) -> Score:
+    """`cost` with its parts."""
+    return Score(
+        cost(state, prompt_tokens, now),
+        state.expected_wait(now, prompt_tokens),
+        (state.in_flight + 1) / state.slots.limit,
+        state.speed(),
+        state.success_rate(),
+        state.warm(now),
+    )

@@ -1,0 +1,107 @@
+"""First-token times of one model on one server, by size of the prompt: what to expect, and what is slow."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections import deque
+
+KEPT = 64
+"""Latest samples of each class."""
+CLASSES = (512, 4096)
+"""Prompt tokens up to which a prompt is small, middling; beyond, it is large."""
+PEAK_LASTS = 30.0
+"""Seconds in which the memory of an unusually long wait fades to a third."""
+ENOUGH = 5
+"""Samples from which on a percentile means something."""
+
+
+class Samples:
+    """The latest values, with their percentiles at hand."""
+
+    __slots__ = ("_latest", "_sorted", "known", "peak", "peak_at")
+
+    def __init__(self) -> None:
+        self.known = False
+        self._latest: deque[float] = deque()
+        self._sorted: list[float] = []
+        self.peak = 0.0
+        self.peak_at = 0.0
+
+    def add(self, value: float, now: float) -> None:
+        if len(self._latest) == KEPT:
+            del self._sorted[bisect_left(self._sorted, self._latest.popleft())]
+        self._latest.append(value)
+        insort(self._sorted, value)
+        self.known = True
+        self.peak = max(value, self.expected(now))
+        self.peak_at = now
+
+    def expected(self, now: float, prior: float = 0.0) -> float:
+        """The median (`prior` where there is none), or more for a while after a longer wait (Finagle's "peak EWMA":
+        quick to believe bad news, slow to forget it)."""
+        usual = self._sorted[len(self._sorted) // 2] if self._sorted else prior
+        if self.peak <= usual:
+            return usual
+        return usual + (self.peak - usual) * math.exp(min(0.0, self.peak_at - now) / PEAK_LASTS)
+
+    def at_least(self, value: float, now: float) -> None:
+        """An attempt was given up after so long: what it would have taken is not known, but more than that."""
+        if value > self.expected(now):
+            self.peak, self.peak_at = value, now
+
+    def quantile(self, share: float) -> float:
+        """Raises IndexError when there is none."""
+        return self._sorted[min(len(self._sorted) - 1, int(len(self._sorted) * share))]
+
+    def values(self) -> list[float]:
+        """Oldest first."""
+        return list(self._latest)
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+
+class Waits:
+    """`Samples` for each size of prompt; a class without any borrows from the nearest that has some."""
+
+    __slots__ = ("_any", "_by_class")
+
+    def __init__(self) -> None:
+        self._any = False
+        self._by_class: list[Samples | None] = [None] * (len(CLASSES) + 1)
+
+    def add(self, wait: float, prompt_tokens: int, now: float) -> None:
+        self._own(prompt_tokens).add(wait, now)
+
+    def at_least(self, wait: float, prompt_tokens: int, now: float) -> None:
+        self._own(prompt_tokens).at_least(wait, now)
+
+    def of(self, prompt_tokens: int) -> Samples | None:
+        """The samples that say most about a prompt of this size."""
+        size = bisect_left(CLASSES, prompt_tokens)
+        if (own := self._by_class[size]) is not None:
+            return own
+        if not self._any:
+            return None
+        known = [(abs(size - other), other) for other, samples in enumerate(self._by_class) if samples is not None]
+        return self._by_class[min(known)[1]]
+
+    def usual(self, prompt_tokens: int) -> float | None:
+        """What it takes when it has little to do: the first quartile, None while too little is known."""
+        samples = self.of(prompt_tokens)
+        return samples.quantile(0.25) if samples is not None and len(samples) >= ENOUGH else None
+
+    def classes(self) -> list[Samples | None]:
+        return self._by_class
+
+    def __len__(self) -> int:
+        return sum(len(samples) for samples in self._by_class if samples is not None)
+
+    def _own(self, prompt_tokens: int) -> Samples:
+        size = bisect_left(CLASSES, prompt_tokens)
+        samples = self._by_class[size]
+        if samples is None:
+            self._any = True
+            samples = self._by_class[size] = Samples()
+        return samples
