@@ -9,6 +9,7 @@ import random
 import httpx
 import pytest
 
+from llm_gateway.errors import FaultKind
 from support.gateway import HELLO, KEY, Live, StartGateway, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue
@@ -41,7 +42,7 @@ async def test_clients_that_leave_while_a_race_is_decided_leave_nothing_behind(s
         writer.transport.abort()
 
     for _ in range(20):
-        live.state(winner).models["recite:latest"].waits.extend([3.0] * 4)  # keeps the silent one in front
+        live.prefer(silent)
         await asyncio.gather(*(visit() for _ in range(10)))
     await at_rest(live)
     assert len(await live.rows(200)) == 200
@@ -56,7 +57,8 @@ async def test_one_stranger_that_calls_requests_wrong_fails_none(start: StartGat
         live.prefer(liar)
         assert said(await live.chat()) == words()
     model = live.state(liar).models["recite:latest"]
-    assert model.rest.resting(live.gateway.clock.now())
+    assert (model.failures >= 1, model.rest.last_fault) == (True, FaultKind.SERVER_ERROR)
+    assert not live.state(good).models["recite:latest"].failures
 
 
 async def test_our_own_server_is_believed_when_it_calls_a_request_wrong(start: StartGateway, rogue: StartRogue):
