@@ -36,10 +36,11 @@ async def test_more_requests_than_places_are_all_answered_in_turn(start: StartGa
 
 
 async def test_an_unknown_server_is_asked_one_thing_until_it_answers(start: StartGateway, rogue: StartRogue):
-    server = await rogue(delay=0.3, rate=1000)
+    server = await rogue(delay=1.0, rate=1000)
     live = await start(server)
     asking = [asyncio.create_task(live.chat()) for _ in range(5)]
     await wait_until(lambda: running(live) == 5)
+    await server.until(lambda s: s.in_flight == 1)
     assert server.chats == 1
     assert [a.status_code for a in await asyncio.gather(*asking)] == [200] * 5
     assert server.chats == 5
