@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,15 @@ from llm_gateway.testing.voices import CREATED, CREATED_AT, packed
 METHODS = dict.fromkeys(("/", "/api/version", "/api/tags", "/api/ps", "/v1/models"), ("GET", "HEAD")) | {
     "/api/show": ("POST",),
     "/api/chat": ("POST",),
+    "/api/generate": ("POST",),
     "/v1/chat/completions": ("POST",),
 }
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CONTEXT_LENGTH = 4096
+NEVER = "0001-01-01T00:00:00Z"
+QUIRKS = frozenset({"null_models", "bare_tags", "old_dates"})
+"""Oddities of lists: `null` in place of a list; entries of nothing but a name; Go's zero time for every date."""
 
 
 def digest_of(model: str) -> str:
@@ -41,8 +45,12 @@ class About:
 
     models: Sequence[str]
     digests: Mapping[str, str]
-    warm: Sequence[str]
+    warm: Mapping[str, bool]
+    """Models in memory -> whether that is still being loaded."""
     version: str
+    context_length: int = CONTEXT_LENGTH
+    quirks: Collection[str] = ()
+    """Of `QUIRKS`."""
 
     def answer(self, method: str, path: str, asked: Any) -> tuple[int, bytes, str]:
         """Status, body and content type for any path; `asked` is the decoded body of the request."""
@@ -60,10 +68,12 @@ class About:
     def _list(self, path: str) -> dict[str, Any]:
         if path == "/api/version":
             return {"version": self.version}
-        if path == "/api/tags":
-            return {"models": [_tag(model, self.digests) for model in self.models]}
-        if path == "/api/ps":
-            return {"models": [_loaded(model, self.digests) for model in self.warm]}
+        if path in ("/api/tags", "/api/ps"):
+            if "null_models" in self.quirks:
+                return {"models": None}
+            if path == "/api/tags":
+                return {"models": [self._tag(model) for model in self.models]}
+            return {"models": [self._loaded(model, loading) for model, loading in self.warm.items()]}
         data = [{"id": model, "object": "model", "created": CREATED, "owned_by": "library"} for model in self.models]
         return {"object": "list", "data": data}
 
@@ -77,29 +87,33 @@ class About:
             "modelfile": f"FROM {tagged(model)}\n",
             "template": "{{ .Prompt }}",
             "details": _details(model),
-            "model_info": {"general.architecture": "llama", "llama.context_length": CONTEXT_LENGTH},
+            "model_info": {"general.architecture": "llama", "llama.context_length": self.context_length},
             "capabilities": ["completion", "tools"],
             "modified_at": CREATED_AT,
         }
 
+    def _tag(self, model: str) -> dict[str, Any]:
+        name = tagged(model)
+        if "bare_tags" in self.quirks:
+            return {"name": name}
+        return {
+            "name": name,
+            "model": name,
+            "modified_at": NEVER if "old_dates" in self.quirks else CREATED_AT,
+            "size": 2_019_393_189,
+            "digest": self.digests.get(model, digest_of(model)),
+            "details": _details(model) | {"context_length": self.context_length},
+            "capabilities": ["completion", "tools"],
+        }
 
-def _tag(model: str, digests: Mapping[str, str]) -> dict[str, Any]:
-    name = tagged(model)
-    return {
-        "name": name,
-        "model": name,
-        "modified_at": CREATED_AT,
-        "size": 2_019_393_189,
-        "digest": digests.get(model, digest_of(model)),
-        "details": _details(model) | {"context_length": CONTEXT_LENGTH},
-        "capabilities": ["completion", "tools"],
-    }
-
-
-def _loaded(model: str, digests: Mapping[str, str]) -> dict[str, Any]:
-    tag = _tag(model, digests)
-    kept = {name: tag[name] for name in ("name", "model", "size", "digest", "details")}
-    return kept | {"expires_at": CREATED_AT, "size_vram": tag["size"], "context_length": CONTEXT_LENGTH}
+    def _loaded(self, model: str, loading: bool) -> dict[str, Any]:
+        """One that is being loaded is there already, with nothing of it in memory and no context yet."""
+        tag = self._tag(model)
+        kept = {name: tag[name] for name in ("name", "model", "size", "digest", "details") if name in tag}
+        expires = NEVER if "old_dates" in self.quirks else CREATED_AT
+        if loading:
+            return kept | {"expires_at": expires, "size_vram": 0}
+        return kept | {"expires_at": expires, "size_vram": tag.get("size", 0), "context_length": self.context_length}
 
 
 def _details(model: str) -> dict[str, Any]:

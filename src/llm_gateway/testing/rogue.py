@@ -1,8 +1,8 @@
 """A model server that misbehaves on purpose, at the byte level.
 
-It speaks Ollama's API (`/api/version`, `tags`, `ps`, `show`, `chat`) and OpenAI's (`/v1/models`,
-`/v1/chat/completions`) on one loopback port, recites a text that is known word by word, and fails in the ways of
-`moods`. Tests put the gateway in front of it; the demo fleet is made of it.
+It speaks Ollama's API (`/api/version`, `tags`, `ps`, `show`, `chat`, `generate`) and OpenAI's (`/v1/models`,
+`/v1/chat/completions`) on one loopback port, recites a text that is known word by word (and goes on with it from any
+part of it), and fails in the ways of `moods`. Tests put the gateway in front of it; the demo fleet is made of it.
 
     async with Rogue(models=["llama3.2:3b"], mood="cut_rst") as server:
         server.url                                    # http://127.0.0.1:54321
@@ -13,17 +13,19 @@ It speaks Ollama's API (`/api/version`, `tags`, `ps`, `show`, `chat`) and OpenAI
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from llm_gateway.testing import catalogue
+from llm_gateway.testing.door import Door
 from llm_gateway.testing.line import Heard, Line
-from llm_gateway.testing.moods import AT_CONNECT, MOODS, REFUSE
-from llm_gateway.testing.scene import CHAT_PATHS, Manner, Scene, Script
+from llm_gateway.testing.moods import ANY_MODEL, AT_CONNECT, AT_THE_DOOR, MOODS, UNREAD
+from llm_gateway.testing.scene import ANSWER_PATHS, Manner, Prefill, Scene, Script
 from llm_gateway.testing.voices import Said
 
 
@@ -32,11 +34,13 @@ class Rogue:
 
     Args:
         models: names it holds; asked for another one it answers 404, as Ollama does.
-        mood: how it answers chats. The moods of `AT_CONNECT` and `refuse` meet every path.
+        mood: how it answers chats. Those of `AT_CONNECT` and `AT_THE_DOOR` meet every path.
         moods: moods of single models, over `mood`.
         mix: mood -> probability, drawn for each chat from `seed`; over `mood`, under `moods`.
         everywhere: the mood rules all paths, lists included, not only chats.
         digests: model -> digest, where it shall differ from the one that every Rogue derives from the name.
+        warm: models in memory from the start; others are loaded by their first chat (see `Manner.load`).
+        quirks: oddities of its lists, of `catalogue.QUIRKS`.
         remember: how many of the last requests to keep in `requests`.
 
     The others are described at `Manner`. Raises ValueError for a mood that does not exist.
@@ -53,6 +57,8 @@ class Rogue:
         everywhere: bool = False,
         digests: Mapping[str, str] | None = None,
         version: str = "0.33.0",
+        warm: Sequence[str] = (),
+        quirks: Collection[str] = (),
         words: int = 10,
         prefix: str = "w",
         delay: float | None = None,
@@ -60,18 +66,28 @@ class Rogue:
         cut_after: int = 3,
         script: Script | None = None,
         redirect_to: str = "/elsewhere",
+        prefill: Prefill = "continue",
+        renders: bool = True,
+        load: float | None = None,
+        context_length: int = catalogue.CONTEXT_LENGTH,
+        first_n: int = 3,
         remember: int = 10_000,
     ) -> None:
         for name in (*(moods or {}).values(), *(mix or {})):
             if name not in MOODS:
                 raise ValueError(f"no such mood for a single chat: {name}")
         self.models = list(models)
-        self.moods = dict(moods or {})
+        self.moods = {catalogue.tagged(model).lower(): name for model, name in (moods or {}).items()}
         self.mix = dict(mix or {})
         self.everywhere = everywhere
         self.digests = dict(digests or {})
         self.version = version
-        self.manner = Manner(words, prefix, delay, rate, cut_after, script, redirect_to)
+        self.quirks = quirks
+        self._dice = random.Random(seed)  # noqa: S311 - repeatable chance is the point
+        self.manner = Manner(
+            words, prefix, delay, rate, cut_after, script, redirect_to,
+            prefill, renders, load, context_length, first_n, self._dice,
+        )  # fmt: skip
         self.requests: deque[Heard] = deque(maxlen=remember)
         """What was asked, of all paths, oldest first."""
         self.connections = 0
@@ -86,41 +102,37 @@ class Rogue:
         """Played to their end, whatever that was."""
         self.aborted = 0
         """Given up by the client before their end."""
-        self._dice = random.Random(seed)  # noqa: S311 - repeatable chance is the point
-        self._warm: dict[str, None] = {}
+        self._warm = dict.fromkeys(warm, -math.inf)
+        """Model -> when it is loaded, by the loop's clock."""
         self._changed = asyncio.Event()
         self._mishap: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lines: set[Line] = set()
         self._busy: set[Line] = set()
-        self._door: socket.socket | None = None
-        self._listening = False
+        self._door = Door(self._welcome)
         self._mood = "good"
-        self.port = 0
         self.mood = mood
 
     # its life
 
     async def __aenter__(self) -> Self:
-        self._door = _bound(0)
-        self.port = self._door.getsockname()[1]
-        if self._mood != REFUSE:
-            self._listen()
+        self._door.open(self._mood if self._mood in AT_THE_DOOR else None)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends every connection. Raises what went wrong inside a mood: that is no fault of the client's."""
-        self._shut()
+        self._door.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._door:
-            self._door.close()
-            self._door = None
         if self._mishap and error is None:
             raise self._mishap
+
+    @property
+    def port(self) -> int:
+        return self._door.port
 
     @property
     def url(self) -> str:
@@ -138,25 +150,26 @@ class Rogue:
 
     @mood.setter
     def mood(self, mood: str) -> None:
-        """Counts for chats from now on. `refuse` closes the port and the idle connections; running answers go on."""
-        if mood not in MOODS and mood != REFUSE:
+        """Counts for chats from now on. A mood that acts before a request is read closes the idle connections, and
+        one of the port the port as well; running answers go on."""
+        if mood not in MOODS and mood not in AT_THE_DOOR:
             raise ValueError(f"no such mood: {mood}")
         self._mood = mood
-        if self._door is None:
+        if not self._door.port:
             return
-        if mood == REFUSE and self._listening:
-            self._shut()
-            self._door = _bound(self.port)
+        state = mood if mood in AT_THE_DOOR else None
+        if state != self._door.state:
+            self._door.close()
+            self._door.open(state)
+        if state or mood in AT_CONNECT:
             for line in self._lines - self._busy:
                 line.close()
-        elif mood != REFUSE and not self._listening:
-            self._listen()
 
     def crash(self) -> None:
         """As after kill -9: every connection is reset in mid-word and the port is closed, until the mood changes."""
         for line in self._lines:
             line.reset()
-        self.mood = REFUSE
+        self.mood = "refuse"
 
     async def until(self, true_of: Callable[[Self], bool], within: float = 5.0) -> None:
         """Waits until the condition holds. Raises TimeoutError with the counts after `within` seconds."""
@@ -173,29 +186,12 @@ class Rogue:
         return f"<Rogue :{self.port} {self._mood} " + " ".join(f"{name}={getattr(self, name)}" for name in counts) + ">"
 
     def chats_heard(self) -> list[Heard]:
-        """The chat requests among `requests`."""
-        return [heard for heard in self.requests if heard.path in CHAT_PATHS]
+        """The requests among `requests` that make a model speak."""
+        return [heard for heard in self.requests if heard.path in ANSWER_PATHS]
 
-    # its door
+    # one connection
 
-    def _listen(self) -> None:
-        assert self._door is not None
-        self._door.listen(1024)
-        self._listening = True
-        asyncio.get_running_loop().add_reader(self._door, self._welcome)
-
-    def _shut(self) -> None:
-        if self._door and self._listening:
-            asyncio.get_running_loop().remove_reader(self._door)
-            self._door.close()
-            self._listening = False
-
-    def _welcome(self) -> None:
-        assert self._door is not None
-        try:
-            client, _ = self._door.accept()
-        except (BlockingIOError, ConnectionError):
-            return
+    def _welcome(self, client: socket.socket) -> None:
         self.connections += 1
         self.open += 1
         task = asyncio.get_running_loop().create_task(self._serve(client), name=f"rogue:{self.port}:{self.connections}")
@@ -210,11 +206,10 @@ class Rogue:
             self._mishap = self._mishap or error
         self._changed.set()
 
-    # one connection
-
     async def _serve(self, client: socket.socket) -> None:
-        client.setblocking(False)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._mood in UNREAD:
+            with client:  # without a stream, which would read ahead
+                await asyncio.Event().wait()
         line = Line(*await asyncio.open_connection(sock=client))
         self._lines.add(line)
         try:
@@ -236,33 +231,44 @@ class Rogue:
             self.requests.append(heard)
             self._changed.set()
             self._busy.add(line)
-            scene = Scene(line, self.manner, heard, turn)
-            if heard.path in CHAT_PATHS and heard.method == "POST":
+            scene = Scene(line, self.manner, heard, turn, self.chats + 1)
+            if heard.path in ANSWER_PATHS and heard.method == "POST":
                 await self._chat(scene)
-            elif self._mood in AT_CONNECT or (self.everywhere and self._mood not in ("good", REFUSE)):
+            elif self._mood in AT_CONNECT or (self.everywhere and self._mood not in ("good", *AT_THE_DOOR)):
                 await self._play(self._mood, scene)
             else:
-                about = catalogue.About(self.models, self.digests, list(self._warm), self.version)
-                await line.whole(*about.answer(heard.method, heard.path, heard.json))
+                await line.whole(*self._about().answer(heard.method, heard.path, heard.json))
             self._busy.discard(line)
-            if not line.reusable or self._mood == REFUSE:
+            if not line.reusable or self._mood in AT_THE_DOOR:
                 return
 
+    def _about(self) -> catalogue.About:
+        now = asyncio.get_running_loop().time()
+        warm = {model: now < at for model, at in self._warm.items()}
+        context = self.manner.context_length
+        return catalogue.About(self.models, self.digests, warm, self.version, context, self.quirks)
+
     async def _chat(self, scene: Scene) -> None:
+        if scene.body.get("_debug_render_only") and scene.ollama and self.manner.renders:
+            await scene.render()
+            return
         self.chats += 1
         self.in_flight += 1
         self._changed.set()
         finished = False
         try:
-            if not catalogue.holds(self.models, scene.model):
+            mood = self._mood_for(scene.model)
+            if not (catalogue.holds(self.models, scene.model) or mood in ANY_MODEL):
                 await scene.refuse(404, f"model '{scene.model}' not found")
                 finished = True
-            elif not scene.body.get("messages"):
+            elif not (scene.body.get("messages") or scene.body.get("prompt")):
                 await scene.line.whole(200, scene.voice.whole(Said(reason="load")))
                 finished = True
+            elif scene.partial and not scene.raw and self.manner.prefill == "reject":
+                await scene.refuse(400, "the last message must not be from the assistant")
+                finished = True
             else:
-                self._warm[scene.model] = None
-                finished = await self._play(self._mood_for(scene.model), scene)
+                finished = await self._play(mood, scene)
         finally:
             self.in_flight -= 1
             self.answered += finished
@@ -270,15 +276,15 @@ class Rogue:
             self._changed.set()
 
     def _mood_for(self, model: str) -> str:
-        if model in self.moods:
-            return self.moods[model]
+        if (own := self.moods.get(catalogue.tagged(model).lower())) is not None:
+            return own
         if self.mix:
             return self._dice.choices(list(self.mix), list(self.mix.values()))[0]
-        return "good" if self._mood == REFUSE else self._mood  # the port closed while this request was on its way
+        return "good" if self._mood in AT_THE_DOOR else self._mood  # the port closed while this was on its way
 
     async def _play(self, mood: str, scene: Scene) -> bool:
         """True when the mood came to its end, False when the client hung up before. Raises what the mood raised."""
-        playing = asyncio.ensure_future(MOODS[mood](scene))
+        playing = asyncio.ensure_future(self._loaded(MOODS[mood], scene))
         watching = asyncio.ensure_future(scene.line.gone())
         try:
             await asyncio.wait({playing, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -297,11 +303,9 @@ class Rogue:
             raise error
         return True
 
-
-def _bound(port: int) -> socket.socket:
-    """A socket that holds the port without listening: connecting to it is refused."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setblocking(False)
-    sock.bind(("127.0.0.1", port))
-    return sock
+    async def _loaded(self, mood: Callable[[Scene], Awaitable[None]], scene: Scene) -> None:
+        """The mood, after the model was loaded; that goes on without the client that asked for it first."""
+        if scene.model:
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(self._warm.setdefault(scene.model, now + (self.manner.load or 0.0)) - now)
+        await mood(scene)

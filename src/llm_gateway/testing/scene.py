@@ -6,22 +6,27 @@ A mood composes an answer (`answer`) and delivers it well (`deliver`) or badly (
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from llm_gateway.testing.line import Heard, Line
-from llm_gateway.testing.voices import Call, Ollama, OpenAI, Said, Voice
+from llm_gateway.testing.recital import continued, recital, stopped, without_last
+from llm_gateway.testing.template import partial_of, rendered
+from llm_gateway.testing.voices import Call, Generate, Ollama, OpenAI, Said, Voice
 
 CHAT_PATHS = ("/api/chat", "/v1/chat/completions")
+"""Of conversations."""
+ANSWER_PATHS = (*CHAT_PATHS, "/api/generate")
+"""Everything that makes a model speak."""
 
 Script = Callable[[dict[str, Any]], Sequence[str]]
-"""The body of a chat request -> the pieces of its answer."""
+"""The body of a request -> the pieces of its answer."""
 
-
-def recital(words: int, prefix: str = "w", start: int = 0) -> list[str]:
-    """The pieces of the text that is always the same: `[" w000", " w001", …]`."""
-    return [f" {prefix}{number:03d}" for number in range(start, start + words)]
+Prefill = Literal["continue", "restart", "repeat", "reject"]
+"""What becomes of a conversation that ends in an unfinished answer: it is continued word by word; begun anew (the
+template closes it); continued from a word too early; refused with 400."""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,15 @@ class Manner:
     script: Script | None = None
     """What it says instead of the recital."""
     redirect_to: str = "/elsewhere"
+    prefill: Prefill = "continue"
+    renders: bool = True
+    """Whether `_debug_render_only` is known here (Ollama since 0.11.5); others take it for an ordinary chat."""
+    load: float | None = None
+    """Seconds that a model that is not warm takes to load: silence, while every other path answers."""
+    context_length: int = 4096
+    first_n: int = 3
+    """How many answers in a row go wrong in the moods that come and go."""
+    dice: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - repeatable chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +71,56 @@ class Answer:
 class Scene:
     """One turn of a mood. `heard` is None for the moods that act before any request was read."""
 
-    def __init__(self, line: Line, manner: Manner, heard: Heard | None = None, turn: int = 1) -> None:
+    def __init__(self, line: Line, manner: Manner, heard: Heard | None = None, turn: int = 1, number: int = 1) -> None:
         self.line = line
         self.manner = manner
         self.turn = turn
         """The number of this request on its connection, from 1."""
+        self.number = number
+        """The number of this request among the server's chats, from 1."""
         self.body: dict[str, Any] = heard.json if heard and isinstance(heard.json, dict) else {}
-        self.ollama = heard is None or heard.path.startswith("/api/")
+        self.path = heard.path if heard else CHAT_PATHS[0]
+        self.ollama = self.path.startswith("/api/")
         """Whether the dialect is Ollama's own, otherwise OpenAI's."""
+        self.lead = b"" if self.ollama else b"data: "
+        """What stands before the JSON of a frame."""
         self.streaming = bool(self.body.get("stream", self.ollama))
         self.model = str(self.body.get("model", ""))
+        self.raw = self.path == "/api/generate"
+        """Whether the prompt comes ready for the model, without a conversation around it."""
+        self.partial = partial_of(self.body)
+        """The unfinished answer that the request ends in, "" when there is none."""
         self.voice = self.voice_for(self.model)
 
     def voice_for(self, model: str, *, other: bool = False) -> Voice:
         """The dialect of the request, or the `other` one, with the model name that the frames shall bear."""
         prompt = sum(_words(message) for message in self.body.get("messages") or ())
+        if self.raw and not other:
+            return Generate(model, len(str(self.body.get("prompt", "")).split()))
         if self.ollama is not other:
             return Ollama(model, prompt)
         include_usage = bool((self.body.get("stream_options") or {}).get("include_usage"))
         return OpenAI(model, prompt, include_usage=include_usage)
 
     def said(self) -> Said:
-        """What a good answer to this request says."""
+        """What a good answer to this request says: the whole text, or the rest of it where a part is there already,
+        up to the first stop string and to the limit."""
         script = self.manner.script
         pieces = list(script(self.body)) if script else recital(self.manner.words, self.manner.prefix)
+        if self.partial:
+            pieces = self._rest(pieces)
+        pieces = stopped(pieces, self._stops())
         limit = self._limit()
         if limit is None or limit > len(pieces):
             return Said(pieces)
         return Said(pieces[:limit], reason="length")
+
+    def _rest(self, pieces: list[str]) -> list[str]:
+        if self.raw or self.manner.prefill == "continue":
+            return continued(pieces, self.partial)
+        if self.manner.prefill == "repeat":
+            return continued(pieces, without_last(self.partial))
+        return pieces
 
     def answer(self, said: Said | None = None, voice: Voice | None = None) -> Answer:
         """The bytes of `said`, by default of the good answer, thinking first and calls last."""
@@ -133,10 +169,20 @@ class Scene:
         """An error in the dialect of the request."""
         await self.line.whole(status, self.voice.refusal(message, status), **headers)
 
+    async def render(self) -> None:
+        """What the model would be given, instead of an answer (`_debug_render_only`); never streamed."""
+        template = rendered(self.body, closes=self.manner.prefill != "continue")
+        await self.line.whole(200, Ollama(self.model, 0).rendering(template))
+
     def tool_call(self) -> Call:
         """A call of the first tool that the request offers."""
         offered = [tool["function"]["name"] for tool in self.body.get("tools") or ()]
         return Call(offered[0] if offered else "get_weather", {"city": "Boston", "days": 2})
+
+    def num_ctx(self) -> int:
+        """The context that this request gets."""
+        asked = (self.body.get("options") or {}).get("num_ctx")
+        return asked if isinstance(asked, int) else self.manner.context_length
 
     def _limit(self) -> int | None:
         options = self.body.get("options") or {}
@@ -146,6 +192,10 @@ class Scene:
             else self.body.get("max_completion_tokens", self.body.get("max_tokens"))
         )
         return asked if isinstance(asked, int) and asked > 0 else None
+
+    def _stops(self) -> list[str]:
+        asked = (self.body.get("options") or {}).get("stop") if self.ollama else self.body.get("stop")
+        return [asked] if isinstance(asked, str) else list(asked or ())
 
 
 def _words(message: Any) -> int:

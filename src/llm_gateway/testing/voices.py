@@ -20,8 +20,13 @@ class Call:
     """A tool call."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | str
+    """An object, or the text that a model wrote where one should be."""
     id: str = "call_vnlkrs7b"
+
+    @property
+    def text(self) -> str:
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class Said:
     calls: Sequence[Call] = ()
     reason: str = "stop"
     """`stop` | `length`, or whatever a strange server would say."""
+    figures: bool = True
+    """Whether the end tells how many tokens there were."""
+    prompt_tokens: int | None = None
+    """What the server says that it read of the prompt; None = all of it."""
 
     @property
     def tokens(self) -> int:
@@ -105,6 +114,11 @@ class Ollama:
             message["tool_calls"] = [self._call(index, call) for index, call in enumerate(said.calls)]
         return packed(self._base(message, done=done) | (self._figures(said) if done else {}))
 
+    def rendering(self, template: str) -> bytes:
+        """The answer to `_debug_render_only`."""
+        silent = self._base({"role": "", "content": ""}, done=False)
+        return packed(silent | {"_debug_info": {"rendered_template": template}})
+
     def _frame(self, message: dict[str, Any]) -> bytes:
         return packed(self._base(message, done=False)) + b"\n"
 
@@ -117,16 +131,26 @@ class Ollama:
     def _figures(self, said: Said) -> dict[str, Any]:
         if said.reason in ("load", "unload"):
             return {"done_reason": said.reason}
+        if not said.figures:
+            return {"done_reason": said.reason}
         figures = {
             "done_reason": said.reason,
             "total_duration": 5_000_000 + said.tokens * 1_000_000,
             "load_duration": 1_000_000,
-            "prompt_eval_count": self._prompt_tokens,
+            "prompt_eval_count": self._prompt_tokens if said.prompt_tokens is None else said.prompt_tokens,
             "prompt_eval_duration": 4_000_000,
             "eval_count": said.tokens,
             "eval_duration": said.tokens * 1_000_000,
         }
         return {name: figure for name, figure in figures.items() if figure}  # Go leaves zeros out
+
+
+class Generate(Ollama):
+    """`/api/generate`: `response` in place of a message. `raw` knows neither thoughts nor tools."""
+
+    def _base(self, message: dict[str, Any], *, done: bool) -> dict[str, Any]:
+        said = {"response": message["content"], **({"thinking": message["thinking"]} if "thinking" in message else {})}
+        return {"model": self._model, "created_at": CREATED_AT, **said, "done": done}
 
 
 class OpenAI:
@@ -147,7 +171,7 @@ class OpenAI:
         return self._chunk({"reasoning_content": piece})
 
     def call(self, index: int, call: Call) -> bytes:
-        arguments = json.dumps(call.arguments)
+        arguments = call.text
         middle = len(arguments) // 2
         begin = {"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
         parts = [{"index": index, "function": {"arguments": part}} for part in (arguments[:middle], arguments[middle:])]
@@ -155,7 +179,7 @@ class OpenAI:
 
     def finish(self, said: Said) -> bytes:
         frames = self._chunk({}, self._reason(said))
-        if self._include_usage:
+        if self._include_usage and said.figures:
             frames += self._event(self._base("chat.completion.chunk") | {"choices": [], "usage": self._usage(said)})
         return frames + b"data: [DONE]\n\n"
 
@@ -176,12 +200,13 @@ class OpenAI:
                     "id": call.id,
                     "index": index,
                     "type": "function",
-                    "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+                    "function": {"name": call.name, "arguments": call.text},
                 }
                 for index, call in enumerate(said.calls)
             ]
         choice = {"index": 0, "message": message, "finish_reason": self._reason(said) if done else None}
-        return packed(self._base("chat.completion") | {"choices": [choice], "usage": self._usage(said)})
+        usage = {"usage": self._usage(said)} if said.figures else {}
+        return packed(self._base("chat.completion") | {"choices": [choice], **usage})
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         if not self._begun:
@@ -205,5 +230,6 @@ class OpenAI:
         return "tool_calls" if said.calls and said.reason == "stop" else said.reason
 
     def _usage(self, said: Said) -> dict[str, int]:
-        used, prompt = said.tokens, self._prompt_tokens
+        used = said.tokens
+        prompt = self._prompt_tokens if said.prompt_tokens is None else said.prompt_tokens
         return {"prompt_tokens": prompt, "completion_tokens": used, "total_tokens": prompt + used}

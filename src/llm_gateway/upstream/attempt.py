@@ -26,8 +26,9 @@ ERROR_BODY = 65_536
 """Bytes read of a server's error answer."""
 LINGER = 0.05
 """Seconds that a finished answer's connection may take to come to rest."""
-CHECK_TIMEOUT = 5.0
-"""Seconds that a server has for a light question: is it alive, what does its error say."""
+CHECK_TIMEOUT = 4.0
+"""Seconds that a server has for a light question: is it alive, what does its error say. A request that nobody answers
+takes this much longer than its budget, at the end of which the last servers are asked."""
 MOST_BLANKS = 1_000
 """Pieces of nothing but white space before an answer counts as none."""
 ON_TIME = 0.05

@@ -25,6 +25,9 @@ from llm_gateway.upstream.transport import Transport
 
 __all__ = ["Drive", "Stream", "Work"]
 
+LIGHT_ANSWER = 1024 * 1024
+"""Bytes of the answer to a light question: a list of models at most."""
+
 Running = dict[asyncio.Task[Stream], Attempt]
 Checks = dict[asyncio.Task[bool], Candidate]
 
@@ -170,10 +173,16 @@ class Drive:
             origin, base = self.guard.check_url(candidate.spec.url)
             headers = kind.auth_headers(candidate.spec.api_key)
             until = self.clock.now() + CHECK_TIMEOUT
-            response = await self.transport.send(origin, "GET", base + kind.alive_path, headers, b"", deadline=until)
+            response = await self.transport.send(
+                origin, "GET", base + kind.alive_path, headers, b"", deadline=until, max_body=LIGHT_ANSWER
+            )
+            try:  # to its end: the head alone may be a proxy's, or all that ever comes
+                while await response.read(until):
+                    pass
+            finally:
+                response.abort()
         except (Fault, InvalidRequest):
             return False
-        response.abort()
         return response.status < 500
 
 

@@ -9,7 +9,6 @@ import asyncio
 
 import pytest
 
-from llm_gateway.testing.moods import MOODS
 from llm_gateway.testing.rogue import Rogue
 from support.gateway import HELLO, Live, StartGateway, entry, live_fleet, words
 from support.rogues import StartRogue
@@ -259,9 +258,3 @@ async def test_the_callers_own_mistake_is_not_carried_to_every_server(start: Sta
     answer = await live.chat(messages=[*HELLO, {"role": "user", "content": [{"type": "video"}]}])
     assert answer.status_code == 400
     assert one.chats + two.chats == 0
-
-
-def test_every_mood_has_its_story():
-    told = {*AT_ONCE, *SILENT, *CUT, *FINE, "sse_on_api_chat", "endless"}
-    elsewhere = {"slow", "tools", "think_forever", "caller_400"}
-    assert set(MOODS) | {"refuse"} == told | elsewhere

@@ -4,44 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import Any
 
 import pytest
+from asking import ASK, FIRST_THREE, WHOLE_TEXT, ask, contents, events, watch
 
-from llm_gateway.testing.moods import MOODS, heads, streams
-from llm_gateway.testing.rogue import Rogue
+from llm_gateway.testing.moods import cuts, heads, sizes, streams
 from llm_gateway.testing.scene import recital
 from support.net import Exchange, exchange, http
 from support.rogues import StartRogue
-
-ASK = {"model": "recite", "messages": [{"role": "user", "content": "hi there"}]}
-WHOLE_TEXT = "".join(recital(10))
-FIRST_THREE = recital(3)
-
-
-async def ask(server: Rogue, path: str = "/api/chat", **more: Any) -> Exchange:
-    """One chat in full; an answer that never ends is watched for a moment."""
-    return await exchange(server.port, http("POST", path, ASK | more), within=more.pop("within", 5.0))
-
-
-async def watch(server: Rogue, wanted: int = 0, **more: Any) -> Exchange:
-    """One chat whose answer does not end: read until `wanted` bytes are there, or for a moment when none are."""
-    enough = (lambda data: len(data) >= wanted) if wanted else None
-    return await exchange(
-        server.port, http("POST", "/api/chat", ASK | more), within=5.0 if wanted else 0.2, enough=enough
-    )
-
-
-def contents(answer: Exchange) -> list[str]:
-    return [line["message"]["content"] for line in answer.lines if "message" in line]
-
-
-def events(answer: Exchange) -> list[Any]:
-    """The JSON of server-sent events; `[DONE]` as text."""
-    assert answer.body.endswith(b"\n\n")
-    datas = [event.removeprefix(b"data: ") for event in answer.body.split(b"\n\n")[:-1]]
-    return ["[DONE]" if data == b"[DONE]" else json.loads(data) for data in datas]
-
 
 # good ones
 
@@ -307,9 +277,9 @@ async def test_error_mid_takes_the_place_of_the_end(rogue: StartRogue):
     server = await rogue(mood="error_mid")
     answer = await ask(server)
     assert contents(answer) == FIRST_THREE
-    assert answer.lines[-1] == {"error": streams.RUN_ERROR}
+    assert answer.lines[-1] == {"error": cuts.RUN_ERROR}
     last = events(await ask(server, "/v1/chat/completions", stream=True))[-1]
-    assert last["error"]["message"] == streams.RUN_ERROR
+    assert last["error"]["message"] == cuts.RUN_ERROR
 
 
 async def test_bad_json_mid_goes_on_after_the_bad_frame(rogue: StartRogue):
@@ -375,7 +345,7 @@ async def test_giant_line_is_one_line_of_many_megabytes(rogue: StartRogue):
 
 
 async def test_nested_json_is_deep(rogue: StartRogue):
-    assert (await ask(await rogue(mood="nested_json"))).body.count(b"[") == streams.NESTING
+    assert (await ask(await rogue(mood="nested_json"))).body.count(b"[") == sizes.NESTING
 
 
 async def test_invalid_utf8_spoils_one_piece_only(rogue: StartRogue):
@@ -400,13 +370,3 @@ async def test_sse_on_api_chat_is_the_other_dialect(rogue: StartRogue):
     assert b"Content-Type: text/event-stream" in answer.head
     assert events(answer)[-1] == "[DONE]"
     assert "".join(contents(await ask(server, "/v1/chat/completions", stream=True))) == WHOLE_TEXT
-
-
-@pytest.mark.parametrize("mood", sorted(MOODS))
-@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
-async def test_every_mood_plays_on_both_dialects_and_survives_a_client_that_leaves(mood: str, path: str):
-    async with Rogue(mood=mood) as server:  # raises at its end when the mood itself had an accident
-        for stream in (True, False):
-            request = http("POST", path, ASK | {"stream": stream, "options": {"num_predict": 1}})
-            await exchange(server.port, request, enough=lambda data: True)
-        await server.until(lambda s: s.open == 0 and s.in_flight == 0, within=2.0)

@@ -1,6 +1,6 @@
 """Moods of the connection itself: no answer, or bytes that are no answer.
 
-The first four act as soon as a connection is accepted, so they meet every path.
+Which of them act as soon as a connection is accepted, and so meet every path, is said by `AT_CONNECT`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from llm_gateway.testing.moods import streams
 from llm_gateway.testing.scene import Scene
 
 BANNER = b"SSH-2.0-OpenSSH_9.2p1\r\n"
+ALERT = bytes.fromhex("15030100020246")
 
 
 async def accept_close(scene: Scene) -> None:
@@ -52,3 +53,14 @@ async def stale_keepalive(scene: Scene) -> None:
         scene.line.reset()
     else:
         await streams.good(scene)
+
+
+async def no_read(scene: Scene) -> None:
+    """Connected, and nothing of the request is ever taken: what is written to it piles up on the client's side."""
+    await asyncio.Event().wait()
+
+
+async def tls_alert(scene: Scene) -> None:
+    """What OpenSSL says on a TLS port that was spoken to in plain HTTP: a fatal alert `protocol_version`."""
+    await scene.line.send(ALERT)
+    scene.line.close()

@@ -12,6 +12,9 @@ FLOOD = 5000
 """Header lines."""
 BIG = 1024 * 1024
 """Bytes of one header."""
+LORIS = 10.0
+"""Seconds per byte, as the slowloris tool has it."""
+INTERIM = (b"100 Continue", b"102 Processing", b"103 Early Hints\r\nLink: </a>; rel=preload")
 
 
 async def slow_headers(scene: Scene) -> None:
@@ -20,6 +23,13 @@ async def slow_headers(scene: Scene) -> None:
     while True:
         await scene.line.send(b"z")
         await asyncio.sleep(DRIP)
+
+
+async def slow_loris(scene: Scene) -> None:
+    """As slow as it gets: a byte, then ten seconds of nothing."""
+    for byte in b"HTTP/1.1 200 OK\r\n":
+        await scene.line.send(bytes([byte]))
+        await asyncio.sleep(LORIS)
 
 
 async def headers_then_stall(scene: Scene) -> None:
@@ -44,6 +54,22 @@ async def big_header(scene: Scene) -> None:
     headers = {"Content-Type": "application/json", "Content-Length": str(len(answer.whole)), "X-Big": "z" * BIG}
     await scene.line.head(200, headers)
     await scene.line.send(answer.whole)
+
+
+async def megabyte_head(scene: Scene) -> None:
+    """A megabyte of head in few lines of moderate length before a good answer."""
+    answer = scene.answer()
+    lines = {f"X-Part-{number}": "z" * (BIG // 64) for number in range(64)}
+    await scene.line.head(200, {"Content-Type": "application/json", "Content-Length": str(len(answer.whole)), **lines})
+    await scene.line.send(answer.whole)
+
+
+async def endless_1xx(scene: Scene) -> None:
+    """Interim answers of every kind, without end."""
+    while True:
+        for said in INTERIM:
+            await scene.line.send(b"HTTP/1.1 " + said + b"\r\n\r\n")
+            await asyncio.sleep(DRIP / 10)
 
 
 async def endless_100(scene: Scene) -> None:

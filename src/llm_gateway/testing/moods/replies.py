@@ -5,16 +5,23 @@ Texts are those that Ollama and what stands in front of it really send; callers 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from llm_gateway.testing.scene import Scene
 from llm_gateway.testing.voices import Said
 
 LOGIN_PAGE = b"<!DOCTYPE html>\n<html><head><title>Router login</title></head><body><form></form></body></html>\n"
 BAD_GATEWAY = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>nginx</body>\r\n</html>\r\n"
+PAGE = b"<html><head><title>%d</title></head><body><center><h1>%d</h1></center><hr>cloudflare</body></html>\n"
+CUDA = "cudaMalloc failed: out of memory"
+LOADING = "Loading model"
 RUNNER = "llama runner process has terminated: exit status 2"
 MEMORY = "model requires more system memory (37.4 GiB) than is available (14.9 GiB)"
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 RETRY_AFTER = 7
 """Seconds."""
+PAGES = (503, 504, 520, 521, 522, 523, 524, 530)
+"""Statuses with which a proxy or a content network says, in HTML, that nobody is behind it."""
 
 
 async def html_200(scene: Scene) -> None:
@@ -22,9 +29,28 @@ async def html_200(scene: Scene) -> None:
     await scene.line.whole(200, LOGIN_PAGE, "text/html; charset=utf-8")
 
 
+async def html_as_json(scene: Scene) -> None:
+    """The same page, labelled as what was asked for."""
+    await scene.line.whole(200, LOGIN_PAGE, scene.voice.stream_type)
+
+
+def html_page(status: int) -> Callable[[Scene], Awaitable[None]]:
+    """The mood that answers with the page of a status."""
+
+    async def page(scene: Scene) -> None:
+        await scene.line.whole(status, PAGE % (status, status), "text/html; charset=utf-8")
+
+    return page
+
+
 async def html_502(scene: Scene) -> None:
     """The proxy lives, the server behind it does not."""
     await scene.line.whole(502, BAD_GATEWAY, "text/html")
+
+
+async def unauthorized_html(scene: Scene) -> None:
+    """A proxy in front of the server wants a password."""
+    await scene.line.whole(401, PAGE % (401, 401), "text/html", www_authenticate='Basic realm="ollama"')
 
 
 async def json_error_200(scene: Scene) -> None:
@@ -53,6 +79,16 @@ async def done_load(scene: Scene) -> None:
     await scene.deliver(scene.answer(Said(reason="load")))
 
 
+async def done_unload(scene: Scene) -> None:
+    """The model was put out of memory, nothing was answered."""
+    await scene.deliver(scene.answer(Said(reason="unload")))
+
+
+async def not_ollama_404(scene: Scene) -> None:
+    """Another service, or an Ollama that is older than the path."""
+    await scene.line.whole(404, b"404 page not found", "text/plain")
+
+
 async def not_found_model(scene: Scene) -> None:
     await scene.refuse(404, f"model '{scene.model}' not found")
 
@@ -68,6 +104,10 @@ async def caller_400(scene: Scene) -> None:
 
 async def oom_500(scene: Scene) -> None:
     await scene.refuse(500, MEMORY)
+
+
+async def cuda_500(scene: Scene) -> None:
+    await scene.refuse(500, CUDA)
 
 
 async def unauthorized_401(scene: Scene) -> None:
@@ -86,6 +126,21 @@ async def too_many_429(scene: Scene) -> None:
 async def busy_503(scene: Scene) -> None:
     """The queue is full. Ollama sends no `Retry-After`."""
     await scene.refuse(503, BUSY)
+
+
+async def loading_503(scene: Scene) -> None:
+    """llama.cpp while it loads."""
+    await scene.refuse(503, LOADING)
+
+
+async def redirect_loop(scene: Scene) -> None:
+    """To the very path that was asked for."""
+    await scene.line.whole(308, b"", "text/html", location=scene.path)
+
+
+async def redirect_internal(scene: Scene) -> None:
+    """To `manner.redirect_to`, with a status that turns a POST into a GET."""
+    await scene.line.whole(302, b"", "text/html", location=scene.manner.redirect_to)
 
 
 async def redirect(scene: Scene) -> None:
