@@ -109,6 +109,7 @@ class Gateway:
             request_id=row["id"],
             project=entry.caller.project.name,
             **{name: row[name] for name in LOGGED if row[name] is not None},
+            **({"continuations": len(entry.servers) - 1, "servers": entry.servers} if len(entry.servers) > 1 else {}),
         )
 
     def resolve(self, project: Project, asked: str) -> Target:

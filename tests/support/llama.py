@@ -72,14 +72,18 @@ class LlamaServer:
 
 @contextmanager
 def running_llama(
-    alias: str = "recite", words: int = 256, prefix: str = "w", *, loop: bool = False, slots: int = 4
+    alias: str = "recite", words: int = 256, prefix: str = "w", *, loop: bool = False, slots: int = 4, port: int = 0
 ) -> Iterator[LlamaServer]:
-    """A server that is ready; killed at the end. Raises RuntimeError with its log when it does not come up."""
+    """A server that is ready, on a free port unless one is given; killed at the end. Raises RuntimeError with its log
+    when it does not come up."""
     recital = Recital(words, prefix, loop)
     model = gguf(recital)
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("serve_gguf.py")), str(model), alias, str(slots), "8192"],
+            [
+                *(sys.executable, str(Path(__file__).with_name("serve_gguf.py"))),
+                *(str(model), alias, str(slots), "8192", str(port)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -1,6 +1,6 @@
 """Serves one GGUF file with the real llama.cpp HTTP server. Run as a program, by `support.llama`.
 
-    python serve_gguf.py MODEL.gguf ALIAS SLOTS CONTEXT
+    python serve_gguf.py MODEL.gguf ALIAS SLOTS CONTEXT PORT
 
 Prints its address, then serves until its standard input ends: it cannot outlive the test run that started it.
 """
@@ -13,12 +13,12 @@ import sys
 import xllamacpp
 
 
-def main(path: str, alias: str, slots: int, context: int) -> None:
+def main(path: str, alias: str, slots: int, context: int, port: int) -> None:
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.model_alias = {alias}
     params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.port = port
     params.n_ctx = context
     params.n_parallel = slots
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
@@ -32,4 +32,4 @@ def main(path: str, alias: str, slots: int, context: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

@@ -77,6 +77,8 @@ class Clocks:
     """Silence inside an answer, at most."""
     thinking: float = 120.0
     """Thinking without any word of the answer."""
+    slow_span: float = 20.0
+    """A stream that was far too slow for so long is given to a faster server."""
     budget: float = 30.0
     """Before the first content, unless a server that is alive works on it."""
     total: float = 600.0
@@ -155,6 +157,8 @@ class Plan:
     faults: list[tuple[Candidate, Fault]] = field(default_factory=list)
     counted: int = 0
     attempts: int = 0
+    underway: bool = False
+    """Does the client read a part of the answer already? Then it is not sent to the end of a queue."""
     races: int = 0
     tried: set[str] = field(default_factory=set)
     _slipped: set[str] = field(default_factory=set)

@@ -62,6 +62,8 @@ class Entry:
         self.tier: str | None = None
         self.stream = False
         self.attempts = 0
+        self.servers: list[str] = []
+        """Who spoke, in order: each after the first went on where the one before broke off."""
         self.status = 0
         self.outcome: Outcome | None = None
         self.error_code: str | None = None

@@ -13,14 +13,18 @@ from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
-from llm_gateway.upstream.drive import Stream, Work
-from llm_gateway.wire.collect import Collector, Meter, estimate_prompt
+from llm_gateway.upstream.drive import Work
+from llm_gateway.upstream.unbroken import Unbroken, unbroken
+from llm_gateway.wire.collect import Collector, estimate_prompt
 from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
 from llm_gateway.wire.registry import ClientDialect
 from llm_gateway.wire.requests import text_size
 
 EXPECTED_ANSWER = 256
 """Tokens that an answer is expected to have: what a place in a queue costs a project."""
+
+WORTH_KEEPING = 64
+"""Tokens of a broken answer that nobody has seen yet, from which on it is continued instead of asked for again."""
 
 
 class Served(NamedTuple):
@@ -52,6 +56,8 @@ class Call(Protocol):
     """Why the client is no longer there: `client_closed`, `client_too_slow`; None while it is."""
     total: float | None
     """Seconds the caller gives the whole request (`X-Request-Timeout`)."""
+    continues: bool
+    """May another server go on with a stream that broke? (`X-Gateway-Continue: never`)"""
 
     def admitted(self, lease: Lease) -> None:
         """The limits' figures, for headers of whatever answer follows."""
@@ -117,7 +123,7 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
         answer_tokens=min(limit, EXPECTED_ANSWER) if isinstance(limit, int) and limit > 0 else EXPECTED_ANSWER,
         place=affinity(caller.project.id, _opening(ask)),
     )
-    return Work(ask, params, gw.drive.plan(wish, total))
+    return Work(ask, params, gw.drive.plan(wish, total), trust)
 
 
 def _opening(ask: ChatRequest) -> str:
@@ -127,10 +133,10 @@ def _opening(ask: ChatRequest) -> str:
 
 
 async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
-    async with gw.drive.open(work) as stream:
+    async with unbroken(gw.drive, work, continues=call.continues) as stream:
         _serves(entry, work, stream)
         writer = call.dialect.stream_writer(_envelope(gw, entry), work.request)
-        meter, prompt = Meter(), estimate_prompt(work.request)
+        meter, prompt = stream.meter, estimate_prompt(work.request)
         try:
             await call.begin(_served(entry, work, stream, stream.attempt.first_content_at), writer)
             entry.status = 200
@@ -138,10 +144,10 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 out: list[bytes] = []
                 for event in events:
                     if isinstance(event, Piece):
-                        meter.add(event)
                         out.append(writer.piece(event))
                     else:
                         usage = meter.usage(event.usage, prompt=prompt)
+                        entry.attempts = work.plan.attempts
                         entry.finished(event.reason, usage)
                         out.append(writer.finish(event, usage))
                         return await call.end(b"".join(out))
@@ -156,10 +162,11 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
 
 
 async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
-    """Nothing is delivered before the answer is complete, so a broken one is simply asked for again elsewhere."""
+    """Nothing is delivered before the answer is complete, so a broken one is simply asked for again elsewhere, unless
+    much of it is there."""
     while True:
         collector = Collector(prompt=estimate_prompt(work.request))
-        async with gw.drive.open(work) as stream:
+        async with unbroken(gw.drive, work, continues=call.continues, least=WORTH_KEEPING) as stream:
             _serves(entry, work, stream)
             try:
                 while events := await stream.next():
@@ -170,19 +177,21 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 continue
         answer = collector.answer()
         body = call.dialect.write_answer(_envelope(gw, entry), answer)
+        entry.attempts = work.plan.attempts
         entry.finished(answer.finish, answer.usage)
         await call.begin(_served(entry, work, stream, gw.clock.now()), None)
         return await call.end(body)
 
 
-def _serves(entry: Entry, work: Work, stream: Stream) -> None:
+def _serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     spec = stream.candidate.spec
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
     entry.attempts = work.plan.attempts
+    entry.servers = stream.servers
     entry.first_token()
 
 
-def _served(entry: Entry, work: Work, stream: Stream, until: float) -> Served:
+def _served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
     spec, upstream = stream.candidate.spec, until - stream.attempt.began
     own = max(0.0, entry.elapsed() - upstream)
     return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own)

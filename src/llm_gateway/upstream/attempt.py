@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
 from llm_gateway.fleet.attempts import Plan
@@ -35,6 +36,15 @@ ON_TIME = 0.05
 """Seconds before a request's own deadline from which on a timeout is that deadline's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One attempt's request, and who reads the answer."""
+
+    path: str
+    body: bytes
+    reader: StreamReader
+
+
 @dataclass(slots=True)
 class Work:
     """What all attempts of one request share."""
@@ -43,6 +53,18 @@ class Work:
     params: dict[str, Json]
     """The caller's parameters over the exposure's defaults."""
     plan: Plan
+    trust: frozenset[Trust] = frozenset()
+    """Who may see the request beyond the plan: servers for the rest of an answer that broke."""
+
+    async def asking(self, candidate: Candidate) -> Asking:
+        """What this server is asked. Raises Fault when it cannot be asked."""
+        kind = KINDS[candidate.spec.kind]
+        body = kind.dialect.write_upstream(self.request, candidate.model, self.params)
+        return Asking(kind.chat_path, body, kind.dialect.stream_reader())
+
+    def refused(self, candidate: Candidate, fault: Fault) -> Fault:
+        """What the server's refusal means for this work."""
+        return fault
 
 
 class Parts(Protocol):
@@ -77,13 +99,15 @@ class Attempt:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
         response: Response | None = None
         try:
-            kind = KINDS[self.candidate.spec.kind]
-            response = await self._send(work)
+            asking = await work.asking(self.candidate)
+            asked = self._parts.clock.now()
+            until = work.plan.deadline
+            response = await send(self._parts, self.candidate, asking.path, asking.body, deadline=until)
             if response.status != 200:
-                raise await self._refusal(response)
+                raise work.refused(self.candidate, await refusal(self._parts, response))
             if "html" in response.headers.get("content-type", ""):
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
-            stream = Stream(self._parts.clock, self._plan, self, response, kind.dialect.stream_reader())
+            stream = Stream(self._parts.clock, self._plan, self, response, asking.reader)
             await stream.find_content()
         except BaseException as error:
             if response is not None:
@@ -91,7 +115,7 @@ class Attempt:
             self.ended(error if isinstance(error, Fault) else None)
             raise
         self.first_content_at = self._parts.clock.now()
-        wait = self.first_content_at - self.began
+        wait = self.first_content_at - asked
         spec = self.candidate.spec
         prompt = self._plan.ask.prompt_tokens
         self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt))
@@ -125,28 +149,28 @@ class Attempt:
             )
         )
 
-    async def _send(self, work: Work) -> Response:
-        spec = self.candidate.spec
-        kind = KINDS[spec.kind]
-        try:
-            origin, base = self._parts.guard.check_url(spec.url)
-        except InvalidRequest as wrong:
-            raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
-        body = kind.dialect.write_upstream(work.request, self.candidate.model, work.params)
-        headers = kind.auth_headers(spec.api_key)
-        target = base + kind.chat_path
-        return await self._parts.transport.send(origin, "POST", target, headers, body, deadline=work.plan.deadline)
 
-    async def _refusal(self, response: Response) -> Fault:
-        """What an answer with another status than 200 says."""
-        head = b""
-        until = self._parts.clock.now() + CHECK_TIMEOUT
-        with suppress(Fault):  # the status alone tells enough
-            while len(head) < ERROR_BODY and (data := await response.read(until)):
-                head += data
-        headers = response.headers
-        kind, after = headers.get("content-type", ""), headers.get("retry-after")
-        return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after)
+async def send(parts: Parts, candidate: Candidate, path: str, body: bytes, *, deadline: float) -> Response:
+    """One POST to a candidate. Raises Fault; whoever gets the response closes it."""
+    spec = candidate.spec
+    try:
+        origin, base = parts.guard.check_url(spec.url)
+    except InvalidRequest as wrong:
+        raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
+    headers = KINDS[spec.kind].auth_headers(spec.api_key)
+    return await parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline)
+
+
+async def refusal(parts: Parts, response: Response) -> Fault:
+    """What an answer with another status than 200 says."""
+    head = b""
+    until = parts.clock.now() + CHECK_TIMEOUT
+    with suppress(Fault):  # the status alone tells enough
+        while len(head) < ERROR_BODY and (data := await response.read(until)):
+            head += data
+    headers = response.headers
+    kind, after = headers.get("content-type", ""), headers.get("retry-after")
+    return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after)
 
 
 class Stream:
@@ -174,6 +198,8 @@ class Stream:
             self._ready += events
             if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
                 return
+            if self._reader.done and self._reader.may_be_empty:
+                return  # the rest of an answer of which nothing was missing
             if self._reader.done or len(self._ready) > MOST_BLANKS:
                 raise Fault(FaultKind.EMPTY, "an answer without content")
 

@@ -17,6 +17,7 @@ from llm_gateway.fleet.attempts import Check, Clocks, GiveUp, Plan, Queue, Start
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
 from llm_gateway.fleet.fleet import Candidate, Fleet
 from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.fleet.prefill import Skills
 from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Attempt, Stream, Work
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
@@ -48,6 +49,8 @@ class Drive:
         self.fleet = fleet
         self.clock = clock
         self.clocks = clocks
+        self.skills = Skills()
+        """Who can go on with an answer that somebody else began."""
         self.transport = transport
         self.guard = guard
         self._told = told

@@ -95,11 +95,11 @@ class Lines:
 
     def _join(self, line: Line, turn: _Turn, until: float) -> Waiting[_Turn]:
         plan, ask, now = turn.plan, turn.plan.ask, self._drive.clock.now()
-        needs = (ask.backends, ask.trust, frozenset(plan.tried))
+        needs = (plan.pool, ask.backends, ask.trust, frozenset(plan.tried))
         tokens = float(ask.prompt_tokens + ask.answer_tokens)
         waiting = Waiting(turn, ask.project, needs, tokens, until)
         try:
-            outcast = line.queue.join(waiting, self._capacity(line, now), now, ahead=plan.attempts > 0)
+            outcast = line.queue.join(waiting, self._capacity(line, now), now, ahead=plan.attempts > 0 or plan.underway)
         except QueueFull as full:
             raise plan.refused(full, now) from full
         if outcast is not None and not outcast.item.granted.done():

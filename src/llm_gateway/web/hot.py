@@ -67,6 +67,7 @@ class HttpCall:
         "_whole",
         "_writer",
         "client_request_id",
+        "continues",
         "dialect",
         "endpoint",
         "id",
@@ -105,6 +106,7 @@ class HttpCall:
         self.key = presented_key(headers)
         self.client_request_id: str | None = None
         self.total: float | None = None
+        self.continues = True
         size = 0
         for name, value in headers:
             size += len(name) + len(value)
@@ -112,6 +114,8 @@ class HttpCall:
                 self.client_request_id = value.decode("latin-1")
             elif name == b"x-request-timeout":
                 self.total = _seconds(value)
+            elif name == b"x-gateway-continue":
+                self.continues = value.strip().lower() != b"never"
         if size > MAX_HEAD:
             raise HeadersTooLarge(f"The request's headers are larger than {MAX_HEAD} bytes.")
 

@@ -76,9 +76,11 @@ class ChunkWriter:
         }
 
     def _last(self, finish: Finish, usage: bytes) -> bytes:
-        """The chunk that carries the finish reason; `usage` is text to add to the object."""
+        """The chunk that carries the finish reason; `usage` is text to add to the object. Who gave the parts of an
+        answer that was stitched together is said in fields of our own: `continuations`, `servers`."""
         delta = b"{}" if self._started else b'{"role":"assistant","content":""}'
-        return self._open + delta + b',"finish_reason":' + encode(finish.reason) + b"}]" + usage + b"}\n\n"
+        spliced = b"" if finish.spliced is None else b"," + encode(finish.spliced)[1:-1]
+        return self._open + delta + b',"finish_reason":' + encode(finish.reason) + b"}]" + usage + spliced + b"}\n\n"
 
 
 def completion(envelope: Envelope, answer: Answer, *, chat_id: str) -> dict[str, Json]:

@@ -95,12 +95,22 @@ class Piece(msgspec.Struct, gc=False):
     logprobs: list[Json] | None = None
 
 
+class Spliced(msgspec.Struct, gc=False):
+    """How an answer came together that more than one server gave."""
+
+    continuations: int
+    servers: list[str]
+    """Opaque ids in the order in which they spoke."""
+
+
 class Finish(msgspec.Struct, gc=False):
     """The terminal marker was seen. Nothing follows."""
 
     reason: FinishReason
     usage: Usage | None = None
     """None when the server reported none; a figure of 0 in it was not reported."""
+    spliced: Spliced | None = None
+    """None when one server gave the whole answer."""
 
 
 Event = Piece | Finish
@@ -131,11 +141,14 @@ class StreamReader(Protocol):
 
     `echoed` is the model name the server put into its frames (None until seen). `done`: the Finish was given out;
     frames after it are ignored. `fault`: what ended the answer otherwise, known as soon as it was read.
+    `may_be_empty`: set to True, a finish without any content is taken for what it says instead of for EMPTY: the rest
+    of an answer may be nothing.
     """
 
     echoed: str | None
     done: bool
     fault: Fault | None
+    may_be_empty: bool
 
     def feed(self, data: bytes) -> list[Event]:
         """Raises `Fault` (BAD_FRAME, NOT_THE_PROTOCOL, TOO_LARGE, EMPTY, or what an error frame says). When good events

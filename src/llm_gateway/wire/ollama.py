@@ -120,6 +120,8 @@ class StreamReader(FrameReader):
             )
         if done:
             said = frame.get("done_reason")
+            if said in ("load", "unload") and not (self._saw_text or self._saw_tools):
+                raise Fault(FaultKind.EMPTY, f"finished ({said}) without an answer")
             reason = _REASONS.get(said, "stop") if isinstance(said, str) else "stop"
             self._finish(events, reason, usage_of(frame.get("prompt_eval_count"), frame.get("eval_count")))
 

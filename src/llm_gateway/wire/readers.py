@@ -17,12 +17,16 @@ class FrameReader:
     bytes): they are returned, `fault` is set, and the next call raises it.
     """
 
-    __slots__ = ("_frames", "_known", "_saw_text", "_saw_thinking", "_saw_tools", "done", "echoed", "fault")
+    __slots__ = (
+        *("_frames", "_known", "_saw_text", "_saw_thinking", "_saw_tools"),
+        *("done", "echoed", "fault", "may_be_empty"),
+    )
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self.echoed: str | None = None
         self.done = False
         self.fault: Fault | None = None
+        self.may_be_empty = False
         self._frames = FrameSplitter(max_line)
         self._known = False
         self._saw_text = False
@@ -108,7 +112,7 @@ class FrameReader:
         if self._saw_tools and reason == "stop":
             reason = "tool_calls"  # Ollama and some others end tool calls with "stop"
         answered = self._saw_text or self._saw_tools or reason == "content_filter"
-        if not answered and not (self._saw_thinking and reason == "length"):
+        if not answered and not self.may_be_empty and not (self._saw_thinking and reason == "length"):
             raise Fault(FaultKind.EMPTY, f"finished ({reason}) without an answer")
         self.done = True
         events.append(Finish(reason, usage))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from llm_gateway.errors import GatewayError
-from llm_gateway.wire import models, native, ollama, openai
+from llm_gateway.wire import models, native, ollama, ollama_raw, openai
 from llm_gateway.wire.errors import error_body
 from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Json, StreamReader, StreamWriter
 
@@ -24,6 +24,16 @@ class ClientDialect:
 
 
 @dataclass(frozen=True, slots=True)
+class RawDialect:
+    """How a server is asked for the prompt that its template makes, and to go on with one."""
+
+    write_render: Callable[[ChatRequest, str, Mapping[str, Json]], bytes]
+    read_rendering: Callable[[bytes], str | None]
+    write_raw: Callable[[ChatRequest, str, str, Mapping[str, Json]], bytes]
+    stream_reader: Callable[[], StreamReader]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerDialect:
     """How model servers of one kind are asked and read."""
 
@@ -31,6 +41,8 @@ class ServerDialect:
     write_upstream: Callable[[ChatRequest, str, Mapping[str, Json]], bytes]
     stream_reader: Callable[[], StreamReader]
     read_models: Callable[[bytes], tuple[models.ModelEntry, ...]]
+    raw: RawDialect | None = None
+    """None where there is no way round the template."""
 
 
 def _native_stream(envelope: Envelope, _ask: ChatRequest) -> StreamWriter:
@@ -45,7 +57,10 @@ CLIENTS: Final = {
     "native": ClientDialect("native", native.read_request, _native_stream, native.write_answer, error_body),
     "openai": ClientDialect("openai", openai.read_request, _openai_stream, openai.write_answer, error_body),
 }
+_OLLAMA_RAW: Final = RawDialect(
+    ollama_raw.write_render, ollama_raw.read_rendering, ollama_raw.write_raw, ollama_raw.RawReader
+)
 SERVERS: Final = {
-    "ollama": ServerDialect("ollama", ollama.write_upstream, ollama.StreamReader, models.read_tags),
+    "ollama": ServerDialect("ollama", ollama.write_upstream, ollama.StreamReader, models.read_tags, _OLLAMA_RAW),
     "openai": ServerDialect("openai", openai.write_upstream, openai.StreamReader, models.read_models),
 }

@@ -20,7 +20,6 @@ MOST_ATTEMPTS = 12
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="migration is not built yet")
 async def test_f31_a_stream_that_crawls_moves_to_a_faster_server(trap: SetTrap):
     crawling = {"prefix": "w", "words": 60, "delay": 0.0}  # the first word comes at once
     caught = await trap("degraded", good={"words": 60}, bad=crawling, timeout=30.0)
@@ -45,7 +44,6 @@ async def test_f32_servers_that_come_and_go_are_invisible(trap: SetTrap):
     await caught.expect_at_rest()
 
 
-@pytest.mark.xfail(strict=True, reason="continuation is not built yet")
 async def test_f32_a_server_that_cuts_a_third_of_its_answers_is_invisible(trap: SetTrap):
     caught = await trap("partial_35", bad={"prefix": "w", "seed": 1})  # this seed begins with a cut
     for _ in range(4):

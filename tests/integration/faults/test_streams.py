@@ -15,7 +15,6 @@ from support.gateway import MODEL, StartGateway, words
 from support.rogues import StartRogue
 
 SAME_VOICE = {"prefix": "w"}
-not_continued_yet = pytest.mark.xfail(strict=True, reason="continuation is not built yet")
 
 
 async def cut_off(trap: SetTrap, *moods: str, **settings: object) -> Trap:
@@ -25,37 +24,30 @@ async def cut_off(trap: SetTrap, *moods: str, **settings: object) -> Trap:
 # continued
 
 
-@not_continued_yet
 async def test_row_16_f24_an_error_in_the_middle_is_continued_elsewhere(trap: SetTrap):
     await (await cut_off(trap, "error_mid")).expect_exact()
 
 
-@not_continued_yet
 async def test_row_17_f21_a_clean_end_without_the_terminal_frame_is_continued_elsewhere(trap: SetTrap):
     await (await cut_off(trap, "cut_clean_eof")).expect_exact()
 
 
-@not_continued_yet
 async def test_row_18_f20_a_cut_within_a_line_or_a_character_is_continued_elsewhere(trap: SetTrap):
     await (await cut_off(trap, "cut_mid_line", "cut_mid_char", "cut_mid_escape")).expect_exact()
 
 
-@not_continued_yet
 async def test_row_19_f22_a_body_shorter_than_promised_is_continued_elsewhere(trap: SetTrap):
     await (await cut_off(trap, "length_short", "cut_no_terminator", "bad_chunk")).expect_exact()
 
 
-@not_continued_yet
 async def test_f23_a_reset_in_the_middle_is_continued_elsewhere(trap: SetTrap):
     await (await cut_off(trap, "cut_rst")).expect_exact()
 
 
-@not_continued_yet
 async def test_f25_a_frame_that_is_not_json_is_continued_elsewhere(trap: SetTrap):
     await (await cut_off(trap, "bad_json_mid")).expect_exact()
 
 
-@not_continued_yet
 async def test_row_20_f26_an_answer_that_falls_silent_is_continued_elsewhere(trap: SetTrap):
     await (await cut_off(trap, "stall_mid", "blank_mid")).expect_exact()
 
@@ -64,12 +56,10 @@ async def test_f26_frames_without_words_are_no_progress(trap: SetTrap):
     await (await cut_off(trap, "endless_blank")).expect_exact()
 
 
-@not_continued_yet
 async def test_f29_whoever_continues_no_word_comes_twice(trap: SetTrap):
     await (await cut_off(trap, "cut_rst", good={"prefill": "continue", "renders": False})).expect_exact()
 
 
-@not_continued_yet
 @pytest.mark.parametrize("renders", [True, False])
 async def test_f29_servers_that_begin_again_or_refuse_are_passed_by(
     start: StartGateway, rogue: StartRogue, renders: bool
@@ -103,14 +93,12 @@ async def test_f29_when_nobody_can_continue_the_end_is_typed(start: StartGateway
             seen.expect(words())
 
 
-@not_continued_yet
 async def test_f29_a_continuation_keeps_to_the_callers_limit(trap: SetTrap):
     caught = await cut_off(trap, "cut_rst")
     for seen in await caught.ask_all(max_tokens=6):
         seen.expect(words(6), finish="length")
 
 
-@not_continued_yet
 async def test_f29_an_answer_may_be_continued_more_than_once(start: StartGateway, rogue: StartRogue):
     models = [api.name for api in APIS]
     cutting = [await rogue(models) for _ in range(3)]
@@ -244,7 +232,6 @@ async def test_row_31_f28_characters_split_anywhere_arrive_whole(trap: SetTrap, 
         seen.expect(" b000 é€🙂" + words(prefix="b")[10:])
 
 
-@not_continued_yet
 async def test_row_31_f28_bytes_that_are_no_characters_never_arrive(trap: SetTrap):
     caught = await cut_off(trap, "invalid_utf8")
     await caught.expect_exact()

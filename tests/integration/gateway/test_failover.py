@@ -92,7 +92,7 @@ async def test_an_answer_that_breaks_is_asked_for_again_or_ends_in_one_typed_err
     start: StartGateway, rogue: StartRogue, mood: str
 ):
     set_up = await traps(start, rogue, mood, timeouts={"stall": 1.0} if mood == "stall_mid" else {})
-    told = await set_up.live.stream(model="one")
+    told = await set_up.live.stream(model="one", headers={"X-Gateway-Continue": "never"})
     assert (told.status, told.done) == (200, False)
     assert told.error is not None
     assert (told.error["code"], told.error["retryable"]) == ("upstream_stream_lost", True)

@@ -24,6 +24,8 @@ class Kind:
     dialect: ServerDialect
     """Writes chat requests, reads the streaming answers and the lists."""
     chat_path: str
+    raw_path: str | None
+    """Where a prompt that needs no template goes; with it `dialect.raw` is there."""
     list_path: str
     alive_path: str
     """The lightest question: a working process answers it at once, also while it loads or generates."""
@@ -38,8 +40,8 @@ class Kind:
     @property
     def paths(self) -> frozenset[str]:
         """All that is ever asked of such a server."""
-        paths = {self.chat_path, self.list_path, self.alive_path}
-        return frozenset(paths | {self.version_path} if self.version_path else paths)
+        paths = (self.chat_path, self.raw_path, self.list_path, self.alive_path, self.version_path)
+        return frozenset(path for path in paths if path is not None)
 
     def auth_headers(self, api_key: str | None) -> list[tuple[str, str]]:
         return [("authorization", f"Bearer {api_key}")] if api_key else []

@@ -23,6 +23,7 @@ KIND: Final = Kind(
     name="ollama",
     dialect=SERVERS["ollama"],
     chat_path="/api/chat",
+    raw_path="/api/generate",
     list_path="/api/tags",
     alive_path="/api/version",
     version_path="/api/version",

@@ -11,6 +11,7 @@ KIND: Final = Kind(
     name="openai",
     dialect=SERVERS["openai"],
     chat_path="/chat/completions",
+    raw_path=None,
     list_path="/models",
     alive_path="/models",
     version_path=None,

@@ -1,0 +1,66 @@
+"""Who holds the very model that gave the first part of an answer, and in which order they are asked for its rest."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from llm_gateway.access.policy import Trust
+from llm_gateway.fleet.fleet import Candidate, Fleet, Nobody
+from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.fleet.prefill import Voice
+from llm_gateway.fleet.server import ModelState
+from llm_gateway.names import canonical
+
+
+def voice_of(fleet: Fleet, candidate: Candidate) -> Voice:
+    """What decides about a candidate's template, as far as the fleet knows it."""
+    server = fleet.servers.get(candidate.spec.id)
+    name = canonical(candidate.model)
+    model = server.models.get(name) if server else None
+    digest = model.listed.digest if model else None
+    return Voice(candidate.spec.id, name, candidate.spec.kind, digest, server.version if server else None)
+
+
+def twins(fleet: Fleet, origin: Candidate, voice: Voice, trust: frozenset[Trust], now: float) -> list[Candidate]:
+    """Who holds the very model that gave the first part (`voice`, as of then), best first, the origin included.
+
+    Equal names and equal digests. Where a kind lists no digests, equal names are taken for equal models only among
+    servers of our own.
+    """
+    found = []
+    for candidate in fleet.shortlist((origin.model,), trust, now):
+        its = voice_of(fleet, candidate)
+        own = candidate.spec.trust is origin.spec.trust is Trust.OWN
+        if its.kind != voice.kind or its.digest != voice.digest:
+            continue
+        if voice.digest is not None or (own and voice.kind == "openai"):
+            found.append(candidate)
+    return found
+
+
+class Twins:
+    """The pool of a plan that may only ask these: the first one that has a place. Of those that rest, one attempt at
+    a time each."""
+
+    def __init__(self, fleet: Fleet, candidates: Sequence[Candidate]) -> None:
+        self._fleet = fleet
+        self._candidates = candidates
+
+    def pick(
+        self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
+    ) -> Candidate | Nobody:
+        left = [c for c in self._candidates if c.key not in tried and (resting_too or not c.resting)]
+        for candidate in left:
+            state = self._state(candidate)
+            if state is None or (race and not candidate.spec.hedge):
+                continue
+            if not state.in_flight if candidate.resting else state.has_place(now):
+                return candidate
+        return Nobody.FULL if left else Nobody.LEFT
+
+    def down(self, ask: Ask, now: float) -> bool:
+        return all(candidate.resting for candidate in self._candidates)
+
+    def _state(self, candidate: Candidate) -> ModelState | None:
+        server = self._fleet.servers.get(candidate.spec.id)
+        return server.models.get(canonical(candidate.model)) if server else None

@@ -1,0 +1,181 @@
+"""Asks another server for the rest of an answer that broke.
+
+What may be joined, and whether it fits, is decided in `fleet.splice` and `fleet.prefill`; here it is carried out: a
+`Resumed` work goes through the same attempts as any other, and differs in what it asks and in who reads the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.fleet.fleet import Candidate
+from llm_gateway.fleet.prefill import PROBE_TOKENS, Skills, Voice, Way, probe, probe_again, went_on
+from llm_gateway.fleet.splice import THOUGHT, Seam, SplicedReader, Verdict
+from llm_gateway.fleet.twins import voice_of
+from llm_gateway.upstream.attempt import Asking, Work, refusal, send
+from llm_gateway.upstream.drive import Drive
+from llm_gateway.upstream.kinds import KINDS
+from llm_gateway.wire.framing import MAX_LINE
+from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece
+
+_REFUSALS: Final = frozenset({FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.INCAPABLE, FaultKind.NOT_THE_PROTOCOL})
+"""Answers to an unusual question that say nothing about the server's worth."""
+ENOUGH: Final = 2
+"""Servers that must say so before an answer counts as ended where it broke: one alone may be a server that is ill."""
+
+
+@dataclass(slots=True)
+class Resumed(Work):
+    """The rest of an answer: `request` is the first one still, `params` are what is left of them."""
+
+    drive: Drive = field(kw_only=True)
+    skills: Skills = field(kw_only=True)
+    said: str = field(kw_only=True)
+    thinking: str = field(kw_only=True)
+    ended: set[str] = field(kw_only=True)
+    """Servers that say that nothing is missing after `said`."""
+    _ways: dict[str, Way] = field(default_factory=dict)
+
+    async def asking(self, candidate: Candidate) -> Asking:
+        try:
+            way, prompt = await self._way(candidate)
+        except Fault as fault:
+            raise _blameless(fault) from fault
+        if way is None:
+            raise Fault(FaultKind.INCAPABLE, "does not go on with answers that others began")
+        kind = KINDS[candidate.spec.kind]
+        raw = kind.dialect.raw
+        if way is Way.PREFILL:
+            body = kind.dialect.write_upstream(self._partial(), candidate.model, self.params)
+            path, reader = kind.chat_path, kind.dialect.stream_reader()
+        else:
+            assert raw is not None
+            assert kind.raw_path is not None
+            body = raw.write_raw(self.request, prompt + self.said, candidate.model, self.params)
+            path, reader = kind.raw_path, raw.stream_reader()
+        voice = voice_of(self.drive.fleet, candidate)
+        self._ways[voice.server] = way
+
+        def judged(verdict: Verdict) -> None:
+            self._learnt(voice, way, verdict is Verdict.CONTINUES)
+
+        def ends_here() -> bool:
+            self.ended.add(voice.server)
+            return len(self.ended) >= ENOUGH
+
+        seam = Seam(self.said, tuple(self.params.get("stop", ())), may_trim=way is Way.PREFILL)
+        return Asking(path, body, SplicedReader(reader, seam, judged, ends_here))
+
+    def refused(self, candidate: Candidate, fault: Fault) -> Fault:
+        """A server that refuses an unfinished answer is none the worse for it."""
+        way = self._ways.get(candidate.spec.id)
+        if way is not None and fault.kind in _REFUSALS and fault.kind is not FaultKind.CONTEXT:
+            self._learnt(voice_of(self.drive.fleet, candidate), way, False)
+        return _blameless(fault)
+
+    def _partial(self) -> ChatRequest:
+        return _with_last(self.request, Message("assistant", self.said, thinking=self.thinking))
+
+    def _learnt(self, voice: Voice, way: Way, works: bool) -> None:
+        self.skills.learnt(voice, way, works, self.drive.clock.now())
+
+    async def _way(self, candidate: Candidate) -> tuple[Way | None, str]:
+        """How this server goes on, and the prompt where it is needed; learnt now if nobody knows."""
+        voice = voice_of(self.drive.fleet, candidate)
+        now = self.drive.clock.now()
+        has_raw = KINDS[candidate.spec.kind].dialect.raw is not None
+        known = self.skills.way(voice, now)
+        if known is Way.PREFILL:
+            return known, ""
+        if has_raw and self.skills.knows(voice, Way.RAW, now) is not False:
+            if self.skills.knows(voice, Way.PREFILL, now) is None:
+                rendered = await self._render(candidate, self._partial())
+                if rendered is not None:
+                    goes_on = rendered.rstrip().endswith(self.said.rstrip())
+                    self._learnt(voice, Way.PREFILL, goes_on)
+                    if goes_on:
+                        return Way.PREFILL, ""
+                else:
+                    self._learnt(voice, Way.RAW, False)
+            if self.skills.knows(voice, Way.RAW, now) is not False:
+                prompt = await self._render(candidate, self.request)
+                self._learnt(voice, Way.RAW, prompt is not None)
+                if prompt is not None:
+                    return (Way.RAW if self._fits_raw(prompt) else None), prompt
+        elif not has_raw:
+            self._learnt(voice, Way.RAW, False)
+        if self.skills.knows(voice, Way.PREFILL, now) is None:
+            self._learnt(voice, Way.PREFILL, await self._probe(candidate))
+        return self.skills.way(voice, now), ""
+
+    def _fits_raw(self, prompt: str) -> bool:
+        """A prompt that is bare text holds no images, and one that opens a thought wants thoughts next."""
+        return not prompt.rstrip().endswith(THOUGHT) and not any(m.images for m in self.request.messages)
+
+    async def _render(self, candidate: Candidate, ask: ChatRequest) -> str | None:
+        """The prompt that the server's template makes of `ask`; None when it does not tell. Raises Fault."""
+        kind = KINDS[candidate.spec.kind]
+        raw, until = kind.dialect.raw, self.plan.deadline
+        assert raw is not None
+        body = raw.write_render(ask, candidate.model, self.params)
+        response = await send(self.drive, candidate, kind.chat_path, body, deadline=until)
+        try:
+            if response.status != 200:
+                fault = await refusal(self.drive, response)
+                if fault.kind in _REFUSALS:
+                    return None
+                raise fault
+            head = b""
+            while b"\n" not in head and len(head) < MAX_LINE:
+                if not (data := await response.read(until, FaultKind.TOTAL_TIMEOUT)):
+                    break
+                head += data
+            return raw.read_rendering(head.partition(b"\n")[0])
+        finally:
+            await response.close()
+
+    async def _probe(self, candidate: Candidate) -> bool:
+        """Self-consistency: an answer at temperature 0, then its second half after its first. Raises Fault."""
+        pieces = await self._say(candidate, probe())
+        again = probe_again(pieces)
+        if again is None:
+            return False
+        try:
+            return went_on(pieces, "".join(await self._say(candidate, again)))
+        except Fault as fault:
+            if fault.kind in _REFUSALS:
+                return False
+            raise
+
+    async def _say(self, candidate: Candidate, ask: ChatRequest) -> list[str]:
+        kind, until = KINDS[candidate.spec.kind], self.plan.deadline
+        params = {name: value for name, value in self.params.items() if name == "num_ctx"}  # another one reloads
+        params |= {"temperature": 0.0, "max_tokens": PROBE_TOKENS}
+        body = kind.dialect.write_upstream(ask, candidate.model, params)
+        response = await send(self.drive, candidate, kind.chat_path, body, deadline=until)
+        try:
+            if response.status != 200:
+                raise await refusal(self.drive, response)
+            reader = kind.dialect.stream_reader()
+            pieces: list[str] = []
+            while not reader.done and len(pieces) < 2 * PROBE_TOKENS:
+                data = await response.read(until, FaultKind.TOTAL_TIMEOUT)
+                events = reader.feed(data) if data else reader.eof()
+                pieces += [event.text for event in events if isinstance(event, Piece)]
+                if any(isinstance(event, Finish) for event in events):
+                    break
+            return pieces
+        finally:
+            await response.close()
+
+
+def _with_last(ask: ChatRequest, message: Message) -> ChatRequest:
+    fields = {name: getattr(ask, name) for name in ask.__struct_fields__}
+    return ChatRequest(**{**fields, "messages": [*ask.messages, message]})
+
+
+def _blameless(fault: Fault) -> Fault:
+    """The caller's request is good: somebody is answering it already. So no server's word against it is the last."""
+    return Fault(FaultKind.INCAPABLE, f"{fault.kind}: {fault.detail}") if fault.kind in _REFUSALS else fault

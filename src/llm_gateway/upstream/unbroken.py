@@ -1,0 +1,244 @@
+"""A stream that goes on when its server does not: the one a client reads, whoever speaks in it.
+
+Where an answer may be continued (`fleet.splice`) and somebody can do it, a break is a pause. Where not, the fault
+comes through, and the client gets a typed error. A stream that has become far too slow moves the same way, and stays
+where it is when nobody takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from llm_gateway.errors import Fault, FaultKind, GatewayError
+from llm_gateway.fleet.attempts import Plan
+from llm_gateway.fleet.fleet import Candidate
+from llm_gateway.fleet.pace import Pace, faster
+from llm_gateway.fleet.splice import MOST_CONTINUATIONS, joinable, unsafe
+from llm_gateway.fleet.twins import Twins, twins, voice_of
+from llm_gateway.names import canonical
+from llm_gateway.upstream.drive import Drive, Stream, Work
+from llm_gateway.upstream.resume import Resumed
+from llm_gateway.wire.collect import Meter
+from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
+
+ROUNDS: Final = 3
+"""How often all are asked for the rest of an answer, as long as somebody only stumbles."""
+PAUSE: Final = 0.1
+"""Seconds between the first two rounds, doubled after."""
+STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
+"""What may go well a moment later."""
+
+
+@asynccontextmanager
+async def unbroken(drive: Drive, work: Work, *, continues: bool, least: int = 0) -> AsyncIterator[Unbroken]:
+    """As `Drive.open`. `continues` False: the first break is the end of it; so is one before `least` tokens."""
+    async with AsyncExitStack() as first:
+        stream = Unbroken(drive, work, await first.enter_async_context(drive.open(work)), continues, least)
+        stream.stack = first.pop_all()
+        try:
+            yield stream
+        finally:
+            await stream.stack.aclose()
+
+
+class Unbroken:
+    """`next` as of `Stream`; `candidate` and `attempt` are those of the first server."""
+
+    def __init__(self, drive: Drive, work: Work, stream: Stream, continues: bool, least: int) -> None:
+        self.candidate = stream.candidate
+        self.attempt = stream.attempt
+        self.meter = Meter()
+        """Counts what was given out, whoever said it."""
+        self.servers = [stream.candidate.spec.id]
+        """Opaque ids, in the order in which they spoke."""
+        self.stack = AsyncExitStack()
+        """Closes the stream of now."""
+        self._drive = drive
+        self._work = work
+        self._stream = stream
+        self._voice = voice_of(drive.fleet, stream.candidate)
+        self._least = least
+        self._safe = continues and bool(work.trust) and unsafe(work.request) is None
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._pieces = 0
+        self._tokens_before = 0
+        """What the server of now was given of the answer, in tokens."""
+        self._broke: dict[str, int] = {}
+        """Server -> how often it broke this answer."""
+        self._ended: set[str] = set()
+        self._pace = Pace(drive.clocks.slow_span)
+        self._finished = False
+        self._tired = False
+        """The server of now is far too slow, and there is a faster one."""
+
+    @property
+    def continuations(self) -> int:
+        return len(self.servers) - 1
+
+    async def next(self) -> list[Event]:
+        """All events that are ready together, none after the end. Raises Fault when the answer broke and nobody
+        could go on with it."""
+        if self._finished:
+            return []
+        if self._tired:
+            self._tired = False
+            await self._move()
+        while True:
+            try:
+                events = await self._stream.next()
+            except Fault as fault:
+                server = self._stream.candidate.spec.id
+                self._broke[server] = self._broke.get(server, 0) + 1
+                if self._full():
+                    self._finished = True
+                    return [self._summed(Finish("length"))]
+                await self._carry_on(fault)
+                continue
+            return self._passed(events)
+
+    def _passed(self, events: list[Event]) -> list[Event]:
+        for n, event in enumerate(events):
+            if isinstance(event, Finish):
+                self._finished = True
+                if self.continuations:
+                    events[n] = self._summed(event)
+                return events
+            self.meter.add(event)
+            if self._safe:
+                self._note(event)
+        if self._safe and events:
+            rate = self._pace.passed(len(events), self._drive.clock.now())
+            self._tired = rate is not None and self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
+        return events
+
+    def _note(self, piece: Piece) -> None:
+        if piece.text:
+            self._text.append(piece.text)
+        if piece.thinking:
+            self._thinking.append(piece.thinking)
+        if piece.tools:  # nobody offered any: whatever it is, it is not text
+            self._safe = False
+        self._pieces += 1
+        if self._ended:
+            self._ended.clear()
+
+    def _full(self) -> bool:
+        """Were all tokens given out that the caller allows? Then only the last frame was lost, and it said so. A piece
+        is a token or more."""
+        most = self._work.params.get("max_tokens")
+        return self._safe and most is not None and self._pieces >= most
+
+    def _summed(self, finish: Finish) -> Finish:
+        """The last server saw what was said before as a part of its prompt, and reports only its own part."""
+        prompt = finish.usage.input - self._tokens_before if finish.usage else 0
+        spliced = Spliced(self.continuations, list(self.servers)) if self.continuations else None
+        return Finish(finish.reason, Usage(max(0, prompt), 0), spliced)
+
+    async def _carry_on(self, fault: Fault) -> None:
+        """Puts another stream in the place of the broken one. Raises `fault` when there is none."""
+        text = "".join(self._text)
+        if not self._safe or self.continuations >= MOST_CONTINUATIONS or not joinable(text):
+            raise fault
+        if self.meter.tokens < self._least:
+            raise fault
+        await self.stack.aclose()  # the broken one: its server is told, its connection gone
+        await self._replace(text, fault, self._candidates())
+
+    async def _move(self) -> None:
+        """To a faster server; the slow one is kept until that one speaks."""
+        text = "".join(self._text)
+        slow = self._stream.candidate
+        others = [c for c in self._candidates() if c.spec.id != slow.spec.id]
+        if joinable(text):
+            try:
+                await self._replace(text, Fault(FaultKind.STALLED, "far too slow"), others)
+            except Fault:
+                self._pace = Pace(self._drive.clocks.slow_span)
+
+    async def _replace(self, text: str, fault: Fault, candidates: list[Candidate]) -> None:
+        """Asks for the rest of `text`, in rounds: a server that only stumbled is asked again. Raises `fault`."""
+        drive, work, began = self._drive, self._work, self._drive.clock.now()
+        ask = replace(work.plan.ask, backends=(self.candidate.model,))
+        for n in range(ROUNDS):
+            faults = [(self._stream.candidate, fault)]
+            plan = Plan(
+                Twins(drive.fleet, candidates),
+                ask,
+                drive.clocks,
+                began,
+                work.plan.deadline,
+                drive.fleet.dice,
+                work.plan.budgets,
+                faults=faults,
+                underway=True,
+            )
+            async with AsyncExitStack() as found:
+                try:
+                    stream = await found.enter_async_context(drive.open(self._rest(text, plan)))
+                except GatewayError as error:
+                    stumbled = {c.spec.id for c, met in plan.faults[1:] if met.kind in STUMBLES}
+                    candidates = [c for c in self._candidates() if c.spec.id in stumbled]
+                    if not candidates or n == ROUNDS - 1:
+                        raise fault from error
+                    await asyncio.sleep(PAUSE * 2**n)
+                    continue
+                finally:
+                    work.plan.attempts += plan.attempts
+                await self.stack.aclose()
+                self.stack = found.pop_all()
+            self._stream = stream
+            self._tokens_before = self.meter.tokens
+            self._pace = Pace(drive.clocks.slow_span)
+            self.servers.append(stream.candidate.spec.id)
+            return
+
+    def _rest(self, text: str, plan: Plan) -> Resumed:
+        return Resumed(
+            self._work.request,
+            self._params_left(),
+            plan,
+            self._work.trust,
+            drive=self._drive,
+            skills=self._drive.skills,
+            said=text,
+            thinking="".join(self._thinking),
+            ended=self._ended,
+        )
+
+    def _candidates(self) -> list[Candidate]:
+        """Twins that may be able to, who broke this answer least first, then those that are known to go on. A server
+        that broke it may be asked again: most breaks are accidents, and a small fleet has nobody else."""
+        drive, now = self._drive, self._drive.clock.now()
+        able = [
+            (candidate, voice)
+            for candidate in twins(drive.fleet, self._stream.candidate, self._voice, self._work.trust, now)
+            if not drive.skills.hopeless(voice := voice_of(drive.fleet, candidate), now)
+        ]
+        able.sort(
+            key=lambda pair: (self._broke.get(pair[1].server, 0), pair[0].resting, not drive.skills.way(pair[1], now))
+        )
+        return [candidate for candidate, _ in able]
+
+    def _has_faster(self, rate: float) -> bool:
+        fleet, now = self._drive.fleet, self._drive.clock.now()
+        for candidate in self._candidates():
+            server = fleet.servers.get(candidate.spec.id)
+            if server is None or candidate.spec.id == self._stream.candidate.spec.id or candidate.resting:
+                continue
+            model = server.models.get(canonical(candidate.model))
+            if model is None or fleet.full(candidate.spec.id) or now < model.busy_until:
+                continue
+            if faster(model.tokens_per_second or model.listed.tokens_per_second, rate):
+                return True
+        return False
+
+    def _params_left(self) -> dict[str, object]:
+        params = dict(self._work.params)
+        if (most := params.get("max_tokens")) is not None:
+            params["max_tokens"] = max(1, most - self.meter.tokens)
+        return params
