@@ -64,10 +64,8 @@ async def test_whatever_a_server_makes_of_a_partial_answer_no_word_is_doubled(
 ):
     bad, odd, good = await rogue(mood="cut_rst"), await rogue(prefill=prefill, renders=renders), await rogue()
     live = await broken(start, bad, odd, good)
-    for server in (bad, good):  # the odd one is asked first for the rest
-        live.state(server).models["recite:latest"].waits.extend([9.0] * 20)
-    live.state(bad).models["recite:latest"].waits.clear()
     for _ in range(2):
+        live.rank(bad, odd, good)  # the odd one is asked first for the rest
         whole(await live.stream())
     assert odd.chats > 0
     assert live.in_flight == 0
@@ -83,7 +81,7 @@ async def test_openai_compatible_servers_of_our_own_are_probed_once(
     if prefill == "continue":
         whole(await live.stream(OPENAI), count=80)
         assert odd.chats == 3, "two questions of the probe, then the answer"
-        live.prefer(bad)
+        live.rank(bad, odd)
         whole(await live.stream(OPENAI), count=80)
         assert odd.chats == 4
     else:
@@ -181,7 +179,7 @@ async def test_shown_thoughts_are_not_continued(start: StartGateway, rogue: Star
     live = await broken(start, bad, good)
 
     stream = asyncio.create_task(live.stream())
-    assert await wait_until(lambda: live.state(bad).models["recite:latest"].waits)
+    await wait_until(lambda: live.state(bad).models["recite:latest"].waits == 2)  # `prefer` brought the first
     bad.crash()
     told = await stream
     assert told.error is not None
@@ -191,8 +189,9 @@ async def test_shown_thoughts_are_not_continued(start: StartGateway, rogue: Star
 
 async def test_an_answer_may_change_servers_several_times(start: StartGateway, rogue: StartRogue):
     servers = [await rogue(mood="cut_rst", cut_after=2) for _ in range(4)] + [await rogue()]
-    told = await (await broken(start, *servers)).stream()
-    whole(told)
+    live = await broken(start, *servers)
+    live.rank(*servers)
+    whole(await live.stream())
 
 
 async def test_a_stream_that_is_far_too_slow_moves_to_a_faster_server(start: StartGateway, rogue: StartRogue):
