@@ -51,7 +51,6 @@ async def test_f04_a_reset_at_once_is_invisible(trap: SetTrap):
     await caught.expect_ejected()
 
 
-@pytest.mark.xfail(strict=True, reason="hedging is not built yet")
 async def test_f05_silence_after_the_connection_costs_less_than_five_seconds(trap: SetTrap):
     caught = await trap("accept_silence", timeout=COLD + 1)
     for seen in await caught.expect_exact():

@@ -27,7 +27,6 @@ async def test_f31_a_stream_that_crawls_moves_to_a_faster_server(trap: SetTrap):
         seen.expect(words(60))
 
 
-@pytest.mark.xfail(strict=True, reason="hedging is not built yet")
 async def test_f31_a_server_that_crawls_to_its_first_word_is_overtaken(trap: SetTrap):
     caught = await trap("degraded", bad={"words": 1})
     for _ in range(2):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from trapped import APIS, IMPATIENT, SetTrap, asked, is_out
 from vitals import Vitals
 
@@ -118,7 +117,6 @@ async def test_row_24_loaded_and_unloaded_are_no_answers(trap: SetTrap):
     await caught.expect_ejected()
 
 
-@pytest.mark.xfail(strict=True, reason="hedging is not built yet")
 async def test_f10_a_server_that_begins_and_stops_is_overtaken_within_seconds(trap: SetTrap):
     caught = await trap("slow_headers", "headers_then_stall", "hang_after_request", timeout=6.0)
     for seen in await caught.expect_exact():
@@ -136,9 +134,11 @@ async def test_f10_a_server_that_stops_after_every_head_counts_as_dead(start: St
     server = await rogue(everywhere=True)
     live = await start(server, timeouts={**IMPATIENT, "budget": 1})
     server.mood = "headers_then_stall"
-    for seen in await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS)):
-        seen.expect_refused(504)
+    answers = await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS))
+    for seen in answers:  # of a server that is not known yet, one request finds out; the others wait their turn
+        seen.expect_refused(429, 504)
         assert seen.seconds < 10
+    assert 504 in {seen.status for seen in answers}
     assert live.in_flight == 0
 
 
