@@ -29,6 +29,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
                                                                 DatabaseTooNew 503 db_too_new
                                                                 ShuttingDown 503 server_shutting_down
                                                                 LogUnavailable 503 log_unavailable
+                                                                Overloaded 503 overloaded
 
 `Fault` is what a *model server* did wrong. It never reaches a client: `fleet` decides what to do about it,
 and only when nothing else is left does it become an `UpstreamError`, without the server's address.
@@ -210,6 +211,10 @@ class DatabaseTooNew(Unavailable):
 
 class LogUnavailable(Unavailable):
     code = "log_unavailable"
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
 
 
 class ShuttingDown(Unavailable):

@@ -16,6 +16,7 @@ from llm_gateway import exposures
 from llm_gateway.access.identify import FailedKeys, identify
 from llm_gateway.access.limits import Lease, Limits, rate_headers
 from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
+from llm_gateway.access.pressure import Pressure
 from llm_gateway.clock import Clock, Ids
 from llm_gateway.errors import InvalidKey, RateLimited
 from llm_gateway.exposures import Target, Visible
@@ -61,6 +62,7 @@ class Gateway:
     """Bytes of a request's body besides its images."""
     limits: Limits = field(default_factory=Limits)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
+    pressure: Pressure = field(default_factory=Pressure)
     snapshot: Snapshot = field(default_factory=Snapshot)
     used_keys: dict[str, float] = field(default_factory=dict)
     """Key id -> Unix time of its latest use, written to the database now and then."""

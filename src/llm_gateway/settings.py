@@ -233,6 +233,12 @@ class Settings(Section):
     max_body_with_images: int = Field(
         default=20 * 2**20, ge=1024, le=2**30, description="Largest request body where images are allowed."
     )
+    max_memory: int | None = Field(
+        default=None,
+        ge=128 * 2**20,
+        description="Resident memory at 80 % of which large requests, at 90 % all, are refused with 503; absent: the "
+        "container's limit, where there is one.",
+    )
     sources: Sources = Field(default=Sources(), description="Where servers come from besides this file.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Longest waits, in seconds.")
     probes: Probes = Field(default=Probes(), description="How often servers are looked at, in seconds.")

@@ -9,6 +9,7 @@ nobody else can serve; when all are at their limits the request waits in the mod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -124,6 +125,8 @@ class Pool(Protocol):
     ) -> Candidate | Nobody: ...
 
     def down(self, ask: Ask, now: float) -> bool: ...
+
+    def busy_for(self, ask: Ask, tried: Container[str], now: float) -> float: ...
 
 
 @dataclass(slots=True)
@@ -243,9 +246,10 @@ class Plan:
         until = self._queued_since + min(QUEUE_WAIT, (self.deadline - self._queued_since) / 3)
         if self.attempts:
             until = min(until, self.started + self.clocks.budget)
-        if now < until:
+        busy = self.pool.busy_for(self.ask, self.tried, now)
+        if now + busy < until:
             return Queue(until)
-        late = QueueTimeout("Every server that holds this model is busy.", retry_after=5)
+        late = QueueTimeout("Every server that holds this model is busy.", retry_after=max(5, math.ceil(busy)))
         return GiveUp(self.refused(late, now))
 
     def refused(self, error: GatewayError, now: float) -> GatewayError:

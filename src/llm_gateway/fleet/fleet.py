@@ -317,6 +317,12 @@ class Fleet:
         """Do all permitted servers that hold the models rest?"""
         return not any(group.fit(ask.trust, now) for group in self._asked(ask))
 
+    def busy_for(self, ask: Ask, tried: Container[str], now: float) -> float:
+        """Seconds until the first of those that are left wants to be asked again, by its own word; 0 when one of them
+        has not said that it is busy."""
+        fit = (state for group in self._asked(ask) for state in group.fit(ask.trust, now) if state.key not in tried)
+        return max(0.0, min((state.busy_until for state in fit), default=now) - now)
+
     def _panic(self, ask: Ask, tried: Container[str], now: float) -> Candidate | Nobody:
         doubtful = [
             (is_lie(_latest(state)), _latest(state).last_fault_at, state)

@@ -61,6 +61,10 @@ class Twins:
     def down(self, ask: Ask, now: float) -> bool:
         return all(candidate.resting for candidate in self._candidates)
 
+    def busy_for(self, ask: Ask, tried: Container[str], now: float) -> float:
+        left = (self._state(candidate) for candidate in self._candidates if candidate.key not in tried)
+        return max(0.0, min((state.busy_until for state in left if state is not None), default=now) - now)
+
     def _state(self, candidate: Candidate) -> ModelState | None:
         server = self._fleet.servers.get(candidate.spec.id)
         return server.models.get(canonical(candidate.model)) if server else None

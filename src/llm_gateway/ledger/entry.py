@@ -14,10 +14,10 @@ from uuid import UUID
 
 from llm_gateway.access.policy import Caller
 from llm_gateway.clock import Clock
-from llm_gateway.errors import GatewayError, InternalError, ShuttingDown
+from llm_gateway.errors import GatewayError, InternalError, Overloaded, QueueFull, QueueTimeout, ShuttingDown
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
-Outcome = Literal["ok", "error", "client_closed"]
+Outcome = Literal["ok", "error", "shed", "client_closed"]
 
 CLIENT_CLOSED = 499
 """The status of a row whose client left before a status was sent (nginx's number for it)."""
@@ -100,7 +100,8 @@ class Entry:
         self._end("ok", 200)
 
     def failed(self, error: GatewayError) -> None:
-        self._end("error", error.status, error.code)
+        shed = isinstance(error, QueueFull | QueueTimeout | Overloaded)
+        self._end("shed" if shed else "error", error.status, error.code)
 
     def client_closed(self, why: str = "client_closed") -> None:
         self._end("client_closed", self.status or CLIENT_CLOSED, why)

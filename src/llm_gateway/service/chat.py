@@ -80,7 +80,8 @@ async def chat(gw: Gateway, call: Call) -> None:
     with gw.admit(caller) as lease:  # 429
         call.admitted(lease)
         async with gw.entry(call, caller) as entry:  # from here on there is exactly one row
-            ask = _read(gw, call, await call.body())  # 400, 408, 413, 415
+            gw.pressure.bear()  # 503
+            ask = _read(gw, call, await call.body())  # 400, 408, 413, 415, 503
             if call.streams is not None:
                 ask.stream = call.streams
             entry.asked(ask)
@@ -98,6 +99,7 @@ async def chat(gw: Gateway, call: Call) -> None:
 
 
 def _read(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
+    gw.pressure.bear(len(body))
     ask = call.dialect.read_request(body)
     if (size := text_size(ask, len(body))) > gw.max_text:
         raise BodyTooLarge(

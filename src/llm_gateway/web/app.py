@@ -26,6 +26,7 @@ from llm_gateway.web.health import router as health_router
 from llm_gateway.web.hot import Edge, Surface
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
+from llm_gateway.web.scales import memory_limit, weigh
 from llm_gateway.web.surfaces import SURFACES, models
 
 if TYPE_CHECKING:
@@ -76,10 +77,13 @@ class App:
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
+        gateway = self._gateway
         pulse = asyncio.create_task(self._edge.pulse.run(), name="pulse")
+        scales = asyncio.create_task(weigh(gateway.pressure, gateway.clock), name="scales")
         await send({"type": "lifespan.startup.complete"})
         await receive()
         pulse.cancel()
+        scales.cancel()
         self.running.gateway.draining = True
         await self._stack.aclose()
         await send({"type": "lifespan.shutdown.complete"})
@@ -87,6 +91,7 @@ class App:
     def _wire(self, running: Running) -> None:
         settings = running.settings
         self._gateway = running.gateway
+        self._gateway.pressure.memory_limit = memory_limit(settings.max_memory)
         self._edge = Edge(Peers([ip_network(n) for n in settings.trusted_proxies]), Pulse(running.gateway.clock))
         self._root = settings.root_path.rstrip("/")
         self._hot = {path: Surface(path, dialect, streams, settings) for path, dialect, streams in SURFACES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from trapped import APIS, IMPATIENT, SetTrap, asked, is_out
 from vitals import Vitals
 
@@ -171,8 +172,11 @@ async def test_f13_busy_servers_eject_nobody_and_are_asked_again_soon(trap: SetT
         bad.mood = "good"
 
 
-async def test_f13_when_all_are_busy_the_client_is_told_when_to_come_back(start: StartGateway, rogue: StartRogue):
-    for mood in ("busy_503", "too_many_429"):
-        live = await start(await rogue(mood=mood), await rogue(mood=mood))
-        for seen in await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS)):
-            seen.expect_refused(429, 503)
+@pytest.mark.slow
+@pytest.mark.parametrize("mood", ["busy_503", "too_many_429"])
+async def test_f13_when_all_are_busy_the_client_is_told_when_to_come_back(
+    start: StartGateway, rogue: StartRogue, mood: str
+):
+    live = await start(await rogue(mood=mood), await rogue(mood=mood))
+    for seen in await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS)):
+        seen.expect_refused(429, 503)

@@ -24,6 +24,7 @@ class InOrder:
         self.shortlist = shortlist
         self.full = False
         self.all_rest = False
+        self.busy = 0.0
 
     def pick(
         self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
@@ -35,6 +36,9 @@ class InOrder:
 
     def down(self, ask: Ask, now: float) -> bool:
         return self.all_rest
+
+    def busy_for(self, ask: Ask, tried: Container[str], now: float) -> float:
+        return self.busy
 
 
 def candidates(count: int, slow_wait: float | None = None, **more: object) -> list[Candidate]:
@@ -251,6 +255,14 @@ def test_a_request_with_little_time_left_waits_a_third_of_it_for_a_place():
     pool.full = True
     plan = Plan(pool, ASK, Clocks(), 0.0, 6.0, dice=lambda: 0.0)
     assert plan.next(0.0) == Queue(2.0)
+
+
+def test_when_all_say_that_they_are_busy_for_longer_than_it_may_wait_it_is_refused_at_once():
+    pool = InOrder(candidates(1))
+    pool.full, pool.busy = True, 30.5
+    decision = Plan(pool, ASK, Clocks(), 0.0, 600.0, dice=lambda: 0.0).next(0.0)
+    assert isinstance(decision, GiveUp)
+    assert (decision.error.code, decision.error.retry_after) == ("queue_timeout", 31)
 
 
 def test_a_second_server_is_raced_when_the_first_is_slower_than_it_usually_is():

@@ -307,3 +307,13 @@ def test_round_robin_takes_turns_and_least_in_flight_fills_up():
     succeed(fleet, "a", 0.0)
     begin(fleet, "a")
     assert often(fleet, 0.0) == {"b": 200}
+
+
+def test_the_fleet_is_busy_until_the_first_of_those_that_are_left_has_time():
+    fleet = fleet_of(spec("a"), spec("b"))
+    for server, after in (("a", 30.0), ("b", 20.0)):
+        begin(fleet, server, 0.0)
+        fleet.apply(AttemptEnded(server, MODEL, 0.0, fault=FaultKind.BUSY, retry_after=after))
+    assert fleet.busy_for(ASK, (), 5.0) == 15.0
+    assert fleet.busy_for(ASK, {f"b {MODEL}"}, 5.0) == 25.0
+    assert fleet.busy_for(ASK, (), 25.0) == 0.0
