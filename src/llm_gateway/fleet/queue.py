@@ -72,8 +72,9 @@ class ModelQueue(Generic[T]):
     def join(self, waiting: Waiting[T], capacity: int, now: float, *, ahead: bool = False) -> Waiting[T] | None:
         """Waits; `ahead` of its project's others when it has waited before. `capacity`: what the model's servers bear
         at a time. When the queue is full, the latest of the project that has most in it gives way: it is returned.
-        Raises QueueFull when that would be the newcomer's own project, and when its turn cannot come in time."""
-        if self.expected(waiting.project, now) > CERTAIN * (waiting.deadline - now):
+        Raises QueueFull when that would be the newcomer's own project, and when its turn cannot come in time at the
+        present pace; while all servers rest there is none, for they come back when they come back."""
+        if capacity and self.expected(waiting.project, now) > CERTAIN * (waiting.deadline - now):
             raise self.full(now)
         outcast = None
         if len(self) >= max(LEAST_PLACES, PLACES_PER_SLOT * capacity):

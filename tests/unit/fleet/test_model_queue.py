@@ -131,6 +131,13 @@ def test_who_cannot_be_served_in_time_is_refused_at_once():
     assert queue.join(wish("quiet", deadline=20.0), capacity=1, now=10.0) is None  # every second turn is its own
 
 
+def test_while_all_servers_rest_a_slow_pace_of_before_turns_nobody_away():
+    queue = joined(*(wish("loud", deadline=99) for _ in range(40)))
+    for second in range(10):
+        served(queue, 2, now=float(second))
+    assert queue.join(wish("loud", deadline=20.0), capacity=0, now=10.0) is None
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5000), st.sampled_from(["x", "y"])), max_size=60))
 def test_everybody_who_waits_is_served_once_when_there_are_places(wishes: list[tuple[str, int, str]]):
     queue = joined(*(wish(p, f"{n}", float(tokens), needs=needs) for n, (p, tokens, needs) in enumerate(wishes)))
