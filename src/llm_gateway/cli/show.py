@@ -59,7 +59,9 @@ def table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str = "", ti
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD if terminal() else None, pad_edge=False, title=title or None, title_justify="left")
+    made = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
+    if terminal():
+        made.box, made.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
     for heading, _ in columns:
         made.add_column(heading, overflow="fold")
     for row in listed:
@@ -69,6 +71,16 @@ def table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str = "", ti
             cells.append(Text(shown, style=_COLOURS.get(shown, "")))
         made.add_row(*cells)
     _print(made)
+
+
+def words(text: str) -> None:
+    """A sentence; a terminal's lines break between words."""
+    if terminal():
+        import shutil
+        import textwrap
+
+        text = textwrap.fill(text, shutil.get_terminal_size().columns, break_on_hyphens=False)
+    print(plain(text, keep="\n"))
 
 
 def record(columns: Sequence[Column], row: Row) -> None:
@@ -128,3 +140,21 @@ def plain(words: str, *, keep: str = "") -> str:
 def moment(field: str) -> Callable[[Row], str | None]:
     """A time of the API, to the second: `2026-11-23 14:05:09Z`."""
     return lambda row: None if row.get(field) is None else f"{row[field][:19].replace('T', ' ')}Z"
+
+
+def span(seconds: float | None) -> str | None:
+    """How long, to the figure that matters: `3.2 s`, `41 s`, `12 min`, `5 h`."""
+    if seconds is None:
+        return None
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def share(rate: float | None) -> str | None:
+    """A rate from 0 to 1: `98 %`; 100 % only where nothing was missing."""
+    if rate is None:
+        return None
+    return "100 %" if rate == 1 else f"{min(rate * 100, 99.4):.0f} %"
