@@ -27,8 +27,8 @@ async def explain_model(
 ) -> None:
     """Explain who would serve a model now: each server with its score, or why it is out and when it is tried next."""
     async with connect(where, fleet=True) as api:
-        only_sources(api)
         told = await api.get(f"/admin/api/models/{quote(name, safe='')}/explain", project=project)
+        only_sources(api)
     if json:
         as_json(told)
         return
