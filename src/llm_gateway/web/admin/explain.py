@@ -149,9 +149,10 @@ def _unknown(gw: Gateway, name: str) -> ModelNotFound:
         )
     shared = sorted(known for of, known in gw.snapshot.exposures if of is None)
     physical = sorted(known for known, _ in gw.fleet.names())
-    close = get_close_matches(name, [*shared, *physical], n=3)
+    by_stem = {known.removesuffix(":latest"): known for known in (*physical, *shared)}
+    close = get_close_matches(name.removesuffix(":latest"), by_stem, n=3)
     if close:
-        there_is = f"Did you mean {' or '.join(f'`{each}`' for each in close)}?"
+        there_is = f"Did you mean {' or '.join(f'`{by_stem[stem]}`' for stem in close)}?"
     elif shared or physical:
         there_is = f"There are: {_list([*shared, *physical])}."
     else:
