@@ -13,6 +13,8 @@ from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import Column, Row, as_json, share, span, table, words
 
 OUT: Final = ("resting", "not_permitted", "disabled")
+MOST_FOREIGN: Final = 5
+"""Servers of classes that are not permitted, which a person is shown."""
 GUESSED: Final = "~ = a guess: nothing was seen of it yet."
 
 
@@ -58,12 +60,27 @@ def _candidates(told: Row) -> None:
             print(GUESSED)
     if out:
         print()
-        table([_SERVER, *model, *_OUT], out)
+        kept, left_out = _short(out)
+        table([_SERVER, *model, *_OUT], kept)
+        if left_out:
+            print(f"{left_out} more are of trust classes that are not permitted (--json shows all).")
+
+
+def _short(out: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """Without the many of a class that is not permitted, and how many these are: a catalogue may list hundreds."""
+    foreign = [row for row in out if row["standing"] == "not_permitted"]
+    kept = [row for row in out if row not in foreign[MOST_FOREIGN:]]
+    return kept, len(out) - len(kept)
 
 
 def _guess(field: str, shown: Callable[[Any], str | None]) -> Callable[[Row], str]:
     known = f"{field.removesuffix('_s')}_known"
     return lambda row: f"{'' if row[known] else '~'}{shown(row[field])}"
+
+
+def _wait(row: Row) -> str:
+    wait = row["first_token_s"]
+    return f"{wait:.2f} s" if row["first_token_known"] else f"~{wait:.0f} s"
 
 
 def _why(row: Row) -> str:
@@ -77,7 +94,7 @@ _JUDGED: Final[list[Column]] = [
     _SERVER,
     ("Trust", "trust"),
     ("Load", lambda row: f"{row['in_flight']}/{row['limit']}"),
-    ("1st token", _guess("first_token_s", lambda s: f"{s:.2f} s")),
+    ("1st token", _wait),
     ("Tok/s", _guess("tokens_per_second", lambda rate: f"{rate:.0f}")),
     ("Whole", _guess("success_rate", share)),
     ("Warm", "warm"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -235,7 +236,7 @@ async def drain_server(
     elif not left:
         print(plain(f"Server {name} is out of service, and nothing runs on it."))
     if left:
-        hint = f"It gets nothing new; `llm-gateway servers drain {name}` waits again."
+        hint = f"It gets nothing new; `llm-gateway servers drain {quote(name)}` waits again."
         raise Stop(f"Server {name} is out of service, but {_requests(left)} still on it.", hint)
 
 

@@ -131,6 +131,18 @@ async def test_all_of_another_class_says_how_to_permit_them(
     assert (again["outcome"], "public_tools" in again["advice"]) == ("serves", True)
 
 
+async def test_many_that_are_not_permitted_are_only_counted(
+    start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
+):
+    own, *foreign = [await rogue() for _ in range(9)]
+    live = await start(own, *(entry(server, trust="public") for server in foreign))
+    gw = typed(live)
+    shown = (await gw("models", "explain", MODEL, "-p", "tests")).out
+    assert shown.count("trust class public is not permitted") == 5
+    assert shown.splitlines()[-1] == "3 more are of trust classes that are not permitted (--json shows all)."
+    assert len((await gw("models", "explain", MODEL, "-p", "tests", "--json")).rows) == 9
+
+
 async def test_all_resting_are_tried_the_least_recently_failed_first(
     start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
 ):
