@@ -25,7 +25,7 @@ from llm_gateway.config.load import Loaded, load
 from llm_gateway.errors import Conflict, DatabaseUnavailable
 from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
 from llm_gateway.fleet.attempts import Clocks
-from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, ListedModel, ServerSpec
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.journal import Journal
@@ -266,8 +266,14 @@ def _demo_models(server: DemoServer) -> tuple[ListedModel, ...]:
 
 def _counted(metrics: Metrics) -> Callable[[Fact], None]:
     def count(fact: Fact) -> None:
-        if isinstance(fact, AttemptStarted) and fact.after is not None:
-            metrics.failover(fact.after.value)
+        if isinstance(fact, AttemptStarted):
+            if fact.after is not None:
+                metrics.failover(fact.after.value)
+            if fact.race:
+                metrics.race("started")
+        elif isinstance(fact, FirstToken):
+            if fact.race:
+                metrics.race("won")
         elif isinstance(fact, AttemptEnded):
             metrics.attempt_ended("cancelled" if fact.cancelled else fact.fault.value if fact.fault else "ok")
 

@@ -85,9 +85,12 @@ def test_a_project_of_its_own_gets_an_answer_and_is_found_in_the_log(newcomer: N
     assert json.loads(said[said.index('{"id"') :])["choices"][0]["message"]["content"]
 
     shown, deadline = "", time.monotonic() + 10
-    while "law-assistant" not in shown and time.monotonic() < deadline:  # a row is there within two seconds
+    while (
+        not re.search("legal .*law-assistant", shown) and time.monotonic() < deadline
+    ):  # a row is there within two seconds
         shown = newcomer.run(block(PAGE, "look"), cwd=checkout)
-    assert "law-assistant" in shown
+    assert re.search("legal .*law-assistant", shown)
+    assert "law-assistant → llama3.2:3b → qwen2.5:7b, asked by project legal" in shown
 
 
 def test_a_second_start_of_the_checkout_prepares_nothing(newcomer: Newcomer) -> None:

@@ -16,6 +16,7 @@ from llm_gateway.cli import (
     config,
     db,
     doctor,
+    explain,
     keys,
     logs,
     models,
@@ -35,6 +36,7 @@ app.command("doctor")(doctor.doctor)
 app.command("chat")(talk.chat)
 app.add_typer(projects.group, name="projects")
 app.add_typer(keys.group, name="keys")
+models.group.command("explain")(explain.explain_model)
 app.add_typer(models.group, name="models")
 app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")

@@ -183,6 +183,12 @@ async def connect(where: Where, *, fleet: bool = False) -> AsyncIterator[Api]:
             yield api
 
 
+def only_sources(api: Api) -> None:
+    """Remarks that what follows was not learnt from servers, where no gateway runs that could have."""
+    if api.server is None:
+        note("no gateway runs here: this is what the sources and the last lists of models say; nobody was asked.")
+
+
 @asynccontextmanager
 async def connect_to_server(where: Where) -> AsyncIterator[Api]:
     """For what only a running server can do. Raises Stop where none runs."""

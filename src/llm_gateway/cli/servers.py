@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from shlex import quote
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from llm_gateway.cli.client import Api, connect
+from llm_gateway.cli.client import Api, connect, only_sources
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.show import Column, as_json, moment, note, plain, record, table
-
-if TYPE_CHECKING:
-    import asyncio
+from llm_gateway.cli.progress import Step, progress
+from llm_gateway.cli.show import Column, Row, as_json, moment, note, plain, record, share, span, table
 
 group = Group("Model servers: the fleet, as sources list it and as it has shown itself.")
 
 Server = Annotated[str, typer.Argument(help="Name or id.")]
 PROBES_AT_ONCE: Final = 8
+LONGEST_DRAIN: Final = 600.0
+"""Seconds: no request runs longer, unless `timeouts.total` was raised."""
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at what still runs."""
 
 _LIST: Final[list[Column]] = [
     ("Name", "name"),
     ("State", "state"),
-    ("Kind", "kind"),
     ("Trust", "trust"),
     ("Models", lambda s: len(s["models"])),
-    ("In flight", "in_flight"),
-    ("Version", "version"),
-    ("Source", "source"),
-    ("Country", "country"),
-    ("URL", "url"),
-    ("Why", "reason"),
-    ("Id", "id"),
+    ("Runs", "in_flight"),
+    ("Whole", lambda s: share(s["success_rate"])),
+    ("1st token", lambda s: _seconds(s["first_token_s"])),
+    ("Tok/s", "tokens_per_second"),
+]
+_OUT: Final[list[Column]] = [
+    ("Name", "name"),
+    ("Again in", lambda s: span(s["rests_for_s"])),
+    ("Why", lambda s: s["reason"] or _some_rest(s)),
 ]
 _SHOW: Final[list[Column]] = [
     ("Id", "id"),
@@ -41,9 +45,10 @@ _SHOW: Final[list[Column]] = [
     ("Trust", "trust"),
     ("State", "state"),
     ("Why", "reason"),
-    ("Rests for seconds", "rests_for_s"),
+    ("Tried again in", lambda s: span(s["rests_for_s"])),
     ("Version", "version"),
     ("In flight", "in_flight"),
+    ("Whole answers of late", lambda s: share(s["success_rate"])),
     ("Requests at the same time", lambda s: s["max_concurrency"] or "unlimited"),
     ("Key from variable", "api_key_env"),
     ("Source", "source"),
@@ -54,15 +59,27 @@ _SHOW: Final[list[Column]] = [
 ]
 _MODELS: Final[list[Column]] = [
     ("Model", "name"),
+    ("State", "state"),
+    ("Load", lambda m: f"{m['in_flight']}/{m['limit']}"),
+    ("Good", "successes"),
+    ("Bad", "failures"),
+    ("Whole", lambda m: share(m["success_rate"])),
+    ("1st token", lambda m: _seconds(m["first_token_s"])),
+    ("Tok/s", "tokens_per_second"),
+    ("Warm", "warm"),
+]
+_KINDS: Final[list[Column]] = [
+    ("Model", "name"),
+    ("Family", "family"),
     ("Size", "parameter_size"),
     ("Quantization", "quantization"),
     ("Context", "context_length"),
-    ("Served", "successes"),
-    ("Failed", "failures"),
-    ("First token s", "first_token_s"),
-    ("Tokens/s", "tokens_per_second"),
-    ("Why it rests", "reason"),
     ("Digest", lambda m: m["digest"] and m["digest"][:12]),
+]
+_RESTING: Final[list[Column]] = [
+    ("Model", "name"),
+    ("Again in", lambda m: span(m["rests_for_s"])),
+    ("Why it rests", "reason"),
 ]
 _PROBED: Final[list[Column]] = [
     ("Name", "name"),
@@ -79,10 +96,14 @@ async def list_servers(where: Where, json: Json = False) -> None:
     """List the servers of all sources."""
     async with connect(where, fleet=True) as api:
         found = await api.get("/admin/api/servers")
+        only_sources(api)
     if json:
         as_json(found)
         return
     table(_LIST, found["data"], empty="No servers: `llm-gateway servers add` adds one.")
+    if out := [s for s in found["data"] if s["reason"] or s["models_resting"]]:
+        print()
+        table(_OUT, out)
 
 
 @group.command("show")
@@ -90,13 +111,19 @@ async def show_server(where: Where, server: Server, json: Json = False) -> None:
     """Show one server with its models."""
     async with connect(where, fleet=True) as api:
         found = await api.get(await api.ref("servers", server))
+        only_sources(api)
     if json:
         as_json(found)
         return
     record(_SHOW, found)
-    if found["model_list"]:
-        print()
-        table(_MODELS, found["model_list"])
+    for columns, models in (
+        (_MODELS, found["model_list"]),
+        (_RESTING, [m for m in found["model_list"] if m["rests_for_s"] is not None]),
+        (_KINDS, found["model_list"]),
+    ):
+        if models:
+            print()
+            table(columns, models)
 
 
 @group.command("probe")
@@ -109,16 +136,14 @@ async def probe_servers(
     """Ask servers for their models now. Ends with 1 when none of them answered."""
     if bool(server) == all:
         raise Stop("Name the servers to ask, or say --all.", "`llm-gateway servers list` shows them.", code=Exit.USAGE)
-    import asyncio
-
     async with connect(where, fleet=True) as api:
         if server:
             paths = [await api.ref("servers", each) for each in server]
         else:
             listed = (await api.get("/admin/api/servers"))["data"]
             paths = [f"/admin/api/servers/{row['id']}" for row in listed if row["enabled"]]
-        some = asyncio.Semaphore(PROBES_AT_ONCE)
-        probed = await asyncio.gather(*(_probe(api, path, some) for path in paths))
+        with progress("Probing", len(paths) if len(paths) > 1 else 0) as step:
+            probed = await _probe_all(api, paths, step)
     probed.sort(key=lambda s: (not s["probe"]["ok"], s["name"]))
     if json:
         as_json({"data": probed})
@@ -166,29 +191,98 @@ async def remove_server(where: Where, server: Server) -> None:
 
 
 @group.command("enable")
-async def enable_server(where: Where, server: Server) -> None:
-    """Put a server back into service."""
-    await _switch(where, server, "enable")
+async def enable_server(where: Where, server: Server, json: Json = False) -> None:
+    """Put a server back into service and, where a gateway runs, ask it for its models."""
+    async with connect(where, fleet=True) as api:
+        path = await api.ref("servers", server)
+        changed = await api.post(f"{path}/enable")
+        if api.server is not None:
+            changed = await api.post(f"{path}/probe")
+    if json:
+        as_json(changed)
+        return
+    print(plain(f"Server {changed['name']} is in service."))
+    if "probe" in changed:
+        table(_PROBED, [changed])
 
 
 @group.command("disable")
-async def disable_server(where: Where, server: Server) -> None:
-    """Send nothing new to a server; what runs on it ends in peace. `drain` is the same."""
-    await _switch(where, server, "disable")
-
-
-@group.command("drain", hidden=True)
-async def drain_server(where: Where, server: Server) -> None:
-    """Another name of `disable`."""
-    await _switch(where, server, "disable")
-
-
-async def _switch(where: Where, server: str, to: str) -> None:
+async def disable_server(where: Where, server: Server, json: Json = False) -> None:
+    """Send nothing new to a server; what runs on it ends in peace. `drain` waits for that."""
     async with connect(where, fleet=True) as api:
-        changed = await api.post(f"{await api.ref('servers', server)}/{to}")
-    print(plain(f"Server {changed['name']} is {'in service' if changed['enabled'] else 'out of service'}."))
+        changed = await api.post(f"{await api.ref('servers', server)}/disable")
+    if json:
+        as_json(changed)
+        return
+    print(plain(f"Server {changed['name']} is out of service."))
 
 
-async def _probe(api: Api, path: str, some: asyncio.Semaphore) -> dict[str, Any]:
-    async with some:
-        return dict(await api.post(f"{path}/probe"))
+@group.command("drain")
+async def drain_server(
+    where: Where,
+    server: Server,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait at most; then it ends with 1.")
+    ] = LONGEST_DRAIN,
+    json: Json = False,
+) -> None:
+    """Take a server out of service and wait until nothing runs on it any more."""
+    async with connect(where, fleet=True) as api:
+        path = await api.ref("servers", server)
+        drained = await _drained(api, path, await api.post(f"{path}/disable"), wait)
+    name, left = drained["name"], drained["in_flight"]
+    if json:
+        as_json(drained)
+    elif not left:
+        print(plain(f"Server {name} is out of service, and nothing runs on it."))
+    if left:
+        hint = f"It gets nothing new; `llm-gateway servers drain {quote(name)}` waits again."
+        raise Stop(f"Server {name} is out of service, but {_requests(left)} still on it.", hint)
+
+
+async def _drained(api: Api, path: str, server: dict[str, Any], wait: float) -> dict[str, Any]:
+    """The server as soon as nothing runs on it, or when the time is over."""
+    import asyncio
+    from time import monotonic
+
+    until, total, shown = monotonic() + wait, server["in_flight"], None
+    with progress(f"Draining {server['name']}", total) as step:
+        while left := server["in_flight"]:
+            if left != shown:
+                step(total - left, _requests(left))
+                shown = left
+            if monotonic() >= until:
+                break
+            await asyncio.sleep(min(LOOK_EVERY, max(0.0, until - monotonic())))
+            server = await api.get(path)
+    return server
+
+
+async def _probe_all(api: Api, paths: list[str], step: Step) -> list[dict[str, Any]]:
+    """Some at a time, each told of when it is done."""
+    import asyncio
+
+    some, probed = asyncio.Semaphore(PROBES_AT_ONCE), []
+
+    async def probe(path: str) -> None:
+        async with some:
+            server = dict(await api.post(f"{path}/probe"))
+        probed.append(server)
+        said = server["probe"]
+        step(len(probed), f"{server['name']} {'answered' if said['ok'] else said['fault']}")
+
+    await asyncio.gather(*map(probe, paths))
+    return probed
+
+
+def _some_rest(server: Row) -> str | None:
+    resting = server["models_resting"]
+    return f"{resting} of its models rest{'s' * (resting == 1)}" if resting else None
+
+
+def _requests(count: int) -> str:
+    return "1 request runs" if count == 1 else f"{count} requests run"
+
+
+def _seconds(wait: float | None) -> str | None:
+    return None if wait is None else f"{wait:.2f} s"

@@ -7,6 +7,7 @@ Nothing is cut and no colour is used where stdout is not a terminal.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO
@@ -17,12 +18,18 @@ Column = tuple[str, str | Callable[[Row], object]]
 
 WIDE: Final = 100_000
 """Columns of a line that nobody's window cuts."""
+SHORT: Final = 16
+"""Characters of a column that is not broken into lines where there is room for all such columns."""
+GAP: Final = 2
+"""Characters between two columns of a terminal's table."""
 _COLOURS: Final = {
     "healthy": "green",
     "active": "green",
     "ok": "green",
     "✓": "green",
     "resting": "yellow",
+    "returning": "yellow",
+    "busy": "yellow",
     "unknown": "yellow",
     "expired": "yellow",
     "!": "yellow",
@@ -59,16 +66,27 @@ def table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str = "", ti
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD if terminal() else None, pad_edge=False, title=title or None, title_justify="left")
-    for heading, _ in columns:
-        made.add_column(heading, overflow="fold")
-    for row in listed:
-        cells = []
-        for _, field in columns:
-            shown = text(row.get(field) if isinstance(field, str) else field(row))
-            cells.append(Text(shown, style=_COLOURS.get(shown, "")))
-        made.add_row(*cells)
+    made = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
+    if terminal():
+        made.box, made.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
+    cells = [[text(row.get(field) if isinstance(field, str) else field(row)) for _, field in columns] for row in listed]
+    headings = [heading for heading, _ in columns]
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    roomy = sum(min(width, SHORT) + GAP for width in widths) <= shutil.get_terminal_size().columns
+    for heading, width in zip(headings, widths, strict=True):
+        made.add_column(heading, no_wrap=roomy and width <= SHORT, overflow="fold")
+    for row in cells:
+        made.add_row(*(Text(shown, style=_COLOURS.get(shown, "")) for shown in row))
     _print(made)
+
+
+def words(text: str) -> None:
+    """A sentence; a terminal's lines break between words."""
+    if terminal():
+        import textwrap
+
+        text = textwrap.fill(text, shutil.get_terminal_size().columns, break_on_hyphens=False)
+    print(plain(text, keep="\n"))
 
 
 def record(columns: Sequence[Column], row: Row) -> None:
@@ -128,3 +146,21 @@ def plain(words: str, *, keep: str = "") -> str:
 def moment(field: str) -> Callable[[Row], str | None]:
     """A time of the API, to the second: `2026-11-23 14:05:09Z`."""
     return lambda row: None if row.get(field) is None else f"{row[field][:19].replace('T', ' ')}Z"
+
+
+def span(seconds: float | None) -> str | None:
+    """How long, to the figure that matters: `3.2 s`, `41 s`, `12 min`, `5 h`."""
+    if seconds is None:
+        return None
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def share(rate: float | None) -> str | None:
+    """A rate from 0 to 1: `98 %`; 100 % only where nothing was missing."""
+    if rate is None:
+        return None
+    return "100 %" if rate == 1 else f"{min(rate * 100, 99.4):.0f} %"

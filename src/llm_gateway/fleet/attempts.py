@@ -139,6 +139,7 @@ class _Running:
     """When to ask (again) whether the server is alive."""
     asking: bool = False
     alive: bool = False
+    race: bool = False
 
 
 @dataclass(slots=True)
@@ -275,7 +276,7 @@ class Plan:
         self.tried.add(candidate.key)
         self._slipped.discard(candidate.key)
         slow_at = now + self._patience(candidate)
-        self._running.append(_Running(candidate, now, slow_at, check_at=slow_at))
+        self._running.append(_Running(candidate, now, slow_at, check_at=slow_at, race=race))
         if len(self._running) == 1:
             self._race_at = now + self._race_after(candidate)
         elif race:
@@ -348,6 +349,10 @@ class Plan:
         """An answer broke after its first content and nothing of it was delivered: the others are asked anew."""
         self.failed(candidate, fault, now)
         self.started = now
+
+    def raced(self, candidate: Candidate) -> bool:
+        """Was it started only to be quicker than another one?"""
+        return any(r.race for r in self._running if r.candidate is candidate)
 
     def won(self, candidate: Candidate) -> None:
         """An attempt has content: the others are no longer running."""

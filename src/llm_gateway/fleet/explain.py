@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.facts import ServerSpec
 from llm_gateway.fleet.rest import Rest
-from llm_gateway.fleet.score import Score, score
-from llm_gateway.fleet.server import ModelState
+from llm_gateway.fleet.score import ALIKE, Score, score
+from llm_gateway.fleet.server import ModelState, is_lie
 
 Standing = Literal["usable", "returning", "full", "busy", "resting", "not_permitted", "disabled"]
-ORDER: tuple[Standing, ...] = ("usable", "returning", "full", "busy", "resting", "not_permitted", "disabled")
+RANK: Final[dict[Standing, int]] = {
+    "usable": 0,
+    "returning": 0,  # chosen among the usable ones, as `Fleet.pick` does
+    "full": 1,
+    "busy": 1,
+    "resting": 2,
+    "not_permitted": 3,
+    "disabled": 4,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +42,29 @@ class Verdict:
     score: Score
     in_flight: int
     limit: int
+    waits: int
+    """First-token times that `score.wait` is known from; 0 = it is a guess."""
+    speed_known: bool
+    """Was `score.speed` measured, by us or by a catalogue?"""
+    results: int
+    """Answers, whole or not, that `score.success` is known from; 0 = it is a guess."""
+    order: tuple[float, ...]
+    """Best first."""
 
     @property
-    def order(self) -> tuple[int, int, float]:
-        """Best first."""
-        return ORDER.index(self.standing), self.preference, self.score.cost
+    def rank(self) -> int:
+        """0 = may be asked now, 1 = at its limit, 2 = rests, more = never."""
+        return RANK[self.standing]
 
 
 def verdict(state: ModelState, trust: frozenset[Trust], preference: int, now: float, prompt_tokens: int = 0) -> Verdict:
     """How this model on this server stands for a project that may use servers of `trust`."""
     standing, reason, until = _standing(state, trust, now)
+    scored = score(state, prompt_tokens, now)
+    order: tuple[float, ...] = (RANK[standing], preference, scored.cost)
+    if standing == "resting":  # when all rest: the idle ones, those that did not lie, the least recently failed
+        latest = max((rest for _, rest in _rests(state)), key=lambda rest: rest.last_fault_at)
+        order = (RANK[standing], state.in_flight > 0, is_lie(latest), latest.last_fault_at)
     return Verdict(
         state.server.spec,
         state.listed.name,
@@ -51,10 +73,24 @@ def verdict(state: ModelState, trust: frozenset[Trust], preference: int, now: fl
         reason,
         None if until is None else max(0.0, until - now),
         preference,
-        score(state, prompt_tokens, now),
+        scored,
         state.in_flight,
         state.slots.limit,
+        state.waits,
+        (state.tokens_per_second or state.listed.tokens_per_second) is not None,
+        state.successes + state.failures,
+        order,
     )
+
+
+def ranked(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """As the fleet would choose if it looked at all of them: by `order`, and of those that cost about as little as the
+    best, the ones that have the model in memory first."""
+    found = sorted(verdicts, key=lambda v: v.order)
+    if found:
+        best, bound = found[0].order[:2], ALIKE * found[0].score.cost
+        found.sort(key=lambda v: not (v.order[:2] == best and v.score.cost <= bound and v.score.warm))
+    return found
 
 
 def _standing(state: ModelState, trust: frozenset[Trust], now: float) -> tuple[Standing, str, float | None]:
@@ -70,12 +106,19 @@ def _standing(state: ModelState, trust: frozenset[Trust], now: float) -> tuple[S
         return "busy", "it said that it is busy", state.busy_until
     returning = state.half_open(now) or server.half_open(now)
     if not state.has_place(now):
-        taken = f"{state.in_flight} of {state.slots.limit} places taken"
-        return "full", "one attempt shows whether it is back" if returning else taken, None
+        return "full", _taken(state, returning), None
     if returning:
         rest = max((rest for _, rest in _rests(state)), key=lambda r: r.last_fault_at)
         return "returning", f"back from a rest: {_why(rest)}", None
     return "usable", "", None
+
+
+def _taken(state: ModelState, returning: bool) -> str:
+    if returning:
+        return "one attempt shows whether it is back"
+    if state.server.full():
+        return f"{state.server.in_flight} of {state.server.spec.max_concurrency} requests that it may have run"
+    return f"{state.in_flight} of {state.slots.limit} places taken"
 
 
 def _rests(state: ModelState) -> list[tuple[str, Rest]]:

@@ -91,6 +91,8 @@ class AttemptStarted:
     at: float
     after: FaultKind | None = None
     """The fault of the attempt before, when the request has moved on from another server."""
+    race: bool = False
+    """Was it started beside another one, only to be quicker?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class FirstToken:
     """Seconds from the attempt's start to its first content."""
     prompt_tokens: int = 0
     """About how long the prompt was: long ones take longer to read."""
+    race: bool = False
+    """As of its `AttemptStarted`: then the race is won."""
 
 
 @dataclass(frozen=True, slots=True)

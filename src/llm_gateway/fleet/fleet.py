@@ -16,7 +16,7 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet import memory
 from llm_gateway.fleet.budget import Budgets
-from llm_gateway.fleet.explain import Verdict, verdict
+from llm_gateway.fleet.explain import Verdict, ranked, verdict
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
@@ -361,7 +361,7 @@ class Fleet:
             for server in self.servers.values()
             if name in server.models
         ]
-        return sorted(found, key=lambda v: v.order)
+        return ranked(found)
 
     def budgets(self, ask: Ask) -> Budgets:
         """What the requests for this model may spend on retries and races."""

@@ -9,7 +9,7 @@ project or 429 of a rate limit.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -26,6 +26,8 @@ OTHER: Final = "other"
 MAX_MODELS: Final = 1000
 """Different model labels of one process; later ones are counted as `other`."""
 
+SHED: Final = frozenset({"queue_full", "queue_timeout", "retry_budget_exhausted", "overloaded"})
+"""Error codes of requests that were refused because the fleet, or the gateway itself, bears no more."""
 UNRESOLVED: Final = frozenset({"model_not_found", "no_permitted_upstream", "internal_error"})
 """Error codes of requests whose model may be whatever the client wrote."""
 
@@ -84,6 +86,9 @@ class Ended(Protocol):
     def ttft(self) -> float | None: ...
     @property
     def usage(self) -> _Usage | None: ...
+    @property
+    def servers(self) -> Sequence[str]:
+        """Who spoke: each after the first went on with an answer that had broken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,10 @@ class Figures:
     """State -> servers in it."""
     healthy: Mapping[str, int] = field(default_factory=dict)
     """Physical model -> servers that hold it and do not rest."""
+    resting: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(`server` or `model`, fault) -> how many rest for it."""
+    queue: int = 0
+    """Requests that wait for a place at some server."""
     log_queue: int = 0
     """Rows that wait for the database."""
     log_rows: Mapping[str, int] = field(default_factory=dict)
@@ -140,6 +149,23 @@ class Metrics:
         self._failovers = Counter(
             "llmgw_failovers_total",
             "Times a request went on to another server, by what the one before did wrong.",
+            ("reason",),
+            registry=registry,
+        )
+        self._races = Counter(
+            "llmgw_races_total",
+            "Attempts that were started beside a slow one (started), and those of them that spoke first (won).",
+            ("result",),
+            registry=registry,
+        )
+        self._resumed = Counter(
+            "llmgw_stream_resumed_total",
+            "Times another server went on with an answer that had broken off or was far too slow.",
+            registry=registry,
+        )
+        self._shed = Counter(
+            "llmgw_shed_total",
+            "Requests refused under load: queue_full, queue_timeout, retry_budget_exhausted, overloaded.",
             ("reason",),
             registry=registry,
         )
@@ -193,6 +219,10 @@ class Metrics:
         if children is None:
             children = self._children[key] = self._look_up(*key)
         children.count.inc()
+        if len(request.servers) > 1:
+            self._resumed.inc(len(request.servers) - 1)
+        if request.error_code in SHED:
+            self._shed.labels(request.error_code).inc()
         children.seconds.observe(request.latency)
         if request.ttft is not None:
             children.first_token.observe(request.ttft)
@@ -212,6 +242,10 @@ class Metrics:
     def failover(self, reason: str) -> None:
         """A request went on to another server; `reason` is the `errors.FaultKind` of the one before."""
         self._failovers.labels(reason).inc()
+
+    def race(self, result: str) -> None:
+        """`started` or `won`."""
+        self._races.labels(result).inc()
 
     def rate_limited(self, project: str) -> None:
         self._rate_limited.labels(project).inc()
@@ -265,10 +299,20 @@ class _Looked(Collector):
         )
         for model, count in figures.healthy.items():
             healthy.add_metric((model,), count)
+        resting = GaugeMetricFamily(
+            "llmgw_resting",
+            "Servers, and models on servers that are well otherwise, by what they rest for.",
+            labels=("scope", "fault"),
+        )
+        for scope_and_fault, count in figures.resting.items():
+            resting.add_metric(scope_and_fault, count)
+        waiting = GaugeMetricFamily(
+            "llmgw_queue_depth", "Requests that wait for a place at some server.", value=figures.queue
+        )
         rows = CounterMetricFamily(
             "llmgw_log_rows", "Rows of the request log by what became of them.", labels=("result",)
         )
         for result, count in figures.log_rows.items():
             rows.add_metric((result,), count)
         queue = GaugeMetricFamily("llmgw_log_queue_depth", "Rows that wait for the database.", value=figures.log_queue)
-        return servers, healthy, rows, queue
+        return servers, healthy, resting, waiting, rows, queue

@@ -53,9 +53,25 @@ def figures(gw: Gateway) -> Figures:
     return Figures(
         servers=Counter(s.state(now) for s in gw.fleet.servers.values()),
         healthy={name: healthy[canonical(name)] for name, _ in gw.fleet.names()},
+        resting=_resting(gw, now),
+        queue=gw.drive.waiting,
         log_queue=gw.ledger.waiting,
         log_rows={"written": gw.ledger.in_database, "dropped": gw.ledger.dropped},
     )
+
+
+def _resting(gw: Gateway, now: float) -> Counter[tuple[str, str]]:
+    """(whole `server` or one `model` on a server that is well otherwise, fault) -> how many rest for it."""
+    found: Counter[tuple[str, str]] = Counter()
+    for server in gw.fleet.servers.values():
+        if (rest := server.rests(now)) is not None:
+            found["server", str(rest.last_fault)] += 1
+            continue
+        for model in server.models.values():
+            longest = max(model.rests(), key=lambda rest: rest.until)
+            if longest.resting(now):
+                found["model", str(longest.last_fault)] += 1
+    return found
 
 
 class DeepHealth:

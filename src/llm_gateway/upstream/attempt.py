@@ -91,9 +91,10 @@ class Attempt:
         self._parts = parts
         self._plan = plan
         self._over = False
+        self._race = plan.raced(candidate)
         after = plan.faults[-1][1].kind if plan.faults else None
         parts.holds(plan.ask, 1)
-        parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began, after))
+        parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began, after, self._race))
 
     async def run(self, work: Work) -> Stream:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
@@ -118,7 +119,7 @@ class Attempt:
         wait = self.first_content_at - asked
         spec = self.candidate.spec
         prompt = self._plan.ask.prompt_tokens
-        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt))
+        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt, self._race))
         return stream
 
     def ended(self, fault: Fault | None, *, complete: bool = False) -> None:

@@ -63,6 +63,11 @@ class Drive:
         if isinstance(fact, AttemptEnded | FirstToken):
             self._lines.serve()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a place at some server."""
+        return self._lines.waiting()
+
     def holds(self, ask: Ask, change: int) -> None:
         """A project has one attempt more (1) or less (-1) in flight."""
         self._lines.of(ask).held(ask.project, change)

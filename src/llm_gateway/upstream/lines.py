@@ -69,6 +69,10 @@ class Lines:
             line = self._lines[name] = Line(Ask(ask.backends[:1], EVERYBODY))
         return line
 
+    def waiting(self) -> int:
+        """Requests in all of them."""
+        return sum(len(line.queue) for line in self._lines.values())
+
     def serve(self) -> None:
         """Something has changed: there may be places."""
         for line in self._lines.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.cli.show import moment, note, plain, record, table, text
+from llm_gateway.cli.show import moment, note, plain, record, share, span, table, text
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,18 @@ def test_an_answer_keeps_its_lines_and_loses_its_escapes():
 def test_moments_are_shown_to_the_second():
     assert moment("at")({"at": "2026-11-23T14:05:09.123Z"}) == "2026-11-23 14:05:09Z"
     assert moment("at")({"at": None}) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, None), (0.04, "0.0 s"), (9.5, "9.5 s"), (41.2, "41 s"), (300, "5 min"), (86_400, "24 h")],
+)
+def test_spans(seconds: float | None, shown: str | None):
+    assert span(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"), [(None, None), (0, "0 %"), (0.976, "98 %"), (0.999, "99 %"), (1.0, "100 %")]
+)
+def test_a_hundred_per_cent_means_all(rate: float | None, shown: str | None):
+    assert share(rate) == shown

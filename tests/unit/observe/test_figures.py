@@ -25,6 +25,7 @@ class Request:
     latency: float = 1.5
     ttft: float | None = 0.3
     usage: Usage | None = field(default_factory=lambda: Usage(input=10, output=20))
+    servers: list[str] = field(default_factory=lambda: ["a"])
 
 
 class Page:
@@ -138,9 +139,29 @@ def test_attempts_failovers_and_refusals_are_counted(metrics: Metrics):
     assert page.value("llmgw_auth_failures_total") == 2
 
 
+def test_what_the_fleet_spends_on_trouble_is_counted(metrics: Metrics):
+    metrics.race("started")
+    metrics.race("started")
+    metrics.race("won")
+    end(metrics, Request(servers=["a", "b", "a"]))
+    end(metrics, Request(servers=[], status=400, error_code="invalid_request"))
+    for code in ("queue_full", "queue_full", "queue_timeout", "retry_budget_exhausted", "no_healthy_upstream"):
+        end(metrics, Request(servers=[], status=429, error_code=code))
+    page = Page(metrics)
+    assert [page.value("llmgw_races_total", result=result) for result in ("started", "won")] == [2, 1]
+    assert page.value("llmgw_stream_resumed_total") == 2
+    assert page.values_of("reason") == {"queue_full", "queue_timeout", "retry_budget_exhausted"}
+    assert page.value("llmgw_shed_total", reason="queue_full") == 2
+
+
 def test_what_is_looked_up_is_as_fresh_as_the_page(metrics: Metrics):
     now = Figures(
-        servers={"healthy": 3, "resting": 1}, healthy={"llama3.3:70b": 2}, log_rows={"written": 5}, log_queue=4
+        servers={"healthy": 3, "resting": 1},
+        healthy={"llama3.3:70b": 2},
+        log_rows={"written": 5},
+        log_queue=4,
+        resting={("server", "refused"): 2, ("model", "cut"): 1},
+        queue=7,
     )
     metrics.watch(lambda: now)
     page = Page(metrics)
@@ -148,6 +169,9 @@ def test_what_is_looked_up_is_as_fresh_as_the_page(metrics: Metrics):
     assert page.value("llmgw_model_healthy_servers", model="llama3.3:70b") == 2
     assert page.value("llmgw_log_rows_total", result="written") == 5
     assert page.value("llmgw_log_queue_depth") == 4
+    assert page.value("llmgw_queue_depth") == 7
+    assert page.value("llmgw_resting", scope="server", fault="refused") == 2
+    assert page.value("llmgw_resting", scope="model") == 1
     now = Figures(log_queue=9)
     assert Page(metrics).value("llmgw_log_queue_depth") == 9
 

@@ -4,11 +4,12 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.admin import config, keys, models, projects, requests, servers, sources, stats
+from llm_gateway.web.admin import config, explain, keys, models, projects, requests, servers, sources, stats
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     projects.router,
     keys.router,
+    explain.router,
     models.router,
     servers.router,
     sources.router,

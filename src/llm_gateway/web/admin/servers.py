@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Response
 from pydantic import Field
@@ -11,11 +11,19 @@ from pydantic import Field
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.fleet.facts import Listed
-from llm_gateway.fleet.server import ModelState, ServerState
 from llm_gateway.storage import servers
-from llm_gateway.storage.servers import StoredServer
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing, listed, when
+from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing
+from llm_gateway.web.admin.server_view import (
+    Probe,
+    ProbedServer,
+    ServerDetail,
+    ServerList,
+    ServerView,
+    probed_server,
+    server_detail,
+    server_view,
+)
 
 KEY_VARIABLE: Final = re.compile(r"UPSTREAM_[A-Z0-9_]{1,90}")
 """The variables that this API may name. Whoever names one has its value sent to a server of their choice, so these
@@ -38,30 +46,31 @@ class NewServer(Input):
 
 
 @router.get("", summary="The fleet, as it stands now")
-async def list_servers(running: Live) -> dict[str, Any]:
+async def list_servers(running: Live) -> ServerList:
     async with running.sessions.read() as s:
         stored = await servers.list_servers(s)
     known = running.gateway.fleet.servers
     demo = running.demo is not None
-    return listed([shown(running, row) for row in stored if row.id in known or not (demo or row.source == "demo")])
+    rows = [row for row in stored if row.id in known or not (demo or row.source == "demo")]
+    return ServerList(data=[server_view(running, row) for row in rows])
 
 
 @router.post("", status_code=201, summary="Add a server")
-async def add_server(running: Live, body: NewServer) -> dict[str, Any]:
+async def add_server(running: Live, body: NewServer) -> ServerView:
     origin, base = running.guard.check_url(body.url)
     if body.api_key_env is not None:
         _check_key(running, body.api_key_env)
     async with changing(running) as s:
         fields = body.model_dump() | {"url": f"{origin}{base}"}
         added = await servers.add(s, **fields, now=running.gateway.clock.wall())
-    return shown(running, added)
+    return server_view(running, added)
 
 
 @router.get("/{server}", summary="One server, by id or name, with its models")
-async def get_server(running: Live, server: str) -> dict[str, Any]:
+async def get_server(running: Live, server: str) -> ServerDetail:
     async with running.sessions.read() as s:
         stored = await servers.get_server(s, server)
-    return shown(running, stored, with_models=True)
+    return server_detail(running, stored)
 
 
 @router.delete("/{server}", status_code=204, summary="Take an added server off the list")
@@ -72,27 +81,27 @@ async def remove_server(running: Live, server: str) -> Response:
 
 
 @router.post("/{server}/enable", summary="Put a server back into service")
-async def enable_server(running: Live, server: str) -> dict[str, Any]:
+async def enable_server(running: Live, server: str) -> ServerView:
     return await _switch(running, server, True)
 
 
 @router.post("/{server}/disable", summary="Take a server out of service: nothing new is sent to it")
-async def disable_server(running: Live, server: str) -> dict[str, Any]:
+async def disable_server(running: Live, server: str) -> ServerView:
     return await _switch(running, server, False)
 
 
 @router.post("/{server}/probe", summary="Ask a server for its models now")
-async def probe_server(running: Live, server: str) -> dict[str, Any]:
+async def probe_server(running: Live, server: str) -> ProbedServer:
     async with running.sessions.read() as s:
         stored = await servers.get_server(s, server)
     if stored.id not in running.gateway.fleet.servers:
         raise NotFound(f"Server {stored.name!r} is not part of the fleet now.")
     fact = await running.prober.probe(stored.id)
     if isinstance(fact, Listed):
-        outcome: dict[str, Any] = {"ok": True, "models": len(fact.models), "version": fact.version}
+        outcome = Probe(ok=True, models=len(fact.models), version=fact.version)
     else:
-        outcome = {"ok": False, "fault": fact.fault, "detail": fact.detail}
-    return {**shown(running, stored, with_models=True), "probe": outcome}
+        outcome = Probe(ok=False, fault=fact.fault, detail=fact.detail)
+    return probed_server(running, stored, outcome)
 
 
 def _check_key(running: Live, variable: str) -> None:
@@ -110,65 +119,7 @@ def _check_key(running: Live, variable: str) -> None:
         )
 
 
-async def _switch(running: Live, server: str, enabled: bool) -> dict[str, Any]:
+async def _switch(running: Live, server: str, enabled: bool) -> ServerView:
     async with changing(running) as s:
         stored = await servers.set_enabled(s, server, enabled)
-    return shown(running, stored)
-
-
-def shown(running: Live, stored: StoredServer, *, with_models: bool = False) -> dict[str, Any]:
-    """What its source says, and what the fleet believes; times that are ahead are given in seconds from now."""
-    state = running.gateway.fleet.servers.get(stored.id)
-    now = running.gateway.clock.now()
-    view: dict[str, Any] = {
-        "id": stored.id,
-        "name": stored.name,
-        "url": stored.url,
-        "kind": stored.kind,
-        "trust": stored.trust,
-        "source": stored.source,
-        "owner": stored.owner,
-        "enabled": stored.enabled,
-        "country": stored.country,
-        "max_concurrency": stored.max_concurrency,
-        "api_key_env": stored.api_key_env,
-        "first_seen": when(stored.first_seen),
-        "last_seen": when(stored.last_seen),
-        "state": state.state(now) if state else ("unknown" if stored.enabled else "disabled"),
-        **_believed(state, now),
-    }
-    if with_models:
-        view["model_list"] = [_model(m, now) for m in state.models.values()] if state else []
-    return view
-
-
-def _believed(state: ServerState | None, now: float) -> dict[str, Any]:
-    if state is None:
-        return {"models": [], "in_flight": 0, "version": None, "reason": None, "rests_for_s": None}
-    rest = state.rests(now)
-    return {
-        "models": [m.listed.name for m in state.models.values()],
-        "in_flight": state.in_flight,
-        "version": state.version,
-        "reason": f"{rest.last_fault}: {rest.detail}" if rest else None,
-        "rests_for_s": round(rest.until - now, 1) if rest else None,
-    }
-
-
-def _model(model: ModelState, now: float) -> dict[str, Any]:
-    resting = model.rest.resting(now)
-    return {
-        "name": model.listed.name,
-        "digest": model.listed.digest,
-        "family": model.listed.family,
-        "parameter_size": model.listed.parameter_size,
-        "quantization": model.listed.quantization,
-        "context_length": model.listed.context_length,
-        "successes": model.successes,
-        "failures": model.failures,
-        "in_flight": model.in_flight,
-        "first_token_s": round(model.expected_wait(now), 3) if model.waits else None,
-        "tokens_per_second": round(model.tokens_per_second, 1) if model.tokens_per_second else None,
-        "reason": f"{model.rest.last_fault}: {model.rest.detail}" if resting and model.rest.last_fault else None,
-        "rests_for_s": round(model.rest.until - now, 1) if resting else None,
-    }
+    return server_view(running, stored)
