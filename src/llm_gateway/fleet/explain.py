@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.facts import ServerSpec
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import Score, score
 from llm_gateway.fleet.server import ModelState
+from llm_gateway.names import Pinned
 
-Standing = Literal["usable", "returning", "full", "busy", "resting", "not_permitted", "disabled"]
-ORDER: tuple[Standing, ...] = ("usable", "returning", "full", "busy", "resting", "not_permitted", "disabled")
+Standing = Literal[
+    "usable", "returning", "full", "busy", "resting", "quarantined", "not_pinned", "not_permitted", "disabled"
+]
+ORDER: tuple[Standing, ...] = get_args(Standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,11 @@ class Verdict:
         return ORDER.index(self.standing), self.preference, self.score.cost
 
 
-def verdict(state: ModelState, trust: frozenset[Trust], preference: int, now: float, prompt_tokens: int = 0) -> Verdict:
-    """How this model on this server stands for a project that may use servers of `trust`."""
-    standing, reason, until = _standing(state, trust, now)
+def verdict(
+    state: ModelState, trust: frozenset[Trust], preference: int, now: float, prompt_tokens: int = 0, *, pin: Pinned
+) -> Verdict:
+    """How this model on this server stands for a project that may use servers of `trust`, and for a name with `pin`."""
+    standing, reason, until = _standing(state, trust, pin, now)
     return Verdict(
         state.server.spec,
         state.listed.name,
@@ -57,12 +62,18 @@ def verdict(state: ModelState, trust: frozenset[Trust], preference: int, now: fl
     )
 
 
-def _standing(state: ModelState, trust: frozenset[Trust], now: float) -> tuple[Standing, str, float | None]:
+def _standing(
+    state: ModelState, trust: frozenset[Trust], pin: Pinned, now: float
+) -> tuple[Standing, str, float | None]:
     server = state.server
     if not server.spec.enabled:
         return "disabled", "taken out of service", None
     if server.spec.trust not in trust:
         return "not_permitted", f"trust class {server.spec.trust} is not permitted", None
+    if not pin.fits(state.listed.digest):
+        return "not_pinned", f"its digest is {(state.listed.digest or 'unknown')[:12]}, pinned is {pin.digest}", None
+    if state.doubt is not None and pin.digest is None:
+        return "quarantined", f"identity: {state.quarantined(now)}", None
     for what, rest in _rests(state):
         if rest.resting(now):
             return "resting", f"{what}: {_why(rest)}", rest.until
