@@ -119,10 +119,13 @@ def judge(name: str, claims: Sequence[Claim]) -> Judgement:
         for claim in own:
             if not claim.renewed and claim.listed.digest not in (None, favourite):
                 doubts[claim.server] = _differs(claim, favourite, "most own servers list")
-    known = frozenset(c.listed.digest for c in own if c.votes and c.listed.digest and c.server not in doubts)
+    ours = [c for c in own if c.votes and c.listed.digest and c.server not in doubts]
+    known = frozenset(c.listed.digest for c in ours if c.listed.digest)
+    named_so = {(c.listed.digest, contradiction(name, c.listed)) for c in ours}
     strangers = [claim for claim in claims if claim.trust is not Trust.OWN]
     for claim in strangers:
-        if claim.listed.digest not in known and (wrong := contradiction(name, claim.listed)):
+        wrong = contradiction(name, claim.listed)
+        if wrong is not None and (claim.listed.digest, wrong) not in named_so:
             doubts[claim.server] = Doubt("misnamed", wrong)
     by_own = bool(known)
     if not by_own:

@@ -146,17 +146,20 @@ def _believed(state: ServerState | None, now: float) -> dict[str, Any]:
     if state is None:
         return {"models": [], "in_flight": 0, "version": None, "reason": None, "rests_for_s": None}
     rest = state.rests(now)
+    reason = f"{rest.last_fault}: {rest.detail}" if rest else state.quarantined(now)
     return {
         "models": [m.listed.name for m in state.models.values()],
         "in_flight": state.in_flight,
         "version": state.version,
-        "reason": f"{rest.last_fault}: {rest.detail}" if rest else None,
+        "reason": reason,
         "rests_for_s": round(rest.until - now, 1) if rest else None,
     }
 
 
 def _model(model: ModelState, now: float) -> dict[str, Any]:
-    resting = model.rest.resting(now)
+    rest = max(model.rests(), key=lambda r: r.until)
+    resting = f"{rest.last_fault}: {rest.detail}" if rest.resting(now) else None
+    quarantined = model.quarantined(now)
     return {
         "name": model.listed.name,
         "digest": model.listed.digest,
@@ -169,6 +172,7 @@ def _model(model: ModelState, now: float) -> dict[str, Any]:
         "in_flight": model.in_flight,
         "first_token_s": round(model.expected_wait(now), 3) if model.waits else None,
         "tokens_per_second": round(model.tokens_per_second, 1) if model.tokens_per_second else None,
-        "reason": f"{model.rest.last_fault}: {model.rest.detail}" if resting and model.rest.last_fault else None,
-        "rests_for_s": round(model.rest.until - now, 1) if resting else None,
+        "state": "quarantined" if quarantined else "resting" if resting else "usable",
+        "reason": quarantined or resting,
+        "rests_for_s": round(rest.until - now, 1) if resting else None,
     }
