@@ -179,13 +179,13 @@ class Fleet:
         if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in models):
             old = server.models
             self._hold(server, models)
-            self._renew({*old, *names})
+            self._renew(server, old)
             if looked:
                 self._compare(server, old, fact.at)
         elif fact.at - self._index.judged_at >= JUDGED_AGAIN:
             self._renew()
         elif not voted:
-            self._renew(names)
+            self._renew(server, server.models)
 
     def _compare(self, server: ServerState, old: Mapping[str, ModelState], now: float) -> None:
         """With its last list: a stranger's model that became another one is out for a while, unless others have that
@@ -271,10 +271,15 @@ class Fleet:
                     if server.spec.trust is not Trust.OWN:  # no stranger gets rid of a lie by another digest
                         state.identity = known.identity
 
-    def _renew(self, names: Iterable[str] | None = None) -> None:
+    def _renew(self, server: ServerState | None = None, old: Mapping[str, ModelState] | None = None) -> None:
+        """After a change of this server's list, which was `old`; None = of anything."""
         self.generation += 1
-        for noticed in self._index.renew(self.servers.values(), self._now, names):
-            self._told(noticed)
+        if server is None:
+            noticed = self._index.renew(self.servers.values(), self._now)
+        else:
+            noticed = self._index.relist(server, old or {}, self._now)
+        for one in noticed:
+            self._told(one)
 
     def _down(self, server: ServerState) -> None:
         server.down()

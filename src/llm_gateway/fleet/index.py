@@ -7,7 +7,7 @@ whatever the others list, and nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
@@ -18,12 +18,13 @@ from llm_gateway.names import Pinned, canonical, pinned
 
 
 class Index:
-    """Made anew with `renew` whenever a list has changed."""
+    """Made as a whole with `renew`, and kept in step with one server's list with `relist`."""
 
     def __init__(self) -> None:
         self.held: dict[str, list[ModelState]] = {}
         """By canonical name: all on servers in service that list it, also those that are not believed."""
         self.trusts: dict[str, frozenset[Trust]] = {}
+        """Of those."""
         self.judged_at = 0.0
         """When all names were judged last."""
         self._groups: dict[str, Group] = {}
@@ -31,43 +32,82 @@ class Index:
         """By key of a `ModelState`: the groups that it belongs to."""
         self._meant: dict[str, tuple[str, bool]] = {}
         """The digest that a name stands for, and whether own servers say so."""
+        self._named: dict[str, set[str]] = {}
+        """By digest: the names that stand for it."""
         self._alike: dict[str, list[ModelState]] = {}
-        """By digest."""
+        """By digest: all that list it."""
 
-    def renew(self, servers: Iterable[ServerState], now: float, names: Iterable[str] | None = None) -> list[Noticed]:
-        """Takes over what the servers list. `names`: where anything may have changed; None = everywhere. Returns whom
-        it has just come to doubt."""
-        self.held, self._alike, self._of = {}, {}, {}
+    def renew(self, servers: Iterable[ServerState], now: float) -> list[Noticed]:
+        """Takes over what all servers list. Returns whom it has just come to doubt."""
+        names = set(self.held)
+        self.held, self._alike, self.judged_at = {}, {}, now
         for server in servers:
             if server.spec.enabled:
                 for name, state in server.models.items():
                     self.held.setdefault(name, []).append(state)
                     if state.listed.digest is not None:
                         self._alike.setdefault(state.listed.digest, []).append(state)
-        if names is None:
-            self.judged_at = now
-        noticed = [n for name in (self.held if names is None else names) for n in self._judge(name, now)]
-        old, self._groups = self._groups, {}
-        for name, states in self.held.items():
-            believed = [state for state in states if state.doubt is None]
-            self._keep(old.get(name) or Group(name), [*believed, *self._namesakes(name)])
-        for name, group in old.items():
+        return self._settle(names.union(self.held), set(self._alike), now)
+
+    def relist(self, server: ServerState, old: Mapping[str, ModelState], now: float) -> list[Noticed]:
+        """As `renew`, where nothing but this server's list has changed; `old` is what it listed before."""
+        if not server.spec.enabled:
+            return []
+        names = {*old, *server.models}
+        digests = set()
+        for name in names:
+            was, state = old.get(name), server.models.get(name)
+            _swap(self.held, name, was, state)
+            if was is not None and was is not state and was.listed.digest is not None:
+                _swap(self._alike, was.listed.digest, was, None)
+                digests.add(was.listed.digest)
+            if state is not None and state.listed.digest is not None:
+                _swap(self._alike, state.listed.digest, state, state)
+                digests.add(state.listed.digest)
+        return self._settle(names, digests, now)
+
+    def _settle(self, names: set[str], digests: set[str], now: float) -> list[Noticed]:
+        """Judges these names anew, and puts together all groups that this or one of the digests may have changed."""
+        noticed = [n for name in sorted(names) for n in self._judge(name, digests, now)]
+        touched = names.union(*(self._named.get(digest, ()) for digest in digests))
+        for name in touched:
+            states = self.held.get(name)
+            if states is None:
+                self.trusts.pop(name, None)
+                if name in self._groups:
+                    self._keep(self._groups.pop(name), [])
+                continue
+            self.trusts[name] = frozenset(s.server.spec.trust for s in states)
+            group = self._groups.get(name)
+            if group is None:
+                group = self._groups[name] = Group(name)
+            self._keep(group, [*(state for state in states if state.doubt is None), *self._namesakes(name)])
+        for name in [name for name in self._groups if "@" in name]:
             pin = pinned(name)
-            if pin.digest is not None and (fitting := self._fitting(pin)):
-                self._keep(group, fitting)
-        self.trusts = {name: frozenset(s.server.spec.trust for s in states) for name, states in self.held.items()}
+            if pin.digest is not None and pin.name in touched:
+                self._keep(self._groups[name], self._fitting(pin))
+                if not self._groups[name].holders:
+                    del self._groups[name]
         return noticed
 
-    def _judge(self, name: str, now: float) -> Iterator[Noticed]:
+    def _judge(self, name: str, digests: set[str], now: float) -> Iterator[Noticed]:
+        """Adds to `digests` what has another meaning now, or is believed of others."""
         states = self.held.get(name, ())
         claims = [state.claim(now) for state in states]
         judgement = judge(name, claims)
-        self._meant.pop(name, None)
+        was = self._meant.pop(name, None)
+        if was is not None:
+            self._named[was[0]].discard(name)
+            if not self._named[was[0]]:
+                del self._named[was[0]]
         if judgement.digest is not None:
             self._meant[name] = judgement.digest, judgement.own
+            self._named.setdefault(judgement.digest, set()).add(name)
         for state, claim in zip(states, claims, strict=True):
             doubt, before = judgement.doubts.get(claim.server), state.doubt
             state.doubt = doubt
+            if (doubt is None) is not (before is None) and claim.listed.digest is not None:
+                digests.add(claim.listed.digest)
             if doubt is not None and (before is None or before.kind != doubt.kind):
                 yield Noticed(claim.server, state.server.spec.name, state.listed.name, doubt.kind, doubt.reason)
             if state.renewed and claim.trust is not Trust.OWN and vouched(claim, claims, judgement):
@@ -87,7 +127,10 @@ class Index:
                 yield state
 
     def _keep(self, group: Group, states: list[ModelState]) -> None:
-        self._groups[group.name] = group
+        for state in group.holders:
+            self._of[state.key] = [other for other in self._of.get(state.key, ()) if other is not group]
+            if not self._of[state.key]:
+                del self._of[state.key]
         group.hold(states)
         for state in states:
             self._of.setdefault(state.key, []).append(group)
@@ -97,7 +140,8 @@ class Index:
         name = canonical(model)
         group = self._groups.get(name)
         if group is None and (pin := pinned(name)).digest is not None and (fitting := self._fitting(pin)):
-            self._keep(group := Group(name), fitting)
+            group = self._groups[name] = Group(name)
+            self._keep(group, fitting)
         return group
 
     def groups_of(self, state: ModelState) -> Sequence[Group]:
@@ -115,3 +159,15 @@ class Index:
         """All that list a digest under any name that their own details do not contradict."""
         found = self._alike.get(digest, ())
         return [state for state in found if state.doubt is None or state.doubt.kind != "misnamed"]
+
+
+def _swap(lists: dict[str, list[ModelState]], key: str, old: ModelState | None, new: ModelState | None) -> None:
+    """Puts `new` in the place of `old`, or at the end; None = nothing. A list that is empty is none."""
+    states = lists.setdefault(key, [])
+    if old is not None and old in states:
+        place = states.index(old)
+        states[place : place + 1] = [] if new is None else [new]
+    elif new is not None:
+        states.append(new)
+    if not states:
+        del lists[key]

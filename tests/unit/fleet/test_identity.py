@@ -327,6 +327,38 @@ def test_explain_tells_who_is_not_believed_and_who_is_not_pinned():
     assert pinned["x"] == ("not_pinned", f"its digest is {A[:12]}, pinned is {B[:12]}")
 
 
+LISTS = st.lists(
+    st.tuples(
+        st.sampled_from(["mine", "x", "y", "z"]), st.dictionaries(st.sampled_from("pqr"), st.sampled_from([A, B, None]))
+    ),
+    max_size=12,
+)
+
+
+@given(LISTS)
+def test_lists_that_come_one_by_one_make_the_same_fleet_as_all_at_once(lists: list[tuple[str, dict[str, str | None]]]):
+    net = Net()
+    for id, trust in (("mine", OWN), ("x", PUBLIC), ("y", PUBLIC), ("z", PARTNER)):
+        net.add(id, trust)
+    pins = [f"p@{A}", f"q@{B[:12]}"]
+
+    def seen() -> object:
+        names = ["p", "q", "r", *pins]
+        met = [{(c.spec.id, c.model) for c in net.fleet.shortlist([name], ALL, 100.0)} for name in names]
+        memberships = [
+            sorted(g.name for g in net.fleet._index.groups_of(m))
+            for server in net.fleet.servers.values()
+            for m in server.models.values()
+        ]
+        return met, [net.fleet.holders(name) for name in names], sorted(net.fleet.names()), memberships, net.out()
+
+    for n, (id, models) in enumerate(lists):
+        net.fleet.apply(Listed(id, float(n), tuple(ListedModel(name, digest) for name, digest in models.items())))
+        one_by_one = seen()
+        net.fleet.enable("x", True)
+        assert seen() == one_by_one
+
+
 # one model under two names
 
 
