@@ -108,6 +108,19 @@ def test_a_model_that_nobody_lists_is_mapped_with_a_remark(command: Command):
     assert "no server lists" not in command.done("models", "map", "tagless", "llama3").err
 
 
+def test_a_backend_is_pinned_to_a_digest_that_a_server_lists_or_mapped_with_a_remark(command: Command):
+    physical = command.done("models", "list", "--json").json["physical"]
+    name, digest = next((row["name"], row["digest"]) for row in physical if row["digest"])
+    made = command.done("models", "map", "pinned", f"{name}@sha256:{digest[:12]}", "--json")
+    assert made.json["backend"] == [f"{name}@sha256:{digest[:12]}"]
+    assert "no server lists" not in made.err
+    strange = f"{name}@{'0' * 12}"
+    assert f"no server lists {strange} now" in command.done("models", "map", "strange", strange).err
+    refused = command("models", "map", "wrong", f"{name}@sha256:12")
+    assert refused.code != 0
+    assert "12 to 64 hexadecimal digits" in refused.err
+
+
 def test_what_needs_a_server_says_that_none_runs(command: Command):
     for words in (("models", "test", "llama3.2:3b"), ("chat", "llama3.2:3b", "Hola")):
         ended = command(*words)
