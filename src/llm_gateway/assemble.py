@@ -27,6 +27,7 @@ from llm_gateway.first_run import FirstProject, admin_token, demo_project, first
 from llm_gateway.fleet.attempts import Clocks
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.fleet.identity import Noticed
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.ledger import Ledger
@@ -179,14 +180,14 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         elif loaded.document is None and serving:
             first = await first_project(sessions)
 
-        fleet = Fleet(dice=random.random)
+        metrics = Metrics(__version__)
+        fleet = Fleet(random.random, told=_noticed(metrics) if serving else lambda _: None)
         roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources, configured=configured)
         if fleet_of_fakes is not None:
             roster.demo = [
                 ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=_demo_models(d))
                 for d in fleet_of_fakes.servers
             ]
-        metrics = Metrics(__version__)
         drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=_counted(metrics))
         ids = Ids()
         journals = settings.data_dir / "journal"
@@ -278,6 +279,18 @@ def _counted(metrics: Metrics) -> Callable[[Fact], None]:
             metrics.attempt_ended("cancelled" if fact.cancelled else fact.fault.value if fact.fault else "ok")
 
     return count
+
+
+def _noticed(metrics: Metrics) -> Callable[[Noticed], None]:
+    def tell(noticed: Noticed) -> None:
+        told = {"server": noticed.name, "model": noticed.model, "reason": noticed.reason, "detail": noticed.detail}
+        if noticed.out:
+            metrics.quarantined(noticed.reason)
+            log.warning("quarantined", **told)
+        else:
+            log.info("model_changed", **told)
+
+    return tell
 
 
 def _guard(settings: Settings, *, demo: bool) -> Guard:

@@ -248,6 +248,8 @@ class FaultKind(StrEnum):
     EMPTY = "empty"
     """A finished answer without content or tool call; `done_reason: load` counts as one."""
     WRONG_MODEL = "wrong_model"
+    DIGEST_CHANGED = "digest_changed"
+    """Between two looks at its list another model took the name, and no other server knows that one."""
     # it stopped
     FIRST_TOKEN_TIMEOUT = "first_token_timeout"
     STALLED = "stalled"

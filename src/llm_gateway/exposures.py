@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from llm_gateway.access.policy import Exposure, Project, Snapshot, Trust
-from llm_gateway.errors import ModelNotFound, NoPermittedUpstream
-from llm_gateway.names import canonical
+from llm_gateway.errors import InvalidRequest, ModelNotFound, NoPermittedUpstream
+from llm_gateway.names import SHORTEST_PIN, canonical, mistaken_pin, pinned
 
 Holders = Callable[[str], frozenset[Trust]]
 """Physical name (any spelling) -> the trust classes of the servers known to hold it; empty = nobody does."""
@@ -38,7 +38,7 @@ class Target:
     """The name it is known by here: an exposure's, or a physical name as servers list it (or in canonical form).
     Never a client's own spelling, so it is safe as a label."""
     backends: tuple[str, ...]
-    """Physical names in order of preference."""
+    """Physical names in order of preference; a pinned one (`names.pinned`) means that digest and no other."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Defaults, by the names of `wire.params`."""
     exposure: Exposure | None = None
@@ -66,7 +66,8 @@ def resolve(
     Logical names are compared as they are, physical ones by `names.canonical`. Raises ModelNotFound, in the same
     words for a name that does not exist and one that is not allowed, and NoPermittedUpstream when servers are known
     to hold the model but all of trust classes that may not see this project's prompts. A name that an administrator
-    exposed or allowed but nobody is known to hold resolves: it may come back, so the fleet answers for it (503).
+    exposed or allowed but nobody is known to hold resolves: it may come back, so the fleet answers for it (503). Who
+    may ask for a model may also pin it to a digest that somebody holds.
     """
     exposure = snapshot.exposures.get((project.id, asked)) or snapshot.exposures.get((None, asked))
     if exposure is not None and _allows(project, asked):
@@ -74,7 +75,10 @@ def resolve(
         return Target(asked, exposure.backend, exposure.params, exposure)
     held = holders(asked)
     allowed = _allowed_physical(snapshot, project)
-    listed = allowed.get(canonical(asked)) if allowed is not None else (asked if held else None)
+    if allowed is None:
+        listed = asked if held else None
+    else:
+        listed = allowed.get(canonical(asked)) or (asked if held and _unpinned(asked) in allowed else None)
     if listed is None:
         raise _not_found(project, asked, listing())
     _permit(project, asked, (asked,), holders)
@@ -93,7 +97,10 @@ def visible(snapshot: Snapshot, project: Project, names: Names) -> list[Visible]
         physical = dict(names())
     else:  # one that nobody is known to hold is listed too, for it resolves
         known = {canonical(name): (name, trusts) for name, trusts in names()}
-        physical = dict(known.get(form, (name, frozenset())) for form, name in allowed.items())
+        physical = {
+            known[form][0] if form in known else name: known.get(form, known.get(_unpinned(name), ("", frozenset())))[1]
+            for form, name in allowed.items()
+        }
     direct = sorted(
         name
         for name, held in physical.items()
@@ -107,6 +114,21 @@ def visible(snapshot: Snapshot, project: Project, names: Names) -> list[Visible]
 def merge(defaults: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a request: defaults only where it is silent."""
     return {**defaults, **asked}
+
+
+def check_backends(backends: Iterable[str]) -> None:
+    """Raises InvalidRequest for one that looks as if it were pinned to a digest, and is not."""
+    for n, backend in enumerate(backends):
+        if mistaken_pin(backend):
+            raise InvalidRequest(
+                f"`backend[{n}]` must end in the {SHORTEST_PIN} to 64 hexadecimal digits of a SHA-256, such as "
+                f"llama3.3:70b@sha256:a6eb4748fd29; you sent {backend[:ECHO]!r}.",
+                param=f"backend[{n}]",
+            )
+
+
+def _unpinned(name: str) -> str:
+    return pinned(canonical(name)).name
 
 
 def _allows(project: Project, name: str) -> bool:

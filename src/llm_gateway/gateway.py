@@ -23,6 +23,7 @@ from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.names import pinned
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.upstream.drive import Drive
 
@@ -122,7 +123,9 @@ class Gateway:
 
     def _spelling(self, model: str) -> str | None:
         details = self.fleet.details(model)
-        return details.name if details else None
+        if details is None or pinned(model).digest is None:
+            return details.name if details else None
+        return f"{details.name}@sha256:{details.digest}"
 
     def visible(self, project: Project) -> Sequence[Visible]:
         """All that the project may ask for. Kept while nothing of it changes: strangers' servers make the list as long

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_gateway.access.policy import Exposure, Project, Snapshot, Trust
-from llm_gateway.errors import ModelNotFound, NoPermittedUpstream
-from llm_gateway.exposures import Target, merge, resolve, visible
+from llm_gateway.errors import InvalidRequest, ModelNotFound, NoPermittedUpstream
+from llm_gateway.exposures import Target, check_backends, merge, resolve, visible
 from llm_gateway.names import canonical
 
 OWN, PARTNER, PUBLIC = Trust.OWN, Trust.PARTNER, Trust.PUBLIC
@@ -90,6 +90,47 @@ def test_a_physical_name_may_be_used_directly():
 def test_a_physical_name_is_found_in_every_spelling_and_known_by_the_servers_own(asked: str):
     fleet = Held(**{"llama3.2__latest": [OWN]})
     assert ask(asked, fleet=fleet) == Target("llama3.2:latest", ("llama3.2:latest",))
+
+
+PINNED = Held(**{"llama__70b": [OWN], f"llama__70b@{'a' * 64}": [OWN]})
+"""What the fleet says of a model and of the digest that is asked for."""
+
+
+def test_a_model_may_be_pinned_by_whoever_may_ask_for_it():
+    asked = f"Llama:70B@sha256:{'A' * 64}"
+    for project in (LEGAL, only("llama:70b"), only(f"llama:70b@{'a' * 64}")):
+        assert ask(asked, fleet=PINNED, project=project).backends == (f"llama:70b@{'a' * 64}",)
+    for project in (only("qwen:32b"), only(f"llama:70b@{'b' * 64}")):
+        with pytest.raises(ModelNotFound):
+            ask(asked, fleet=PINNED, project=project)
+
+
+def test_who_may_ask_for_one_digest_may_ask_for_no_other():
+    project = only(f"llama:70b@{'a' * 64}")
+    for asked in ("llama:70b", f"llama:70b@{'b' * 64}"):
+        with pytest.raises(ModelNotFound):
+            ask(asked, fleet=PINNED, project=project)
+
+
+@pytest.mark.parametrize("project", [LEGAL, only("llama:70b")])
+def test_a_digest_that_nobody_holds_is_no_model_unless_somebody_exposed_it(project: Project):
+    asked = f"llama:70b@{'b' * 12}"
+    with pytest.raises(ModelNotFound):
+        ask(asked, project=project)
+    assert ask("tested", config(exposure("tested", asked))).backends == (asked,)
+    assert ask(asked, project=only(asked)).backends == (asked,)
+
+
+def test_a_list_of_allowed_digests_shows_those_that_the_project_may_reach():
+    own, public = f"llama:70b@{'a' * 12}", f"gemma:4b@{'a' * 12}"
+    assert listed(project=only(own, public)) == [own]
+
+
+def test_what_is_meant_as_a_pin_and_is_none_is_refused():
+    check_backends(["llama:70b", f"llama:70b@sha256:{'a' * 12}", "claude@20240620"])
+    with pytest.raises(InvalidRequest) as caught:
+        check_backends(["llama:70b", "llama:70b@sha256:abc"])
+    assert caught.value.param == "backend[1]"
 
 
 def test_names_of_openai_servers_keep_their_capitals():

@@ -12,7 +12,7 @@ from llm_gateway.cli.client import connect, only_sources
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import Column, Row, as_json, share, span, table, words
 
-OUT: Final = ("resting", "not_permitted", "disabled")
+OUT: Final = ("resting", "quarantined", "not_pinned", "not_permitted", "disabled")
 MOST_FOREIGN: Final = 5
 """Servers of classes that are not permitted, which a person is shown."""
 GUESSED: Final = "~ = a guess: nothing was seen of it yet."

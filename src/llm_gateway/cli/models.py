@@ -11,6 +11,7 @@ from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
 from llm_gateway.cli.show import Column, as_json, note, plain, record, table
 from llm_gateway.cli.talk import AsProject, ask
+from llm_gateway.names import Pinned, canonical, pinned
 
 group = Group("Models: logical names, and the physical models that the fleet holds.")
 
@@ -73,7 +74,12 @@ async def list_models(
 async def map_model(
     where: Where,
     name: Name,
-    backend: Annotated[list[str], typer.Argument(help="Physical models in order of preference.")],
+    backend: Annotated[
+        list[str],
+        typer.Argument(
+            help="Physical models in order of preference; NAME@sha256:DIGEST only from servers that list this digest."
+        ),
+    ],
     project: OfProject = None,
     param: Annotated[
         list[str] | None,
@@ -91,8 +97,8 @@ async def map_model(
             made = await api.patch(f"/admin/api/models/{known['id']}", body)
         else:
             made = await api.post("/admin/api/models", {"name": name, "project": project, **body})
-        held = {row["name"] for row in (await api.get("/admin/api/models"))["physical"]}
-    missing = [model for model in made["backend"] if model not in held and f"{model}:latest" not in held]
+        held = {canonical(row["name"]): row["digests"] for row in (await api.get("/admin/api/models"))["physical"]}
+    missing = [model for model in made["backend"] if not _is_held(pinned(model), held)]
     if missing:
         note(f"no server lists {', '.join(missing)} now.")
     if json:
@@ -133,6 +139,12 @@ async def _find(api: Api, name: str, project: str | None) -> dict[str, Any] | No
         if row["name"] == name and (row["project_id"] is None) == (project is None):
             return dict(row)
     return None
+
+
+def _is_held(pin: Pinned, held: dict[str, dict[str, int]]) -> bool:
+    """Does a server list the model, with its digest? `held`: canonical name -> digests."""
+    digests = held.get(canonical(pin.name))
+    return digests is not None and (pin.digest is None or any(map(pin.fits, digests)))
 
 
 def _params(given: list[str]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ _KINDS: Final[list[Column]] = [
 _RESTING: Final[list[Column]] = [
     ("Model", "name"),
     ("Again in", lambda m: span(m["rests_for_s"])),
-    ("Why it rests", "reason"),
+    ("Why it is out", "reason"),
 ]
 _PROBED: Final[list[Column]] = [
     ("Name", "name"),
@@ -118,7 +118,7 @@ async def show_server(where: Where, server: Server, json: Json = False) -> None:
     record(_SHOW, found)
     for columns, models in (
         (_MODELS, found["model_list"]),
-        (_RESTING, [m for m in found["model_list"] if m["rests_for_s"] is not None]),
+        (_RESTING, [m for m in found["model_list"] if m["reason"]]),
         (_KINDS, found["model_list"]),
     ):
         if models:
@@ -276,8 +276,8 @@ async def _probe_all(api: Api, paths: list[str], step: Step) -> list[dict[str, A
 
 
 def _some_rest(server: Row) -> str | None:
-    resting = server["models_resting"]
-    return f"{resting} of its models rest{'s' * (resting == 1)}" if resting else None
+    out = server["models_resting"]
+    return f"{out} of its models {'is' if out == 1 else 'are'} out (`servers show`)" if out else None
 
 
 def _requests(count: int) -> str:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, cre
 
 from llm_gateway.access.policy import DEFAULT_TRUST, Trust
 from llm_gateway.errors import InvalidRequest
+from llm_gateway.names import SHORTEST_PIN, mistaken_pin, pinned
 from llm_gateway.settings import PREFIX, Section, wrong
 from llm_gateway.wire.params import PARAMS, Param, check_param
 
@@ -31,6 +32,23 @@ def _name(text: str) -> str:
 def _model_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", text):
         raise wrong("must be letters, digits and . _ : / @ + - only, such as llama3.2:3b or law-assistant")
+    return text
+
+
+def _backend(text: str) -> str:
+    if mistaken_pin(text):
+        raise wrong(
+            f"must end in the {SHORTEST_PIN} to 64 hexadecimal digits of a SHA-256 behind @sha256:",
+            "`ollama list` and `llm-gateway models list` show digests.",
+        )
+    return text
+
+
+def _unpinned(text: str) -> str:
+    if pinned(text).digest is not None or mistaken_pin(text):
+        raise wrong(
+            "must be a name without a digest", "A server lists its digests itself; pin the `backend` of a model."
+        )
     return text
 
 
@@ -72,6 +90,7 @@ def _moment(value: object) -> object:
 
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_model_name)]
+Backend = Annotated[ModelName, AfterValidator(_backend)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Limit = Annotated[int, Field(ge=1, le=_MAX_INT)]
 Description = Annotated[str, Field(max_length=2000)]
@@ -118,7 +137,7 @@ class ServerEntry(Section):
     max_concurrency: Limit | None = Field(
         default=None, description="Requests at the same time; absent: it is found out."
     )
-    models: tuple[ModelName, ...] = Field(
+    models: tuple[Annotated[ModelName, AfterValidator(_unpinned)], ...] = Field(
         default=(), description="Models to believe in before the server was asked for its list."
     )
 
@@ -131,8 +150,11 @@ class ServerEntry(Section):
 
 class ModelEntry(Section):
     name: ModelName = Field(description="The name that clients ask for. It may equal a physical one.")
-    backend: tuple[ModelName, ...] = Field(
-        min_length=1, max_length=50, description="Physical models behind it, in order of preference."
+    backend: tuple[Backend, ...] = Field(
+        min_length=1,
+        max_length=50,
+        description="Physical models behind it, in order of preference. One that ends in `@sha256:` and 12 to 64 "
+        "digits is only asked of servers that list a digest which begins so.",
     )
     description: Description = Field(default="", description="Shown in the list of models.")
     params: Params = Field(  # type: ignore[valid-type]  # made by create_model from the table of parameters
@@ -181,7 +203,7 @@ class ProjectEntry(Section):
     monthly_tokens: Annotated[int, Field(ge=1, le=_MAX_TOKENS)] | None = Field(
         default=None, description="Tokens per calendar month; absent: unlimited. Stored, not enforced by this version."
     )
-    allowed_models: tuple[ModelName, ...] = Field(
+    allowed_models: tuple[Backend, ...] = Field(
         default=(), description="Logical or physical names; absent or empty: all that its trust classes reach."
     )
     keys: tuple[KeyEntry, ...] = Field(default=(), description="API keys of the project.")

@@ -31,6 +31,7 @@ from llm_gateway.fleet.budget import Budgets
 from llm_gateway.fleet.faults import CONSEQUENCES, TRANSPARENT, UNCOUNTED
 from llm_gateway.fleet.fleet import Candidate, Nobody
 from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.names import pinned
 
 MAX_COUNTED = 12
 """Attempts per request that a server may have worked on."""
@@ -382,6 +383,11 @@ class Plan:
             return UpstreamTimeout(f"No model server answered in time{tried}.", retry_after=5)
         if kinds and not kinds & (UNCOUNTED | {FaultKind.BUSY, FaultKind.RESET, FaultKind.MODEL_MISSING}):
             return UpstreamFailed(f"Every model server that holds this model failed{tried}.", retry_after=5)
+        if any(pinned(backend).digest for backend in self.ask.backends):
+            return NoHealthyUpstream(
+                f"No healthy server holds this model with the digest that it is pinned to right now{tried}.",
+                retry_after=5,
+            )
         return NoHealthyUpstream(f"No healthy server holds this model right now{tried}.", retry_after=5)
 
 

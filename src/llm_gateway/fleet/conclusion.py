@@ -10,7 +10,9 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.attempts import QUEUE_WAIT
 from llm_gateway.fleet.explain import Verdict
 
-Outcome = Literal["serves", "waits", "tries_resting", "not_permitted", "disabled", "not_held"]
+Outcome = Literal[
+    "serves", "waits", "tries_resting", "quarantined", "not_pinned", "not_permitted", "disabled", "not_held"
+]
 
 DRAWN: Final = 2
 """Servers that a policy surely compares; of more it draws a few by chance."""
@@ -41,6 +43,12 @@ def conclude(verdicts: Sequence[Verdict], backends: Sequence[str], trust: frozen
         soonest = min(v.again_in or 0.0 for v in best)
         again = f"asked all the same. {'Its' if len(best) == 1 else 'The first'} rest ends in {soonest:.0f} s."
         return Conclusion("tries_resting", f"{those}. {who} {again}")
+    if best[0].standing == "quarantined":
+        those = _all(best, "server that may serve it is", "that may serve it are")
+        return Conclusion("quarantined", f"Nobody may serve it. {those} quarantined: another model under its name.")
+    if best[0].standing == "not_pinned":
+        those = _all(best, "server that may serve it lists", "that may serve it list")
+        return Conclusion("not_pinned", f"Nobody may serve it. {those} another digest than the pinned one.")
     those = _all(best, "server in service that holds it is", "in service that hold it are")
     if best[0].standing == "not_permitted":
         classes = _or(sorted({v.spec.trust.value for v in best}))

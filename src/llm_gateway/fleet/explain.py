@@ -11,16 +11,21 @@ from llm_gateway.fleet.facts import ServerSpec
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import ALIKE, Score, score
 from llm_gateway.fleet.server import ModelState, is_lie
+from llm_gateway.names import Pinned
 
-Standing = Literal["usable", "returning", "full", "busy", "resting", "not_permitted", "disabled"]
+Standing = Literal[
+    "usable", "returning", "full", "busy", "resting", "quarantined", "not_pinned", "not_permitted", "disabled"
+]
 RANK: Final[dict[Standing, int]] = {
     "usable": 0,
     "returning": 0,  # chosen among the usable ones, as `Fleet.pick` does
     "full": 1,
     "busy": 1,
     "resting": 2,
-    "not_permitted": 3,
-    "disabled": 4,
+    "quarantined": 3,
+    "not_pinned": 4,
+    "not_permitted": 5,
+    "disabled": 6,
 }
 
 
@@ -57,9 +62,11 @@ class Verdict:
         return RANK[self.standing]
 
 
-def verdict(state: ModelState, trust: frozenset[Trust], preference: int, now: float, prompt_tokens: int = 0) -> Verdict:
-    """How this model on this server stands for a project that may use servers of `trust`."""
-    standing, reason, until = _standing(state, trust, now)
+def verdict(
+    state: ModelState, trust: frozenset[Trust], preference: int, now: float, prompt_tokens: int = 0, *, pin: Pinned
+) -> Verdict:
+    """How this model on this server stands for a project that may use servers of `trust`, and for a name with `pin`."""
+    standing, reason, until = _standing(state, trust, pin, now)
     scored = score(state, prompt_tokens, now)
     order: tuple[float, ...] = (RANK[standing], preference, scored.cost)
     if standing == "resting":  # when all rest: the idle ones, those that did not lie, the least recently failed
@@ -93,12 +100,18 @@ def ranked(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return found
 
 
-def _standing(state: ModelState, trust: frozenset[Trust], now: float) -> tuple[Standing, str, float | None]:
+def _standing(
+    state: ModelState, trust: frozenset[Trust], pin: Pinned, now: float
+) -> tuple[Standing, str, float | None]:
     server = state.server
     if not server.spec.enabled:
         return "disabled", "taken out of service", None
     if server.spec.trust not in trust:
         return "not_permitted", f"trust class {server.spec.trust} is not permitted", None
+    if not pin.fits(state.listed.digest):
+        return "not_pinned", f"its digest is {(state.listed.digest or 'unknown')[:12]}, pinned is {pin.digest}", None
+    if state.doubt is not None and pin.digest is None:
+        return "quarantined", f"identity: {state.quarantined(now)}", None
     for what, rest in _rests(state):
         if rest.resting(now):
             return "resting", f"{what}: {_why(rest)}", rest.until

@@ -21,7 +21,7 @@ class Scope(Enum):
     MODEL = "model"
     """This model on this machine."""
     IDENTITY = "identity"
-    """What this machine offers under the model's name is something else: until its digest changes."""
+    """What this machine offers under the model's name is something else."""
     NOBODY = "nobody"
     """The server did nothing wrong (busy, the caller's mistake, our own choice)."""
 
@@ -59,6 +59,7 @@ CONSEQUENCES: Final[dict[K, Consequence]] = {
     K.NOT_THE_PROTOCOL: _LIES,
     K.BAD_FRAME: _LIES,
     K.WRONG_MODEL: Consequence(Scope.IDENTITY, 600, 86_400),
+    K.DIGEST_CHANGED: Consequence(Scope.IDENTITY, 600, 86_400),
     K.EMPTY: _WEAK,
     K.FIRST_TOKEN_TIMEOUT: _WEAK,
     K.STALLED: _WEAK,
@@ -73,6 +74,13 @@ CONSEQUENCES: Final[dict[K, Consequence]] = {
     K.CALLER: Consequence(Scope.NOBODY, 0, 0, try_elsewhere=False),
     K.CONTEXT: Consequence(Scope.NOBODY, 0, 0, try_elsewhere=False),
 }
+
+
+def probed(fault: K) -> Consequence:
+    """What a failed probe means: the whole server rests, however little of it the fault would be for a request."""
+    meant = CONSEQUENCES[fault]
+    return meant if meant.scope is Scope.SERVER else _DOWN
+
 
 UNCOUNTED: Final = frozenset({K.NOT_PERMITTED, K.DNS, K.REFUSED, K.CONNECT_TIMEOUT, K.TLS, K.STALE})
 """Faults before the server can have worked on the request: such an attempt costs it nothing."""

@@ -7,7 +7,7 @@ a model rest, they are asked all the same, the least recently failed first, one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -28,15 +28,16 @@ from llm_gateway.fleet.facts import (
     ServerSpec,
     Warm,
 )
-from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Consequence, Scope
-from llm_gateway.fleet.group import Group, rests_until
+from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Scope, probed
+from llm_gateway.fleet.group import Group, latest_rest, rests_until
+from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, unpinned
+from llm_gateway.fleet.index import Index
 from llm_gateway.fleet.policies import POLICIES
 from llm_gateway.fleet.policies.policy import Ask
-from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import cost
-from llm_gateway.fleet.server import STAYS_WARM, UNANSWERED, WARM_LASTS, ModelState, ServerState, is_lie
+from llm_gateway.fleet.server import LIES, STAYS_WARM, UNANSWERED, WARM_LASTS, ModelState, ServerState, is_lie
 from llm_gateway.fleet.slots import NOTICED, STRAINED, ceiling
-from llm_gateway.names import canonical
+from llm_gateway.names import canonical, pinned
 
 LONG = 1.0
 """Seconds without a word that count, when an attempt is given up because another had answered."""
@@ -88,14 +89,18 @@ class Nobody(Enum):
 class Fleet:
     """Everything believed about the servers. One per process; `apply` is the only way in."""
 
-    def __init__(self, dice: Callable[[], float], policy: str = "p2c") -> None:
-        """`dice` gives numbers in [0, 1), hand in a seeded one to replay a run; `policy`: a name of `POLICIES`."""
+    def __init__(
+        self, dice: Callable[[], float], policy: str = "p2c", told: Callable[[Noticed], None] = lambda _: None
+    ) -> None:
+        """`dice` gives numbers in [0, 1), hand in a seeded one to replay a run; `policy`: a name of `POLICIES`; `told`
+        hears who is quarantined for not being what it says (logs, metrics)."""
         self.dice = dice
+        self._told = told
         self._policy = POLICIES[policy]
         self.servers: dict[str, ServerState] = {}
-        self._groups: dict[str, Group] = {}
-        self._trusts: dict[str, frozenset[Trust]] = {}
-        self._shown: dict[str, str] = {}
+        self._index = Index()
+        self._now = 0.0
+        """Of the latest fact."""
         self.generation = 0
         """Rises whenever another server or model is known, or one less."""
 
@@ -117,18 +122,19 @@ class Fleet:
                     self._hold(known, spec.models)
             fresh[spec.id] = known
         self.servers = fresh
-        self._index()
+        self._renew()
 
     def apply(self, fact: Fact) -> None:
         """Lets one fact change what is believed. Facts about servers that are gone are ignored."""
         server = self.servers.get(fact.server)
         if server is None:
             return
+        self._now = fact.at
         if isinstance(fact, Listed):
             self._listed(server, fact)
         elif isinstance(fact, ProbeFailed):
             rest = server.probe_rest
-            if rest.failed(fact.at, fact.fault, _probed(fact.fault), self.dice(), fact.detail):
+            if rest.failed(fact.at, fact.fault, probed(fact.fault), self.dice(), fact.detail):
                 self._down(server)
             if fact.again_in is not None:
                 rest.until = max(rest.until, fact.at + fact.again_in + LOOK_TAKES)
@@ -157,6 +163,7 @@ class Fleet:
     def _listed(self, server: ServerState, fact: Listed) -> None:
         """A server that answers its list can be reached: rests for being out of reach end. What it did wrong with a
         request stays: a good list is no proof of good answers."""
+        voted, looked = server.votes(fact.at), server.listed_at is not None
         if server.probe_rest.until:
             server.probe_rest.succeeded(fact.at)
             self._stale(server)
@@ -167,10 +174,32 @@ class Fleet:
         if server.alive_since is None:
             server.alive_since = fact.at
         server.version = fact.version or server.version
-        names = [canonical(m.name) for m in fact.models]
-        if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in fact.models):
-            self._hold(server, fact.models)
-            self._index()
+        models = unpinned(fact.models)
+        names = [canonical(m.name) for m in models]
+        if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in models):
+            old = server.models
+            self._hold(server, models)
+            self._renew(server, old)
+            if looked:
+                self._compare(server, old, fact.at)
+        elif fact.at - self._index.judged_at >= JUDGED_AGAIN:
+            self._renew()
+        elif not voted:
+            self._renew(server, server.models)
+
+    def _compare(self, server: ServerState, old: Mapping[str, ModelState], now: float) -> None:
+        """With its last list: a stranger's model that became another one is out for a while, unless others have that
+        one, too."""
+        own = server.spec.trust is Trust.OWN
+        for name, state in server.models.items():
+            was = old[name].listed.digest if name in old else None
+            if was in (None, state.listed.digest) or not state.renewed or state.doubt is not None:
+                continue
+            fault = FaultKind.DIGEST_CHANGED
+            detail = f"its digest was {(was or '')[:12]} and is {(state.listed.digest or 'hidden')[:12]}"
+            if own or state.identity.failed(now, fault, CONSEQUENCES[fault], self.dice(), detail):
+                self._stale(server)
+                self._told(Noticed(server.spec.id, server.spec.name, state.listed.name, fault, detail, not own))
 
     def _ended(self, server: ServerState, model: ModelState | None, fact: AttemptEnded) -> None:
         server.in_flight = max(0, server.in_flight - 1)
@@ -189,6 +218,8 @@ class Fleet:
         if meant.scope is Scope.SERVER:
             if server.rest.failed(fact.at, fault, meant, self.dice(), fact.detail):
                 self._down(server)
+                if fault in LIES:
+                    self._told(Noticed(server.spec.id, server.spec.name, None, fault, fact.detail))
         elif model is None:
             return
         elif meant.scope is Scope.NOBODY:
@@ -202,6 +233,8 @@ class Fleet:
                 model.window.clear()
                 model.slots.restart()
                 self._stale(server)
+                if fault in LIES:
+                    self._told(Noticed(server.spec.id, server.spec.name, model.listed.name, fault, fact.detail))
 
     def _good(self, server: ServerState, model: ModelState | None, fact: AttemptEnded) -> None:
         """A whole answer: the server works, and so does the model."""
@@ -222,7 +255,7 @@ class Fleet:
     def _hold(self, server: ServerState, models: Sequence[ListedModel]) -> None:
         old = server.models
         server.models = {}
-        for listed in models:
+        for listed in unpinned(models):
             name = canonical(listed.name)
             known = old.get(name)
             if known is not None and listed.tokens_per_second is None:
@@ -234,62 +267,65 @@ class Fleet:
                 state = server.models[name] = server.new_model(listed, name)
                 if known is not None:  # another model under the same name: only what is the machine's fault remains
                     state.in_flight, state.rest = known.in_flight, known.rest
+                    state.renewed = server.listed_at is not None
+                    if server.spec.trust is not Trust.OWN:  # no stranger gets rid of a lie by another digest
+                        state.identity = known.identity
 
-    def _index(self) -> None:
+    def _renew(self, server: ServerState | None = None, old: Mapping[str, ModelState] | None = None) -> None:
+        """After a change of this server's list, which was `old`; None = of anything."""
         self.generation += 1
-        holders: dict[str, list[ModelState]] = {}
-        for server in self.servers.values():
-            if server.spec.enabled:
-                for name, state in server.models.items():
-                    holders.setdefault(name, []).append(state)
-        groups = {name: self._groups.get(name) or Group(name) for name in holders}
-        for name, held in holders.items():
-            groups[name].hold(held)
-        self._groups = groups
-        self._trusts = {name: frozenset(s.server.spec.trust for s in held) for name, held in holders.items()}
-        self._shown = {name: held[0].listed.name for name, held in holders.items()}
+        if server is None:
+            noticed = self._index.renew(self.servers.values(), self._now)
+        else:
+            noticed = self._index.relist(server, old or {}, self._now)
+        for one in noticed:
+            self._told(one)
 
     def _down(self, server: ServerState) -> None:
         server.down()
         self._stale(server)
 
     def _stale(self, server: ServerState) -> None:
-        for name in server.models:
-            if (group := self._groups.get(name)) is not None:
+        for model in server.models.values():
+            for group in self._index.groups_of(model):
                 group.stale()
 
     def _heat(self, model: ModelState) -> None:
-        if (group := self._groups.get(model.name)) is not None:
+        for group in self._index.groups_of(model):
             group.heat(model)
 
     def _load(self, model: ModelState, change: int) -> None:
-        if (group := self._groups.get(model.name)) is not None:
+        for group in self._index.groups_of(model):
             group.in_flight += change
 
     # -- what is asked -------------------------------------------------------------------------------------
 
     def holders(self, model: str) -> frozenset[Trust]:
         """The trust classes of the servers that are believed to hold a model; empty = nobody does."""
-        return self._trusts.get(canonical(model), frozenset())
+        trusts = self._index.trusts.get(canonical(model))
+        return frozenset(m.server.spec.trust for m in self._index.listing(model)) if trusts is None else trusts
 
     def names(self) -> Iterable[tuple[str, frozenset[Trust]]]:
         """Every physical model and the trust classes that hold it."""
-        return [(self._shown[name], trusts) for name, trusts in self._trusts.items()]
+        return [(self._index.held[name][0].listed.name, trusts) for name, trusts in self._index.trusts.items()]
 
     def healthy(self, model: str, trust: frozenset[Trust], now: float) -> int:
         """How many permitted servers hold the model, have shown themselves alive, and do not rest."""
-        group = self._groups.get(canonical(model))
-        return sum(1 for m in group.fit(trust, now) if m.server.state(now) == "healthy") if group else 0
+        group = self._index.group(model)
+        return sum(1 for m in group.fit(trust, now) if m.server.answers()) if group else 0
 
     def details(self, model: str) -> ListedModel | None:
-        """What the first server that holds it says about a model."""
-        group = self._groups.get(canonical(model))
-        return group.holders[0].listed if group else None
+        """What the first server that holds it, and is believed to, says about a model."""
+        listing = self._index.listing(model)
+        return min(listing, key=lambda m: m.doubt is not None).listed if listing else None
+
+    def listing(self, model: str) -> Sequence[ModelState]:
+        """All that list a model, those included that are not believed to hold it."""
+        return self._index.listing(model)
 
     def since(self, model: str) -> float:
         """Unix seconds since when some server is listed that holds the model, 0 when none is."""
-        group = self._groups.get(canonical(model))
-        return min((m.server.spec.first_seen for m in group.holders), default=0.0) if group else 0.0
+        return min((m.server.spec.first_seen for m in self._index.listing(model)), default=0.0)
 
     def held(self, ask: Ask) -> bool:
         """Does any permitted server hold one of the models?"""
@@ -325,7 +361,7 @@ class Fleet:
 
     def _panic(self, ask: Ask, tried: Container[str], now: float) -> Candidate | Nobody:
         doubtful = [
-            (is_lie(_latest(state)), _latest(state).last_fault_at, state)
+            (is_lie(latest_rest(state)), latest_rest(state).last_fault_at, state)
             for group in self._asked(ask)
             for state in group.holders
             if state.server.spec.trust in ask.trust and state.key not in tried
@@ -338,28 +374,21 @@ class Fleet:
     def shortlist(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Candidate]:
         """All permitted candidates, best first, as if each could be asked at once: for people, and for tests."""
         ask = Ask(tuple(backends), trust)
-        ranked: list[tuple[tuple[float, ...], Candidate]] = []
-        for preference, group in enumerate(self._asked(ask)):
-            for state in group.holders:
-                if state.server.spec.trust not in trust:
-                    continue
-                resting = rests_until(state) > now
-                order = (2.0, 0.0, _latest(state).last_fault_at)
-                if not resting:
-                    order = (0.0 if state.has_place(now) else 1.0, float(preference), cost(state, 0, now))
-                ranked.append((order, _candidate(state, ask, now, resting=resting)))
-        ranked.sort(key=lambda item: item[0])
-        return [candidate for _, candidate in ranked]
+        return _ranked([(n, state) for n, group in enumerate(self._asked(ask)) for state in group.holders], ask, now)
+
+    def alike(self, digest: str, trust: frozenset[Trust], now: float) -> list[Candidate]:
+        """As `shortlist`, of all that list a digest, under whatever name."""
+        return _ranked([(0, state) for state in self._index.alike(digest)], Ask((), trust), now)
 
     def explain(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Verdict]:
         """Why each holder of the models would be asked now or not, the best first; those of other trust classes and
         disabled ones last."""
         names = dict.fromkeys(canonical(backend) for backend in backends)
         found = [
-            verdict(server.models[name], trust, preference, now)
-            for preference, name in enumerate(names)
+            verdict(server.models[pin.name], trust, preference, now, pin=pin)
+            for preference, pin in enumerate(map(pinned, names))
             for server in self.servers.values()
-            if name in server.models
+            if pin.name in server.models
         ]
         return ranked(found)
 
@@ -382,10 +411,10 @@ class Fleet:
         server = self.servers.get(server_id)
         if server is not None:
             server.spec = replace(server.spec, enabled=enabled)
-            self._index()
+            self._renew()
 
     def _asked(self, ask: Ask) -> list[Group]:
-        found = (self._groups.get(canonical(backend)) for backend in ask.backends)
+        found = (self._index.group(backend) for backend in ask.backends)
         return [group for group in found if group is not None]
 
     # -- what outlives a restart ---------------------------------------------------------------------------
@@ -398,7 +427,7 @@ class Fleet:
         """Takes over what a `snapshot` of `age` seconds ago knew of the servers there are now (call it after
         `describe`). What is not readable is left out. Returns how many servers were known."""
         known = memory.restore(self.servers, learnt, now, max(0.0, age))
-        self._index()
+        self._renew()
         return known
 
 
@@ -437,9 +466,19 @@ def _left_unanswered(model: ModelState, fact: AttemptEnded) -> bool:
     return model.unanswered % UNANSWERED == 0
 
 
-def _latest(state: ModelState) -> Rest:
-    """Of the rests that keep it out, the one whose fault was the last."""
-    return max(state.server.rest, state.server.probe_rest, state.rest, state.identity, key=lambda r: r.last_fault_at)
+def _ranked(states: Iterable[tuple[int, ModelState]], ask: Ask, now: float) -> list[Candidate]:
+    """The permitted ones of (preference, state), best first."""
+    ranked: list[tuple[tuple[float, ...], Candidate]] = []
+    for preference, state in states:
+        if state.server.spec.trust not in ask.trust:
+            continue
+        resting = rests_until(state) > now
+        order = (2.0, 0.0, latest_rest(state).last_fault_at)
+        if not resting:
+            order = (0.0 if state.has_place(now) else 1.0, float(preference), cost(state, 0, now))
+        ranked.append((order, _candidate(state, ask, now, resting=resting)))
+    ranked.sort(key=lambda item: item[0])
+    return [candidate for _, candidate in ranked]
 
 
 def _candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Candidate:
@@ -457,9 +496,3 @@ def _candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Can
         state.tokens_per_second,
         state.success_rate() if state.successes else 0.0,
     )
-
-
-def _probed(fault: FaultKind) -> Consequence:
-    """What a failed probe means: the whole server rests, however little of it the fault would be for a request."""
-    meant = CONSEQUENCES[fault]
-    return meant if meant.scope is Scope.SERVER else CONSEQUENCES[FaultKind.REFUSED]

@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.budget import Budgets
+from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.server import ModelState
 
 POINTS = 8
@@ -44,7 +45,8 @@ class Group:
         self.in_flight = 0
         self.turn = 0
         """How often a policy that takes turns has chosen here."""
-        self._warm: list[ModelState] = []
+        self._warm: dict[str, ModelState] = {}
+        """By key: those that have the model in memory, and some that had it."""
         self._fit: dict[frozenset[Trust], tuple[float, list[ModelState]]] = {}
         self._ring: list[tuple[int, ModelState]] | None = None
 
@@ -52,7 +54,7 @@ class Group:
         if holders != self.holders:
             self.holders = holders
             self._ring = None
-            self._warm = [state for state in holders if state.among_warm]
+            self._warm = {state.key: state for state in holders if state.warm_until > -math.inf}
         self.in_flight = sum(state.in_flight for state in holders)
         self._fit.clear()
 
@@ -78,20 +80,17 @@ class Group:
 
     def heat(self, state: ModelState) -> None:
         """The model is in that server's memory."""
-        if not state.among_warm:
-            state.among_warm = True
-            self._warm.append(state)
+        self._warm[state.key] = state
 
     def warm(self, now: float) -> list[ModelState]:
         """Holders that have the model in memory, and perhaps some that had it lately. Not to be changed."""
-        if len(self._warm) > COUNT_WARM and self._warm[0].warm(now):
-            return self._warm
-        cold = [state for state in self._warm if not state.warm(now)]
-        for state in cold:
-            state.among_warm = False
-        if cold:
-            self._warm = [state for state in self._warm if state.among_warm]
-        return self._warm
+        states = list(self._warm.values())
+        if len(states) > COUNT_WARM and states[0].warm(now):
+            return states
+        warm = [state for state in states if state.warm(now)]
+        if len(warm) < len(states):
+            self._warm = {state.key: state for state in warm}
+        return warm
 
     def own(self, place: int, trust: frozenset[Trust], usable: Usable, now: float) -> ModelState | None:
         """The server on which a conversation has its place, the next ones when it may not be used or has too much to
@@ -120,6 +119,11 @@ def rests_until(state: ModelState) -> float:
     """When the last of its own and its server's rests ends; in the past when it does not rest."""
     server = state.server
     return max(server.rest.until, server.probe_rest.until, state.rest.until, state.identity.until)
+
+
+def latest_rest(state: ModelState) -> Rest:
+    """Of the rests that keep it out, the one whose fault was the last."""
+    return max(state.server.rest, state.server.probe_rest, state.rest, state.identity, key=lambda r: r.last_fault_at)
 
 
 def is_fit(state: ModelState, trust: frozenset[Trust], now: float) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet.facts import ListedModel, ServerSpec
+from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Doubt
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.slots import Slots, ceiling
 from llm_gateway.fleet.waits import ENOUGH, Samples, Waits
@@ -52,7 +53,11 @@ class ModelState:
     rest: Rest = field(default_factory=Rest)
     """Of the model on this server: it fails, is missing, has no memory."""
     identity: Rest = field(default_factory=Rest)
-    """Of this digest: it is not what its name says."""
+    """It was not what its name says: it answered as another model, or became one between two looks."""
+    doubt: Doubt | None = None
+    """It is not what its name says, by all that is listed: it belongs to no group but those of its very digest."""
+    renewed: bool = False
+    """Its digest was seen to change, and no other server has the new one yet."""
     slots: Slots = field(default_factory=Slots)
     window: Window = field(default_factory=Window)
     warm_waits: Waits = field(default_factory=Waits)
@@ -70,8 +75,6 @@ class ModelState:
     warm_until: float = -math.inf
     cold_until: float = -math.inf
     """Until then the server's word is fresh that the model is not in memory."""
-    among_warm: bool = False
-    """Does its group count it among those that have the model in memory?"""
     unanswered: int = 0
 
     @property
@@ -149,6 +152,16 @@ class ModelState:
     def half_open(self, now: float) -> bool:
         return self.rest.half_open(now) or self.identity.half_open(now)
 
+    def quarantined(self, now: float) -> str | None:
+        """Why it is held for another model than its name says, None when it is not."""
+        if self.doubt is not None:
+            return f"{self.doubt.kind}: {self.doubt.reason}"
+        return f"{self.identity.last_fault}: {self.identity.detail}" if self.identity.resting(now) else None
+
+    def claim(self, now: float) -> Claim:
+        """What is judged of it."""
+        return Claim(self.server.spec.id, self.server.spec.trust, self.listed, self.server.votes(now), self.renewed)
+
     def has_place(self, now: float) -> bool:
         """May one more attempt begin? Says nothing of rests."""
         if self.in_flight >= self.slots.limit or now < self.busy_until:
@@ -186,9 +199,13 @@ class ServerState:
             return "disabled"
         if (rest := self.rests(now)) is not None:
             return "quarantined" if rest.until - rest.last_fault_at >= QUARANTINE * 0.7 else "resting"
-        if self.listed_at is None and not any(m.successes for m in self.models.values()):
-            return "unknown"
-        return "healthy"
+        if self.quarantined(now) is not None:
+            return "quarantined"
+        return "healthy" if self.answers() else "unknown"
+
+    def answers(self) -> bool:
+        """Has it shown itself alive?"""
+        return self.listed_at is not None or any(m.successes for m in self.models.values())
 
     def rests(self, now: float) -> Rest | None:
         """The rest that keeps the whole server out now, the longer one of two."""
@@ -201,6 +218,21 @@ class ServerState:
     def half_open(self, now: float) -> bool:
         """After a rest for what requests met; probes end theirs by themselves."""
         return self.rest.half_open(now)
+
+    def quarantined(self, now: float) -> str | None:
+        """Why no model on it is what its name says, None when one may be."""
+        reason = None
+        for model in self.models.values():
+            if (reason := model.quarantined(now)) is None:
+                return None
+        return reason
+
+    def votes(self, now: float) -> bool:
+        """Does its list say something about the models of others? One from before a restart, or a catalogue's, does
+        until a look fails."""
+        if self.listed_at is None:
+            return not self.probe_rest.faults
+        return now - self.listed_at < VOTE_LASTS
 
     def prior(self) -> float:
         """The success rate to expect of a model of which nothing was seen: servers that last are better ones."""
@@ -236,5 +268,6 @@ LIES = frozenset(
         FaultKind.NOT_THE_PROTOCOL,
         FaultKind.BAD_FRAME,
         FaultKind.WRONG_MODEL,
+        FaultKind.DIGEST_CHANGED,
     }
 )

@@ -24,18 +24,20 @@ def voice_of(fleet: Fleet, candidate: Candidate) -> Voice:
 def twins(fleet: Fleet, origin: Candidate, voice: Voice, trust: frozenset[Trust], now: float) -> list[Candidate]:
     """Who holds the very model that gave the first part (`voice`, as of then), best first, the origin included.
 
-    Equal names and equal digests. Where a kind lists no digests, equal names are taken for equal models only among
-    servers of our own.
+    Equal digests, under whatever name; a server that has it under several is in it once. Where a kind lists no digests,
+    equal names are taken for equal models only among servers of our own.
     """
-    found = []
-    for candidate in fleet.shortlist((origin.model,), trust, now):
-        its = voice_of(fleet, candidate)
-        own = candidate.spec.trust is origin.spec.trust is Trust.OWN
-        if its.kind != voice.kind or its.digest != voice.digest:
-            continue
-        if voice.digest is not None or (own and voice.kind == "openai"):
-            found.append(candidate)
-    return found
+    if voice.digest is not None:
+        same = [c for c in fleet.alike(voice.digest, trust, now) if c.spec.kind == voice.kind]
+        once: dict[str, Candidate] = {}
+        for candidate in same:
+            if candidate.spec.id not in once or canonical(candidate.model) == voice.model:
+                once[candidate.spec.id] = candidate
+        return [candidate for candidate in same if once[candidate.spec.id] is candidate]
+    if voice.kind != "openai" or origin.spec.trust is not Trust.OWN:
+        return []
+    named = fleet.shortlist((origin.model,), trust, now)
+    return [c for c in named if c.spec.trust is Trust.OWN and voice_of(fleet, c)[2:4] == voice[2:4]]
 
 
 class Twins:

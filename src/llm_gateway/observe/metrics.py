@@ -169,6 +169,12 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self._quarantines = Counter(
+            "llmgw_quarantines_total",
+            "Times a server or a model on it was put out for not being what it claims to be.",
+            ("reason",),
+            registry=registry,
+        )
         self._rate_limited = Counter(
             "llmgw_rate_limited_total", "Requests refused by a project's limits.", ("project",), registry=registry
         )
@@ -246,6 +252,10 @@ class Metrics:
     def race(self, result: str) -> None:
         """`started` or `won`."""
         self._races.labels(result).inc()
+
+    def quarantined(self, reason: str) -> None:
+        """`reason`: `wrong_digest`, `misnamed` or an `errors.FaultKind`."""
+        self._quarantines.labels(reason).inc()
 
     def rate_limited(self, project: str) -> None:
         self._rate_limited.labels(project).inc()

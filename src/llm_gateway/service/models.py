@@ -10,7 +10,7 @@ from typing import Any
 from llm_gateway.access.policy import Project, Trust
 from llm_gateway.exposures import Visible
 from llm_gateway.gateway import Gateway
-from llm_gateway.names import canonical
+from llm_gateway.names import canonical, pinned
 
 
 def healthy_servers(gw: Gateway, trust: frozenset[Trust], now: float) -> Counter[str]:
@@ -20,14 +20,14 @@ def healthy_servers(gw: Gateway, trust: frozenset[Trust], now: float) -> Counter
         for server in gw.fleet.servers.values()
         if server.spec.trust in trust and server.state(now) == "healthy"
         for name, model in server.models.items()
-        if not model.rest.resting(now)
+        if not model.rest.resting(now) and model.quarantined(now) is None
     )
 
 
 def visible(gw: Gateway, project: Project) -> list[dict[str, Any]]:
     """Logical names first, then physical ones; also those that no healthy server holds now (`status`)."""
     healthy = healthy_servers(gw, project.trust, gw.clock.now())
-    return [_entry(gw, healthy, v) for v in gw.visible(project)]
+    return [_entry(gw, project, healthy, v) for v in gw.visible(project)]
 
 
 def one(gw: Gateway, project: Project, asked: str) -> dict[str, Any]:
@@ -35,11 +35,16 @@ def one(gw: Gateway, project: Project, asked: str) -> dict[str, Any]:
     name = gw.resolve(project, asked).logical
     known = next((v for v in gw.visible(project) if v.name == name), None)
     healthy = healthy_servers(gw, project.trust, gw.clock.now())
-    return _entry(gw, healthy, known or Visible(name, (name,), logical=False))
+    return _entry(gw, project, healthy, known or Visible(name, (name,), logical=False))
 
 
-def _entry(gw: Gateway, healthy: Counter[str], v: Visible) -> dict[str, Any]:
-    counts = [(backend, healthy[canonical(backend)]) for backend in v.backends]
+def _entry(gw: Gateway, project: Project, healthy: Counter[str], v: Visible) -> dict[str, Any]:
+    def count(backend: str) -> int:
+        if pinned(backend).digest is not None:
+            return gw.fleet.healthy(backend, project.trust, gw.clock.now())
+        return healthy[canonical(backend)]
+
+    counts = [(backend, count(backend)) for backend in v.backends]
     serving = next((b for b, count in counts if count), v.backends[0] if v.backends else v.name)
     details = gw.fleet.details(serving)
     created = int(v.created_at or gw.fleet.since(v.name))

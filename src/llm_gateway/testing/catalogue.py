@@ -20,8 +20,10 @@ JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CONTEXT_LENGTH = 4096
 NEVER = "0001-01-01T00:00:00Z"
-QUIRKS = frozenset({"null_models", "bare_tags", "old_dates"})
-"""Oddities of lists: `null` in place of a list; entries of nothing but a name; Go's zero time for every date."""
+QUIRKS = frozenset({"null_models", "bare_tags", "old_dates", "other_details"})
+"""Oddities of lists: `null` in place of a list; entries of nothing but a name; Go's zero time for every date; another
+model's details under each name."""
+OTHER = "gemma3:4.3b"
 
 
 def digest_of(model: str) -> str:
@@ -102,7 +104,8 @@ class About:
             "modified_at": NEVER if "old_dates" in self.quirks else CREATED_AT,
             "size": 2_019_393_189,
             "digest": self.digests.get(model, digest_of(model)),
-            "details": _details(model) | {"context_length": self.context_length},
+            "details": _details(OTHER if "other_details" in self.quirks else model)
+            | {"context_length": self.context_length},
             "capabilities": ["completion", "tools"],
         }
 
@@ -118,7 +121,7 @@ class About:
 
 def _details(model: str) -> dict[str, Any]:
     family, _, tag = tagged(model).partition(":")
-    size = re.match(r"\d+(\.\d+)?[bm]\b", tag)
+    size = re.match(r"(\d+x)?\d+(\.\d+)?[bm]\b", tag)
     return {
         "parent_model": "",
         "format": "gguf",

@@ -231,7 +231,7 @@ async def test_a_server_shows_what_its_models_suffer_from(
     assert good["first_token_s"] is not None
     assert (shown["state"], shown["models_resting"], shown["success_rate"]) == ("healthy", 1, 0.5)
     listed = await gw("servers", "list")
-    assert "1 of its models rests" in listed.out
+    assert "1 of its models is out" in listed.out
     assert "wrong_model: as the test wants it" in (await gw("servers", "show", "lab")).out
 
 

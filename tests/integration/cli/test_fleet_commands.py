@@ -32,7 +32,10 @@ def test_a_fresh_data_directory_shows_the_whole_catalogue(command: Command):
     assert len(command.done("models", "list", "--json").json["physical"]) == 10
     (source,) = command.done("sources", "list", "--json").rows
     assert (source["entries"], source["models"], source["servers"]) == (16, 10, 5)
-    assert len(command.done("servers", "list").out.splitlines()) == 1 + 5
+    listed = command.done("servers", "list").out
+    assert len(listed.splitlines()) == 1 + 5 + 3
+    assert "1 of its models is out" in listed, "the catalogue's gpt-oss:20b is a gemma3 of 4.3 billion parameters"
+    assert "quarantined" in command.done("servers", "show", "oll-nl-1").out
     assert len(command.done("models", "list").out.splitlines()) == 1 + 10
 
 
@@ -106,6 +109,19 @@ def test_a_model_that_nobody_lists_is_mapped_with_a_remark(command: Command):
     ended = command.done("models", "map", "typo", "lama3:3b")
     assert "no server lists lama3:3b now" in ended.err
     assert "no server lists" not in command.done("models", "map", "tagless", "llama3").err
+
+
+def test_a_backend_is_pinned_to_a_digest_that_a_server_lists_or_mapped_with_a_remark(command: Command):
+    physical = command.done("models", "list", "--json").json["physical"]
+    name, digest = next((row["name"], row["digest"]) for row in physical if row["digest"])
+    made = command.done("models", "map", "pinned", f"{name}@sha256:{digest[:12]}", "--json")
+    assert made.json["backend"] == [f"{name}@sha256:{digest[:12]}"]
+    assert "no server lists" not in made.err
+    strange = f"{name}@{'0' * 12}"
+    assert f"no server lists {strange} now" in command.done("models", "map", "strange", strange).err
+    refused = command("models", "map", "wrong", f"{name}@sha256:12")
+    assert refused.code != 0
+    assert "12 to 64 hexadecimal digits" in refused.err
 
 
 def test_what_needs_a_server_says_that_none_runs(command: Command):

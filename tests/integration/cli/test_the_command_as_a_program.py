@@ -48,7 +48,7 @@ def test_pipes_get_no_colours_and_whole_lines(tmp_path: Path):
     ended = run(tmp_path, "servers", "list", FORCE_COLOR="1", COLUMNS="30", TERM="xterm-256color")
     assert ended.returncode == 0
     assert "\x1b" not in ended.stdout
-    assert len(ended.stdout.splitlines()) == 6
+    assert len(ended.stdout.splitlines()) == 9
 
 
 def test_an_encoding_without_our_marks_ends_no_command(tmp_path: Path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llm_gateway.testing.catalogue import digest_of
 from llm_gateway.testing.rogue import Rogue
 from support.gateway import HELLO, Live, StartGateway, Told, entry, words
 from support.net import wait_until
@@ -55,6 +56,13 @@ async def test_a_broken_stream_goes_on_word_for_word(start: StartGateway, rogue:
     row = await live.row()
     assert (row["status"], row["outcome"], row["attempts"], row["tokens_output"]) == (200, "ok", 2, 10)
     assert live.in_flight == 0
+
+
+async def test_a_server_that_has_the_same_digest_under_another_name_goes_on(start: StartGateway, rogue: StartRogue):
+    bad, namesake = await rogue(mood="cut_rst"), await rogue(["elsewhere"], digests={"elsewhere": digest_of("recite")})
+    live = await broken(start, bad, namesake)
+    whole(await live.stream(), live.state(bad).spec.id, live.state(namesake).spec.id)
+    assert {heard.json["model"] for heard in namesake.chats_heard()} == {"elsewhere:latest"}
 
 
 @pytest.mark.parametrize("renders", [True, False], ids=["renders", "old"])

@@ -65,6 +65,12 @@ def test_a_logical_name_may_equal_a_physical_one(loading):
     assert loaded.document.models[0].name == "llama3.2:3b"
 
 
+def test_a_backend_may_be_pinned_to_a_digest(loading):
+    pinned = [f"llama3.3:70b@sha256:{'a' * 64}", f"llama3.3:70b@{'a' * 12}"]
+    loaded = loading(f"models: [{{name: tested, backend: {pinned}}}]")
+    assert loaded.document.models[0].backend == tuple(pinned)
+
+
 def test_the_kinds_of_servers_are_those_that_exist(mistakes):
     [line] = mistakes("servers: [{name: a, url: 'http://8.8.8.8', kind: 42, trust: own}]")
     assert line.endswith(f"`kind` must be {' or '.join(KINDS)}, not '42'.")
@@ -176,6 +182,15 @@ def test_hints_name_what_was_meant(mistakes):
         ("models: [{name: m, backend: [x]}, {name: m, backend: [y]}]", "shared model 'm' is there twice"),
         ("models: [{name: m, backend: [x], params: {max_tokens: many}}]", "`max_tokens` must be a whole number"),
         ("models: [{name: m, backend: [x], params: {top_k: -1}}]", "`top_k` must be from 0"),
+        (
+            "models: [{name: m, backend: [x, 'y@sha256:12']}]",
+            "`backend[1]` must end in the 12 to 64 hexadecimal digits",
+        ),
+        ("projects: [{name: a, allowed_models: ['y@sha256:']}]", "`allowed_models[0]` must end in the 12 to 64"),
+        (
+            "servers: [{name: a, url: 'http://8.8.8.8', kind: ollama, trust: own, models: ['y@0123456789ab']}]",
+            "`models[0]` must be a name without a digest. A server lists its digests itself",
+        ),
         ("models: [{name: m, backend: [x], params: 7}]", "`params` must be a mapping of names to values"),
         ("servers: [{name: a, url: 'http://10.0.0.1', kind: ollama, trust: own}]", "allow_private_upstreams"),
         ("servers: [{name: a, url: 'http://8.8.8.8/v1', kind: ollama, trust: own}]", "say `kind: openai`"),

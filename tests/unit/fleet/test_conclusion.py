@@ -109,3 +109,13 @@ def test_why_nobody_can_serve_it():
     assert concluded(foreign, 0.0, nowhere) == Conclusion(
         "not_held", "Nobody can serve it: no known server lists `gone:1b` or `lost:2b`."
     )
+
+
+def test_a_model_that_nobody_believes_and_a_pin_that_nobody_holds_are_said():
+    liar = ListedModel("gpt-oss:20b", digest="b" * 64, family="gemma3", parameter_size="4.3B")
+    fleet = fleet_of(spec("a", models=(liar,), trust=Trust.PUBLIC))
+    told = concluded(fleet, 1.0, Ask(("gpt-oss:20b",), frozenset(Trust)))
+    assert told.outcome == "quarantined"
+    assert told.text.startswith("Nobody may serve it. The only server that may serve it is quarantined")
+    pinned = concluded(fleet, 1.0, Ask((f"gpt-oss:20b@{'a' * 12}",), frozenset(Trust)))
+    assert pinned.outcome == "not_pinned"

@@ -38,7 +38,8 @@ class Candidate(BaseModel):
     preference: int = Field(description="1 = of the model that is preferred.")
     standing: Standing = Field(
         description="usable, returning (from a rest: one attempt at a time), full, busy (it said so), resting, "
-        "not_permitted (its trust class), disabled."
+        "quarantined (another model under that name), not_pinned (another digest), not_permitted (its trust class), "
+        "disabled."
     )
     reason: str | None
     again_in_s: float | None = Field(description="Seconds until it is tried next, where that is known.")
@@ -61,8 +62,8 @@ class Explained(BaseModel):
     backends: list[str] = Field(description="Physical models in order of preference.")
     trust: list[Trust] = Field(description="Classes of servers that may be used.")
     outcome: Outcome = Field(
-        description="serves, waits (all are full or busy), tries_resting (all rest), or why nobody can: not_permitted, "
-        "disabled, not_held."
+        description="serves, waits (all are full or busy), tries_resting (all rest), or why nobody can: quarantined "
+        "(another model under that name), not_pinned (another digest), not_permitted, disabled, not_held."
     )
     conclusion: str
     advice: str | None = Field(description="What would change it.")

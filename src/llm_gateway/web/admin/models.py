@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import Query, Response
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from llm_gateway.access.policy import Exposure
 from llm_gateway.errors import InvalidRequest
+from llm_gateway.exposures import check_backends
 from llm_gateway.storage import exposures, projects
 from llm_gateway.web.admin.common import Input, Live, admin_router, changing, listed, when
 from llm_gateway.wire.params import PARAMS, check_param
@@ -16,7 +18,15 @@ from llm_gateway.wire.params import PARAMS, check_param
 router = admin_router("models")
 
 ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
-Backends = Annotated[list[ModelName], Field(min_length=1, max_length=50)]
+Backends = Annotated[
+    list[ModelName],
+    Field(
+        min_length=1,
+        max_length=50,
+        description="Physical models in order of preference; `NAME@sha256:DIGEST` is only asked of servers that list "
+        "this digest, of which 12 digits are enough.",
+    ),
+]
 Description = Annotated[str, Field(max_length=2000)]
 
 
@@ -55,14 +65,16 @@ async def list_models(
         if of is not None and not trusts & of.trust:
             continue
         details = fleet.details(name)
-        servers = fleet.shortlist((name,), trusts, now)
+        listing = fleet.listing(name)
         physical.append(
             {
                 "name": name,
                 "trust": sorted(trusts),
-                "servers": len(servers),
+                "servers": len(listing),
                 "healthy_servers": fleet.healthy(name, trusts, now),
                 "digest": details.digest if details else None,
+                "digests": Counter(m.listed.digest for m in listing if m.listed.digest),
+                "quarantined_servers": sum(1 for m in listing if m.quarantined(now)),
                 "family": details.family if details else None,
                 "parameter_size": details.parameter_size if details else None,
                 "quantization": details.quantization if details else None,
@@ -74,6 +86,7 @@ async def list_models(
 
 @router.post("", status_code=201, summary="Map a logical name")
 async def create_model(running: Live, body: NewModel) -> dict[str, Any]:
+    check_backends(body.backend)
     params = checked(body.params)
     async with changing(running) as s:
         of = await projects.get_project(s, body.project) if body.project is not None else None
@@ -90,6 +103,7 @@ async def create_model(running: Live, body: NewModel) -> dict[str, Any]:
 
 @router.patch("/{model_id}", summary="Change what a logical name means")
 async def update_model(running: Live, model_id: str, body: ModelChanges) -> dict[str, Any]:
+    check_backends(body.backend)
     changes = body.model_dump(exclude_unset=True)
     if "params" in changes:
         changes["params"] = checked(changes["params"])

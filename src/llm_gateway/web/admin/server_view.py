@@ -128,10 +128,10 @@ def _believed(state: ServerState | None, now: float) -> dict[str, Any]:
     models = list(state.models.values()) if state else []
     return {
         "models": [m.listed.name for m in models],
-        "models_resting": sum(m.resting(now) for m in models),
+        "models_resting": sum(m.resting(now) or m.doubt is not None for m in models),
         "in_flight": state.in_flight if state else 0,
         "version": state.version if state else None,
-        **_rest(state.rests(now) if state else None, now),
+        **_out(state.rests(now) if state else None, state.quarantined(now) if state else None, now),
         "success_rate": _success(models),
         **_pace(max(models, key=lambda m: m.successes, default=None), now),
     }
@@ -160,14 +160,16 @@ def _model(model: ModelState, now: float) -> ModelOnServer:
         limit=model.slots.limit,
         warm=model.warm(now),
         **_pace(model, now),
-        **_rest(longest if longest.resting(now) else None, now),
+        **_out(longest if longest.resting(now) else None, model.quarantined(now), now),
     )
 
 
 def _standing(model: ModelState, longest: Rest, now: float) -> ModelStanding:
+    if model.quarantined(now) is not None:
+        return "quarantined"
     if longest.resting(now):
         long = longest.until - longest.last_fault_at >= QUARANTINE * 0.7  # as of a server: rests are jittered
-        return "quarantined" if longest is model.identity or long else "resting"
+        return "quarantined" if long else "resting"
     if now < model.busy_until:
         return "busy"
     if model.half_open(now):
@@ -175,9 +177,10 @@ def _standing(model: ModelState, longest: Rest, now: float) -> ModelStanding:
     return "unknown" if model.unproven else "healthy"
 
 
-def _rest(rest: Rest | None, now: float) -> dict[str, Any]:
+def _out(rest: Rest | None, doubt: str | None, now: float) -> dict[str, Any]:
+    """Why it is out, and for how long; a doubt about what it is ends with what caused it."""
     if rest is None:
-        return {"reason": None, "rests_for_s": None}
+        return {"reason": doubt, "rests_for_s": None}
     reason = f"{rest.last_fault}: {rest.detail}" if rest.detail else str(rest.last_fault)
     return {"reason": reason, "rests_for_s": round(rest.until - now, 1)}
 
