@@ -243,6 +243,8 @@ class FaultKind(StrEnum):
     EMPTY = "empty"
     """A finished answer without content or tool call; `done_reason: load` counts as one."""
     WRONG_MODEL = "wrong_model"
+    UNFIT = "unfit"
+    """A fluent answer that is no good one: a tool call that does not fit, the same token for ever, half a prompt."""
     # it stopped
     FIRST_TOKEN_TIMEOUT = "first_token_timeout"
     STALLED = "stalled"

@@ -44,7 +44,9 @@ CHECK_AGAIN = 20.0
 """Seconds after which a silent server that was found alive is asked again."""
 RELIABLE = 0.8
 """Share of whole answers from which on a server may be asked a second time by the same request."""
-SLIPS = frozenset({FaultKind.CUT, FaultKind.STALLED, FaultKind.SERVER_ERROR, FaultKind.EMPTY, FaultKind.RESET})
+SLIPS = frozenset(
+    {FaultKind.CUT, FaultKind.STALLED, FaultKind.SERVER_ERROR, FaultKind.EMPTY, FaultKind.UNFIT, FaultKind.RESET}
+)
 """Faults that happen to good servers, too."""
 BACKOFF = 0.1
 """Seconds before the next attempt at most, after one that a server may have worked on."""
@@ -335,7 +337,8 @@ class Plan:
         else:
             self._owes = True
             self._not_before = now + BACKOFF * self.dice()
-        if not CONSEQUENCES[fault.kind].try_elsewhere:
+        # without its words no server was asked: the prompt is too long for what this one lists, not for all
+        if not CONSEQUENCES[fault.kind].try_elsewhere and fault.said is not None:
             agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
             if candidate.spec.trust is Trust.OWN or agreed >= AGREED:
                 self._fatal = _wrong(fault)
@@ -377,6 +380,7 @@ class Plan:
 
 
 def _wrong(fault: Fault) -> GatewayError:
-    """The caller's mistake in the server's own words."""
-    wrong = ContextLengthExceeded if fault.kind is FaultKind.CONTEXT else InvalidRequest
-    return wrong(fault.said or "The model server refused the request.")
+    """The caller's mistake in the server's own words; in ours where none was asked."""
+    if fault.kind is FaultKind.CONTEXT:
+        return ContextLengthExceeded(fault.said or "The prompt is longer than this model's context on any server.")
+    return InvalidRequest(fault.said or "The model server refused the request.")

@@ -60,6 +60,7 @@ CONSEQUENCES: Final[dict[K, Consequence]] = {
     K.BAD_FRAME: _LIES,
     K.WRONG_MODEL: Consequence(Scope.IDENTITY, 600, 86_400),
     K.EMPTY: _WEAK,
+    K.UNFIT: _WEAK,
     K.FIRST_TOKEN_TIMEOUT: _WEAK,
     K.STALLED: _WEAK,
     K.TOTAL_TIMEOUT: _WEAK,

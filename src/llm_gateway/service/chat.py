@@ -114,6 +114,9 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
             "set `public_tools: true` on the project, or use a model that own servers hold."
         )
     params = merge(target.params, ask.params)
+    most = max(gw.max_tokens, target.params.get("max_tokens", 0))
+    if "max_tokens" in params:
+        params["max_tokens"] = min(params["max_tokens"], most)
     limit = params.get("max_tokens")
     wish = Ask(
         target.backends,
@@ -123,7 +126,7 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
         answer_tokens=min(limit, EXPECTED_ANSWER) if isinstance(limit, int) and limit > 0 else EXPECTED_ANSWER,
         place=affinity(caller.project.id, _opening(ask)),
     )
-    return Work(ask, params, gw.drive.plan(wish, total), trust)
+    return Work(ask, params, gw.drive.plan(wish, total), trust, most)
 
 
 def _opening(ask: ChatRequest) -> str:

@@ -177,7 +177,6 @@ async def test_row_21_f27_an_answer_without_end_is_ended_and_the_server_freed(
     assert live.in_flight == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a server that ignores the token limit is not stopped yet")
 async def test_row_21_f27_a_server_that_ignores_the_callers_limit_is_stopped_there(
     start: StartGateway, rogue: StartRogue
 ):
@@ -188,7 +187,6 @@ async def test_row_21_f27_a_server_that_ignores_the_callers_limit_is_stopped_the
     await server.until(lambda s: s.in_flight == 0, within=1.0)
 
 
-@pytest.mark.xfail(strict=True, reason="the token cap is not built yet")
 async def test_row_22_a_model_that_babbles_is_cut_at_the_token_cap(start: StartGateway, rogue: StartRogue):
     server = await rogue(mood="babble")
     live = await start(server, timeouts={**IMPATIENT, "total": 3})

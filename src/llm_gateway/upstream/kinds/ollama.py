@@ -29,5 +29,6 @@ KIND: Final = Kind(
     version_path="/api/version",
     read_version=read_version,
     echoes_model=True,
+    cuts_prompts=True,
     may_lack_list=False,
 )
