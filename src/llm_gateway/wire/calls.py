@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.decoding import BadJson, decode_answer
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import ChatRequest, Json, ToolPart
 from llm_gateway.wire.schema import mended, misfit
@@ -82,7 +82,7 @@ def _fitting(text: str, name: str, schema: Json) -> str:
     if not text.strip():
         text = "{}"  # servers leave out what is empty
     try:
-        value = decode_json(text.encode("utf-8", "replace"))
+        value = decode_answer(text.encode("utf-8", "replace"))
     except BadJson as bad:
         raise Fault(FaultKind.UNFIT, f"a call of {name[:64]!a}: the text of its arguments {bad.sentence}") from None
     if not isinstance(value, dict):
