@@ -85,6 +85,39 @@ async def test_row_27_an_answer_to_half_a_prompt_is_not_sold_as_one(trap: SetTra
             seen.expect(words())
 
 
+async def test_row_27_a_long_prompt_is_given_a_context_that_it_fits(start: StartGateway, rogue: StartRogue):
+    server = await rogue(context_length=131_072)
+    live = await start(server)
+    long = [{"role": "user", "content": "All of this matters. " * 1000}]
+    for api in APIS:
+        (await asked(live, api, MODEL, api.name)).expect(words())
+        (await asked(live, api, MODEL, api.name, messages=long)).expect(words())
+    asked_for = [(heard.json.get("options") or {}).get("num_ctx") for heard in server.chats_heard()]
+    assert asked_for == [None, 16_384] * len(APIS)  # 5,000 tokens, half as many more if we guess badly, an answer
+
+
+async def test_row_27_a_prompt_far_beyond_a_servers_context_goes_to_another(start: StartGateway, rogue: StartRogue):
+    long = [{"role": "user", "content": "All of this matters. " * 1000}]
+    small, large = await rogue(prefix="b", context_length=1024), await rogue(context_length=32_768)
+    live = await start(small, large)
+    live.prefer(small)
+    for api in APIS:
+        (await asked(live, api, MODEL, api.name, messages=long)).expect(words())
+    assert small.chats == 0
+
+
+async def test_row_27_a_prompt_far_beyond_every_context_is_the_callers_mistake(start: StartGateway, rogue: StartRogue):
+    long = [{"role": "user", "content": "All of this matters. " * 1000}]
+    servers = [await rogue(context_length=1024) for _ in range(2)]
+    live = await start(*servers)
+    for api in APIS:
+        seen = await asked(live, api, MODEL, api.name, messages=long)
+        assert seen.status == 400
+        assert seen.error is not None
+        assert seen.error["code"] == "context_length_exceeded"
+    assert [server.chats for server in servers] == [0, 0]
+
+
 async def test_row_35_odd_lists_are_read_for_what_they_hold(start: StartGateway, rogue: StartRogue):
     for quirk in ("bare_tags", "old_dates"):
         live = await start(await rogue(quirks=[quirk], version="0.0.0"))
@@ -136,6 +169,15 @@ async def test_row_36_a_call_that_no_server_makes_well_is_never_delivered(start:
 async def test_row_36_a_call_that_nobody_offered_is_no_answer(trap: SetTrap):
     for seen in await (await trap("tools")).ask_all():
         seen.expect(words())
+
+
+async def test_row_36_a_call_that_comes_slowly_is_no_silence(trap: SetTrap):
+    """It is kept back until it is whole, but every fragment shows that the server works."""
+    caught = await trap("slow_tool_call", apis=WITH_TOOLS[1:], kind="openai", timeouts={"stall": 1.2})
+    for seen in await caught.ask_all(tools=OFFER):
+        seen.expect(" Let me look", finish="tool_calls")
+        assert [(name, json.loads(arguments)) for name, arguments in seen.calls] == [CALL]
+        assert seen.headers["x-gateway-attempts"] == "1"
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
