@@ -5,6 +5,7 @@ An `Attempt` exists from the moment the server counts as busy with it; however i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +61,8 @@ class Work:
     """Who may see the request beyond the plan: servers for the rest of an answer that broke."""
     most: int = MOST_TOKENS
     """Tokens of an answer, whatever the caller allows."""
+    sizes: Callable[[str, int | None], int | None] = lambda _, needed: needed
+    """`Drive.context`: the context to ask a candidate (by its key) for where so many tokens are needed."""
 
     @property
     def limit(self) -> int:
@@ -81,16 +84,20 @@ class Work:
         """The parameters with a context that the prompt fits. Raises Fault(CONTEXT) when this server has no such."""
         if much_too_long(self.prompt_tokens, candidate.context):
             raise Fault(FaultKind.CONTEXT, f"about {self.prompt_tokens} tokens for {candidate.context}")
-        size = num_ctx(self.params, self.prompt_tokens, candidate.context)
+        size = self._context(candidate)
         return self.params if size is None else {**self.params, "num_ctx": size}
 
     def checked(self, candidate: Candidate, reader: StreamReader) -> CheckedReader:
         """The reader of this server's answer, which believes only what is a good one."""
-        context = candidate.context
-        asked = num_ctx(self.params, self.prompt_tokens, context)
-        cuts = KINDS[candidate.spec.kind].cuts_prompts
-        seen = window(self.prompt_tokens, asked, context) if cuts else None
+        seen = None
+        if KINDS[candidate.spec.kind].cuts_prompts:
+            seen = window(self.prompt_tokens, self._context(candidate), candidate.context)
         return CheckedReader(reader, self.request, limit=self.limit, window=seen)
+
+    def _context(self, candidate: Candidate) -> int | None:
+        """Tokens; None = the server chooses. The caller's own wish is not remembered for others."""
+        needed = num_ctx(self.params, self.prompt_tokens, candidate.context)
+        return needed if "num_ctx" in self.params else self.sizes(candidate.key, needed)
 
     def refused(self, candidate: Candidate, fault: Fault) -> Fault:
         """What the server's refusal means for this work."""

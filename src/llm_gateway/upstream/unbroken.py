@@ -206,6 +206,7 @@ class Unbroken:
             plan,
             self._work.trust,
             max(1, self._work.limit - self._pieces),
+            self._work.sizes,
             drive=self._drive,
             skills=self._drive.skills,
             said=text,

@@ -34,7 +34,7 @@ class CheckedReader:
 
     __slots__ = (
         *("_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_pieces", "_same", "_window"),
-        *("done", "echoed", "fault", "overran"),
+        *("done", "echoed", "fault"),
     )
 
     def __init__(
@@ -44,8 +44,6 @@ class CheckedReader:
         self.echoed: str | None = None
         self.done = False
         self.fault: Fault | None = None
-        self.overran = False
-        """The server had not ended: it speaks on."""
         self._inner = inner
         self._limit = limit
         self._window = window
@@ -101,7 +99,6 @@ class CheckedReader:
             self._finish(event, passed)
             return
         if self._pieces >= self._limit or self._chars > self._limit * TOKEN_CHARS + FEW_CHARS:
-            self.overran = True
             self._finish(Finish("length"), passed)
             return
         self._pieces += 1

@@ -107,6 +107,15 @@ def test_a_prompt_that_is_too_long_has_its_own_code():
     assert given_up(plan, 0.0) == "context_length_exceeded"
 
 
+def test_a_prompt_too_long_for_what_one_server_lists_goes_to_the_next():
+    a, b = candidates(2)
+    plan = plan_of([a, b])
+    plan.failed(started(plan), Fault(FaultKind.CONTEXT, "about 9000 tokens for 4096"), 0.0)
+    assert started(plan, 0.1) is b
+    plan.failed(b, Fault(FaultKind.CONTEXT, "about 9000 tokens for 4096"), 0.1)
+    assert given_up(plan, 0.3) == "context_length_exceeded"
+
+
 def test_an_attempt_slow_to_its_first_content_gets_company_and_is_not_given_up():
     a, b = candidates(2, slow_wait=2.0)
     plan = plan_of([a, b])
