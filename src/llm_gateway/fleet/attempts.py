@@ -352,6 +352,13 @@ class Plan:
         """An attempt has content: the others are no longer running."""
         self._running = [r for r in self._running if r.candidate is candidate]
 
+    def speaks(self, candidate: Candidate, now: float) -> None:
+        """It has begun what is no content before it is whole (a tool call): it is at work until it falls silent."""
+        for running in self._running:
+            if running.candidate is candidate:
+                running.slow_at, running.check_at = now + self.stall(candidate), now + CHECK_AGAIN
+                running.alive = True
+
     def checked(self, candidate: Candidate, alive: bool, now: float) -> bool:
         """The answer to a `Check`. True when the attempt is to be given up: the server is dead."""
         for running in self._running:

@@ -233,10 +233,12 @@ class Stream:
     async def find_content(self) -> None:
         """Reads until the first content. Raises Fault."""
         while True:
+            held = self._reader.held
             events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
             self._ready += events
-            if self._reader.held and not self.first_sign_at:
-                self.first_sign_at = self._clock.now()
+            if self._reader.held > held:
+                self.first_sign_at = self.first_sign_at or self._clock.now()
+                self._plan.speaks(self.candidate, self._clock.now())
             if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
                 return
             if self._reader.done and self._reader.may_be_empty:

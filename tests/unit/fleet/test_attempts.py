@@ -82,6 +82,16 @@ def test_when_all_have_failed_the_error_says_so_and_names_nobody():
     assert "127.0.0.1" not in decision.error.message
 
 
+def test_an_attempt_that_makes_a_long_tool_call_gets_no_company_until_it_falls_silent():
+    a, b = candidates(2, slow_wait=2.0)
+    plan = plan_of([a, b], stall=5.0)
+    assert started(plan) is a
+    for now in (1.5, 5.0, 31.0):
+        plan.speaks(a, now)
+        assert isinstance(plan.next(now + 2.5), Wait)
+    assert started(plan, 36.5) is b
+
+
 def test_nobody_to_ask_is_no_healthy_upstream_at_once():
     assert given_up(plan_of([]), 0.0) == "no_healthy_upstream"
 
