@@ -244,7 +244,9 @@ class FaultKind(StrEnum):
     """A finished answer without content or tool call; `done_reason: load` counts as one."""
     WRONG_MODEL = "wrong_model"
     UNFIT = "unfit"
-    """A fluent answer that is no good one: a tool call that does not fit, the same token for ever, half a prompt."""
+    """A fluent answer that is no good one: a tool call that does not fit, the same token for ever."""
+    PROMPT_CUT = "prompt_cut"
+    """A fluent answer to a part of the prompt, the rest of which did not fit the context."""
     # it stopped
     FIRST_TOKEN_TIMEOUT = "first_token_timeout"
     STALLED = "stalled"

@@ -35,7 +35,9 @@ MAX_COUNTED = 12
 """Attempts per request that a server may have worked on."""
 AGREED = 2
 """Servers of strangers that must say that the request is wrong before it is not tried elsewhere: one may lie."""
-THE_CALLERS = frozenset({FaultKind.CALLER, FaultKind.CONTEXT})
+MOST_UNFIT = 4
+"""Fluent answers that were no good ones, after which the request, or the model, is taken for the reason."""
+THE_CALLERS = frozenset({FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.PROMPT_CUT})
 MAX_RACES = 2
 """Attempts of one request that are started only to be quicker."""
 QUEUE_WAIT = 10.0
@@ -337,11 +339,15 @@ class Plan:
         else:
             self._owes = True
             self._not_before = now + BACKOFF * self.dice()
+        agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
         # without its words no server was asked: the prompt is too long for what this one lists, not for all
-        if not CONSEQUENCES[fault.kind].try_elsewhere and fault.said is not None:
-            agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
-            if candidate.spec.trust is Trust.OWN or agreed >= AGREED:
-                self._fatal = _wrong(fault)
+        wrong = not CONSEQUENCES[fault.kind].try_elsewhere and fault.said is not None
+        if (wrong and (candidate.spec.trust is Trust.OWN or agreed >= AGREED)) or (
+            fault.kind is FaultKind.PROMPT_CUT and agreed >= AGREED
+        ):
+            self._fatal = _wrong(fault)
+        if fault.kind is FaultKind.UNFIT and agreed >= MOST_UNFIT:
+            self._fatal = self._exhausted()
 
     def lost(self, candidate: Candidate, fault: Fault, now: float) -> None:
         """An answer broke after its first content and nothing of it was delivered: the others are asked anew."""
@@ -388,6 +394,6 @@ class Plan:
 
 def _wrong(fault: Fault) -> GatewayError:
     """The caller's mistake in the server's own words; in ours where none was asked."""
-    if fault.kind is FaultKind.CONTEXT:
+    if fault.kind in (FaultKind.CONTEXT, FaultKind.PROMPT_CUT):
         return ContextLengthExceeded(fault.said or "The prompt is longer than this model's context on any server.")
     return InvalidRequest(fault.said or "The model server refused the request.")

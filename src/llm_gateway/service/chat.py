@@ -158,8 +158,8 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         except Fault as fault:
             raise StreamLost(
                 "The model server broke the answer off after it had begun. What you have is incomplete; ask again."
-                if fault.kind is not FaultKind.UNFIT
-                else "The model server's answer turned out to be none after it had begun. Do not use it; ask again.",
+                if fault.kind not in (FaultKind.UNFIT, FaultKind.PROMPT_CUT)
+                else "The answer turned out to be no good one after it had begun. Do not use what you have; ask again.",
                 details={"delivered_tokens": meter.tokens, "reason": fault.kind.value},
             ) from fault
         finally:

@@ -142,7 +142,7 @@ class Unbroken:
         """Puts another stream in the place of the broken one. Raises `fault` when there is none, and when what was
         said is no good begin."""
         text = "".join(self._text)
-        if fault.kind is FaultKind.UNFIT:
+        if fault.kind in (FaultKind.UNFIT, FaultKind.PROMPT_CUT):
             raise fault
         if not self._safe or self.continuations >= MOST_CONTINUATIONS or not joinable(text):
             raise fault

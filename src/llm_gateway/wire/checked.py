@@ -26,7 +26,8 @@ FEW_CHARS: Final = 4096
 
 
 class CheckedReader:
-    """A `StreamReader` over another one. Raises Fault(UNFIT) for what is no good answer, as soon as that shows.
+    """A `StreamReader` over another one. Raises Fault(UNFIT) for what is no good answer, as soon as that shows, and
+    Fault(PROMPT_CUT) at the end of an answer to a part of the prompt.
 
     A piece is a token or more, so the piece after the limit is one that the server was not asked for: the answer ends
     there, as "length". A server that keeps to the limit ends by itself, in time.
@@ -95,7 +96,7 @@ class CheckedReader:
     def _pass(self, event: Event, passed: list[Event]) -> None:
         if isinstance(event, Finish):
             if self._window is not None and event.usage is not None and self._window.cut(event.usage.input):
-                raise Fault(FaultKind.UNFIT, f"read {event.usage.input} of about {self._window.prompt} tokens")
+                raise Fault(FaultKind.PROMPT_CUT, f"read {event.usage.input} of about {self._window.prompt} tokens")
             self._finish(event, passed)
             return
         if self._pieces >= self._limit or self._chars > self._limit * TOKEN_CHARS + FEW_CHARS:

@@ -20,8 +20,9 @@ MOST_ANSWER: Final = 1024
 """Tokens that are kept free for an answer, where the caller allows as many."""
 LONGER: Final = 1.5
 """By so much may a prompt be longer than it was estimated."""
-MUCH_TOO_LONG: Final = 2.0
-"""By so much must the estimate exceed a context before a server is not asked at all."""
+MUCH_TOO_LONG: Final = 4.0
+"""By so much must the estimate exceed a context before a server is not asked at all. Blanks in a row are one token: of
+padded tables and deep indentation an estimate is several times too high."""
 CUT: Final = 1.3
 """By so much must the estimate exceed the reported count before the prompt can have been cut."""
 _DEFAULTS: Final = tuple(1 << power for power in range(11, 19))
@@ -64,5 +65,5 @@ def window(prompt: int, asked: int | None, listed: int | None) -> Window:
 
 
 def much_too_long(prompt: int, listed: int | None) -> bool:
-    """Is there no hope? Estimates are good to a third or so, so the server has the last word on all but these."""
+    """Is there no hope? The server has the last word on all but these."""
     return listed is not None and prompt > listed * MUCH_TOO_LONG

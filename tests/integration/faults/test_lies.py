@@ -85,6 +85,23 @@ async def test_row_27_an_answer_to_half_a_prompt_is_not_sold_as_one(trap: SetTra
             seen.expect(words())
 
 
+async def test_row_27_a_prompt_that_every_server_cuts_is_too_long_and_costs_nobody_its_standing(
+    start: StartGateway, rogue: StartRogue
+):
+    servers = [await rogue(mood="truncates_prompt") for _ in range(2)]
+    live = await start(*servers)
+    question = [{"role": "user", "content": "All of this matters. " * 1000}]
+    for api in APIS:
+        seen = await asked(live, api, MODEL, api.name, messages=question)
+        if seen.streams:
+            seen.expect_lost(words())
+        else:
+            assert seen.error is not None
+            assert (seen.status, seen.error["code"]) == (400, "context_length_exceeded")
+    for server in servers:
+        assert not is_out(await standing(live, server))
+
+
 async def test_row_27_a_long_prompt_is_given_a_context_that_it_fits(start: StartGateway, rogue: StartRogue):
     server = await rogue(context_length=131_072)
     live = await start(server)

@@ -126,6 +126,20 @@ def test_a_prompt_too_long_for_what_one_server_lists_goes_to_the_next():
     assert given_up(plan, 0.3) == "context_length_exceeded"
 
 
+def test_a_prompt_that_two_servers_cut_is_too_long():
+    plan = plan_of(candidates(4))
+    plan.failed(started(plan), Fault(FaultKind.PROMPT_CUT), 0.0)
+    plan.failed(started(plan, 0.1), Fault(FaultKind.PROMPT_CUT), 0.1)
+    assert given_up(plan, 0.2) == "context_length_exceeded"
+
+
+def test_a_request_that_nobody_answers_well_is_not_answered_badly_by_all():
+    plan = plan_of(candidates(9))
+    for now in range(4):
+        plan.failed(started(plan, now), Fault(FaultKind.UNFIT), now)
+    assert given_up(plan, 5.0) == "upstream_error"
+
+
 def test_an_attempt_slow_to_its_first_content_gets_company_and_is_not_given_up():
     a, b = candidates(2, slow_wait=2.0)
     plan = plan_of([a, b])

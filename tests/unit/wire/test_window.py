@@ -49,6 +49,6 @@ def test_a_cut_prompt_has_a_count_of_its_own(prompt, asked, listed, count, cut):
 
 
 def test_only_a_prompt_far_beyond_the_context_is_not_tried():
-    assert much_too_long(10_000, 4096)
-    assert not much_too_long(8_000, 4096)
+    assert much_too_long(20_000, 4096)
+    assert not much_too_long(16_000, 4096)
     assert not much_too_long(1_000_000, None)
