@@ -193,7 +193,9 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         journals = settings.data_dir / "journal"
         ledger = Ledger(Journal(journals / ids().hex))
         shipper = Shipper(ledger, DatabaseStore(sessions))
-        gateway = Gateway(clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body)
+        gateway = Gateway(
+            clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
+        )
         metrics.watch(lambda: figures(gateway))
         prober = Prober(
             transport,

@@ -250,6 +250,10 @@ class FaultKind(StrEnum):
     WRONG_MODEL = "wrong_model"
     DIGEST_CHANGED = "digest_changed"
     """Between two looks at its list another model took the name, and no other server knows that one."""
+    UNFIT = "unfit"
+    """A fluent answer that is no good one: a tool call that does not fit, the same token for ever."""
+    PROMPT_CUT = "prompt_cut"
+    """A fluent answer to a part of the prompt, the rest of which did not fit the context."""
     # it stopped
     FIRST_TOKEN_TIMEOUT = "first_token_timeout"
     STALLED = "stalled"

@@ -26,6 +26,7 @@ from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.names import pinned
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.upstream.drive import Drive
+from llm_gateway.wire.checked import MOST_TOKENS
 
 
 class Opening(Protocol):
@@ -61,6 +62,8 @@ class Gateway:
     metrics: Metrics
     max_text: int = 4 * 2**20
     """Bytes of a request's body besides its images."""
+    max_tokens: int = MOST_TOKENS
+    """Of one answer, where no exposure says more."""
     limits: Limits = field(default_factory=Limits)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
     pressure: Pressure = field(default_factory=Pressure)

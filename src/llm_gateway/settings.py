@@ -233,6 +233,13 @@ class Settings(Section):
     max_body_with_images: int = Field(
         default=20 * 2**20, ge=1024, le=2**30, description="Largest request body where images are allowed."
     )
+    max_tokens: int = Field(
+        default=8192,
+        ge=1,
+        le=1_000_000,
+        description="Most tokens of one answer, thoughts included: then it ends as `length`. A model whose own default "
+        "`max_tokens` is higher may use as many.",
+    )
     max_memory: int | None = Field(
         default=None,
         ge=128 * 2**20,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from llm_gateway.wire import ollama, openai
+import pytest
+
+from llm_gateway.wire import ollama, ollama_raw, openai
 from llm_gateway.wire.neutral import ChatRequest, Message, ToolCall
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -123,3 +125,25 @@ def test_what_identifies_the_caller_stays_here():
     for write in (ollama.write_upstream, openai.write_upstream):
         body = write(asked, "m", {})
         assert not any(secret in body for secret in (b"eve@", b"c-1", b"secret", b"asked"))
+
+
+def test_only_known_options_reach_a_server():
+    params = {"temperature": 0.2, "num_gpu": 0, "use_mmap": False, "main_gpu": 3}
+    assert json.loads(ollama.write_upstream(ask(), "m", params))["options"] == {"temperature": 0.2}
+    assert json.loads(ollama_raw.write_raw(ask(), "hi", "m", params))["options"] == {"temperature": 0.2}
+    body = json.loads(openai.write_upstream(ask(), "m", params))
+    assert set(body) == {"model", "messages", "stream", "stream_options", "temperature"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [("5m", "5m"), (300, 300), ("1h", "1h"), (-1, 3600), ("-1", 3600), ("48h", 3600), (0, 60), ("10ms", 60)],
+)
+def test_a_model_is_neither_thrown_out_nor_kept_for_ever(asked, sent):
+    assert json.loads(ollama.write_upstream(ask(keep_alive=asked), "m", {}))["keep_alive"] == sent
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "", True, [5], float("nan")])
+def test_what_is_no_duration_is_not_sent(nonsense):
+    body = json.loads(ollama.write_upstream(ask(keep_alive=nonsense), "m", {}))
+    assert "keep_alive" not in body or 60 <= body["keep_alive"] <= 3600

@@ -37,7 +37,9 @@ MAX_COUNTED = 12
 """Attempts per request that a server may have worked on."""
 AGREED = 2
 """Servers of strangers that must say that the request is wrong before it is not tried elsewhere: one may lie."""
-THE_CALLERS = frozenset({FaultKind.CALLER, FaultKind.CONTEXT})
+MOST_UNFIT = 4
+"""Fluent answers that were no good ones, after which the request, or the model, is taken for the reason."""
+THE_CALLERS = frozenset({FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.PROMPT_CUT})
 MAX_RACES = 2
 """Attempts of one request that are started only to be quicker."""
 QUEUE_WAIT = 10.0
@@ -46,7 +48,9 @@ CHECK_AGAIN = 20.0
 """Seconds after which a silent server that was found alive is asked again."""
 RELIABLE = 0.8
 """Share of whole answers from which on a server may be asked a second time by the same request."""
-SLIPS = frozenset({FaultKind.CUT, FaultKind.STALLED, FaultKind.SERVER_ERROR, FaultKind.EMPTY, FaultKind.RESET})
+SLIPS = frozenset(
+    {FaultKind.CUT, FaultKind.STALLED, FaultKind.SERVER_ERROR, FaultKind.EMPTY, FaultKind.UNFIT, FaultKind.RESET}
+)
 """Faults that happen to good servers, too."""
 BACKOFF = 0.1
 """Seconds before the next attempt at most, after one that a server may have worked on."""
@@ -341,10 +345,15 @@ class Plan:
         else:
             self._owes = True
             self._not_before = now + BACKOFF * self.dice()
-        if not CONSEQUENCES[fault.kind].try_elsewhere:
-            agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
-            if candidate.spec.trust is Trust.OWN or agreed >= AGREED:
-                self._fatal = _wrong(fault)
+        agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
+        # without its words no server was asked: the prompt is too long for what this one lists, not for all
+        wrong = not CONSEQUENCES[fault.kind].try_elsewhere and fault.said is not None
+        if (wrong and (candidate.spec.trust is Trust.OWN or agreed >= AGREED)) or (
+            fault.kind is FaultKind.PROMPT_CUT and agreed >= AGREED
+        ):
+            self._fatal = _wrong(fault)
+        if fault.kind is FaultKind.UNFIT and agreed >= MOST_UNFIT:
+            self._fatal = self._exhausted()
 
     def lost(self, candidate: Candidate, fault: Fault, now: float) -> None:
         """An answer broke after its first content and nothing of it was delivered: the others are asked anew."""
@@ -358,6 +367,13 @@ class Plan:
     def won(self, candidate: Candidate) -> None:
         """An attempt has content: the others are no longer running."""
         self._running = [r for r in self._running if r.candidate is candidate]
+
+    def speaks(self, candidate: Candidate, now: float) -> None:
+        """It has begun what is no content before it is whole (a tool call): it is at work until it falls silent."""
+        for running in self._running:
+            if running.candidate is candidate:
+                running.slow_at, running.check_at = now + self.stall(candidate), now + CHECK_AGAIN
+                running.alive = True
 
     def checked(self, candidate: Candidate, alive: bool, now: float) -> bool:
         """The answer to a `Check`. True when the attempt is to be given up: the server is dead."""
@@ -392,6 +408,7 @@ class Plan:
 
 
 def _wrong(fault: Fault) -> GatewayError:
-    """The caller's mistake in the server's own words."""
-    wrong = ContextLengthExceeded if fault.kind is FaultKind.CONTEXT else InvalidRequest
-    return wrong(fault.said or "The model server refused the request.")
+    """The caller's mistake in the server's own words; in ours where none was asked."""
+    if fault.kind in (FaultKind.CONTEXT, FaultKind.PROMPT_CUT):
+        return ContextLengthExceeded(fault.said or "The prompt is longer than this model's context on any server.")
+    return InvalidRequest(fault.said or "The model server refused the request.")

@@ -75,6 +75,8 @@ class Candidate:
     """Tokens per second, where measured."""
     success: float = 0.0
     """Share of its answers that were whole, 0 while none was."""
+    context: int | None = None
+    """Tokens: the longest context that the model is listed with there."""
 
 
 class Nobody(Enum):
@@ -495,4 +497,5 @@ def _candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Can
         state.warm(now) is False,
         state.tokens_per_second,
         state.success_rate() if state.successes else 0.0,
+        state.listed.context_length,
     )

@@ -179,6 +179,8 @@ class SplicedReader:
         *("done", "echoed", "fault", "may_be_empty"),
     )
 
+    held = 0
+
     def __init__(
         self, inner: StreamReader, seam: Seam, judged: Callable[[Verdict], None], ends_here: Callable[[], bool]
     ) -> None:

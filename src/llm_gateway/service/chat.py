@@ -7,7 +7,7 @@ from uuid import UUID
 
 from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller, permitted
-from llm_gateway.errors import BodyTooLarge, Fault, NoPermittedUpstream, StreamLost
+from llm_gateway.errors import BodyTooLarge, Fault, FaultKind, NoPermittedUpstream, StreamLost
 from llm_gateway.exposures import Target, merge
 from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies.policy import Ask
@@ -116,6 +116,9 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
             "set `public_tools: true` on the project, or use a model that own servers hold."
         )
     params = merge(target.params, ask.params)
+    most = max(gw.max_tokens, target.params.get("max_tokens", 0))
+    if "max_tokens" in params:
+        params["max_tokens"] = min(params["max_tokens"], most)
     limit = params.get("max_tokens")
     wish = Ask(
         target.backends,
@@ -125,7 +128,7 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
         answer_tokens=min(limit, EXPECTED_ANSWER) if isinstance(limit, int) and limit > 0 else EXPECTED_ANSWER,
         place=affinity(caller.project.id, _opening(ask)),
     )
-    return Work(ask, params, gw.drive.plan(wish, total), trust)
+    return Work(ask, params, gw.drive.plan(wish, total), trust, most, gw.drive.context)
 
 
 def _opening(ask: ChatRequest) -> str:
@@ -156,7 +159,9 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 await call.write(b"".join(out))
         except Fault as fault:
             raise StreamLost(
-                "The model server broke the answer off after it had begun. What you have is incomplete; ask again.",
+                "The model server broke the answer off after it had begun. What you have is incomplete; ask again."
+                if fault.kind not in (FaultKind.UNFIT, FaultKind.PROMPT_CUT)
+                else "The answer turned out to be no good one after it had begun. Do not use what you have; ask again.",
                 details={"delivered_tokens": meter.tokens, "reason": fault.kind.value},
             ) from fault
         finally:

@@ -99,7 +99,8 @@ class DeepHealth:
         if model is None:
             return {"status": "failed", "code": "no_healthy_upstream", "message": "No permitted server holds a model."}
         question = ChatRequest(model, [Message("user", "Say ok.")], stream=True)
-        work = Work(question, {"max_tokens": 4, "temperature": 0.0}, gw.drive.plan(Ask((model,), trust), DEEP_TIMEOUT))
+        plan = gw.drive.plan(Ask((model,), trust), DEEP_TIMEOUT)
+        work = Work(question, {"max_tokens": 4, "temperature": 0.0}, plan, sizes=gw.drive.context)
         try:
             async with gw.drive.open(work) as stream:
                 waited = gw.clock.now() - began

@@ -5,6 +5,7 @@ An `Attempt` exists from the moment the server counts as busy with it; however i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,8 +21,11 @@ from llm_gateway.names import canonical
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.transport import Response, Transport
+from llm_gateway.wire.checked import MOST_TOKENS, CheckedReader
+from llm_gateway.wire.collect import estimate_tokens
 from llm_gateway.wire.faults import fault_of
 from llm_gateway.wire.neutral import ChatRequest, Event, Json, Piece, StreamReader
+from llm_gateway.wire.window import much_too_long, num_ctx, window
 
 ERROR_BODY = 65_536
 """Bytes read of a server's error answer."""
@@ -55,12 +59,45 @@ class Work:
     plan: Plan
     trust: frozenset[Trust] = frozenset()
     """Who may see the request beyond the plan: servers for the rest of an answer that broke."""
+    most: int = MOST_TOKENS
+    """Tokens of an answer, whatever the caller allows."""
+    sizes: Callable[[str, int | None], int | None] = lambda _, needed: needed
+    """`Drive.context`: the context to ask a candidate (by its key) for where so many tokens are needed."""
+
+    @property
+    def limit(self) -> int:
+        """Tokens after which a server that goes on is stopped."""
+        return min(int(self.params.get("max_tokens", self.most)), self.most)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how many a server has to read."""
+        return self.plan.ask.prompt_tokens
 
     async def asking(self, candidate: Candidate) -> Asking:
         """What this server is asked. Raises Fault when it cannot be asked."""
         kind = KINDS[candidate.spec.kind]
-        body = kind.dialect.write_upstream(self.request, candidate.model, self.params)
-        return Asking(kind.chat_path, body, kind.dialect.stream_reader())
+        body = kind.dialect.write_upstream(self.request, candidate.model, self.params_for(candidate))
+        return Asking(kind.chat_path, body, self.checked(candidate, kind.dialect.stream_reader()))
+
+    def params_for(self, candidate: Candidate) -> dict[str, Json]:
+        """The parameters with a context that the prompt fits. Raises Fault(CONTEXT) when this server has no such."""
+        if much_too_long(self.prompt_tokens, candidate.context):
+            raise Fault(FaultKind.CONTEXT, f"about {self.prompt_tokens} tokens for {candidate.context}")
+        size = self._context(candidate)
+        return self.params if size is None else {**self.params, "num_ctx": size}
+
+    def checked(self, candidate: Candidate, reader: StreamReader) -> CheckedReader:
+        """The reader of this server's answer, which believes only what is a good one."""
+        seen = None
+        if KINDS[candidate.spec.kind].cuts_prompts:
+            seen = window(self.prompt_tokens, self._context(candidate), candidate.context)
+        return CheckedReader(reader, self.request, limit=self.limit, window=seen)
+
+    def _context(self, candidate: Candidate) -> int | None:
+        """Tokens; None = the server chooses. The caller's own wish is not remembered for others."""
+        needed = num_ctx(self.params, self.prompt_tokens, candidate.context)
+        return needed if "num_ctx" in self.params else self.sizes(candidate.key, needed)
 
     def refused(self, candidate: Candidate, fault: Fault) -> Fault:
         """What the server's refusal means for this work."""
@@ -115,7 +152,7 @@ class Attempt:
                 response.abort()
             self.ended(error if isinstance(error, Fault) else None)
             raise
-        self.first_content_at = self._parts.clock.now()
+        self.first_content_at = stream.first_sign_at or self._parts.clock.now()
         wait = self.first_content_at - asked
         spec = self.candidate.spec
         prompt = self._plan.ask.prompt_tokens
@@ -183,6 +220,8 @@ class Stream:
         self._plan = plan
         self._response = response
         self._reader = reader
+        self.first_sign_at = 0.0
+        """When the first content was read that is kept back until it is whole (a tool call); 0 = there was none."""
         self._ready: list[Event] = []
         self._answers = False
         """Has it come to the answer, or does it still think?"""
@@ -195,8 +234,12 @@ class Stream:
     async def find_content(self) -> None:
         """Reads until the first content. Raises Fault."""
         while True:
+            held = self._reader.held
             events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
             self._ready += events
+            if self._reader.held > held:
+                self.first_sign_at = self.first_sign_at or self._clock.now()
+                self._plan.speaks(self.candidate, self._clock.now())
             if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
                 return
             if self._reader.done and self._reader.may_be_empty:
@@ -212,26 +255,29 @@ class Stream:
             events = await self._more()
         for event in events:
             if isinstance(event, Piece):
-                self.attempt.tokens += 1
+                self.attempt.tokens += 1 + sum(estimate_tokens(part.arguments) for part in event.tools)
                 self._answers = self._answers or bool(event.tools or event.text.strip())
             else:
                 self.attempt.ended(None, complete=True)
         return events
 
     async def _more(self) -> list[Event]:
-        """Waits for content, not for bytes: empty frames and comments do not end the silence."""
+        """Waits for content, not for bytes: empty frames and comments do not end a silence, what is kept back does."""
         deadline = self._plan.deadline
         now = self._clock.now()
         silence_ends = now + self._plan.stall(self.candidate)
         if not self._answers:
             silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
-        late = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
         try:
             if now >= silence_ends:
                 raise Fault(FaultKind.STALLED, "it thinks without end")
             events: list[Event] = []
             while not events:
+                late = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
+                held = self._reader.held
                 events = await self._read(min(silence_ends, deadline), late)
+                if self._reader.held > held:
+                    silence_ends = self._clock.now() + self._plan.stall(self.candidate)
         except Fault as fault:
             self.attempt.ended(fault)
             raise

@@ -14,6 +14,7 @@ from typing import Any
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
 from llm_gateway.fleet.attempts import Check, Clocks, GiveUp, Plan, Queue, Start
+from llm_gateway.fleet.contexts import Contexts
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
 from llm_gateway.fleet.fleet import Candidate, Fleet
 from llm_gateway.fleet.policies.policy import Ask
@@ -55,6 +56,7 @@ class Drive:
         self.guard = guard
         self._told = told
         self._lines = Lines(self)
+        self._contexts = Contexts()
 
     def apply(self, fact: Fact) -> None:
         """Tells the fleet, and lets those begin for whom there is a place now."""
@@ -71,6 +73,10 @@ class Drive:
     def holds(self, ask: Ask, change: int) -> None:
         """A project has one attempt more (1) or less (-1) in flight."""
         self._lines.of(ask).held(ask.project, change)
+
+    def context(self, key: str, needed: int | None) -> int | None:
+        """The context to ask a candidate for: as `Contexts.size`."""
+        return self._contexts.size(key, needed, self.clock.now())
 
     def plan(self, ask: Ask, total: float | None = None) -> Plan:
         """A fresh plan over all permitted candidates; `total` (seconds) may lower the whole request's time."""

@@ -17,6 +17,7 @@ from llm_gateway.fleet.twins import voice_of
 from llm_gateway.upstream.attempt import Asking, Work, refusal, send
 from llm_gateway.upstream.drive import Drive
 from llm_gateway.upstream.kinds import KINDS
+from llm_gateway.wire.collect import estimate_tokens
 from llm_gateway.wire.framing import MAX_LINE
 from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece
 
@@ -38,6 +39,10 @@ class Resumed(Work):
     """Servers that say that nothing is missing after `said`."""
     _ways: dict[str, Way] = field(default_factory=dict)
 
+    @property
+    def prompt_tokens(self) -> int:
+        return self.plan.ask.prompt_tokens + estimate_tokens(self.said)
+
     async def asking(self, candidate: Candidate) -> Asking:
         try:
             way, prompt = await self._way(candidate)
@@ -47,13 +52,14 @@ class Resumed(Work):
             raise Fault(FaultKind.INCAPABLE, "does not go on with answers that others began")
         kind = KINDS[candidate.spec.kind]
         raw = kind.dialect.raw
+        params = self.params_for(candidate)
         if way is Way.PREFILL:
-            body = kind.dialect.write_upstream(self._partial(), candidate.model, self.params)
+            body = kind.dialect.write_upstream(self._partial(), candidate.model, params)
             path, reader = kind.chat_path, kind.dialect.stream_reader()
         else:
             assert raw is not None
             assert kind.raw_path is not None
-            body = raw.write_raw(self.request, prompt + self.said, candidate.model, self.params)
+            body = raw.write_raw(self.request, prompt + self.said, candidate.model, params)
             path, reader = kind.raw_path, raw.stream_reader()
         voice = voice_of(self.drive.fleet, candidate)
         self._ways[voice.server] = way
@@ -66,7 +72,7 @@ class Resumed(Work):
             return len(self.ended) >= ENOUGH
 
         seam = Seam(self.said, tuple(self.params.get("stop", ())), may_trim=way is Way.PREFILL)
-        return Asking(path, body, SplicedReader(reader, seam, judged, ends_here))
+        return Asking(path, body, SplicedReader(self.checked(candidate, reader), seam, judged, ends_here))
 
     def refused(self, candidate: Candidate, fault: Fault) -> Fault:
         """A server that refuses an unfinished answer is none the worse for it."""
@@ -119,7 +125,7 @@ class Resumed(Work):
         kind = KINDS[candidate.spec.kind]
         raw, until = kind.dialect.raw, self.plan.deadline
         assert raw is not None
-        body = raw.write_render(ask, candidate.model, self.params)
+        body = raw.write_render(ask, candidate.model, self.params_for(candidate))
         response = await send(self.drive, candidate, kind.chat_path, body, deadline=until)
         try:
             if response.status != 200:
@@ -151,7 +157,8 @@ class Resumed(Work):
 
     async def _say(self, candidate: Candidate, ask: ChatRequest) -> list[str]:
         kind, until = KINDS[candidate.spec.kind], self.plan.deadline
-        params = {name: value for name, value in self.params.items() if name == "num_ctx"}  # another one reloads
+        sized = self.params_for(candidate)
+        params = {name: value for name, value in sized.items() if name == "num_ctx"}  # another one reloads
         params |= {"temperature": 0.0, "max_tokens": PROBE_TOKENS}
         body = kind.dialect.write_upstream(ask, candidate.model, params)
         response = await send(self.drive, candidate, kind.chat_path, body, deadline=until)

@@ -130,8 +130,7 @@ class Unbroken:
     def _full(self) -> bool:
         """Were all tokens given out that the caller allows? Then only the last frame was lost, and it said so. A piece
         is a token or more."""
-        most = self._work.params.get("max_tokens")
-        return self._safe and most is not None and self._pieces >= most
+        return self._safe and self._pieces >= self._work.limit
 
     def _summed(self, finish: Finish) -> Finish:
         """The last server saw what was said before as a part of its prompt, and reports only its own part."""
@@ -140,8 +139,11 @@ class Unbroken:
         return Finish(finish.reason, Usage(max(0, prompt), 0), spliced)
 
     async def _carry_on(self, fault: Fault) -> None:
-        """Puts another stream in the place of the broken one. Raises `fault` when there is none."""
+        """Puts another stream in the place of the broken one. Raises `fault` when there is none, and when what was
+        said is no good begin."""
         text = "".join(self._text)
+        if fault.kind in (FaultKind.UNFIT, FaultKind.PROMPT_CUT):
+            raise fault
         if not self._safe or self.continuations >= MOST_CONTINUATIONS or not joinable(text):
             raise fault
         if self.meter.tokens < self._least:
@@ -203,6 +205,8 @@ class Unbroken:
             self._params_left(),
             plan,
             self._work.trust,
+            max(1, self._work.limit - self._pieces),
+            self._work.sizes,
             drive=self._drive,
             skills=self._drive.skills,
             said=text,

@@ -20,9 +20,12 @@ from llm_gateway.wire.neutral import Json
 MAX_DEPTH: Final = 64
 """Levels of objects and lists, the outermost included."""
 
+MAX_DIGITS: Final = 64
+"""Of a number in what a server sends."""
 MAX_VALUES: Final = 500_000
-"""Of all `{` and `[`, and of all commas, also those within texts: what makes JSON expensive is the number of its
-values, and millions of them would hold the event loop for seconds."""
+"""Of all `{` and `[`, and of all commas, and of the texts in what holds more of these: what makes JSON expensive is the
+number of its values, and millions of them would hold the event loop for seconds. What stands within a text costs
+nothing: a table of millions of commas may be one prompt."""
 MAX_FRAME_VALUES: Final = 50_000
 """The same for a frame, which holds one piece of an answer, and may be followed by more of its kind."""
 _MANY: Final = 10_000
@@ -41,6 +44,7 @@ _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _NUL = b"\\u0000"
 _SUSPICIOUSLY_LONG = b"0" * 19
 """2**63 has 19 digits: a shorter run of digits cannot be too large an integer."""
+_MANY_DIGITS = b"0" * (MAX_DIGITS + 1)
 
 
 def _fraction(text: str) -> float:
@@ -67,10 +71,8 @@ class BadJson(ValueError):
 def decode_json(raw: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Json:
     """The value that `raw` (UTF-8, RFC 8259; a byte order mark is forgiven) holds. Raises BadJson, nothing else."""
     brackets = raw.count(b"{") + raw.count(b"[")
-    if brackets > max_values:
-        raise BadJson(f"holds more than {max_values:,} brackets", malformed=False)
-    if len(raw) > max_values and raw.count(b",") > max_values:
-        raise BadJson(f"holds more than {max_values:,} commas", malformed=False)
+    if len(raw) > max_values and (brackets > max_values or raw.count(b",") > max_values):
+        _few_values(raw, max_values)
     try:
         value = _decode(raw[3:] if raw.startswith(_BOM) else raw)
     except RecursionError:
@@ -102,15 +104,39 @@ def decode_body(raw: bytes) -> dict[str, Json]:
     return value
 
 
+def decode_answer(raw: bytes, *, max_values: int = MAX_VALUES) -> Json:
+    """As `decode_json`, of what a server sent: no number in it has more than 64 digits in a row. Raises BadJson."""
+    if _MANY_DIGITS in raw.translate(_DIGITS) and _MANY_DIGITS in _outside_texts(raw, max_values).translate(_DIGITS):
+        raise BadJson(f"holds a number of more than {MAX_DIGITS} digits", malformed=False)
+    return decode_json(raw, max_values=max_values)
+
+
 def decode_frame(raw: bytes) -> dict[str, Json]:
     """A server's JSON object. Raises Fault(BAD_FRAME)."""
     try:
-        value = decode_json(raw, max_values=MAX_FRAME_VALUES)
+        value = decode_answer(raw, max_values=MAX_FRAME_VALUES)
     except BadJson as bad:
         raise Fault(FaultKind.BAD_FRAME, f"a frame {bad.sentence}") from None
     if not isinstance(value, dict):
         raise Fault(FaultKind.BAD_FRAME, "a frame is not a JSON object")
     return value
+
+
+def _few_values(raw: bytes, most: int) -> None:
+    """Raises BadJson when there are more values outside of texts than `most`."""
+    bare = _outside_texts(raw, most)
+    for marks, name in ((b"{[", "brackets"), (b",", "commas")):
+        if sum(bare.count(mark) for mark in marks) > most:
+            raise BadJson(f"holds more than {most:,} {name}", malformed=False)
+
+
+def _outside_texts(raw: bytes, most: int) -> bytes:
+    """What is left of JSON without its texts, exact up to where it stops to be JSON. Raises BadJson when there are
+    more texts than `most`: splitting at each of millions of quotes would take long itself."""
+    bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of the quotes begins or ends a text
+    if bare.count(b'"') > 2 * most:
+        raise BadJson(f"holds more than {most:,} texts", malformed=False)
+    return b"".join(bare.split(b'"')[::2])
 
 
 def _too_deep(max_depth: int) -> BadJson:

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.decoding import BadJson, decode_answer
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import Json
 
@@ -108,7 +108,7 @@ def error_in_frame(frame: dict[str, Json]) -> Json:
 
 def _error_in(body: bytes) -> Json:
     try:
-        value = decode_json(body)
+        value = decode_answer(body)
     except BadJson:
         return None
     if not isinstance(value, dict):

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.decoding import BadJson, decode_answer
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
 from llm_gateway.wire.neutral import Json
 
@@ -48,7 +48,7 @@ def _read(
     body: bytes, keys: tuple[str, ...], entry: Callable[[dict[str, Json]], ModelEntry | None]
 ) -> tuple[ModelEntry, ...]:
     try:
-        value = decode_json(body)
+        value = decode_answer(body)
     except BadJson as bad:
         raise Fault(FaultKind.NOT_THE_PROTOCOL, f"the model list {bad.sentence}") from None
     if isinstance(value, dict):

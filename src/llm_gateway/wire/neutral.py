@@ -142,13 +142,16 @@ class StreamReader(Protocol):
     `echoed` is the model name the server put into its frames (None until seen). `done`: the Finish was given out;
     frames after it are ignored. `fault`: what ended the answer otherwise, known as soon as it was read.
     `may_be_empty`: set to True, a finish without any content is taken for what it says instead of for EMPTY: the rest
-    of an answer may be nothing.
+    of an answer may be nothing. `held`: characters that were read and are kept back: they show in no event yet.
     """
 
     echoed: str | None
     done: bool
     fault: Fault | None
     may_be_empty: bool
+
+    @property
+    def held(self) -> int: ...
 
     def feed(self, data: bytes) -> list[Event]:
         """Raises `Fault` (BAD_FRAME, NOT_THE_PROTOCOL, TOO_LARGE, EMPTY, or what an error frame says). When good events

@@ -16,7 +16,7 @@ from llm_gateway.wire.decoding import BadJson, decode_json
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
 from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, ToolCall, ToolPart
-from llm_gateway.wire.params import PARAMS
+from llm_gateway.wire.params import PARAMS, kept_alive
 from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
 
 _REASONS: Final[dict[str, FinishReason]] = {"length": "length"}
@@ -38,8 +38,8 @@ def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> 
         body["think"] = ask.think
     if ask.tools:
         body["tools"] = _visible(ask.tools, ask.tool_choice)
-    if ask.keep_alive is not None:
-        body["keep_alive"] = ask.keep_alive
+    if (kept := kept_alive(ask.keep_alive)) is not None:
+        body["keep_alive"] = kept
     if ask.logprobs:
         body["logprobs"] = True
         if ask.top_logprobs is not None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llm_gateway.wire import ollama
-from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.decoding import BadJson, decode_answer, decode_json
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import ChatRequest, Event, Json
-from llm_gateway.wire.params import PARAMS
+from llm_gateway.wire.params import PARAMS, kept_alive
 
 
 def write_render(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
@@ -25,7 +25,7 @@ def write_render(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> by
 def read_rendering(frame: bytes) -> str | None:
     """The prompt in the first frame of the answer; None when it is none."""
     try:
-        value = decode_json(frame)
+        value = decode_answer(frame)
     except BadJson:
         return None
     info = value.get("_debug_info") if isinstance(value, dict) else None
@@ -38,8 +38,8 @@ def write_raw(ask: ChatRequest, prompt: str, model: str, params: Mapping[str, Js
     body: dict[str, Json] = {"model": model, "prompt": prompt, "raw": True, "stream": True}
     if options := {spec.ollama: params[name] for name, spec in PARAMS.items() if spec.ollama and name in params}:
         body["options"] = options
-    if ask.keep_alive is not None:
-        body["keep_alive"] = ask.keep_alive
+    if (kept := kept_alive(ask.keep_alive)) is not None:
+        body["keep_alive"] = kept
     return encode(body)
 
 

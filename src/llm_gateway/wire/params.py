@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from llm_gateway.errors import InvalidRequest
@@ -55,6 +56,27 @@ def check_param(name: str, value: Json, *, where: str | None = None) -> Json:
     if not ((spec.low is None or value >= spec.low) and (spec.high is None or value <= spec.high)):
         raise InvalidRequest(f"`{field}` must be from {spec.low} to {spec.high}; you sent {value}.", param=field)
     return float(value) if spec.kind is float else value
+
+
+KEPT_LEAST: Final = 60.0
+KEPT_MOST: Final = 3600.0
+"""Seconds that a request may keep a model in a server's memory: neither thrown out under others, nor there for ever."""
+_DURATION: Final = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def kept_alive(value: Json) -> Json:
+    """Ollama's `keep_alive` (a number of seconds, or a text such as `5m`) within bounds; a negative one means for ever
+    there. None = the server's own default, also for what is no duration."""
+    if isinstance(value, str) and (found := _DURATION.fullmatch(value.strip())):
+        seconds = float(found[1]) * _UNITS[found[2]]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        return None
+    if KEPT_LEAST <= seconds <= KEPT_MOST:
+        return value
+    return int(KEPT_LEAST if 0 <= seconds < KEPT_LEAST else KEPT_MOST)
 
 
 def named(value: Json) -> str:

@@ -22,6 +22,8 @@ class FrameReader:
         *("done", "echoed", "fault", "may_be_empty"),
     )
 
+    held = 0
+
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self.echoed: str | None = None
         self.done = False

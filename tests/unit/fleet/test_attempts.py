@@ -86,6 +86,16 @@ def test_when_all_have_failed_the_error_says_so_and_names_nobody():
     assert "127.0.0.1" not in decision.error.message
 
 
+def test_an_attempt_that_makes_a_long_tool_call_gets_no_company_until_it_falls_silent():
+    a, b = candidates(2, slow_wait=2.0)
+    plan = plan_of([a, b], stall=5.0)
+    assert started(plan) is a
+    for now in (1.5, 5.0, 31.0):
+        plan.speaks(a, now)
+        assert isinstance(plan.next(now + 2.5), Wait)
+    assert started(plan, 36.5) is b
+
+
 def test_nobody_to_ask_is_no_healthy_upstream_at_once():
     assert given_up(plan_of([]), 0.0) == "no_healthy_upstream"
 
@@ -109,6 +119,29 @@ def test_a_prompt_that_is_too_long_has_its_own_code():
     plan = plan_of(candidates(2))
     plan.failed(started(plan), Fault(FaultKind.CONTEXT, said="too long"), 0.0)
     assert given_up(plan, 0.0) == "context_length_exceeded"
+
+
+def test_a_prompt_too_long_for_what_one_server_lists_goes_to_the_next():
+    a, b = candidates(2)
+    plan = plan_of([a, b])
+    plan.failed(started(plan), Fault(FaultKind.CONTEXT, "about 9000 tokens for 4096"), 0.0)
+    assert started(plan, 0.1) is b
+    plan.failed(b, Fault(FaultKind.CONTEXT, "about 9000 tokens for 4096"), 0.1)
+    assert given_up(plan, 0.3) == "context_length_exceeded"
+
+
+def test_a_prompt_that_two_servers_cut_is_too_long():
+    plan = plan_of(candidates(4))
+    plan.failed(started(plan), Fault(FaultKind.PROMPT_CUT), 0.0)
+    plan.failed(started(plan, 0.1), Fault(FaultKind.PROMPT_CUT), 0.1)
+    assert given_up(plan, 0.2) == "context_length_exceeded"
+
+
+def test_a_request_that_nobody_answers_well_is_not_answered_badly_by_all():
+    plan = plan_of(candidates(9))
+    for now in range(4):
+        plan.failed(started(plan, now), Fault(FaultKind.UNFIT), now)
+    assert given_up(plan, 5.0) == "upstream_error"
 
 
 def test_an_attempt_slow_to_its_first_content_gets_company_and_is_not_given_up():

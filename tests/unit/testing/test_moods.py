@@ -92,6 +92,19 @@ async def test_tools_calls_the_first_tool_that_was_offered(rogue: StartRogue):
     assert parts[-1]["finish_reason"] == "tool_calls"
 
 
+async def test_slow_tool_call_says_something_and_then_calls_bit_by_bit(rogue: StartRogue):
+    server = await rogue(mood="slow_tool_call")
+    offered = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    answer = await ask(server, "/v1/chat/completions", stream=True, tools=offered)
+    deltas = [event["choices"][0]["delta"] for event in events(answer)[:-1]]
+    assert [delta["content"] for delta in deltas[:3]] == [" Let", " me", " look"]
+    told = "".join(delta["tool_calls"][0]["function"]["arguments"] for delta in deltas[3:-1])
+    assert json.loads(told) == {"city": "Boston", "days": 2}
+    lines = (await ask(server, tools=offered)).lines
+    assert lines[3]["message"]["tool_calls"][0]["function"]["name"] == "add"
+    assert lines[-1]["done"] is True
+
+
 # the connection
 
 

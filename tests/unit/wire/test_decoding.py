@@ -55,6 +55,45 @@ def test_more_brackets_or_commas_than_anyone_needs_are_refused_before_they_are_d
         decode_json(b"[%s1]" % (b"1," * 500_001))
 
 
+def test_what_stands_within_a_text_is_not_counted():
+    """A table, or a JSON document, as one prompt of nearly all the bytes that a body may have."""
+    for text in ("1,2.5,x\n" * 500_000, '{"a": [1]},' * 350_000, "\\,[" * 400_000):
+        assert decode_body(json.dumps({"prompt": text}).encode()) == {"prompt": text}
+    assert decode_frame(json.dumps({"content": "a,b," * 100_000}).encode()) == {"content": "a,b," * 100_000}
+
+
+@pytest.mark.parametrize("text", [rb"\\", rb"\"", rb"\\\"", rb"\\\\"])
+def test_no_escape_hides_values_among_texts(text):
+    for before in (b'"x%s",' % text, b'"%sx",' % text, b'"%s",' % text):
+        raw = b"[%s%s1]" % (before, b"1," * 500_001)
+        with pytest.raises(BadJson, match="500,000 commas"):
+            decode_json(raw)
+        assert decode_json(b"[%s%s1]" % (before, b"1," * 400_000))
+
+
+def test_values_are_not_found_to_be_many_by_much_work():
+    plain = b'{"a": "%s"}' % (b"x" * 4_000_000)
+    for hostile in (b'["",%s""]' % (b'"",' * 1_000_000), b'["%s"]' % (b'\\"' * 1_000_000 + b"," * 2_000_000)):
+
+        def judge(raw: bytes = hostile) -> None:
+            with suppress(BadJson):
+                decode_json(raw)
+
+        assert effort(judge) < 30 * effort(lambda: decode_json(plain))
+
+
+@pytest.mark.parametrize("number", ["9" * 65, "-" + "9" * 65, "0." + "3" * 65, "1e" + "0" * 64 + "1"])
+def test_a_number_of_more_than_64_digits_makes_a_bad_frame(number):
+    with pytest.raises(Fault, match="64 digits") as caught:
+        decode_frame(f'{{"a": ["{number}", {number}]}}'.encode())
+    assert caught.value.kind is FaultKind.BAD_FRAME
+    assert decode_frame(f'{{"a": ["{number}", "\\"{number}"]}}'.encode())["a"][0] == number
+
+
+def test_a_number_of_64_digits_is_read():
+    assert decode_frame(b'{"a": %s}' % (b"9" * 64)) == {"a": int("9" * 64)}
+
+
 def test_a_frame_holds_one_piece_of_an_answer_so_fewer_will_do():
     assert decode_frame(b'{"a":[%s1]}' % (b"1," * 50_000)) == {"a": [1] * 50_001}
     for many in (b"1," * 50_001, b"{}," * 50_000):

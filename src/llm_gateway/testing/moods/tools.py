@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from llm_gateway.testing.scene import Scene
 from llm_gateway.testing.voices import Call, Said
 
 UNKNOWN_TOOL = "delete_everything"
+PAUSE = 0.6
+"""Seconds between the fragments of a slow call."""
 BROKEN = '{"city": "Boston", "da'
 UNFIT = {"town": ["Boston"]}
 """Arguments that no offered tool takes."""
@@ -17,6 +20,20 @@ UNFIT = {"town": ["Boston"]}
 async def tools(scene: Scene) -> None:
     """One tool call and no text."""
     await _call(scene, scene.tool_call())
+
+
+async def slow_tool_call(scene: Scene) -> None:
+    """Some words, then a call, with a pause before each of its fragments and before the end."""
+    said = Said([" Let", " me", " look"], calls=[scene.tool_call()])
+    answer = scene.answer(said)
+    await scene.deliver_part(answer, len(said.pieces))
+    for fragment in answer.frames[-1].splitlines(keepends=True) if scene.streaming else ():
+        if fragment.strip():
+            await asyncio.sleep(PAUSE)
+        await scene.line.chunk(fragment)
+    await asyncio.sleep(PAUSE)
+    await scene.line.chunk(answer.end)
+    await scene.line.end()
 
 
 async def tool_as_text(scene: Scene) -> None:

@@ -34,6 +34,8 @@ class Kind:
     """Reads the body of `version_path`; None when there is no version in it."""
     echoes_model: bool
     """Do its frames carry the name that was asked for? Then another name is another model."""
+    cuts_prompts: bool
+    """Does it answer what is left of a prompt that does not fit, without a word?"""
     may_lack_list: bool
     """Are there servers of this kind without a list? Then one holds what its owner's configuration says."""
 

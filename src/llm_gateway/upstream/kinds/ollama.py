@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from llm_gateway.upstream.kinds.kind import Kind
-from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.decoding import BadJson, decode_answer
 from llm_gateway.wire.registry import SERVERS
 
 
 def read_version(body: bytes) -> str | None:
     """`{"version": "0.33.0"}` -> `0.33.0`; servers that hide it say `0.0.0`."""
     try:
-        value = decode_json(body)
+        value = decode_answer(body)
     except BadJson:
         return None
     version = value.get("version") if isinstance(value, dict) else None
@@ -29,5 +29,6 @@ KIND: Final = Kind(
     version_path="/api/version",
     read_version=read_version,
     echoes_model=True,
+    cuts_prompts=True,
     may_lack_list=False,
 )

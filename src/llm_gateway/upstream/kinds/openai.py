@@ -18,5 +18,6 @@ KIND: Final = Kind(
     read_version=lambda _: None,
     # llama.cpp answers with its own file's name, hosted services with a dated one.
     echoes_model=False,
+    cuts_prompts=False,
     may_lack_list=True,
 )

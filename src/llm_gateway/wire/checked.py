@@ -1,0 +1,134 @@
+"""What a server's answer must keep to before it is believed, whatever the dialect it came in.
+
+A `CheckedReader` stands between the reader of a server's frames and the stream: it ends answers that run past the
+token limit, and finds tool calls that do not fit, garbage in a loop, and answers to a part of the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.wire.calls import Calls
+from llm_gateway.wire.neutral import ChatRequest, Event, Finish, Piece, StreamReader
+from llm_gateway.wire.window import Window
+
+MOST_TOKENS: Final = 8192
+"""Of one answer, unless a setting or an exposure says otherwise."""
+MOST_REPEATED: Final = 1000
+"""The same piece so often in a row is no answer. Honest repetitions (rules in tables, blanks, zeros) stay far below:
+tokenizers know runs of them as one token. Ollama's own guard, at 30, cuts good answers."""
+TOKEN_CHARS: Final = 32
+"""Characters of a token, on the average of an answer: more is not believed …"""
+FEW_CHARS: Final = 4096
+"""… of an answer that has more than these."""
+
+
+class CheckedReader:
+    """A `StreamReader` over another one. Raises Fault(UNFIT) for what is no good answer, as soon as that shows, and
+    Fault(PROMPT_CUT) at the end of an answer to a part of the prompt.
+
+    A piece is a token or more, so the piece after the limit is one that the server was not asked for: the answer ends
+    there, as "length". A server that keeps to the limit ends by itself, in time.
+    """
+
+    __slots__ = (
+        *("_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_pieces", "_same", "_window"),
+        *("done", "echoed", "fault"),
+    )
+
+    def __init__(
+        self, inner: StreamReader, ask: ChatRequest, *, limit: int = MOST_TOKENS, window: Window | None = None
+    ) -> None:
+        """`limit`: tokens of the answer; `window` None = whether the prompt was read is not looked at."""
+        self.echoed: str | None = None
+        self.done = False
+        self.fault: Fault | None = None
+        self._inner = inner
+        self._limit = limit
+        self._window = window
+        self._calls = Calls(ask)
+        self._pieces = 0
+        self._chars = 0
+        self._gave = False
+        self._last = ""
+        self._same = 0
+
+    @property
+    def held(self) -> int:
+        return self._calls.held
+
+    @property
+    def may_be_empty(self) -> bool:
+        return self._inner.may_be_empty
+
+    @may_be_empty.setter
+    def may_be_empty(self, allowed: bool) -> None:
+        self._inner.may_be_empty = allowed
+
+    def feed(self, data: bytes) -> list[Event]:
+        return [] if self.done else self._read(self._inner.feed, data)
+
+    def eof(self) -> list[Event]:
+        return [] if self.done else self._read(self._inner.eof)
+
+    def _read(self, step: Callable[..., list[Event]], *data: bytes) -> list[Event]:
+        if self.fault is not None:
+            raise self.fault
+        passed: list[Event] = []
+        try:
+            for event in step(*data):
+                self._pass(event, passed)
+                if self.done:
+                    return passed
+            self.fault = self._inner.fault
+        except Fault as fault:
+            self.fault = fault
+            if not passed:
+                raise
+        finally:
+            self.echoed = self._inner.echoed
+        if self.fault is not None and not passed:
+            raise self.fault
+        return passed
+
+    def _pass(self, event: Event, passed: list[Event]) -> None:
+        if isinstance(event, Finish):
+            if self._window is not None and event.usage is not None and self._window.cut(event.usage.input):
+                raise Fault(FaultKind.PROMPT_CUT, f"read {event.usage.input} of about {self._window.prompt} tokens")
+            self._finish(event, passed)
+            return
+        if self._pieces >= self._limit or self._chars > self._limit * TOKEN_CHARS + FEW_CHARS:
+            self._finish(Finish("length"), passed)
+            return
+        self._pieces += 1
+        self._chars += len(event.text) + len(event.thinking)
+        if not event.tools:
+            self._repeats(event.text or event.thinking)
+            self._gave = True
+            passed.append(event)
+            return
+        for part in event.tools:
+            self._calls.add(part)
+        if event.text or event.thinking:
+            self._gave = True
+            passed.append(Piece(event.text, event.thinking, logprobs=event.logprobs))
+
+    def _finish(self, finish: Finish, passed: list[Event]) -> None:
+        if self._calls:
+            parts = self._calls.whole(cut=finish.reason == "length")
+            if parts:
+                passed.append(Piece(tools=parts))
+            elif not self._gave:
+                self.may_be_empty = True  # the limit left nothing of it; that is what the finish says
+        self.done = True
+        passed.append(finish)
+
+    def _repeats(self, said: str) -> None:
+        if said != self._last:
+            self._last, self._same = said, 1
+            return
+        self._same += 1
+        if self._same >= MOST_REPEATED:
+            raise Fault(FaultKind.UNFIT, f"{said[:20]!a} {MOST_REPEATED} times in a row")

@@ -1,0 +1,124 @@
+"""Whether arguments fit a tool's schema, and what is put right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from effort import effort
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_gateway.wire.schema import mended, misfit
+
+WEATHER = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "days": {"type": "integer"},
+        "unit": {"enum": ["C", "F"]},
+        "tags": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["city"],
+}
+CLOSED = {**WEATHER, "additionalProperties": False}
+TREE = {
+    "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}, "n": {"type": "integer"}}}},
+    "$ref": "#/$defs/node",
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        ({"city": "Boston", "days": 2, "unit": "C", "tags": ["a"]}, CLOSED),
+        ({"city": "Boston", "days": 2.0}, WEATHER),
+        ({"city": "Boston", "more": 1}, WEATHER),
+        ({"city": "x", "more": 1}, {**WEATHER, "additionalProperties": {"type": "integer"}}),
+        ({"x1": 2}, {"additionalProperties": False, "patternProperties": {"^x": {}}}),
+        ({"next": {"next": {"n": 1}}}, TREE),
+        (None, {"type": ["string", "null"]}),
+        (None, {"type": "string", "nullable": True}),
+        (1.5, {"type": "number"}),
+        (1, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+        (1, {"oneOf": [{"type": "number"}, {"type": "integer"}]}),
+        ("x", {"type": "str"}),
+        ("x", {"type": 7, "enum": "x", "required": 3, "properties": [], "anyOf": {}}),
+        ("x", {"$ref": "https://example.org/schema"}),
+        ("x", {"$ref": "#/$defs/none"}),
+        ("x", True),
+        ("x", None),
+        ({}, {"required": [["city"]]}),
+    ],
+)
+def test_what_fits(value: Any, schema: Any):
+    assert misfit(value, schema) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "why"),
+    [
+        ({"days": 2}, WEATHER, "city is missing"),
+        ({"city": 7}, WEATHER, "city is of another type"),
+        ({"city": "x", "days": 2.5}, WEATHER, "days is of another type"),
+        ({"city": "x", "days": True}, WEATHER, "days is of another type"),
+        ({"city": "x", "unit": "K"}, WEATHER, "unit is none of its enum"),
+        ({"city": "x", "tags": ["a", 1]}, WEATHER, "tags[1] is of another type"),
+        ({"city": "x", "more": 1}, CLOSED, "more is not allowed"),
+        ({"city": "x", "more": 1}, {**WEATHER, "additionalProperties": {"type": "string"}}, "more is of another type"),
+        ({"next": {"next": {"n": "1"}}}, TREE, "next.next.n is of another type"),
+        ([], WEATHER, "the value is of another type"),
+        (True, {"enum": [1]}, "the value is none of its enum"),
+        (2, {"const": 1}, "the value is not its const"),
+        (1.5, {"anyOf": [{"type": "string"}, {"type": "integer"}]}, "the value fits none of anyOf"),
+        (1, {"allOf": [{"type": "number"}, {"type": "string"}]}, "the value is of another type"),
+    ],
+)
+def test_what_does_not_fit_is_told_without_the_value(value: Any, schema: Any, why: str):
+    assert misfit(value, schema) == why
+
+
+def test_a_schema_without_end_is_judged_in_bounded_time():
+    round_about = {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}] * 50}}, "$ref": "#/$defs/a"}
+    assert effort(lambda: misfit({}, round_about)) < 1.0
+    many = {"items": {"anyOf": [{"type": "string"}] * 1000 + [{}]}}
+    assert effort(lambda: misfit([1] * 100_000, many)) < 1.0
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda c: (
+        st.lists(c, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["type", "enum", "properties", "required", "items", "anyOf", "$ref", "additionalProperties"]
+            ),
+            c,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(_json, _json)
+def test_any_schema_judges_any_value(value: Any, schema: Any):
+    misfit(value, schema)
+    if isinstance(value, dict):
+        mended(value, schema)
+
+
+@pytest.mark.parametrize(
+    ("fields", "right"),
+    [
+        ({"city": "x", "days": "2"}, {"city": "x", "days": 2}),
+        ({"city": "x", "tags": '["a","b"]'}, {"city": "x", "tags": ["a", "b"]}),
+        ({"city": "x", "days": None}, {"city": "x"}),
+        ({"city": None}, {"city": None}),
+        ({"city": "7"}, {"city": "7"}),
+        ({"city": "x", "days": "two"}, {"city": "x", "days": "two"}),
+        ({"city": "x", "days": "2.5"}, {"city": "x", "days": "2.5"}),
+        ({"city": "x", "more": "2"}, {"city": "x", "more": "2"}),
+    ],
+)
+def test_what_is_put_right_loses_nothing(fields: dict[str, Any], right: dict[str, Any]):
+    assert mended(fields, WEATHER) == right
