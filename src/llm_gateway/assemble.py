@@ -44,7 +44,8 @@ from llm_gateway.storage.snapshot import current_version, load_snapshot
 from llm_gateway.storage.upgrade import upgrade
 from llm_gateway.upstream.drive import Drive
 from llm_gateway.upstream.guard import Guard
-from llm_gateway.upstream.prober import Prober, user_agent
+from llm_gateway.upstream.looks import Looks, user_agent
+from llm_gateway.upstream.prober import Prober
 from llm_gateway.upstream.transport import Limits, Transport
 
 if TYPE_CHECKING:
@@ -195,14 +196,12 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         gateway = Gateway(clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body)
         metrics.watch(lambda: figures(gateway))
         prober = Prober(
-            transport,
-            guard,
-            lambda: [s.spec for s in fleet.servers.values()],
-            fleet.apply,
+            Looks(transport, guard, clock, settings.probes.timeout),
+            fleet,
+            drive.looked,
             clock,
             random.random,
-            every=settings.probes.every,
-            timeout=settings.probes.timeout,
+            settings.probes.every,
             remember=roster.remember,
         )
         running = Running(

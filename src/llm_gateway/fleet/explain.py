@@ -84,6 +84,7 @@ def _rests(state: ModelState) -> list[tuple[str, Rest]]:
     rests = [
         ("server", server.rest),
         ("probe", server.probe_rest),
+        ("trial", server.trial),
         ("model", state.rest),
         ("identity", state.identity),
     ]

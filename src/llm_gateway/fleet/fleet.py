@@ -16,12 +16,14 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet import memory
 from llm_gateway.fleet.budget import Budgets
+from llm_gateway.fleet.canary import suspicious
 from llm_gateway.fleet.explain import Verdict, verdict
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
     Fact,
     FirstToken,
+    Judged,
     Listed,
     ListedModel,
     ProbeFailed,
@@ -140,6 +142,9 @@ class Fleet:
                 if name in held:
                     self._heat(state)
                 state.cold_until = fact.at if name in held else fact.at + WARM_LASTS
+        elif isinstance(fact, Judged):
+            server.judged(fact.at, fact.lie, self.dice())
+            self._stale(server)
         else:
             model = server.models.get(canonical(fact.model))
             if isinstance(fact, AttemptStarted):
@@ -147,6 +152,7 @@ class Fleet:
                 if model is not None:
                     model.in_flight += 1
                     self._load(model, 1)
+                self._asked_for(server, model, fact)
             elif isinstance(fact, FirstToken):
                 if model is not None:
                     _began(model, fact)
@@ -171,6 +177,14 @@ class Fleet:
         if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in fact.models):
             self._hold(server, fact.models)
             self._index()
+
+    def _asked_for(self, server: ServerState, model: ModelState | None, fact: AttemptStarted) -> None:
+        if not fact.probe:
+            server.used_at = fact.at
+            if (group := self._groups.get(canonical(fact.model))) is not None:
+                group.wanted(fact.at)
+        elif model is not None:
+            model.probed_at = fact.at
 
     def _ended(self, server: ServerState, model: ModelState | None, fact: AttemptEnded) -> None:
         server.in_flight = max(0, server.in_flight - 1)
@@ -234,6 +248,10 @@ class Fleet:
                 state = server.models[name] = server.new_model(listed, name)
                 if known is not None:  # another model under the same name: only what is the machine's fault remains
                     state.in_flight, state.rest = known.in_flight, known.rest
+        if not suspicious(server.spec.trust, models):
+            server.doubted = False
+        elif server.judged_at is None or server.models.keys() - old.keys():
+            server.doubted = True
 
     def _index(self) -> None:
         self.generation += 1
@@ -302,13 +320,17 @@ class Fleet:
         chooses; when all rest, the least recently failed one. `race`: only servers that take part in races."""
 
         def usable(state: ModelState) -> bool:
+            return not state.server.doubted and bearable(state)
+
+        def bearable(state: ModelState) -> bool:
             return state.key not in tried and state.has_place(now) and (not race or state.server.spec.hedge)
 
         groups = self._asked(ask)
-        for group in groups:
-            state = self._policy(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
-            if state is not None:
-                return _candidate(state, ask, now, resting=False)
+        for may_be_asked in (usable,) if race else (usable, bearable):
+            for group in groups:
+                state = self._policy(group, group.fit(ask.trust, now), may_be_asked, ask, now, self.dice)
+                if state is not None:
+                    return _candidate(state, ask, now, resting=False)
         if any(state.key not in tried for group in groups for state in group.fit(ask.trust, now)):
             return Nobody.FULL
         return self._panic(ask, tried, now) if resting_too else Nobody.LEFT
@@ -322,7 +344,7 @@ class Fleet:
             (is_lie(_latest(state)), _latest(state).last_fault_at, state)
             for group in self._asked(ask)
             for state in group.holders
-            if state.server.spec.trust in ask.trust and state.key not in tried
+            if state.server.spec.trust in ask.trust and state.key not in tried and not state.server.trial.resting(now)
         ]
         idle = [item for item in doubtful if not item[2].in_flight]
         if not idle:
@@ -356,6 +378,10 @@ class Fleet:
             if name in server.models
         ]
         return sorted(found, key=lambda v: v.order)
+
+    def groups(self) -> Iterable[Group]:
+        """The holders of each model."""
+        return self._groups.values()
 
     def budgets(self, ask: Ask) -> Budgets:
         """What the requests for this model may spend on retries and races."""
@@ -433,7 +459,8 @@ def _left_unanswered(model: ModelState, fact: AttemptEnded) -> bool:
 
 def _latest(state: ModelState) -> Rest:
     """Of the rests that keep it out, the one whose fault was the last."""
-    return max(state.server.rest, state.server.probe_rest, state.rest, state.identity, key=lambda r: r.last_fault_at)
+    server = state.server
+    return max(server.rest, server.probe_rest, server.trial, state.rest, state.identity, key=lambda r: r.last_fault_at)
 
 
 def _candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Candidate:

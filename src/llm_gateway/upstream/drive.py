@@ -63,6 +63,12 @@ class Drive:
         if isinstance(fact, AttemptEnded | FirstToken):
             self._lines.serve()
 
+    def looked(self, fact: Fact) -> None:
+        """As `apply`, for what we found out of our own accord: no request's attempt, which nobody is told of."""
+        self.fleet.apply(fact)
+        if isinstance(fact, AttemptEnded | FirstToken):
+            self._lines.serve()
+
     def holds(self, ask: Ask, change: int) -> None:
         """A project has one attempt more (1) or less (-1) in flight."""
         self._lines.of(ask).held(ask.project, change)
