@@ -28,6 +28,7 @@ from llm_gateway.fleet.attempts import Clocks
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.gateway import Gateway
+from llm_gateway.learnt import Learnt
 from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.shipper import Shipper
@@ -217,8 +218,11 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             first,
             fleet_of_fakes,
         )
+        learnt = Learnt(settings.data_dir, fleet, clock)
         if serving:
             await roster.sync()
+            if not demo:
+                learnt.recall()
         await running.refresh()
         if serving:
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
@@ -232,6 +236,9 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "recovery": shipper.recover(journals),
             }.items():
                 _start(stack, name, work)
+            if not demo:
+                stack.callback(learnt.save)
+                _start(stack, "what was learnt", learnt.keep())
         yield running
 
 
