@@ -317,20 +317,27 @@ class Fleet:
         self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
     ) -> Candidate | Nobody:
         """Whom to ask now, of those whose `key` is not in `tried`: preferred models first, of these whom the policy
-        chooses; when all rest, the least recently failed one. `race`: only servers that take part in races."""
+        chooses, doubted servers last; when all rest, the least recently failed one. `race`: only servers that take
+        part in races, and no doubted ones."""
+
+        passed_by = may_be_doubted = False
 
         def usable(state: ModelState) -> bool:
-            return not state.server.doubted and bearable(state)
-
-        def bearable(state: ModelState) -> bool:
+            nonlocal passed_by
+            if state.server.doubted and not may_be_doubted:
+                passed_by = True
+                return False
             return state.key not in tried and state.has_place(now) and (not race or state.server.spec.hedge)
 
         groups = self._asked(ask)
-        for may_be_asked in (usable,) if race else (usable, bearable):
+        while True:
             for group in groups:
-                state = self._policy(group, group.fit(ask.trust, now), may_be_asked, ask, now, self.dice)
+                state = self._policy(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
                 if state is not None:
                     return _candidate(state, ask, now, resting=False)
+            if race or may_be_doubted or not passed_by:
+                break
+            may_be_doubted = True
         if any(state.key not in tried for group in groups for state in group.fit(ask.trust, now)):
             return Nobody.FULL
         return self._panic(ask, tried, now) if resting_too else Nobody.LEFT

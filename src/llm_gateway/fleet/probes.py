@@ -28,6 +28,8 @@ LONGEST_REST = 300.0
 DAY = 288
 """Failed looks in a row after which a server has been dead for a day, and is looked at once an hour from then on."""
 HOUR = 3600.0
+STAY_AWAY: Final = 86_400.0
+"""Seconds for which somebody else's server is left alone after a 403 or 429."""
 
 VERSION_EVERY: Final = 600.0
 """Seconds between two questions for a server's version: another service may have taken its port."""

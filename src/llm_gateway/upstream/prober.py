@@ -27,6 +27,7 @@ from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.probes import (
     LONGEST_REST,
     NEW,
+    STAY_AWAY,
     Looked,
     Question,
     after_failure,
@@ -43,8 +44,6 @@ AT_ONCE: Final = 8
 """Scheduled looks that run at the same time."""
 FIRST_ROUND: Final = 2.0
 """Seconds over which newly met servers are spread at most, 50 ms for each."""
-STAY_AWAY: Final = 86_400.0
-"""Seconds after a 403 or 429 of somebody else's server."""
 ROUND: Final = 5.0
 """Seconds between two rounds in which is looked who has to say a few words, and who has come into use."""
 

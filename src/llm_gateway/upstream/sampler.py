@@ -12,12 +12,13 @@ from typing import Final
 
 import structlog
 
+from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
-from llm_gateway.errors import Fault
+from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.canary import QUESTIONS, SHORT, Trial, Try, nonce, wanted_first
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, Judged
 from llm_gateway.fleet.fleet import Fleet
-from llm_gateway.fleet.probes import WORDS, samples, trials
+from llm_gateway.fleet.probes import EACH, STAY_AWAY, WORDS, samples, trials
 from llm_gateway.fleet.server import ModelState
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.looks import Looks
@@ -27,6 +28,8 @@ PROMPT_TOKENS: Final = 12
 """About how long such a question is."""
 AT_ONCE: Final = 4
 """Servers that are asked at the same time."""
+UNWILLING: Final = frozenset({FaultKind.AUTH, FaultKind.BUSY})
+"""Stranger's answers (401, 403, 429, 503) after which none of its models is asked for words for a day."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +49,8 @@ class Sampler:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._busy: set[str] = set()
         """Servers that are being tried, and models on servers that are being asked."""
+        self._away: dict[str, float] = {}
+        """Servers that are not asked for words, until when."""
 
     async def round(self) -> None:
         """Returns when everybody whom it asks has answered, or failed to."""
@@ -53,9 +58,10 @@ class Sampler:
         servers, groups = self._fleet.servers.values(), self._fleet.groups()
         due = [(state.server.spec.id, state, self._try) for state in trials(servers, groups, now)]
         due += [(state.key, state, self._sample) for state in samples(groups, now)]
+        self._away = {server: until for server, until in self._away.items() if now < until}
         async with asyncio.TaskGroup() as group:
             for key, state, what in due:
-                if key not in self._busy:
+                if key not in self._busy and state.server.spec.id not in self._away:
                     self._busy.add(key)
                     group.create_task(self._alone(key, what, state), name=f"sample {key}")
 
@@ -76,6 +82,8 @@ class Sampler:
             await self._ask(state, GREETING, WORDS)
         except Fault as fault:
             log.info("sample_failed", server=state.server.spec.name, model=state.name, fault=str(fault))
+            if fault.kind in UNWILLING and state.server.spec.trust is not Trust.OWN:
+                self._away[state.server.spec.id] = self._clock.now() + STAY_AWAY
 
     async def _try(self, state: ModelState) -> None:
         """One trial, from its first question to the verdict."""
@@ -83,7 +91,7 @@ class Sampler:
         names = wanted_first([model.listed.name for model in models.values()], state.name)
         nonces = [nonce(self._dice()) for _ in range(QUESTIONS + 1)]
         trial = Trial(names, nonces, checks_names=KINDS[spec.kind].echoes_model)
-        state.probed_at = self._clock.now()
+        self._away[spec.id] = self._clock.now() + EACH
         while (question := trial.next()) is not None:
             try:
                 trial.answered(question, await self._answer(state, question))
