@@ -152,7 +152,7 @@ class Fleet:
                 if model is not None:
                     model.in_flight += 1
                     self._load(model, 1)
-                self._asked_for(server, model, fact)
+                self._given(server, model, fact)
             elif isinstance(fact, FirstToken):
                 if model is not None:
                     _began(model, fact)
@@ -178,13 +178,16 @@ class Fleet:
             self._hold(server, fact.models)
             self._index()
 
-    def _asked_for(self, server: ServerState, model: ModelState | None, fact: AttemptStarted) -> None:
-        if not fact.probe:
+    def _given(self, server: ServerState, model: ModelState | None, fact: AttemptStarted) -> None:
+        """Notes for what it was asked: for somebody, or of our own accord."""
+        if model is not None and fact.probe:
+            model.probed_at = fact.at
+        elif not fact.probe:
             server.used_at = fact.at
+            if model is not None:
+                model.used_at = fact.at
             if (group := self._groups.get(canonical(fact.model))) is not None:
                 group.wanted(fact.at)
-        elif model is not None:
-            model.probed_at = fact.at
 
     def _ended(self, server: ServerState, model: ModelState | None, fact: AttemptEnded) -> None:
         server.in_flight = max(0, server.in_flight - 1)

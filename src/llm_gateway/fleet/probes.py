@@ -43,10 +43,9 @@ WORDS: Final = 4
 """Tokens of an answer that shows that a model works."""
 EACH: Final = 600.0
 """Seconds between two such answers of one model on one server."""
-PATIENCE: Final = 10.0
-"""Seconds after the end of a rest in which a request may find out for us."""
 QUIET: Final = 30.0
-"""Seconds after the first request for a model in which requests find out who answers."""
+"""Seconds in which requests may find out for us: since the end of a rest, since a model was first asked for, and since
+the last request that it was given itself."""
 ENOUGH: Final = 3
 """Servers that have shown that they answer for a model: then no more are tried out."""
 
@@ -143,6 +142,7 @@ def _may_be_sampled(state: ModelState, now: float) -> bool:
         and server.spec.hedge  # else every answer is paid for
         and server.listed_at is not None
         and not server.doubted
+        and now - state.used_at >= QUIET
         and is_fit(state, frozenset({server.spec.trust}), now)
         and now - state.probed_at >= EACH
         and state.has_place(now)
@@ -151,7 +151,7 @@ def _may_be_sampled(state: ModelState, now: float) -> bool:
 
 def _is_back(state: ModelState, now: float) -> bool:
     ended = [rest.until for rest in (*state.rests(), state.server.rest) if rest.half_open(now)]
-    return bool(ended) and now - max(ended) >= PATIENCE
+    return bool(ended) and now - max(ended) >= QUIET
 
 
 def _proven(group: Group, now: float) -> int:

@@ -75,6 +75,8 @@ class ModelState:
     among_warm: bool = False
     """Does its group count it among those that have the model in memory?"""
     unanswered: int = 0
+    used_at: float = -math.inf
+    """When a request was last given to it."""
     probed_at: float = -math.inf
     """When we last asked it for a few words of our own accord."""
 

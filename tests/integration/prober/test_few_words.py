@@ -11,7 +11,7 @@ from watched import Watch, spec, watching
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Judged, Listed, ListedModel, ProbeFailed, Warm
-from llm_gateway.fleet.probes import EACH, PATIENCE, QUIET
+from llm_gateway.fleet.probes import EACH, QUIET
 from llm_gateway.testing.rogue import Rogue
 from support.rogues import StartRogue
 
@@ -37,7 +37,7 @@ async def test_a_model_that_comes_back_from_a_rest_is_asked_for_four_tokens_and_
         model = watch.fleet.servers["a"].models[MODEL]
         await watch.prober.sampler.round()
         assert server.chats == 0, "while it rests"
-        clock.ahead += model.rest.until - clock.now() + PATIENCE + 1
+        clock.ahead += model.rest.until - clock.now() + QUIET + 1
         assert model.half_open(clock.now())
         await asyncio.gather(*(watch.prober.sampler.round() for _ in range(5)))
         assert asked_for_words(server) == [4]
@@ -51,7 +51,7 @@ async def test_one_that_still_fails_rests_longer(rogue: StartRogue) -> None:
         await watch.prober.probe("a")
         request(watch, "a", clock, FaultKind.NOT_THE_PROTOCOL)
         state = watch.fleet.servers["a"]
-        clock.ahead += state.rest.until - clock.now() + PATIENCE + 1
+        clock.ahead += state.rest.until - clock.now() + QUIET + 1
         await watch.prober.probe("a")
         await watch.prober.sampler.round()
         assert (server.chats, state.rest.rests) == (1, 2)
@@ -96,7 +96,7 @@ async def test_a_silent_model_keeps_neither_its_place_nor_the_others_when_the_pr
             await watch.prober.probe(server)
             request(watch, server, clock, FaultKind.OUT_OF_MEMORY)
         rests = [state.models[MODEL].rest.until for state in watch.fleet.servers.values()]
-        clock.ahead += max(rests) - clock.now() + PATIENCE + 1
+        clock.ahead += max(rests) - clock.now() + QUIET + 1
         round_ = asyncio.create_task(watch.prober.sampler.round())
         await until(lambda: silent.in_flight and good.answered)
         await watch.prober.sampler.round()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 
 import pytest
@@ -15,7 +16,6 @@ from llm_gateway.fleet.probes import (
     EACH,
     ENOUGH,
     LATELY,
-    PATIENCE,
     QUIET,
     Looked,
     Question,
@@ -156,14 +156,14 @@ def test_after_a_rest_that_no_request_ended_one_probe_does():
     fleet = fleet_of(spec("a"), spec("b"))
     succeed(fleet, "b", 0.0)
     fail(fleet, "a", FaultKind.RESET, 0.0)
-    over = fleet.servers["a"].rest.until
-    assert due(fleet, over + PATIENCE - 1) == []
-    assert due(fleet, over + PATIENCE) == ["a"]
-    fleet.apply(AttemptStarted("a", MODEL, over + PATIENCE, probe=True))
-    assert due(fleet, over + PATIENCE) == [], "exactly one"
-    fleet.apply(FirstToken("a", MODEL, over + PATIENCE, 0.5))
-    fleet.apply(AttemptEnded("a", MODEL, over + PATIENCE))
-    assert not fleet.servers["a"].rest.half_open(over + PATIENCE)
+    over = math.ceil(fleet.servers["a"].rest.until)
+    assert due(fleet, over + QUIET - 2) == []
+    assert due(fleet, over + QUIET) == ["a"]
+    fleet.apply(AttemptStarted("a", MODEL, over + QUIET, probe=True))
+    assert due(fleet, over + QUIET) == [], "exactly one"
+    fleet.apply(FirstToken("a", MODEL, over + QUIET, 0.5))
+    fleet.apply(AttemptEnded("a", MODEL, over + QUIET))
+    assert not fleet.servers["a"].rest.half_open(over + QUIET)
     assert due(fleet, over + 5000) == []
 
 
@@ -172,12 +172,12 @@ def test_a_bad_probe_doubles_the_rest_and_is_not_repeated_for_ten_minutes():
     succeed(fleet, "b", 0.0)
     fail(fleet, "a", FaultKind.RESET, 0.0)
     rest = fleet.servers["a"].rest
-    first = rest.until
-    probe(fleet, "a", first + PATIENCE, FaultKind.RESET)
-    assert rest.until - (first + PATIENCE) == pytest.approx(2 * first, rel=0.9)
+    first = rest.until = math.ceil(rest.until)
+    probe(fleet, "a", first + QUIET, FaultKind.RESET)
+    assert rest.until - (first + QUIET) == pytest.approx(2 * first, rel=0.9)
     assert rest.rests == 2
-    assert due(fleet, first + PATIENCE + EACH - 1) == []
-    assert due(fleet, first + PATIENCE + EACH) == ["a"]
+    assert due(fleet, first + QUIET + EACH - 1) == []
+    assert due(fleet, first + QUIET + EACH) == ["a"]
 
 
 def test_a_good_list_does_not_end_the_rest_of_a_server_that_fails_inference():
