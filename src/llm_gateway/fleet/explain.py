@@ -11,8 +11,8 @@ from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import Score, score
 from llm_gateway.fleet.server import ModelState
 
-Standing = Literal["usable", "returning", "full", "busy", "resting", "not_permitted", "disabled"]
-ORDER: tuple[Standing, ...] = ("usable", "returning", "full", "busy", "resting", "not_permitted", "disabled")
+Standing = Literal["usable", "returning", "doubted", "full", "busy", "resting", "not_permitted", "disabled"]
+ORDER: tuple[Standing, ...] = ("usable", "returning", "doubted", "full", "busy", "resting", "not_permitted", "disabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def _standing(state: ModelState, trust: frozenset[Trust], now: float) -> tuple[S
     if returning:
         rest = max((rest for _, rest in _rests(state)), key=lambda r: r.last_fault_at)
         return "returning", f"back from a rest: {_why(rest)}", None
+    if server.doubted:
+        return "doubted", "it lists more than can be believed and comes last until it was tried", None
     return "usable", "", None
 
 

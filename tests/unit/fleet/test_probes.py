@@ -229,6 +229,15 @@ def test_a_doubted_server_is_used_rather_than_nobody():
     assert candidate.spec.id == "rich"
 
 
+def test_doubts_and_verdicts_are_explained():
+    fleet = rich_fleet()
+    told = {v.spec.id: v.standing for v in fleet.explain((MODEL,), frozenset(Trust), 2.0)}
+    assert told == {"own": "usable", "rich": "doubted"}
+    fleet.apply(Judged("rich", 2.0, "it said the questions back"))
+    (_, rich) = fleet.explain((MODEL,), frozenset(Trust), 3.0)
+    assert (rich.standing, rich.reason) == ("resting", "trial: wrong_model (it said the questions back)")
+
+
 def test_nobody_is_tried_for_a_model_that_nobody_wants():
     assert tried(fleet_of(spec("rich", trust=Trust.PUBLIC, models=RICH)), 100.0) == []
 
