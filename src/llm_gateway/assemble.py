@@ -29,6 +29,7 @@ from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstTok
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.identity import Noticed
 from llm_gateway.gateway import Gateway
+from llm_gateway.learnt import Learnt
 from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.shipper import Shipper
@@ -45,7 +46,8 @@ from llm_gateway.storage.snapshot import current_version, load_snapshot
 from llm_gateway.storage.upgrade import upgrade
 from llm_gateway.upstream.drive import Drive
 from llm_gateway.upstream.guard import Guard
-from llm_gateway.upstream.prober import Prober, user_agent
+from llm_gateway.upstream.looks import Looks, user_agent
+from llm_gateway.upstream.prober import Prober
 from llm_gateway.upstream.transport import Limits, Transport
 
 if TYPE_CHECKING:
@@ -198,14 +200,12 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         )
         metrics.watch(lambda: figures(gateway))
         prober = Prober(
-            transport,
-            guard,
-            lambda: [s.spec for s in fleet.servers.values()],
-            fleet.apply,
+            Looks(transport, guard, clock, settings.probes.timeout),
+            fleet,
+            drive.looked,
             clock,
             random.random,
-            every=settings.probes.every,
-            timeout=settings.probes.timeout,
+            settings.probes.every,
             remember=roster.remember,
         )
         running = Running(
@@ -221,8 +221,11 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             first,
             fleet_of_fakes,
         )
+        learnt = Learnt(settings.data_dir, fleet, clock)
         if serving:
             await roster.sync()
+            if not demo:
+                learnt.recall()
         await running.refresh()
         if serving:
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
@@ -236,6 +239,9 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "recovery": shipper.recover(journals),
             }.items():
                 _start(stack, name, work)
+            if not demo:
+                stack.callback(learnt.save)
+                _start(stack, "what was learnt", learnt.keep())
         yield running
 
 

@@ -33,9 +33,13 @@ def write_private(path: Path, text: str) -> None:
     """Writes a file that only its owner may read, replacing it as a whole."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError:  # a full disk: not one more file on it with each try
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def admin_token(settings: Settings) -> tuple[str, Path | None]:

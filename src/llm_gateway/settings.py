@@ -177,7 +177,9 @@ class Timeouts(Section):
 
 class Probes(Section):
     every: Seconds = Field(
-        default=60.0, description="Between two looks at a server's model list, give or take a fifth."
+        default=60.0,
+        description="Between two looks at a server, give or take a fifth; five times as long for one that has been "
+        "there for an hour and is not in use.",
     )
     timeout: Seconds = Field(default=5.0, description="Of one such look.")
 

@@ -57,8 +57,9 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     ),
     # what a start does once
     "first_run": ("access", "errors", "settings", "storage"),
+    "learnt": (*GROUND, "fleet", "first_run"),
     "roster": (*GROUND, "access", "fleet", "settings", "storage", "upstream.sources"),
-    "assemble": (*INNER, *EDGES, "first_run", "roster", "testing"),
+    "assemble": (*INNER, *EDGES, "first_run", "learnt", "roster", "testing"),
     # the outermost
     "web": (*INNER, *EDGES, "roster", "assemble"),
     "cli": (*INNER, *EDGES, "first_run", "roster", "assemble", "web", "main", "testing"),

@@ -28,8 +28,8 @@ from llm_gateway.errors import (
     UpstreamTimeout,
 )
 from llm_gateway.fleet.budget import Budgets
+from llm_gateway.fleet.candidate import Candidate, Nobody
 from llm_gateway.fleet.faults import CONSEQUENCES, TRANSPARENT, UNCOUNTED
-from llm_gateway.fleet.fleet import Candidate, Nobody
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.names import pinned
 

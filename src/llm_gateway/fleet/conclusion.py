@@ -32,12 +32,12 @@ def conclude(verdicts: Sequence[Verdict], backends: Sequence[str], trust: frozen
     if not verdicts:
         return Conclusion("not_held", f"Nobody can serve it: no known server lists {_or(backends)}.")
     best = [v for v in verdicts if v.rank == verdicts[0].rank]
-    if best[0].rank == 0:
+    if best[0].rank <= 1:
         return Conclusion("serves", _serves(best, backends))
-    if best[0].rank == 1:
+    if best[0].rank == 2:
         those = _all(best, "server that may serve it and does not rest is", "that may serve it and do not rest are")
         return Conclusion("waits", f"{those} full or busy: a request waits up to {QUEUE_WAIT:.0f} s for a place.")
-    if best[0].rank == 2:
+    if best[0].rank == 3:
         those = _all(best, "server that may serve it rests", "that may serve it rest")
         who = "It is" if len(best) == 1 else f"The least recently failed is ({_in_turn(best, backends)})"
         soonest = min(v.again_in or 0.0 for v in best)

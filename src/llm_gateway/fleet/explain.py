@@ -14,18 +14,28 @@ from llm_gateway.fleet.server import ModelState, is_lie
 from llm_gateway.names import Pinned
 
 Standing = Literal[
-    "usable", "returning", "full", "busy", "resting", "quarantined", "not_pinned", "not_permitted", "disabled"
+    "usable",
+    "returning",
+    "doubted",
+    "full",
+    "busy",
+    "resting",
+    "quarantined",
+    "not_pinned",
+    "not_permitted",
+    "disabled",
 ]
 RANK: Final[dict[Standing, int]] = {
     "usable": 0,
     "returning": 0,  # chosen among the usable ones, as `Fleet.pick` does
-    "full": 1,
-    "busy": 1,
-    "resting": 2,
-    "quarantined": 3,
-    "not_pinned": 4,
-    "not_permitted": 5,
-    "disabled": 6,
+    "doubted": 1,
+    "full": 2,
+    "busy": 2,
+    "resting": 3,
+    "quarantined": 4,
+    "not_pinned": 5,
+    "not_permitted": 6,
+    "disabled": 7,
 }
 
 
@@ -58,7 +68,7 @@ class Verdict:
 
     @property
     def rank(self) -> int:
-        """0 = may be asked now, 1 = at its limit, 2 = rests, more = never."""
+        """0 = may be asked now, 1 = when nobody else may, 2 = at its limit, 3 = rests, more = never."""
         return RANK[self.standing]
 
 
@@ -123,6 +133,8 @@ def _standing(
     if returning:
         rest = max((rest for _, rest in _rests(state)), key=lambda r: r.last_fault_at)
         return "returning", f"back from a rest: {_why(rest)}", None
+    if server.doubted:
+        return "doubted", "it lists more than can be believed and comes last until it was tried", None
     return "usable", "", None
 
 
@@ -140,6 +152,7 @@ def _rests(state: ModelState) -> list[tuple[str, Rest]]:
     rests = [
         ("server", server.rest),
         ("probe", server.probe_rest),
+        ("trial", server.trial),
         ("model", state.rest),
         ("identity", state.identity),
     ]

@@ -93,6 +93,8 @@ class AttemptStarted:
     """The fault of the attempt before, when the request has moved on from another server."""
     race: bool = False
     """Was it started beside another one, only to be quicker?"""
+    probe: bool = False
+    """Our own question: nobody's request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +130,14 @@ class AttemptEnded:
     prompt_tokens: int = 0
 
 
-Fact = Listed | ProbeFailed | Warm | AttemptStarted | FirstToken | AttemptEnded
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A server that holds more than can be believed was tried (`canary.py`)."""
+
+    server: str
+    at: float
+    lie: str = ""
+    """What proves that its answers come from no model; empty = nothing does."""
+
+
+Fact = Listed | ProbeFailed | Warm | AttemptStarted | FirstToken | AttemptEnded | Judged

@@ -8,20 +8,22 @@ a model rest, they are asked all the same, the least recently failed first, one 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet import memory
 from llm_gateway.fleet.budget import Budgets
+from llm_gateway.fleet.canary import suspicious
+from llm_gateway.fleet.candidate import Candidate, Nobody, candidate, ranked_candidates
 from llm_gateway.fleet.explain import Verdict, ranked, verdict
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
     Fact,
     FirstToken,
+    Judged,
     Listed,
     ListedModel,
     ProbeFailed,
@@ -29,12 +31,11 @@ from llm_gateway.fleet.facts import (
     Warm,
 )
 from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Scope, probed
-from llm_gateway.fleet.group import Group, latest_rest, rests_until
+from llm_gateway.fleet.group import Group, latest_rest
 from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, unpinned
 from llm_gateway.fleet.index import Index
 from llm_gateway.fleet.policies import POLICIES
 from llm_gateway.fleet.policies.policy import Ask
-from llm_gateway.fleet.score import cost
 from llm_gateway.fleet.server import LIES, STAYS_WARM, UNANSWERED, WARM_LASTS, ModelState, ServerState, is_lie
 from llm_gateway.fleet.slots import NOTICED, STRAINED, ceiling
 from llm_gateway.names import canonical, pinned
@@ -47,45 +48,6 @@ BROKEN = 4.0
 """Failures that one answer counts for which broke off after its begin: it could not be made good unseen."""
 SPEED_KEPT = 0.8
 """Weight of what was known of a speed, against one more measurement."""
-
-
-@dataclass(slots=True, eq=False)
-class Candidate:
-    """A server that is to be asked for a model, and what is expected of it. Never changed; not frozen only because
-    making a frozen one takes three times as long."""
-
-    spec: ServerSpec
-    model: str
-    """The name as that server lists it."""
-    resting: bool = False
-    """Asked although it rests: there was nobody else."""
-    slow_wait: float | None = None
-    """Seconds: the 95th percentile of its first-token times for such a prompt, None while unknown."""
-    samples: int = 0
-    """First-token times that this is known from."""
-    key: str = ""
-    """Of (server, model): no request asks it twice."""
-    unproven: bool = False
-    """Nothing is known of how it answers."""
-    returning: bool = False
-    """It comes back from a rest: this attempt shows whether for good."""
-    cold: bool = False
-    """It said that it has to load the model first."""
-    speed: float | None = None
-    """Tokens per second, where measured."""
-    success: float = 0.0
-    """Share of its answers that were whole, 0 while none was."""
-    context: int | None = None
-    """Tokens: the longest context that the model is listed with there."""
-
-
-class Nobody(Enum):
-    """Why there is no candidate."""
-
-    FULL = "full"
-    """All that are left have as many attempts as they can bear, or are being tried though they rest."""
-    LEFT = "left"
-    """All were tried, or nobody holds the model."""
 
 
 class Fleet:
@@ -148,6 +110,9 @@ class Fleet:
                 if name in held:
                     self._heat(state)
                 state.cold_until = fact.at if name in held else fact.at + WARM_LASTS
+        elif isinstance(fact, Judged):
+            server.judged(fact.at, fact.lie, self.dice())
+            self._stale(server)
         else:
             model = server.models.get(canonical(fact.model))
             if isinstance(fact, AttemptStarted):
@@ -155,6 +120,7 @@ class Fleet:
                 if model is not None:
                     model.in_flight += 1
                     self._load(model, 1)
+                self._given(server, model, fact)
             elif isinstance(fact, FirstToken):
                 if model is not None:
                     _began(model, fact)
@@ -202,6 +168,17 @@ class Fleet:
             if own or state.identity.failed(now, fault, CONSEQUENCES[fault], self.dice(), detail):
                 self._stale(server)
                 self._told(Noticed(server.spec.id, server.spec.name, state.listed.name, fault, detail, not own))
+
+    def _given(self, server: ServerState, model: ModelState | None, fact: AttemptStarted) -> None:
+        """Notes for what it was asked: for somebody, or of our own accord."""
+        if model is not None and fact.probe:
+            model.probed_at = fact.at
+        elif not fact.probe:
+            server.used_at = fact.at
+            if model is not None:
+                model.used_at = fact.at
+            if (group := self._index.group(fact.model)) is not None:
+                group.wanted(fact.at)
 
     def _ended(self, server: ServerState, model: ModelState | None, fact: AttemptEnded) -> None:
         server.in_flight = max(0, server.in_flight - 1)
@@ -272,6 +249,10 @@ class Fleet:
                     state.renewed = server.listed_at is not None
                     if server.spec.trust is not Trust.OWN:  # no stranger gets rid of a lie by another digest
                         state.identity = known.identity
+        if not suspicious(server.spec.trust, models):
+            server.doubted = False
+        elif server.judged_at is None or server.models.keys() - old.keys():
+            server.doubted = True
 
     def _renew(self, server: ServerState | None = None, old: Mapping[str, ModelState] | None = None) -> None:
         """After a change of this server's list, which was `old`; None = of anything."""
@@ -337,16 +318,27 @@ class Fleet:
         self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
     ) -> Candidate | Nobody:
         """Whom to ask now, of those whose `key` is not in `tried`: preferred models first, of these whom the policy
-        chooses; when all rest, the least recently failed one. `race`: only servers that take part in races."""
+        chooses, doubted servers last; when all rest, the least recently failed one. `race`: only servers that take
+        part in races, and no doubted ones."""
+
+        passed_by = may_be_doubted = False
 
         def usable(state: ModelState) -> bool:
+            nonlocal passed_by
+            if state.server.doubted and not may_be_doubted:
+                passed_by = True
+                return False
             return state.key not in tried and state.has_place(now) and (not race or state.server.spec.hedge)
 
         groups = self._asked(ask)
-        for group in groups:
-            state = self._policy(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
-            if state is not None:
-                return _candidate(state, ask, now, resting=False)
+        while True:
+            for group in groups:
+                state = self._policy(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
+                if state is not None:
+                    return candidate(state, ask, now, resting=False)
+            if race or may_be_doubted or not passed_by:
+                break
+            may_be_doubted = True
         if any(state.key not in tried for group in groups for state in group.fit(ask.trust, now)):
             return Nobody.FULL
         return self._panic(ask, tried, now) if resting_too else Nobody.LEFT
@@ -366,21 +358,23 @@ class Fleet:
             (is_lie(latest_rest(state)), latest_rest(state).last_fault_at, state)
             for group in self._asked(ask)
             for state in group.holders
-            if state.server.spec.trust in ask.trust and state.key not in tried
+            if state.server.spec.trust in ask.trust and state.key not in tried and not state.server.trial.resting(now)
         ]
         idle = [item for item in doubtful if not item[2].in_flight]
         if not idle:
             return Nobody.FULL if doubtful else Nobody.LEFT
-        return _candidate(min(idle, key=lambda item: item[:2])[2], ask, now, resting=True)
+        return candidate(min(idle, key=lambda item: item[:2])[2], ask, now, resting=True)
 
     def shortlist(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Candidate]:
         """All permitted candidates, best first, as if each could be asked at once: for people, and for tests."""
         ask = Ask(tuple(backends), trust)
-        return _ranked([(n, state) for n, group in enumerate(self._asked(ask)) for state in group.holders], ask, now)
+        return ranked_candidates(
+            [(n, state) for n, group in enumerate(self._asked(ask)) for state in group.holders], ask, now
+        )
 
     def alike(self, digest: str, trust: frozenset[Trust], now: float) -> list[Candidate]:
         """As `shortlist`, of all that list a digest, under whatever name."""
-        return _ranked([(0, state) for state in self._index.alike(digest)], Ask((), trust), now)
+        return ranked_candidates([(0, state) for state in self._index.alike(digest)], Ask((), trust), now)
 
     def explain(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Verdict]:
         """Why each holder of the models would be asked now or not, the best first; those of other trust classes and
@@ -393,6 +387,10 @@ class Fleet:
             if pin.name in server.models
         ]
         return ranked(found)
+
+    def groups(self) -> Iterable[Group]:
+        """The holders of each model."""
+        return self._index.groups()
 
     def budgets(self, ask: Ask) -> Budgets:
         """What the requests for this model may spend on retries and races."""
@@ -466,36 +464,3 @@ def _left_unanswered(model: ModelState, fact: AttemptEnded) -> bool:
         return False
     model.unanswered += 1
     return model.unanswered % UNANSWERED == 0
-
-
-def _ranked(states: Iterable[tuple[int, ModelState]], ask: Ask, now: float) -> list[Candidate]:
-    """The permitted ones of (preference, state), best first."""
-    ranked: list[tuple[tuple[float, ...], Candidate]] = []
-    for preference, state in states:
-        if state.server.spec.trust not in ask.trust:
-            continue
-        resting = rests_until(state) > now
-        order = (2.0, 0.0, latest_rest(state).last_fault_at)
-        if not resting:
-            order = (0.0 if state.has_place(now) else 1.0, float(preference), cost(state, 0, now))
-        ranked.append((order, _candidate(state, ask, now, resting=resting)))
-    ranked.sort(key=lambda item: item[0])
-    return [candidate for _, candidate in ranked]
-
-
-def _candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Candidate:
-    samples = state.samples(ask.prompt_tokens, now)
-    return Candidate(
-        state.server.spec,
-        state.listed.name,
-        resting,
-        state.slow_wait(ask.prompt_tokens, now),
-        len(samples) if samples is not None else 0,
-        state.key,
-        state.unproven,
-        state.half_open(now) or state.server.half_open(now),
-        state.warm(now) is False,
-        state.tokens_per_second,
-        state.success_rate() if state.successes else 0.0,
-        state.listed.context_length,
-    )

@@ -23,6 +23,9 @@ with Bounded Loads", 2016)."""
 COUNT_WARM = 16
 """Holders that have the model in memory, beyond which not each of them is looked at to find out who still has it."""
 
+WANTED = 3600.0
+"""Seconds for which a model counts as wanted after somebody asked for it."""
+
 Usable = Callable[[ModelState], bool]
 
 
@@ -45,6 +48,10 @@ class Group:
         self.in_flight = 0
         self.turn = 0
         """How often a policy that takes turns has chosen here."""
+        self.wanted_at = -math.inf
+        """When somebody last asked for the model."""
+        self.wanted_since = -math.inf
+        """Since when it is asked for now and then."""
         self._warm: dict[str, ModelState] = {}
         """By key: those that have the model in memory, and some that had it."""
         self._fit: dict[frozenset[Trust], tuple[float, list[ModelState]]] = {}
@@ -77,6 +84,12 @@ class Group:
                 until = over
         self._fit[trust] = (until, found)
         return found
+
+    def wanted(self, now: float) -> None:
+        """Somebody asks for the model."""
+        if now - self.wanted_at > WANTED:
+            self.wanted_since = now
+        self.wanted_at = now
 
     def heat(self, state: ModelState) -> None:
         """The model is in that server's memory."""
@@ -118,12 +131,13 @@ class Group:
 def rests_until(state: ModelState) -> float:
     """When the last of its own and its server's rests ends; in the past when it does not rest."""
     server = state.server
-    return max(server.rest.until, server.probe_rest.until, state.rest.until, state.identity.until)
+    return max(server.rest.until, server.probe_rest.until, server.trial.until, state.rest.until, state.identity.until)
 
 
 def latest_rest(state: ModelState) -> Rest:
     """Of the rests that keep it out, the one whose fault was the last."""
-    return max(state.server.rest, state.server.probe_rest, state.rest, state.identity, key=lambda r: r.last_fault_at)
+    server = state.server
+    return max(server.rest, server.probe_rest, server.trial, state.rest, state.identity, key=lambda r: r.last_fault_at)
 
 
 def is_fit(state: ModelState, trust: frozenset[Trust], now: float) -> bool:

@@ -144,6 +144,10 @@ class Index:
             self._keep(group, fitting)
         return group
 
+    def groups(self) -> Iterable[Group]:
+        """Of all names, also pinned ones that were asked for."""
+        return self._groups.values()
+
     def groups_of(self, state: ModelState) -> Sequence[Group]:
         return self._of.get(state.key, ())
 

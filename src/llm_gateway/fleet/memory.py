@@ -29,6 +29,8 @@ def _server(server: ServerState, now: float) -> dict[str, Any]:
     return {
         "url": server.spec.url,
         "rest": _rest(server.rest, now),
+        "trial": _rest(server.trial, now),
+        "judged": now - server.judged_at if server.judged_at is not None else None,
         "alive_for": now - server.alive_since if server.alive_since is not None else None,
         "models": models,
     }
@@ -81,6 +83,10 @@ def restore(servers: Mapping[str, ServerState], learnt: object, now: float, age:
         _restore_rest(server.rest, kept.get("rest"), now, age)
         if (alive_for := _number(kept.get("alive_for"))) is not None:
             server.alive_since = now - age - alive_for
+        _restore_rest(server.trial, kept.get("trial"), now, age)
+        if (judged := _number(kept.get("judged"))) is not None:
+            server.judged_at = now - age - judged
+            server.doubted = False
         for name, model in _objects(kept.get("models")).items():
             state = server.models.get(name)
             if state is not None and model.get("digest") in (None, state.listed.digest):

@@ -9,7 +9,9 @@ from typing import Literal
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.canary import TRIAL_TAKES
 from llm_gateway.fleet.facts import ListedModel, ServerSpec
+from llm_gateway.fleet.faults import CONSEQUENCES
 from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Doubt
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.slots import Slots, ceiling
@@ -76,6 +78,10 @@ class ModelState:
     cold_until: float = -math.inf
     """Until then the server's word is fresh that the model is not in memory."""
     unanswered: int = 0
+    used_at: float = -math.inf
+    """When a request was last given to it."""
+    probed_at: float = -math.inf
+    """When we last asked it for a few words of our own accord."""
 
     @property
     def unproven(self) -> bool:
@@ -183,6 +189,14 @@ class ServerState:
     """For what requests met."""
     probe_rest: Rest = field(default_factory=Rest)
     """For what probes met: the next good probe ends it."""
+    trial: Rest = field(default_factory=Rest)
+    """For having been caught in a lie: only the next trial ends it, and nothing is asked of it before."""
+    doubted: bool = False
+    """It holds more than can be believed and has not been tried yet: it comes after all others."""
+    judged_at: float | None = None
+    """When it was last tried."""
+    used_at: float = -math.inf
+    """When a request was last given to it."""
     in_flight: int = 0
     version: str | None = None
     listed_at: float | None = None
@@ -208,12 +222,12 @@ class ServerState:
         return self.listed_at is not None or any(m.successes for m in self.models.values())
 
     def rests(self, now: float) -> Rest | None:
-        """The rest that keeps the whole server out now, the longer one of two."""
-        rest = max(self.rest, self.probe_rest, key=lambda r: r.until)
+        """The rest that keeps the whole server out now, the longest one."""
+        rest = max(self.rest, self.probe_rest, self.trial, key=lambda r: r.until)
         return rest if rest.resting(now) else None
 
     def resting(self, now: float) -> bool:
-        return now < self.rest.until or now < self.probe_rest.until
+        return now < self.rest.until or now < self.probe_rest.until or now < self.trial.until
 
     def half_open(self, now: float) -> bool:
         """After a rest for what requests met; probes end theirs by themselves."""
@@ -247,6 +261,17 @@ class ServerState:
         self.alive_since = None
         for model in self.models.values():
             model.slots.restart()
+
+    def judged(self, now: float, lie: str, dice: float) -> None:
+        """What a trial found. A lie that it has proven keeps the server out until the next one, ever later."""
+        self.judged_at, self.doubted = now, False
+        if not lie:
+            self.trial.succeeded(now)
+            return
+        self.trial.until = min(self.trial.until, now)  # this trial is what ends the last one's rest
+        self.trial.failed(now, FaultKind.WRONG_MODEL, CONSEQUENCES[FaultKind.WRONG_MODEL], dice, lie)
+        self.trial.until += TRIAL_TAKES
+        self.down()
 
     def new_model(self, listed: ListedModel, name: str, in_flight: int = 0) -> ModelState:
         state = ModelState(listed, self, name, f"{self.spec.id} {name}", in_flight=in_flight)

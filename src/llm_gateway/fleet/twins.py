@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from llm_gateway.access.policy import Trust
-from llm_gateway.fleet.fleet import Candidate, Fleet, Nobody
+from llm_gateway.fleet.candidate import Candidate, Nobody
+from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.prefill import Voice
 from llm_gateway.fleet.server import ModelState

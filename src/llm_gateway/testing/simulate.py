@@ -21,6 +21,7 @@ from typing import Any, Final
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import Fault, FaultKind, GatewayError
 from llm_gateway.fleet.attempts import Check, Clocks, GiveUp, Plan, Queue, Start
+from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
@@ -31,7 +32,7 @@ from llm_gateway.fleet.facts import (
     ServerSpec,
     Warm,
 )
-from llm_gateway.fleet.fleet import Candidate, Fleet
+from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies import POLICIES
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.probes import next_look

@@ -14,8 +14,8 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
 from llm_gateway.fleet.attempts import Plan
+from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
-from llm_gateway.fleet.fleet import Candidate
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.names import canonical
 from llm_gateway.upstream.guard import Guard

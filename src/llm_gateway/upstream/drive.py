@@ -14,9 +14,10 @@ from typing import Any
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
 from llm_gateway.fleet.attempts import Check, Clocks, GiveUp, Plan, Queue, Start
+from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.contexts import Contexts
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
-from llm_gateway.fleet.fleet import Candidate, Fleet
+from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.prefill import Skills
 from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Attempt, Stream, Work
@@ -62,6 +63,12 @@ class Drive:
         """Tells the fleet, and lets those begin for whom there is a place now."""
         self.fleet.apply(fact)
         self._told(fact)
+        if isinstance(fact, AttemptEnded | FirstToken):
+            self._lines.serve()
+
+    def looked(self, fact: Fact) -> None:
+        """As `apply`, for what we found out of our own accord: no request's attempt, which nobody is told of."""
+        self.fleet.apply(fact)
         if isinstance(fact, AttemptEnded | FirstToken):
             self._lines.serve()
 

@@ -1,8 +1,9 @@
-"""Asks each server for its models, gently: what it answers, or how it failed, becomes a fact for the fleet.
+"""Looks after each server, gently: what it answers, or how it failed, becomes a fact for the fleet.
 
-Most servers belong to strangers, so the prober is a polite guest: it never asks for a generation, says who it is,
-spreads its questions, asks a dead server ever more rarely, and stays away for a day from one that says 403 or 429.
-It keeps its own schedule and knows nothing of the fleet's beliefs.
+Most servers belong to strangers, so the prober is a polite guest: it says who it is, asks the lightest question that
+tells enough, spreads its questions, asks a dead server ever more rarely, stays away for a day from one that says 403 or
+429, and lets a model speak only where nothing else can tell (`sampler.py`). What to ask and when is decided in
+`fleet/probes.py`; here it is done.
 """
 
 from __future__ import annotations
@@ -10,59 +11,43 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
 import structlog
 
-from llm_gateway import __version__
 from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
-from llm_gateway.errors import Fault, FaultKind, GatewayError, InvalidRequest, NotFound
-from llm_gateway.fleet.facts import Listed, ListedModel, ProbeFailed, ServerSpec
-from llm_gateway.upstream.guard import Guard
+from llm_gateway.errors import Fault, FaultKind, GatewayError, NotFound
+from llm_gateway.fleet.facts import Fact, Listed, ListedModel, ProbeFailed, ServerSpec, Warm
+from llm_gateway.fleet.faults import UNCOUNTED
+from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.fleet.probes import (
+    LONGEST_REST,
+    NEW,
+    STAY_AWAY,
+    Looked,
+    Question,
+    after_failure,
+    next_turn,
+    questions,
+    used_lately,
+)
+from llm_gateway.fleet.server import ServerState
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.upstream.kinds.kind import MOST_MODELS, MOST_OF_STRANGERS, Kind
-from llm_gateway.upstream.transport import Transport
+from llm_gateway.upstream.looks import Looks, TurnedAway
+from llm_gateway.upstream.sampler import Sampler
 
 AT_ONCE: Final = 8
-"""Scheduled probes that run at the same time."""
-LARGEST_LIST: Final = 2**20
-"""Bytes of a model list."""
-LARGEST_VERSION: Final = 4096
-"""Bytes of a version answer."""
+"""Scheduled looks that run at the same time."""
 FIRST_ROUND: Final = 2.0
 """Seconds over which newly met servers are spread at most, 50 ms for each."""
-VERSION_EVERY: Final = 600.0
-"""Seconds between two questions for a server's version."""
-FIRST_REST: Final = 5.0
-LONGEST_REST: Final = 300.0
-STAY_AWAY: Final = 86_400.0
-"""Seconds after a 403 or 429 of somebody else's server."""
+ROUND: Final = 5.0
+"""Seconds between two rounds in which is looked who has to say a few words, and who has come into use."""
 
 log = structlog.get_logger(__name__)
-
-
-def gap(every: float, roll: float) -> float:
-    """Seconds until a server that answered is asked again: `every` ± 20 %, by a roll in [0, 1)."""
-    return every * (0.8 + 0.4 * roll)
-
-
-def rest(failures: int, roll: float) -> float:
-    """Seconds until a server is asked again that failed so many times in a row: 5 s doubled up to 300 s, ± 30 %."""
-    return min(FIRST_REST * 2.0 ** min(failures - 1, 16), LONGEST_REST) * (0.7 + 0.6 * roll)
-
-
-def user_agent(contact: str | None = None) -> str:
-    """Who asks, for the `Transport`: with a URL or address by which a server's owner can find us, where one is set."""
-    words = "".join(c for c in contact or "" if c.isascii() and c.isprintable() and c not in "()\\")
-    return f"llm-gateway/{__version__}" + (f" (+{words})" if words else "")
-
-
-class TurnedAway(Fault):
-    """The server answered 403 or 429: it does not want to be asked."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,9 +56,8 @@ class _Plan:
 
     spec: ServerSpec
     due: float = math.inf
-    failures: int = 0
+    looked: Looked = field(default_factory=Looked)
     version: str | None = None
-    version_due: float = -math.inf
     remembered: int | None = None
     """Hash of the list that was handed to `remember` last."""
 
@@ -83,28 +67,25 @@ class Prober:
 
     def __init__(
         self,
-        transport: Transport,
-        guard: Guard,
-        specs: Callable[[], Sequence[ServerSpec]],
-        apply: Callable[[Listed | ProbeFailed], None],
+        looks: Looks,
+        fleet: Fleet,
+        apply: Callable[[Fact], None],
         clock: Clock,
         dice: Callable[[], float],
-        every: float = 60.0,
-        timeout: float = 5.0,
+        every: float = NEW,
         *,
         remember: Callable[[str, tuple[ListedModel, ...]], Awaitable[None]] | None = None,
     ) -> None:
-        """`specs` gives the servers of now (after a change: `kick()`), `apply` hears each fact, `remember` each
-        list that differs from the last. `every` and `timeout` (of one question) are seconds; `dice` gives numbers
-        in [0, 1)."""
-        self._transport = transport
-        self._guard = guard
-        self._specs = specs
+        """`fleet` tells the servers of now (after a change: `kick()`) and what is believed of them, `apply` hears each
+        fact and tells the fleet, `remember` hears each list that differs from the last. `every`: seconds between two
+        looks; `dice` gives numbers in [0, 1)."""
+        self.sampler = Sampler(looks, fleet, apply, clock, dice)
+        self._looks = looks
+        self._fleet = fleet
         self._apply = apply
         self._clock = clock
         self._dice = dice
         self._every = every
-        self._timeout = timeout
         self._remember = remember
         self._plans: dict[str, _Plan] = {}
         self._queue: list[tuple[float, int, _Plan]] = []
@@ -117,6 +98,7 @@ class Prober:
     async def run(self) -> None:
         """Probes until cancelled; then no probe is left running."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._rounds(group), name="probe rounds")
             while True:
                 self._wake.clear()
                 if self._changed:
@@ -132,20 +114,29 @@ class Prober:
         self._changed = True
         self._wake.set()
 
+    @property
+    def next_in(self) -> float:
+        """Seconds until the next question; 0 while one is being asked, infinite where there is nobody to ask."""
+        due = [plan.due for plan in self._plans.values()]
+        return 0.0 if self._asking or self._changed else max(0.0, min(due, default=math.inf) - self._clock.now())
+
     async def probe(self, server_id: str) -> Listed | ProbeFailed:
-        """Asks one server now, whatever the schedule says; the fact has been applied. Raises NotFound."""
+        """Asks one server for its list now, whatever the schedule says; the fact has been applied. Raises NotFound."""
         self._notice()
         plan = self._plans.get(server_id)
         if plan is None:
             raise NotFound(f"There is no server {server_id!r}.")
-        return await self._ask(plan)
+        found = await self._ask(plan, whole=True)
+        assert found is not None
+        return found
 
     def _notice(self) -> None:
         """Brings the plans in line with the servers there are. One whose address, key or kind changed is new."""
         self._changed = False
         plans: dict[str, _Plan] = {}
         new: list[_Plan] = []
-        for spec in self._specs():
+        for state in self._fleet.servers.values():
+            spec = state.spec
             plan = self._plans.get(spec.id)
             if plan is None or _asked(plan.spec) != _asked(spec):
                 plan = _Plan(spec)
@@ -187,32 +178,105 @@ class Prober:
             self._asking.discard(plan)
             self._wake.set()
 
-    async def _ask(self, plan: _Plan) -> Listed | ProbeFailed:
+    async def _rounds(self, group: asyncio.TaskGroup) -> None:
+        """Now and then: models that have to speak, and servers that came into use since their last look."""
+        while True:
+            await asyncio.sleep(ROUND)
+            group.create_task(self.sampler.round(), name="probe samples")
+            now = self._clock.now()
+            for id, plan in self._plans.items():
+                state = self._fleet.servers.get(id)
+                if state and now + self._every < plan.due < math.inf and _may_be_hastened(state, now):
+                    self._schedule(plan, self._every / 2)
+
+    async def _ask(self, plan: _Plan, *, whole: bool = False) -> Listed | ProbeFailed | None:
+        """One look. `whole`: ask for the list whether it is due or not; without, None when it was not."""
         spec = plan.spec
-        fact: Listed | ProbeFailed
+        state = self._fleet.servers.get(spec.id)
+        if state is None:
+            self._changed = True
+            return None
+        listed: Listed | None = None
         try:
-            models = await self._list(spec)
-            await self._ask_version(plan)
+            listed, warm = await self._look(plan, state, whole=whole)
         except Fault as fault:
-            plan.failures += 1
-            plan.version_due = -math.inf
-            wait = rest(plan.failures, self._dice())
-            if isinstance(fault, TurnedAway) and spec.trust is not Trust.OWN:
-                wait = STAY_AWAY
-            elif fault.retry_after is not None:
-                wait = max(wait, min(fault.retry_after, STAY_AWAY))
-            fact = ProbeFailed(spec.id, self._clock.now(), fault.kind, fault.detail)
-        else:
-            plan.failures = 0
-            wait = gap(self._every, self._dice())
-            fact = Listed(spec.id, self._clock.now(), models, plan.version)
+            failed = self._failed(plan, state, fault)
+            if self._plans.get(spec.id) is plan:
+                self._apply(failed)
+                if spec.enabled:
+                    self._schedule(plan, failed.again_in or 0.0)
+            return failed
         if self._plans.get(spec.id) is plan:  # else it was removed or changed while it was asked
+            for fact in (listed, warm):
+                if fact is not None:
+                    self._apply(fact)
             if spec.enabled:
-                self._schedule(plan, wait)
-            self._apply(fact)
-            if isinstance(fact, Listed):
-                await self._keep(plan, fact.models)
-        return fact
+                self._schedule(plan, next_turn(state, self._clock.now(), self._dice(), self._every))
+            if listed is not None:
+                await self._keep(plan, listed.models)
+        return listed
+
+    async def _look(self, plan: _Plan, state: ServerState, *, whole: bool) -> tuple[Listed | None, Warm | None]:
+        """The questions of one look. Raises Fault."""
+        spec, kind, now = plan.spec, KINDS[plan.spec.kind], self._clock.now()
+        asks = list(
+            questions(
+                state,
+                plan.looked,
+                now,
+                self._every,
+                tells_version=kind.version_path is not None,
+                tells_memory=kind.memory_path is not None,
+            )
+        )
+        if whole and Question.LIST not in asks:
+            asks.append(Question.LIST)
+        models: tuple[ListedModel, ...] | None = None
+        warm: Warm | None = None
+        for question in asks:
+            if question is Question.LIST:
+                plan.looked.list_at = self._clock.now()
+                models, plan.looked.list_size = await self._looks.models(spec)
+            elif question is Question.VERSION:
+                known = plan.version
+                await self._ask_version(plan)
+                if plan.version != known is not None and Question.LIST not in asks:
+                    asks.append(Question.LIST)  # restarted as another version, or as something else altogether
+            else:
+                warm = await self._ask_memory(spec)
+        listed = None if models is None else Listed(spec.id, self._clock.now(), models, plan.version)
+        return listed, warm
+
+    async def _ask_version(self, plan: _Plan) -> None:
+        """A server that keeps its version to itself is no worse for it."""
+        plan.looked.version_at = self._clock.now()
+        try:
+            plan.version = await self._looks.version(plan.spec)
+        except TurnedAway:
+            raise
+        except Fault as fault:
+            if fault.kind in UNCOUNTED or fault.kind is FaultKind.RESET:
+                raise
+            plan.version = None
+
+    async def _ask_memory(self, spec: ServerSpec) -> Warm | None:
+        try:
+            return Warm(spec.id, self._clock.now(), await self._looks.memory(spec))
+        except TurnedAway:
+            raise
+        except Fault as fault:
+            if fault.kind in UNCOUNTED or fault.kind is FaultKind.RESET:
+                raise
+            return None  # one that does not tell
+
+    def _failed(self, plan: _Plan, state: ServerState, fault: Fault) -> ProbeFailed:
+        plan.looked.version_at = -math.inf
+        wait = after_failure(state.probe_rest.faults + 1, self._dice())
+        if isinstance(fault, TurnedAway) and plan.spec.trust is not Trust.OWN:
+            wait = STAY_AWAY
+        elif fault.retry_after is not None:
+            wait = max(wait, min(fault.retry_after, STAY_AWAY))
+        return ProbeFailed(plan.spec.id, self._clock.now(), fault.kind, fault.detail, wait)
 
     async def _keep(self, plan: _Plan, models: tuple[ListedModel, ...]) -> None:
         """Hands a changed list on, to be kept over a restart."""
@@ -225,73 +289,12 @@ class Prober:
         else:
             plan.remembered = hash(models)
 
-    async def _list(self, spec: ServerSpec) -> tuple[ListedModel, ...]:
-        kind = KINDS[spec.kind]
-        status, body = await self._get(spec, kind, kind.list_path, LARGEST_LIST)
-        if status == 200:
-            return kind.read_list(body, MOST_OF_STRANGERS if spec.trust is Trust.PUBLIC else MOST_MODELS)
-        if status in (404, 405, 501) and kind.may_lack_list and spec.models:
-            return spec.models  # it answers, and its owner said what it holds
-        raise Fault(FaultKind.NOT_THE_PROTOCOL, f"status {status} to {kind.list_path}")
 
-    async def _ask_version(self, plan: _Plan) -> None:
-        """Now and then; a server that keeps its version to itself is no worse for it."""
-        kind = KINDS[plan.spec.kind]
-        if kind.version_path is None or self._clock.now() < plan.version_due:
-            return
-        plan.version_due = self._clock.now() + VERSION_EVERY
-        try:
-            status, body = await self._get(plan.spec, kind, kind.version_path, LARGEST_VERSION)
-        except TurnedAway:
-            raise
-        except Fault:
-            return
-        plan.version = kind.read_version(body) if status == 200 else None
-
-    async def _get(self, spec: ServerSpec, kind: Kind, path: str, limit: int) -> tuple[int, bytes]:
-        """Status and body of one question, both within the timeout. Raises Fault for all that is no answer."""
-        try:
-            origin, base = self._guard.check_url(spec.url)
-        except InvalidRequest as wrong:
-            raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
-        until = self._clock.now() + self._timeout
-        headers = kind.auth_headers(spec.api_key)
-        try:
-            response = await self._transport.send(origin, "GET", base + path, headers, deadline=until, max_body=limit)
-        except Fault as fault:
-            if fault.kind is FaultKind.FIRST_TOKEN_TIMEOUT:  # a list waits for no model: this server hangs
-                raise Fault(FaultKind.HEAD_TIMEOUT, f"silent for {self._timeout:g} s after {path}") from None
-            raise
-        try:
-            _refuse(response.status, response.headers.get("retry-after", ""))
-            if "html" in response.headers.get("content-type", ""):
-                raise Fault(FaultKind.NOT_THE_PROTOCOL, f"an HTML page with status {response.status}")
-            body = b""
-            while response.status == 200 and (data := await response.read(until, FaultKind.TOTAL_TIMEOUT)):
-                body += data
-            return response.status, body
-        finally:
-            await response.close()
+def _may_be_hastened(state: ServerState, now: float) -> bool:
+    """A server that answers, and has come into use."""
+    return state.listed_at is not None and not state.probe_rest.faults and used_lately(state, now)
 
 
 def _asked(spec: ServerSpec) -> tuple[str, str, str | None, bool]:
     """What makes a server another one to ask. Not its models: those change with each answer."""
     return spec.url, spec.kind, spec.api_key, spec.enabled
-
-
-def _refuse(status: int, retry_after: str) -> None:
-    """Raises the fault of a status that says no, whatever was asked for."""
-    after = float(retry_after) if retry_after.isdecimal() and len(retry_after) < 10 else None
-    said = f"status {status}"
-    if 300 <= status < 400:
-        raise Fault(FaultKind.REDIRECT, said)
-    if status == 403:
-        raise TurnedAway(FaultKind.AUTH, said)
-    if status == 429:
-        raise TurnedAway(FaultKind.BUSY, said, retry_after=after)
-    if status in (401, 402, 407):
-        raise Fault(FaultKind.AUTH, said)
-    if status == 503:
-        raise Fault(FaultKind.BUSY, said, retry_after=after)
-    if status >= 500 and status != 501:
-        raise Fault(FaultKind.SERVER_ERROR, said)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.fleet.fleet import Candidate
+from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.prefill import PROBE_TOKENS, Skills, Voice, Way, probe, probe_again, went_on
 from llm_gateway.fleet.splice import THOUGHT, Seam, SplicedReader, Verdict
 from llm_gateway.fleet.twins import voice_of

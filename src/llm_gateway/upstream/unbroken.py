@@ -15,7 +15,7 @@ from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind, GatewayError
 from llm_gateway.fleet.attempts import Plan
-from llm_gateway.fleet.fleet import Candidate
+from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.pace import Pace, faster
 from llm_gateway.fleet.splice import MOST_CONTINUATIONS, joinable, unsafe
 from llm_gateway.fleet.twins import Twins, twins, voice_of

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from trapped import APIS, IMPATIENT, SetTrap, asked, is_out, standing
 
 from llm_gateway.testing.catalogue import digest_of
+from llm_gateway.testing.moods.lies import CANNED
 from support.gateway import MODEL, StartGateway, entry, words
 from support.rogues import StartRogue
 
@@ -28,7 +30,6 @@ OFFER = [
 ]
 ANYBODY = {"trust": ["own", "partner", "public"]}
 CALL = ("get_weather", {"city": "Boston", "days": 2})
-not_identified_yet = pytest.mark.xfail(strict=True, reason="canned words are not told from a model's yet")
 
 
 async def test_row_26_f30_words_of_another_model_never_arrive(trap: SetTrap):
@@ -166,16 +167,48 @@ async def test_f30_a_client_may_pin_a_model_that_it_may_ask_for(start: StartGate
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
 
 
-@not_identified_yet
-async def test_row_26_a_honeypots_canned_words_never_arrive(start: StartGateway, rogue: StartRogue):
-    famous = ["llama3.3:70b", "deepseek-r1:671b", "gpt-oss:120b", "qwen3:235b", "mixtral:8x22b"]
-    honest = await rogue(famous)
-    honeypot = await rogue(famous, mood="honeypot")
-    live = await start(honest, honeypot)
-    for model in famous:
+FAMOUS = ["llama3.3:70b", "deepseek-r1:671b", "gpt-oss:120b", "qwen3:235b", "mixtral:8x22b"]
+
+
+@pytest.mark.parametrize("knows_its_names", [False, True], ids=["holds anything", "holds its list"])
+async def test_row_26_a_honeypots_canned_words_never_arrive(
+    start: StartGateway, rogue: StartRogue, knows_its_names: bool
+):
+    honest = await rogue(FAMOUS)
+    canned = {"script": lambda _: CANNED} if knows_its_names else {"mood": "honeypot"}
+    honeypot = await rogue(FAMOUS, **canned)
+    live = await start(honest, entry(honeypot, trust="public"), project={"trust": ["own", "public"]})
+    for model in FAMOUS:
         live.prefer(honeypot, model)
-    for api, model in zip(APIS, famous, strict=False):
+    for api, model in zip(APIS, FAMOUS, strict=False):
         (await asked(live, api, model, api.name)).expect(words())
+    assert honeypot.chats == 0, "asked before it was tried"
+
+    await live.running.prober.sampler.round()
+    told = await standing(live, honeypot)
+    assert (told["state"], told["reason"].partition(":")[0]) == ("quarantined", "wrong_model")
+    assert honeypot.chats == (4 if knows_its_names else 1)
+    honest.mood = "refuse"
+    for api, model in zip(APIS, FAMOUS, strict=False):
+        (await asked(live, api, model, api.name)).expect_refused(502, 503, 504)
+
+
+async def test_row_26_an_honest_server_with_a_famous_list_is_tried_once_and_used(
+    start: StartGateway, rogue: StartRogue
+):
+    def obedient(body: dict[str, Any]) -> list[str]:
+        return [" Sure:", *(f" {word}" for word in body["messages"][-1]["content"].split()[3:4])]
+
+    rich = await rogue(FAMOUS, script=obedient)
+    live = await start(entry(rich, trust="public"), project={"trust": ["public"]})
+    question = [{"role": "user", "content": "Repeat the word x"}]
+    (await asked(live, APIS[0], FAMOUS[0], "before", messages=question)).expect(" Sure: x")
+    await live.running.prober.sampler.round()
+    assert (await standing(live, rich))["state"] == "healthy"
+    assert [heard.json["model"] for heard in rich.chats_heard()[1:]][1:] == [FAMOUS[0]], "one short answer, once"
+    for _ in range(3):
+        await live.running.prober.sampler.round()
+    assert rich.chats == 3
 
 
 async def test_row_27_an_answer_to_half_a_prompt_is_not_sold_as_one(trap: SetTrap):

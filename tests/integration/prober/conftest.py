@@ -5,6 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from probed_server import Answer, Server
 
+from support.rogues import rogue
+
+__all__ = ["rogue"]
+
 
 @pytest.fixture
 async def start() -> AsyncIterator[Callable[..., Awaitable[Server]]]:

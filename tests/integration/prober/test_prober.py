@@ -2,81 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from probed_server import MovableClock, Server, reply, tags, until
+from watched import spec, watching
 
 from llm_gateway import __version__
 from llm_gateway.access.policy import Trust
-from llm_gateway.clock import Clock, SystemClock
-from llm_gateway.errors import DatabaseUnavailable, FaultKind, NotFound
-from llm_gateway.fleet.facts import Listed, ListedModel, ProbeFailed, ServerSpec
-from llm_gateway.upstream.guard import Guard
+from llm_gateway.errors import FaultKind, NotFound
+from llm_gateway.fleet.facts import Listed, ListedModel, ProbeFailed
 from llm_gateway.upstream.kinds.kind import MOST_OF_STRANGERS
-from llm_gateway.upstream.prober import AT_ONCE, LARGEST_LIST, Prober, gap, rest, user_agent
-from llm_gateway.upstream.transport import Transport
+from llm_gateway.upstream.looks import LARGEST_LIST, user_agent
+from llm_gateway.upstream.prober import AT_ONCE
 
 Start = Callable[..., Awaitable[Server]]
 
 VERSION = reply(200, b'{"version":"0.33.0"}')
-
-
-def spec(server: Server | str, name: str = "a", **more: object) -> ServerSpec:
-    url = server if isinstance(server, str) else server.url
-    return replace(ServerSpec(id=name, name=name, url=url, kind="ollama", trust=Trust.PUBLIC), **more)  # type: ignore[arg-type]  # free keywords of a test
-
-
-@dataclass
-class Watch:
-    """A prober and what it told."""
-
-    prober: Prober
-    specs: list[ServerSpec]
-    facts: list[Listed | ProbeFailed]
-    remembered: list[tuple[str, tuple[ListedModel, ...]]] = field(default_factory=list)
-
-    def of(self, server_id: str) -> list[Listed | ProbeFailed]:
-        return [fact for fact in self.facts if fact.server == server_id]
-
-
-@asynccontextmanager
-async def watching(
-    specs: Sequence[ServerSpec],
-    *,
-    every: float = 60.0,
-    timeout: float = 5.0,
-    clock: Clock | None = None,
-    lost: int = 0,
-    run: bool = True,
-) -> AsyncIterator[Watch]:
-    """A prober over `specs`; the first `lost` lists cannot be remembered."""
-    clock = clock or SystemClock()
-    guard = Guard(only_networks=["127.0.0.0/8"], allow_private=["127.0.0.0/8"])
-    transport = Transport(guard, now=clock.now, user_agent=user_agent("https://gateway.example/"))
-    there = list(specs)
-    facts: list[Listed | ProbeFailed] = []
-    remembered: list[tuple[str, tuple[ListedModel, ...]]] = []
-
-    async def remember(server: str, models: tuple[ListedModel, ...]) -> None:
-        remembered.append((server, models))
-        if len(remembered) <= lost:
-            raise DatabaseUnavailable("The database does not answer.")
-
-    prober = Prober(
-        transport, guard, lambda: there, facts.append, clock, lambda: 0.5, every, timeout, remember=remember
-    )
-    task = asyncio.create_task(prober.run(), name="prober") if run else None
-    try:
-        yield Watch(prober, there, facts, remembered)
-    finally:
-        if task is not None:
-            assert not task.done(), task
-            task.cancel()
-            await asyncio.wait((task,))
-        await transport.aclose()
 
 
 async def test_a_server_is_asked_for_its_models_and_its_version(start: Start) -> None:
@@ -129,7 +72,7 @@ async def test_the_version_is_asked_again_after_ten_minutes(start: Start) -> Non
         await until(lambda: watch.facts)
         server.answers["/api/version"] = reply(200, b'{"version":"0.34.0"}')
         clock.ahead += 601
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: len(watch.facts) == 2)
     assert [fact.version for fact in watch.facts if isinstance(fact, Listed)] == ["0.33.0", "0.34.0"]
 
@@ -249,7 +192,7 @@ async def test_a_server_that_comes_back_is_noticed_and_its_failures_are_forgotte
             await until(lambda seen=seen: len(watch.facts) > seen)
             server.answers["/api/tags"] = answer
             clock.ahead += pause
-            watch.prober.kick()
+            watch.kick()
         await until(lambda: len(watch.facts) == 5)
     assert [type(fact) for fact in watch.facts] == [ProbeFailed, ProbeFailed, Listed, ProbeFailed, Listed]
 
@@ -262,11 +205,11 @@ async def test_a_dead_server_rests_longer_each_time(start: Start) -> None:
         for times, pause in enumerate((5, 10, 20, 40), start=1):
             seen = len(watch.of("b"))
             clock.ahead += pause - 1
-            watch.prober.kick()
+            watch.kick()
             await until(lambda seen=seen: len(watch.of("b")) > seen)
             assert len(dead.asked) == times
             clock.ahead += 1.1
-            watch.prober.kick()
+            watch.kick()
             await until(lambda times=times: len(watch.of("a")) == times + 1)
 
 
@@ -277,11 +220,11 @@ async def test_a_stranger_that_does_not_want_to_be_asked_is_left_alone_for_a_day
     async with watching([spec(unwilling), spec(witness, "b")], clock=clock) as watch:
         await until(lambda: watch.of("a") and watch.of("b"))
         clock.ahead += 23.9 * 3600
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: len(watch.of("b")) == 2)
         assert len(unwilling.asked) == 1
         clock.ahead += 0.2 * 3600
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: len(watch.of("a")) == 2)
 
 
@@ -291,7 +234,7 @@ async def test_our_own_server_that_says_403_is_asked_again_soon(start: Start) ->
     async with watching([spec(server, trust=Trust.OWN)], clock=clock) as watch:
         await until(lambda: watch.facts)
         clock.ahead += 5.1
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: len(watch.facts) == 2)
 
 
@@ -301,10 +244,10 @@ async def test_a_new_server_is_asked_after_a_kick_and_one_that_is_gone_no_more(s
     async with watching([spec(first)], clock=clock) as watch:
         await until(lambda: watch.of("a"))
         watch.specs[:] = [spec(second, "b")]
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: watch.of("b"))
         clock.ahead += 61
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: len(watch.of("b")) == 2)
         assert first.paths.count("/api/tags") == 1
 
@@ -321,7 +264,7 @@ async def test_what_a_server_answers_after_it_was_removed_is_not_told(start: Sta
     async with watching([spec(gone)], every=0.01) as watch:
         await until(lambda: gone.at_once)
         watch.specs[:] = [spec(other, "b")]
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: watch.of("b"))
         removed.set()
         await until(lambda: "/api/version" in gone.paths)
@@ -335,7 +278,7 @@ async def test_a_server_that_is_switched_off_is_not_asked_until_it_is_switched_o
         await until(lambda: len(watch.of("b")) >= 3)
         assert not off.asked
         watch.specs[0] = spec(off)
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: watch.of("a"))
 
 
@@ -345,7 +288,7 @@ async def test_a_new_key_is_tried_at_once(start: Start) -> None:
     async with watching([entry]) as watch:
         await until(lambda: watch.facts)
         watch.specs[:] = [replace(entry, api_key="new")]
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: len(watch.facts) == 2)
     assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer old", "Bearer new"]
 
@@ -355,7 +298,7 @@ async def test_what_the_source_says_of_its_models_does_not_make_it_a_new_server(
     async with watching([spec(known)]) as watch:
         await until(lambda: watch.of("a"))
         watch.specs[:] = [spec(known, models=(ListedModel("m"),)), spec(new, "b")]
-        watch.prober.kick()
+        watch.kick()
         await until(lambda: watch.of("b"))
         assert len(watch.of("a")) == 1
 
@@ -471,15 +414,6 @@ async def test_cancelling_the_prober_leaves_no_probe_behind(start: Start) -> Non
         await until(lambda: server.at_once)
     assert [task for task in asyncio.all_tasks() if task.get_name().startswith("probe")] == []
     await until(lambda: not server.at_once)
-
-
-def test_the_gap_between_two_questions_is_a_minute_more_or_less() -> None:
-    assert [round(gap(60, roll), 6) for roll in (0.0, 0.5, 1.0)] == [48, 60, 72]
-
-
-def test_rests_double_from_five_seconds_to_five_minutes() -> None:
-    assert [rest(failures, 0.5) for failures in (1, 2, 3, 6, 7, 8, 500)] == [5, 10, 20, 160, 300, 300, 300]
-    assert [round(rest(1, roll), 6) for roll in (0.0, 1.0)] == [3.5, 6.5]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.attempts import MAX_COUNTED, QUEUE_WAIT, Check, Clocks, GiveUp, Plan, Queue, Start, Wait
 from llm_gateway.fleet.budget import Budget, Budgets
+from llm_gateway.fleet.candidate import Candidate, Nobody
 from llm_gateway.fleet.facts import ServerSpec
-from llm_gateway.fleet.fleet import Candidate, Nobody
 from llm_gateway.fleet.policies.policy import Ask
 
 ASK = Ask(("m",), frozenset(Trust))

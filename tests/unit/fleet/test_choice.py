@@ -10,6 +10,7 @@ import pytest
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.candidate import Candidate, Nobody
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
@@ -20,7 +21,7 @@ from llm_gateway.fleet.facts import (
     ServerSpec,
     Warm,
 )
-from llm_gateway.fleet.fleet import Candidate, Fleet, Nobody
+from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies import POLICIES
 from llm_gateway.fleet.policies.policy import Ask

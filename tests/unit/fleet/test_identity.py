@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.candidate import Candidate, Nobody
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Listed, ListedModel, ProbeFailed, ServerSpec, Warm
-from llm_gateway.fleet.fleet import Candidate, Fleet, Nobody
+from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Noticed, contradiction, judge
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.twins import twins, voice_of

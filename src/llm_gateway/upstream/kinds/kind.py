@@ -32,6 +32,8 @@ class Kind:
     version_path: str | None
     read_version: Callable[[bytes], str | None]
     """Reads the body of `version_path`; None when there is no version in it."""
+    memory_path: str | None
+    """Tells which models are in memory, as a list; `/api/ps`."""
     echoes_model: bool
     """Do its frames carry the name that was asked for? Then another name is another model."""
     cuts_prompts: bool
@@ -42,7 +44,10 @@ class Kind:
     @property
     def paths(self) -> frozenset[str]:
         """All that is ever asked of such a server."""
-        paths = (self.chat_path, self.raw_path, self.list_path, self.alive_path, self.version_path)
+        paths = (
+            *(self.chat_path, self.raw_path, self.list_path, self.alive_path),
+            *(self.version_path, self.memory_path),
+        )
         return frozenset(path for path in paths if path is not None)
 
     def auth_headers(self, api_key: str | None) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ KIND: Final = Kind(
     alive_path="/api/version",
     version_path="/api/version",
     read_version=read_version,
+    memory_path="/api/ps",
     echoes_model=True,
     cuts_prompts=True,
     may_lack_list=False,

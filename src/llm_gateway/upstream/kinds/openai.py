@@ -16,6 +16,7 @@ KIND: Final = Kind(
     alive_path="/models",
     version_path=None,
     read_version=lambda _: None,
+    memory_path=None,
     # llama.cpp answers with its own file's name, hosted services with a dated one.
     echoes_model=False,
     cuts_prompts=False,

@@ -37,7 +37,8 @@ class Candidate(BaseModel):
     digest: str | None
     preference: int = Field(description="1 = of the model that is preferred.")
     standing: Standing = Field(
-        description="usable, returning (from a rest: one attempt at a time), full, busy (it said so), resting, "
+        description="usable, returning (from a rest: one attempt at a time), doubted (asked when nobody else may), "
+        "full, busy (it said so), resting, "
         "quarantined (another model under that name), not_pinned (another digest), not_permitted (its trust class), "
         "disabled."
     )
@@ -186,7 +187,7 @@ def _advice(concluded: Conclusion, target: Target, verdicts: Sequence[Verdict], 
         case "not_held":
             return "`llm-gateway servers probe --all` asks all servers what they hold."
         case "serves" | "waits" | "tries_resting" if of is not None and not of.public_tools:
-            permitted = [v for v in verdicts if v.rank <= 2]
+            permitted = [v for v in verdicts if v.rank <= 3]
             if all(v.spec.trust is Trust.PUBLIC for v in permitted):
                 return "Requests with tools are refused: only public servers hold it, and `public_tools` is off."
     return None

@@ -1,0 +1,73 @@
+"""What was learnt about the servers outlives a restart: a file in the data directory, written now and then and at the
+end, read at the start.
+
+Losing it costs nothing but time, so nothing here is ever fatal: a file that cannot be read is reported and left alone
+until the next one replaces it, and one that cannot be written is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from llm_gateway.clock import Clock
+from llm_gateway.first_run import write_private
+from llm_gateway.fleet.fleet import Fleet
+
+FILE: Final = "fleet.json"
+EVERY: Final = 60.0
+"""Seconds between two writes."""
+LARGEST: Final = 64 * 2**20
+"""Bytes of a file that is read; thousands of servers that hold dozens of models fit."""
+
+log = structlog.get_logger(__name__)
+
+
+class Learnt:
+    """The file of one gateway process."""
+
+    def __init__(self, data_dir: Path, fleet: Fleet, clock: Clock) -> None:
+        self.path = data_dir / FILE
+        self._fleet = fleet
+        self._clock = clock
+
+    def recall(self) -> int:
+        """Takes over what the file knows about the servers there are; call it after `Fleet.describe`. Returns about
+        how many servers something was known. Raises nothing."""
+        try:
+            if self.path.stat().st_size > LARGEST:
+                raise ValueError(f"larger than {LARGEST:,} bytes")
+            kept = json.loads(self.path.read_bytes())
+            age = self._clock.wall() - float(kept["at"])
+            if not math.isfinite(age):
+                raise ValueError("the time in it is none")
+            return self._fleet.restore(kept["fleet"], self._clock.now(), age)
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError) as wrong:
+            log.warning("learnt_not_recalled", file=str(self.path), reason=str(wrong))
+            return 0
+
+    def save(self) -> None:
+        """Writes it. Raises nothing."""
+        self._write(self._text())
+
+    async def keep(self) -> None:
+        """Writes it now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY)
+            await asyncio.to_thread(self._write, self._text())
+
+    def _text(self) -> str:
+        return json.dumps({"at": self._clock.wall(), "fleet": self._fleet.snapshot(self._clock.now())})
+
+    def _write(self, text: str) -> None:
+        try:
+            write_private(self.path, text)
+        except OSError as error:
+            log.warning("learnt_not_kept", file=str(self.path), reason=str(error))
