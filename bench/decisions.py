@@ -7,7 +7,7 @@ A fleet of `--servers` servers that hold five models between them, each a part o
 times, speeds, successes, some in flight, one in ten at rest. Measured are one *choice* (`Fleet.pick` as the plan of a
 request calls it, for a model that 60 % hold, prompt and project different each time, nobody or three servers tried),
 and one *fact* (`Fleet.apply` of the three facts of an attempt, per fact; and the rests that a failed one begins).
-The unit is `json` of 1 KB by orjson, or by msgspec where orjson is not installed: the gateway itself reads with msgspec.
+The unit is one body of 1 KB read by orjson, or by msgspec where orjson is not installed: the gateway has msgspec.
 Rounds alternate between unit and decision, and the median of the rounds' ratios counts, so that other work on the
 machine weighs on both. Exits with 1 when a choice costs more than 10 units or a fact more than 3. Needs no network.
 """
@@ -192,7 +192,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     payload = body()
-    print(f"{machine()}\nunit: one body of {len(payload)} bytes read by {UNIT} {version(UNIT)}; {options.servers} servers")
+    print(
+        f"{machine()}\nunit: one body of {len(payload)} bytes read by {UNIT} {version(UNIT)}; {options.servers} servers"
+    )
     dice = random.Random(1)
     model = MODELS[0]
     made, now = fleet(options.servers, dice)

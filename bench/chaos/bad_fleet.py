@@ -27,9 +27,27 @@ from pathlib import Path
 from typing import Any
 
 from stage import (
-    MODEL, NATIVE, NATIVE_STREAM, OPENAI, WRONG, Client, Promises, Servers, Told, counted, crowd, gateway, labelled,
-    looked_at, metrics, quantile, question, run, spread, text,
-)  # fmt: skip
+    MODEL,
+    NATIVE,
+    NATIVE_STREAM,
+    OPENAI,
+    WRONG,
+    Client,
+    Promises,
+    Servers,
+    Told,
+    counted,
+    crowd,
+    gateway,
+    labelled,
+    looked_at,
+    metrics,
+    quantile,
+    question,
+    run,
+    spread,
+    text,
+)
 
 WORDS = 40
 GOOD: dict[str, Any] = {"models": [MODEL], "words": WORDS, "delay": 0.05, "rate": 100.0, "warm": [MODEL]}

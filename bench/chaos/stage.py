@@ -16,6 +16,8 @@ import asyncio
 import json
 import os
 import platform
+import socket
+import struct
 import sys
 import time
 from collections import Counter
@@ -28,7 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import httptools  # noqa: E402 - the path comes first
 from startup import machine  # noqa: E402
@@ -60,7 +62,11 @@ def text(words: int) -> str:
 
 def question(stream: bool | None = None, n: int = 0, **fields: Any) -> dict[str, Any]:
     """A request's body. `n` makes conversations differ."""
-    asked = {"model": MODEL, "messages": [{"role": "user", "content": f"Recite, please. This is question {n}."}], **fields}
+    asked = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": f"Recite, please. This is question {n}."}],
+        **fields,
+    }
     return asked if stream is None else {**asked, "stream": stream}
 
 
@@ -153,7 +159,7 @@ def gateway(place: Path, entries: list[dict[str, Any]], **settings: Any) -> Iter
     for each in config["projects"]:
         each["keys"] = [{"name": "bench", "value_env": f"BENCH_KEY_{each['name'].upper()}"}]
     environ = {f"BENCH_KEY_{name.upper()}": key_of(name) for name in names}
-    with serve(place, config=config, **environ) as served:
+    with serve(place, config=config, PYTHONPATH=str(ROOT / "src"), **environ) as served:
         yield served
 
 
@@ -295,10 +301,15 @@ class Client:
         assert self._reader is not None
         return self._reader
 
-    def leave(self) -> None:
-        """Hangs up."""
+    def leave(self, *, gently: bool = False) -> None:
+        """Hangs up, with a reset or in peace."""
         if self._writer is not None:
-            self._writer.transport.abort()
+            if gently:
+                self._writer.close()
+            else:
+                sock = self._writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self._writer.transport.abort()
         self._reader = self._writer = None
 
     async def _send(self, method: str, path: str, payload: bytes) -> None:
@@ -306,7 +317,8 @@ class Client:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writer.write(
             f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self._key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload
+            f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n".encode()
+            + payload
         )
 
     async def _read(self, began: float, deadline: float) -> Told:
