@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
@@ -86,7 +87,7 @@ def fleet(servers: int, dice: random.Random) -> tuple[Fleet, float]:
         speed = dice.lognormvariate(-0.7, 0.7)
         for name in held[spec.id]:
             for n in range(HISTORY):
-                attempt(made, spec.id, name, now + n, wait=speed * dice.uniform(0.8, 1.3))
+                attempt(made, spec.id, name, now + n, speed * dice.uniform(0.8, 1.3), prompt(dice))
             if dice.random() < 0.3:
                 made.apply(AttemptStarted(spec.id, name, now + HISTORY))
     now += HISTORY
@@ -96,10 +97,15 @@ def fleet(servers: int, dice: random.Random) -> tuple[Fleet, float]:
     return made, now + 0.5
 
 
-def attempt(made: Fleet, server: str, model: str, now: float, wait: float = 0.4) -> None:
+def attempt(made: Fleet, server: str, model: str, now: float, wait: float, tokens: int) -> None:
     made.apply(AttemptStarted(server, model, now))
-    made.apply(FirstToken(server, model, now + wait, wait, 300))
-    made.apply(AttemptEnded(server, model, now + wait + 3, tokens=120, seconds=3.0, prompt_tokens=300))
+    made.apply(FirstToken(server, model, now + wait, wait, tokens))
+    made.apply(AttemptEnded(server, model, now + wait + 3, tokens=120, seconds=3.0, prompt_tokens=tokens))
+
+
+def prompt(dice: random.Random) -> int:
+    """Tokens of a prompt, 400 in the middle, as the simulator has them."""
+    return int(min(16_000, dice.lognormvariate(math.log(400), 1.0)))
 
 
 def seconds(call: Callable[[int], object], times: int = TOGETHER) -> float:
@@ -112,7 +118,7 @@ def seconds(call: Callable[[int], object], times: int = TOGETHER) -> float:
 
 def asks(dice: random.Random, model: str) -> list[Ask]:
     return [
-        Ask((model,), EVERYBODY, f"p{n % 5}", dice.randrange(20, 4_000), 256, affinity(f"p{n % 5}", f"question {n}"))
+        Ask((model,), EVERYBODY, f"p{n % 5}", prompt(dice), 256, affinity(f"p{n % 5}", f"question {n}"))
         for n in range(TOGETHER)
     ]
 
