@@ -313,6 +313,8 @@ class Client:
         self._reader = self._writer = None
 
     async def _send(self, method: str, path: str, payload: bytes) -> None:
+        if self._reader is not None and self._reader.at_eof():  # idle for longer than the gateway keeps a connection
+            self.leave()
         if self._writer is None or self._writer.is_closing():
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writer.write(
