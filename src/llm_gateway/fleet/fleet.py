@@ -35,7 +35,7 @@ from llm_gateway.fleet.index import Index
 from llm_gateway.fleet.policies import POLICIES
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.score import cost
-from llm_gateway.fleet.server import LIES, STAYS_WARM, UNANSWERED, WARM_LASTS, ModelState, ServerState, is_lie
+from llm_gateway.fleet.server import LIES, STAYS_WARM, UNANSWERED, WARM_LASTS, ModelState, ServerState, is_lie, slow
 from llm_gateway.fleet.slots import NOTICED, STRAINED, ceiling
 from llm_gateway.names import canonical, pinned
 
@@ -338,7 +338,7 @@ class Fleet:
         chooses; when all rest, the least recently failed one. `race`: only servers that take part in races."""
 
         def usable(state: ModelState) -> bool:
-            return state.key not in tried and state.has_place(now) and (not race or state.server.spec.hedge)
+            return state.has_place(now) and state.key not in tried and (not race or state.server.spec.hedge)
 
         groups = self._asked(ask)
         for group in groups:
@@ -487,7 +487,7 @@ def _candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Can
         state.server.spec,
         state.listed.name,
         resting,
-        state.slow_wait(ask.prompt_tokens, now),
+        slow(samples),
         len(samples) if samples is not None else 0,
         state.key,
         state.unproven,
