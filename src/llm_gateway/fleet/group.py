@@ -47,6 +47,8 @@ class Group:
         """How often a policy that takes turns has chosen here."""
         self._warm: dict[str, ModelState] = {}
         """By key: those that have the model in memory, and some that had it."""
+        self._warm_states: list[ModelState] | None = None
+        """The same as a list; None = to be made anew."""
         self._fit: dict[frozenset[Trust], tuple[float, list[ModelState]]] = {}
         self._ring: tuple[list[int], list[ModelState]] | None = None
         """Points in order, and whose each is."""
@@ -56,6 +58,7 @@ class Group:
             self.holders = holders
             self._ring = None
             self._warm = {state.key: state for state in holders if state.warm_until > -math.inf}
+            self._warm_states = None
         self.in_flight = sum(state.in_flight for state in holders)
         self._fit.clear()
 
@@ -81,16 +84,21 @@ class Group:
 
     def heat(self, state: ModelState) -> None:
         """The model is in that server's memory."""
-        self._warm[state.key] = state
+        if self._warm.get(state.key) is not state:
+            self._warm[state.key] = state
+            self._warm_states = None
 
     def warm(self, now: float) -> list[ModelState]:
         """Holders that have the model in memory, and perhaps some that had it lately. Not to be changed."""
-        states = list(self._warm.values())
+        states = self._warm_states
+        if states is None:
+            states = self._warm_states = list(self._warm.values())
         if len(states) > COUNT_WARM and states[0].warm(now):
             return states
         warm = [state for state in states if state.warm(now)]
         if len(warm) < len(states):
             self._warm = {state.key: state for state in warm}
+            self._warm_states = warm
         return warm
 
     def own(self, place: int, trust: frozenset[Trust], usable: Usable, now: float) -> ModelState | None:
