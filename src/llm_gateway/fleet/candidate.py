@@ -10,7 +10,7 @@ from llm_gateway.fleet.facts import ServerSpec
 from llm_gateway.fleet.group import latest_rest, rests_until
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.score import cost
-from llm_gateway.fleet.server import ModelState
+from llm_gateway.fleet.server import ModelState, slow
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +73,7 @@ def candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Cand
         state.server.spec,
         state.listed.name,
         resting,
-        state.slow_wait(ask.prompt_tokens, now),
+        slow(samples),
         len(samples) if samples is not None else 0,
         state.key,
         state.unproven,

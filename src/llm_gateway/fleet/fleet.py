@@ -328,7 +328,7 @@ class Fleet:
             if state.server.doubted and not may_be_doubted:
                 passed_by = True
                 return False
-            return state.key not in tried and state.has_place(now) and (not race or state.server.spec.hedge)
+            return state.has_place(now) and state.key not in tried and (not race or state.server.spec.hedge)
 
         groups = self._asked(ask)
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from llm_gateway.access.policy import Trust
@@ -54,14 +54,18 @@ class Group:
         """Since when it is asked for now and then."""
         self._warm: dict[str, ModelState] = {}
         """By key: those that have the model in memory, and some that had it."""
+        self._warm_states: list[ModelState] | None = None
+        """The same as a list; None = to be made anew."""
         self._fit: dict[frozenset[Trust], tuple[float, list[ModelState]]] = {}
-        self._ring: list[tuple[int, ModelState]] | None = None
+        self._ring: tuple[list[int], list[ModelState]] | None = None
+        """Points in order, and whose each is."""
 
     def hold(self, holders: list[ModelState]) -> None:
         if holders != self.holders:
             self.holders = holders
             self._ring = None
             self._warm = {state.key: state for state in holders if state.warm_until > -math.inf}
+            self._warm_states = None
         self.in_flight = sum(state.in_flight for state in holders)
         self._fit.clear()
 
@@ -93,35 +97,42 @@ class Group:
 
     def heat(self, state: ModelState) -> None:
         """The model is in that server's memory."""
-        self._warm[state.key] = state
+        if self._warm.get(state.key) is not state:
+            self._warm[state.key] = state
+            self._warm_states = None
 
     def warm(self, now: float) -> list[ModelState]:
         """Holders that have the model in memory, and perhaps some that had it lately. Not to be changed."""
-        states = list(self._warm.values())
+        states = self._warm_states
+        if states is None:
+            states = self._warm_states = list(self._warm.values())
         if len(states) > COUNT_WARM and states[0].warm(now):
             return states
         warm = [state for state in states if state.warm(now)]
         if len(warm) < len(states):
             self._warm = {state.key: state for state in warm}
+            self._warm_states = warm
         return warm
 
     def own(self, place: int, trust: frozenset[Trust], usable: Usable, now: float) -> ModelState | None:
         """The server on which a conversation has its place, the next ones when it may not be used or has too much to
         do. All requests of the conversation get the same answer as long as the fleet stays the same."""
         bound = BOUND * (self.in_flight + 1) / max(1, len(self.fit(trust, now)))
-        for state in self._from(place):
+        for state in self._near(place):
             if state.in_flight < bound and is_fit(state, trust, now) and usable(state):
                 return state
         return None
 
-    def _from(self, place: int) -> Iterator[ModelState]:
+    def _near(self, place: int) -> Sequence[ModelState]:
+        """The owners of the next points of the ring."""
         if self._ring is None:
-            points = ((_point(f"{state.key} {n}"), state) for state in self.holders for n in range(POINTS))
-            self._ring = sorted(points, key=lambda point: point[0])
-        ring = self._ring
-        at = bisect(ring, place, key=lambda point: point[0])
-        for step in range(min(STEPS, len(ring))):
-            yield ring[(at + step) % len(ring)][1]
+            points = [(_point(f"{state.key} {n}"), state) for state in self.holders for n in range(POINTS)]
+            points.sort(key=lambda point: point[0])
+            self._ring = [point for point, _ in points], [state for _, state in points]
+        ring, states = self._ring
+        at = bisect(ring, place)
+        near = states[at : at + STEPS]
+        return near if len(near) == STEPS else near + states[: min(at, STEPS - len(near))]
 
     def limit(self, trust: frozenset[Trust], now: float) -> int:
         """Attempts that its fit servers may have at a time."""
@@ -142,7 +153,15 @@ def latest_rest(state: ModelState) -> Rest:
 
 def is_fit(state: ModelState, trust: frozenset[Trust], now: float) -> bool:
     """Is it permitted, and does it not rest?"""
-    return not state.resting(now) and not state.server.resting(now) and state.server.spec.trust in trust
+    server = state.server
+    return (
+        state.rest.until <= now
+        and server.rest.until <= now
+        and server.probe_rest.until <= now
+        and server.trial.until <= now
+        and state.identity.until <= now
+        and server.spec.trust in trust
+    )
 
 
 def first_usable(states: Sequence[ModelState], usable: Usable, begin: int = 0) -> ModelState | None:

@@ -101,8 +101,12 @@ class ModelState:
         samples = self.warm_waits.of(prompt_tokens)
         if self.cold_waits.known and (samples is None or not warm):
             return self.cold_waits.expected(now)
-        prior = max(PRIOR_WAIT, PRIOR_TOKENS / (self.listed.tokens_per_second or PRIOR_TOKENS))
-        wait = samples.expected(now, prior) if samples is not None else prior
+        if samples is not None and samples.known:
+            wait = samples.expected(now)
+        else:
+            wait = max(PRIOR_WAIT, PRIOR_TOKENS / (self.listed.tokens_per_second or PRIOR_TOKENS))
+            if samples is not None:
+                wait = samples.expected(now, wait)
         return wait if warm else wait + self._loading(now)
 
     def samples(self, prompt_tokens: int, now: float) -> Samples | None:
@@ -114,8 +118,7 @@ class ModelState:
 
     def slow_wait(self, prompt_tokens: int, now: float) -> float | None:
         """The 95th percentile of first-token times, None while too little is known."""
-        samples = self.samples(prompt_tokens, now)
-        return samples.quantile(0.95) if samples is not None and len(samples) >= ENOUGH else None
+        return slow(self.samples(prompt_tokens, now))
 
     def _loading(self, now: float) -> float:
         """Seconds that loading it takes. Without a word of the server, only models with a size (files) are loaded."""
@@ -277,6 +280,11 @@ class ServerState:
         state = ModelState(listed, self, name, f"{self.spec.id} {name}", in_flight=in_flight)
         state.slots.ceiling = ceiling(self.spec)
         return state
+
+
+def slow(samples: Samples | None) -> float | None:
+    """Their 95th percentile, None while they are too few."""
+    return samples.quantile(0.95) if samples is not None and len(samples) >= ENOUGH else None
 
 
 def is_lie(rest: Rest) -> bool:

@@ -105,6 +105,8 @@ class Figures:
     """Requests that wait for a place at some server."""
     log_queue: int = 0
     """Rows that wait for the database."""
+    tasks: int = 0
+    """asyncio tasks of this process: requests, attempts and what runs all the time."""
     log_rows: Mapping[str, int] = field(default_factory=dict)
     """Result (`written`, `dropped`) -> rows since this process started."""
 
@@ -325,4 +327,5 @@ class _Looked(Collector):
         for result, count in figures.log_rows.items():
             rows.add_metric((result,), count)
         queue = GaugeMetricFamily("llmgw_log_queue_depth", "Rows that wait for the database.", value=figures.log_queue)
-        return servers, healthy, resting, waiting, rows, queue
+        tasks = GaugeMetricFamily("llmgw_tasks", "asyncio tasks of this process.", value=figures.tasks)
+        return servers, healthy, resting, waiting, rows, queue, tasks

@@ -56,6 +56,7 @@ def figures(gw: Gateway) -> Figures:
         resting=_resting(gw, now),
         queue=gw.drive.waiting,
         log_queue=gw.ledger.waiting,
+        tasks=len(asyncio.all_tasks()),
         log_rows={"written": gw.ledger.in_database, "dropped": gw.ledger.dropped},
     )
 

@@ -162,6 +162,7 @@ def test_what_is_looked_up_is_as_fresh_as_the_page(metrics: Metrics):
         log_queue=4,
         resting={("server", "refused"): 2, ("model", "cut"): 1},
         queue=7,
+        tasks=9,
     )
     metrics.watch(lambda: now)
     page = Page(metrics)
@@ -172,6 +173,7 @@ def test_what_is_looked_up_is_as_fresh_as_the_page(metrics: Metrics):
     assert page.value("llmgw_queue_depth") == 7
     assert page.value("llmgw_resting", scope="server", fault="refused") == 2
     assert page.value("llmgw_resting", scope="model") == 1
+    assert page.value("llmgw_tasks") == 9
     now = Figures(log_queue=9)
     assert Page(metrics).value("llmgw_log_queue_depth") == 9
 

@@ -33,10 +33,11 @@ def p2c(group: Group, fit: Sequence[ModelState], usable: Usable, ask: Ask, now: 
             drawn.append(own)
     if len(drawn) == 1:
         return drawn[0]
-    costs = [(cost(state, ask.prompt_tokens, now), state) for state in drawn]
-    bound = ALIKE * min(costs, key=_first)[0]
-    alike = [(not state.warm(now), state is not own, price, state) for price, state in costs if price <= bound]
-    return min(alike, key=_but_last)[3]
+    prompt_tokens = ask.prompt_tokens
+    costs = [cost(state, prompt_tokens, now) for state in drawn]
+    bound = ALIKE * min(costs)
+    alike = [(not drawn[n].warm(now), drawn[n] is not own, price, n) for n, price in enumerate(costs) if price <= bound]
+    return drawn[min(alike)[3]]
 
 
 def _draw(drawn: list[ModelState], wanted: int, states: Sequence[ModelState], usable: Usable, dice: Dice) -> None:
@@ -56,11 +57,3 @@ def _draw(drawn: list[ModelState], wanted: int, states: Sequence[ModelState], us
             drawn.append(state)
             if len(drawn) >= wanted:
                 return
-
-
-def _first(item: tuple[float, ModelState]) -> float:
-    return item[0]
-
-
-def _but_last(item: tuple[bool, bool, float, ModelState]) -> tuple[bool, bool, float]:
-    return item[:3]
