@@ -21,6 +21,7 @@ from llm_gateway.fleet.splice import MOST_CONTINUATIONS, joinable, unsafe
 from llm_gateway.fleet.twins import Twins, twins, voice_of
 from llm_gateway.names import canonical
 from llm_gateway.upstream.drive import Drive, Stream, Work
+from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.resume import Resumed
 from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
@@ -29,6 +30,8 @@ ROUNDS: Final = 3
 """How often all are asked for the rest of an answer, as long as somebody only stumbles."""
 PAUSE: Final = 0.1
 """Seconds between the first two rounds, doubled after."""
+FIRST_LOOK: Final = 2.5
+"""Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
 
@@ -149,7 +152,17 @@ class Unbroken:
         if self.meter.tokens < self._least:
             raise fault
         await self.stack.aclose()  # the broken one: its server is told, its connection gone
+        await self._identify()
         await self._replace(text, fault, self._candidates())
+
+    async def _identify(self) -> None:
+        """A stream may begin, and break, before its server has been looked at: until then nobody knows its twins."""
+        drive, until = self._drive, self._drive.clock.now() + FIRST_LOOK
+        while self._voice.digest is None and not KINDS[self._voice.kind].may_lack_list:
+            self._voice = voice_of(drive.fleet, self.candidate)
+            if self._voice.digest is not None or drive.clock.now() >= until:
+                return
+            await asyncio.sleep(PAUSE)
 
     async def _move(self) -> None:
         """To a faster server; the slow one is kept until that one speaks."""

@@ -98,6 +98,19 @@ async def test_openai_compatible_servers_of_our_own_are_probed_once(
     assert live.in_flight == 0
 
 
+async def test_a_stream_that_breaks_before_anything_is_known_of_its_server_waits_for_the_first_look(
+    start: StartGateway, rogue: StartRogue
+):
+    servers = [await rogue(mood="cut_rst", quirks=["bare_tags"]), await rogue(quirks=["bare_tags"])]
+    live = await broken(start, *servers)
+    told = asyncio.create_task(live.stream())
+    await wait_until(lambda: servers[0].chats == 1)
+    for server in servers:
+        server.quirks = []
+        await live.running.prober.probe(live.state(server).spec.id)
+    whole(await told)
+
+
 async def test_without_anybody_who_can_go_on_it_is_one_typed_error(start: StartGateway, rogue: StartRogue):
     live = await broken(start, await rogue(mood="cut_rst"), await rogue(prefill="restart", renders=False, words=60))
     lost(await live.stream(), words(3))
