@@ -344,8 +344,9 @@ class Fleet:
         return self._panic(ask, tried, now) if resting_too else Nobody.LEFT
 
     def down(self, ask: Ask, now: float) -> bool:
-        """Do all permitted servers that hold the models rest?"""
-        return not any(group.fit(ask.trust, now) for group in self._asked(ask))
+        """Do all permitted servers that hold the models rest, or come back from a rest and have shown nothing yet?"""
+        fit = (state for group in self._asked(ask) for state in group.fit(ask.trust, now))
+        return all(state.half_open(now) or state.server.half_open(now) for state in fit)
 
     def busy_for(self, ask: Ask, tried: Container[str], now: float) -> float:
         """Seconds until the first of those that are left wants to be asked again, by its own word; 0 when one of them

@@ -318,3 +318,13 @@ def test_the_fleet_is_busy_until_the_first_of_those_that_are_left_has_time():
     assert fleet.busy_for(ASK, (), 5.0) == 15.0
     assert fleet.busy_for(ASK, {f"b {MODEL}"}, 5.0) == 25.0
     assert fleet.busy_for(ASK, (), 25.0) == 0.0
+
+
+def test_servers_that_come_back_from_a_rest_are_down_until_one_has_spoken():
+    fleet = fleet_of(spec("a"), spec("b"))
+    for server in "ab":
+        fail(fleet, server, FaultKind.RESET, 0.0)
+    assert fleet.down(ASK, 1.0)
+    assert fleet.down(ASK, 60.0)
+    succeed(fleet, "a", 60.0)
+    assert not fleet.down(ASK, 60.0)
