@@ -137,6 +137,8 @@ class Index:
 
     def group(self, model: str) -> Group | None:
         """Who is asked for a model; the group of a pinned name is made when it is asked for first."""
+        if (group := self._groups.get(model)) is not None:
+            return group  # most names come in their canonical form
         name = canonical(model)
         group = self._groups.get(name)
         if group is None and (pin := pinned(name)).digest is not None and (fitting := self._fitting(pin)):
