@@ -51,7 +51,7 @@ class Roster:
         for name, read in CATALOGUES.items():
             wanted = getattr(self.sources, name)
             if self.demo is None and wanted.enabled:
-                catalogue = await asyncio.to_thread(read, wanted.path, wanted.trust)
+                catalogue = await asyncio.to_thread(read, wanted.path, wanted.trust, self.clock.wall())
                 self.catalogues[name] = catalogue
                 for problem in catalogue.problems:
                     log.warning("catalogue_problem", source=name, problem=problem)
@@ -67,14 +67,15 @@ class Roster:
             stored = await servers.list_servers(s)
         sources: dict[str, Sequence[ServerSpec]] = {name: c.specs for name, c in self.catalogues.items()}
         sources |= {DEMO: self.demo or (), servers.CONFIGURED: self.configured}
-        prior = {(name, spec.url): spec.models for name, specs in sources.items() for spec in specs}
+        prior = {(name, spec.url): spec for name, specs in sources.items() for spec in specs}
         only_demo = self.demo is not None
         specs = [
             replace(
                 server.spec(self._key(server.api_key_env)),
-                models=_with_prior(server.models, prior.get((server.source, server.url), ())),
+                models=_with_prior(server.models, known.models if known else ()),
+                seen_ago=known.seen_ago if known else None,
             )
-            for server in stored
+            for server, known in ((server, prior.get((server.source, server.url))) for server in stored)
             if server.listed and (server.source == DEMO) == only_demo
         ]
         self.fleet.describe(specs)

@@ -144,6 +144,8 @@ def _exposure(settings: Settings) -> Iterator[Check]:
 
 
 def _catalogue(settings: Settings) -> Iterator[Check]:
+    from time import time
+
     from llm_gateway.upstream.sources import CATALOGUES
 
     for name, read in CATALOGUES.items():
@@ -151,7 +153,7 @@ def _catalogue(settings: Settings) -> Iterator[Check]:
         if not wanted.enabled:
             yield Check(name, "ok", "not used")
             continue
-        found = read(wanted.path, wanted.trust)
+        found = read(wanted.path, wanted.trust, time())
         models = {model.name for spec in found.specs for model in spec.models}
         counts = f"{found.entries} entries, {len(models)} models, {len(found.specs)} servers"
         if not found.specs:

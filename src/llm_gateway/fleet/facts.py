@@ -32,6 +32,8 @@ class ServerSpec:
     enabled: bool = True
     first_seen: float = 0.0
     """Unix seconds: when its source first listed it."""
+    seen_ago: float | None = None
+    """Seconds since its source last saw it at work; None = it does not tell."""
     hedge: bool = True
     """May it take part in races? Not where every started answer is paid for."""
 

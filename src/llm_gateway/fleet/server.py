@@ -36,6 +36,8 @@ MEMORY = 50.0
 """Results in which the long-term success rate forgets half of what it knew, and so how slowly it believes."""
 PROVEN = 3600.0
 """Seconds a server has to be seen alive to get the better prior: of a public catalogue a third is seen only once."""
+RECENT = 30 * 86_400.0
+"""Seconds since its source last saw a server at work, from which on it has probably gone, until it answers."""
 UNANSWERED = 3
 """Attempts given up in a row, each after a long wait without a word, that count as one failure."""
 
@@ -254,7 +256,7 @@ class ServerState:
     def prior(self) -> float:
         """The success rate to expect of a model of which nothing was seen: servers that last are better ones."""
         if self.listed_at is None or self.alive_since is None:
-            return 0.5
+            return 0.5 if (self.spec.seen_ago or 0.0) < RECENT else 0.35
         if self.spec.trust is not Trust.PUBLIC:
             return 0.95
         return 0.9 if self.listed_at - self.alive_since >= PROVEN else 0.8

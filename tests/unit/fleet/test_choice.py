@@ -328,3 +328,12 @@ def test_servers_that_come_back_from_a_rest_are_down_until_one_has_spoken():
     assert fleet.down(ASK, 60.0)
     succeed(fleet, "a", 60.0)
     assert not fleet.down(ASK, 60.0)
+
+
+def test_of_servers_that_nobody_has_asked_yet_those_that_were_seen_lately_come_first():
+    fleet = Fleet(Random(1).random)
+    month = 30 * 86_400.0
+    fleet.describe([spec("old", seen_ago=2 * month), spec("fresh", seen_ago=month / 2)])
+    assert often(fleet, 0.0) == {"fresh": 200}
+    fleet.apply(Listed("old", 0.0, (LLAMA,)))
+    assert often(fleet, 0.0) == {"old": 200}

@@ -1,4 +1,4 @@
-"""Where servers come from. A source of strangers' servers is a file with `read(path, trust)` and a line here."""
+"""Where servers come from. A source of strangers' servers is a file with `read(path, trust, now)` and a line here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_gateway.upstream.sources.catalogue import Catalogue
 
 __all__ = ["CATALOGUES", "Catalogue"]
 
-CATALOGUES: Final[Mapping[str, Callable[[Path | None, Trust], Catalogue]]] = {
+CATALOGUES: Final[Mapping[str, Callable[[Path | None, Trust, float], Catalogue]]] = {
     ollamafreeapi.NAME: ollamafreeapi.read,
 }
 """Catalogues of other people's servers by the name they have under `sources:` in the config file. The team's own

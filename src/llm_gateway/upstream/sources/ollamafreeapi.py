@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ _VERSION = re.compile(r"""^VERSION\s*=\s*["']([\w.+!-]{1,40})["']""", re.MULTILI
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 
-def read(path: Path | None, trust: Trust) -> Catalogue:
-    """The catalogue at `path` (a folder of JSON files, or of the package), else the installed package's.
+def read(path: Path | None, trust: Trust, now: float) -> Catalogue:
+    """The catalogue at `path` (a folder of JSON files, or of the package), else the installed package's, as of `now`
+    (Unix seconds).
 
     Reads files, so it blocks for some milliseconds. Never raises for what it finds: see `Catalogue.problems`.
     """
@@ -56,7 +58,7 @@ def read(path: Path | None, trust: Trust) -> Catalogue:
     for file in files:
         reader.read_file(file)
     return Catalogue(
-        specs=reader.specs(trust),
+        specs=reader.specs(trust, now),
         problems=_bounded(reader.problems),
         version=_version(data.parent) if data.name == _FILES else None,
         entries=reader.entries,
@@ -85,6 +87,8 @@ def _bounded(problems: list[str]) -> list[str]:
 @dataclass(slots=True)
 class _Server:
     country: str | None = None
+    seen_at: float = -math.inf
+    """Unix seconds: when it was last tested with success, or a model was added to it."""
     models: dict[str, ListedModel] = field(default_factory=dict)
 
 
@@ -136,6 +140,7 @@ class _Reader:
             yield wrong.message
             return
         server = self.servers.setdefault(url, _Server())
+        server.seen_at = max(server.seen_at, _seen_at(entry))
         server.country = server.country or _country(entry.get("ip_country_iso_code"))
         if name in server.models:
             yield f"{name} is listed twice for the same server; the first one counts."
@@ -154,7 +159,7 @@ class _Reader:
         )
         self.entries += 1
 
-    def specs(self, trust: Trust) -> list[ServerSpec]:
+    def specs(self, trust: Trust, now: float) -> list[ServerSpec]:
         """One per server, named by country and number so that a name can be shown without the address."""
 
         def country(url: str) -> str:
@@ -174,6 +179,7 @@ class _Reader:
                         source=NAME,
                         models=tuple(server.models[name] for name in sorted(server.models)),
                         country=server.country,
+                        seen_ago=max(0.0, now - server.seen_at) if math.isfinite(server.seen_at) else None,
                     )
                 )
         return specs
@@ -213,6 +219,22 @@ def _size(value: Any) -> int | None:
 def _rate(entry: dict[str, Any]) -> float | None:
     """Tokens per second, where the catalogue's own measurement succeeded."""
     return _number(entry.get("perf_tokens_per_second")) if entry.get("perf_status", "success") == "success" else None
+
+
+def _seen_at(entry: dict[str, Any]) -> float:
+    """Unix seconds; minus infinity where the catalogue does not tell."""
+    tested = entry.get("perf_last_tested") if entry.get("perf_status", "success") == "success" else None
+    return max(_moment(tested), _moment(entry.get("date_added")))
+
+
+def _moment(value: Any) -> float:
+    if not isinstance(value, str) or len(value) > 40:
+        return -math.inf
+    try:
+        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value))
+    except ValueError:
+        return -math.inf
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
 def _number(value: Any) -> float | None:

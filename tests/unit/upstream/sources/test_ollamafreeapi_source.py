@@ -29,6 +29,9 @@ ENTRY: dict[str, Any] = {
     "perf_status": "success",
 }
 
+NOW = 1_800_000_000.0
+"""Unix seconds: in January 2027."""
+
 PUBLIC_API = """
 import json
 from ollamafreeapi import OllamaFreeAPI
@@ -51,14 +54,14 @@ def public_api() -> Any:
 
 @pytest.fixture(scope="module")
 def installed() -> Catalogue:
-    return read(None, Trust.PUBLIC)
+    return read(None, Trust.PUBLIC, NOW)
 
 
 def catalogue_of(folder: Path, *files: Any) -> Catalogue:
     for number, content in enumerate(files):
         raw = content if isinstance(content, bytes) else json.dumps(content).encode()
         (folder / f"f{number}.json").write_bytes(raw)
-    return read(folder, Trust.PUBLIC)
+    return read(folder, Trust.PUBLIC, NOW)
 
 
 def pairs(catalogue: Catalogue) -> list[tuple[str, str]]:
@@ -109,7 +112,7 @@ def test_reading_does_not_import_the_package() -> None:
     check = (
         "import sys; from pathlib import Path; from llm_gateway.access.policy import Trust;"
         "from llm_gateway.upstream.sources.ollamafreeapi import read;"
-        "assert read(None, Trust.PUBLIC).specs; assert 'ollamafreeapi' not in sys.modules"
+        "assert read(None, Trust.PUBLIC, 0.0).specs; assert 'ollamafreeapi' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -124,7 +127,7 @@ def test_names_tell_the_country_and_never_the_address(installed: Catalogue) -> N
 
 def test_the_trust_of_the_servers_is_the_setting(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([ENTRY]))
-    assert [spec.trust for spec in read(tmp_path, Trust.PARTNER).specs] == [Trust.PARTNER]
+    assert [spec.trust for spec in read(tmp_path, Trust.PARTNER, NOW).specs] == [Trust.PARTNER]
 
 
 def test_the_folder_of_a_newer_copy_of_the_package_may_be_named(installed: Catalogue) -> None:
@@ -132,8 +135,8 @@ def test_the_folder_of_a_newer_copy_of_the_package_may_be_named(installed: Catal
     assert spec is not None
     assert spec.origin is not None
     package = Path(spec.origin).parent
-    assert read(package, Trust.PUBLIC) == installed
-    assert read(package / "ollama_json", Trust.PUBLIC) == installed
+    assert read(package, Trust.PUBLIC, NOW) == installed
+    assert read(package / "ollama_json", Trust.PUBLIC, NOW) == installed
 
 
 @pytest.mark.parametrize(
@@ -270,27 +273,27 @@ def test_a_thousand_problems_are_counted_not_told(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
-    found = read(tmp_path / "nowhere", Trust.PUBLIC)
+    found = read(tmp_path / "nowhere", Trust.PUBLIC, NOW)
     assert found.specs == []
     assert "cannot be read: No such file or directory" in found.problems[0]
 
 
 def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
-    found = read(tmp_path, Trust.PUBLIC)
+    found = read(tmp_path, Trust.PUBLIC, NOW)
     assert (found.specs, found.entries, found.version) == ([], 0, None)
     assert "holds no .json file" in found.problems[0]
 
 
 def test_an_unreadable_file_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
-    assert read(tmp_path, Trust.PUBLIC).problems[0] == "folder.json cannot be read: Is a directory."
+    assert read(tmp_path, Trust.PUBLIC, NOW).problems[0] == "folder.json cannot be read: Is a directory."
 
 
 def test_a_package_that_is_not_installed_is_a_problem(tmp_path: Path) -> None:
     check = (
         "import sys; sys.modules['ollamafreeapi'] = None;"
         "from llm_gateway.access.policy import Trust; from llm_gateway.upstream.sources.ollamafreeapi import read;"
-        "found = read(None, Trust.PUBLIC); assert not found.specs; print(found.problems[0])"
+        "found = read(None, Trust.PUBLIC, 0.0); assert not found.specs; print(found.problems[0])"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, check=True, timeout=60, text=True)
     assert "is not installed" in done.stdout
@@ -298,3 +301,25 @@ def test_a_package_that_is_not_installed_is_a_problem(tmp_path: Path) -> None:
 
 def test_the_list_of_catalogues_names_each_once() -> None:
     assert list(CATALOGUES) == ["ollamafreeapi"]
+
+
+def test_a_server_was_last_seen_when_it_was_tested_or_got_a_model(tmp_path: Path) -> None:
+    def told(port: int, **fields: Any) -> dict[str, Any]:
+        return {**ENTRY, "ip_port": f"http://192.0.2.7:{port}", **fields}
+
+    found = catalogue_of(
+        tmp_path,
+        [
+            told(11431, perf_last_tested="2027-01-15T07:00:00.000Z", date_added="2025-08-07T04:26:17.687694735Z"),
+            told(
+                11432,
+                perf_last_tested="2027-01-15T07:00:00.000Z",
+                perf_status="error",
+                date_added="2027-01-14T08:00:00Z",
+            ),
+            told(11433, perf_last_tested="yesterday"),
+            told(11434, date_added="2030-01-01T00:00:00Z"),
+        ],
+    )
+    assert found.problems == []
+    assert [spec.seen_ago for spec in found.specs] == [3600.0, 86_400.0, None, 0.0]
