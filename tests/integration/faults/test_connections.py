@@ -76,7 +76,8 @@ async def test_f07_the_banner_of_another_protocol_is_invisible(trap: SetTrap):
 
 @pytest.mark.parametrize("size", [200_000, 3_800_000])
 async def test_f08_a_long_prompt_to_a_server_that_never_reads_goes_elsewhere(trap: SetTrap, size: int):
-    caught = await trap("no_read", timeouts=IMPATIENT)
+    wide = {"context_length": 2**20}
+    caught = await trap("no_read", timeouts=IMPATIENT, good=wide, bad=wide)
     question = [{"role": "user", "content": "Hello there " * (size // 12)}]
     await caught.expect_exact(messages=question)
 

@@ -209,7 +209,7 @@ async def test_an_answer_whose_last_bytes_nobody_takes_gives_its_place_back(
 
 async def test_a_client_that_stops_reading_in_the_middle_was_too_slow(start: StartGateway, rogue: StartRogue):
     server = await rogue(script=lambda _: [GIANT, *["more"] * 1000], rate=10)
-    live = await start(server, root_path="/llm")
+    live = await start(server, max_tokens=1_000_000, root_path="/llm")
     with deaf_client(live, "/v1/chat/stream") as client:
         await server.until(lambda s: s.aborted == 1)
         await gone(live, client)

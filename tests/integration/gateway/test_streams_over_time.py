@@ -45,7 +45,7 @@ async def test_nothing_is_said_before_the_status_is_known(start: StartGateway, r
 
 async def test_a_client_that_does_not_read_is_given_up_and_its_server_freed(start: StartGateway, rogue: StartRogue):
     server = await rogue(words=200_000)
-    live = await start(server)
+    live = await start(server, max_tokens=200_000)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", live.port))
