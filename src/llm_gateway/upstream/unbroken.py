@@ -182,7 +182,7 @@ class Unbroken:
         for n in range(ROUNDS):
             faults = [(self._stream.candidate, fault)]
             plan = Plan(
-                Twins(drive.fleet, candidates),
+                Twins(drive.fleet, candidates, self._voice.digest),
                 ask,
                 drive.clocks,
                 began,
@@ -228,16 +228,23 @@ class Unbroken:
         )
 
     def _candidates(self) -> list[Candidate]:
-        """Twins that may be able to, who broke this answer least first, then those that are known to go on. A server
-        that broke it may be asked again: most breaks are accidents, and a small fleet has nobody else."""
+        """Twins that may be able to, who broke this answer least first, then those that are known to go on; doubted
+        servers last. A server that broke it may be asked again: most breaks are accidents, and a small fleet has
+        nobody else."""
         drive, now = self._drive, self._drive.clock.now()
         able = [
             (candidate, voice)
             for candidate in twins(drive.fleet, self._stream.candidate, self._voice, self._work.trust, now)
             if not drive.skills.hopeless(voice := voice_of(drive.fleet, candidate), now)
         ]
+        servers = drive.fleet.servers
         able.sort(
-            key=lambda pair: (self._broke.get(pair[1].server, 0), pair[0].resting, not drive.skills.way(pair[1], now))
+            key=lambda pair: (
+                servers[pair[1].server].doubted,
+                self._broke.get(pair[1].server, 0),
+                pair[0].resting,
+                not drive.skills.way(pair[1], now),
+            )
         )
         return [candidate for candidate, _ in able]
 
