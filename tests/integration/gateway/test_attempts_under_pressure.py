@@ -109,3 +109,16 @@ async def test_a_flood_of_blanks_is_no_answer_and_does_not_hold_the_others_up(st
     live = await start(server, good)
     live.prefer(server)
     assert said(await live.chat()) == words()
+
+
+async def test_a_context_that_is_too_large_for_a_server_is_only_its_callers_trouble(
+    start: StartGateway, rogue: StartRogue
+):
+    server = await rogue(mood="oom_500", context_length=131_072)
+    live = await start(server)
+    answer = await live.chat(messages=[{"role": "user", "content": "All of this matters. " * 1000}])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert not live.state(server).models["recite:latest"].failures
+    server.mood = "good"
+    assert said(await live.chat()) == words()
+    assert "num_ctx" not in server.chats_heard()[-1].json.get("options", {})
