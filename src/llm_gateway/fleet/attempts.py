@@ -203,6 +203,8 @@ class Plan:
             return Wait(min(self._next_moments(now)))
         if self._running or not self.crowded():
             return self._more(now) or Wait(min(self._next_moments(now)))
+        if self.attempts and (self.counted >= MAX_COUNTED or self._pick(now, race=False) is Nobody.LEFT):
+            return GiveUp(self._exhausted())  # no place that comes free is of any use
         return self._wait_for_place(now)
 
     def place(self, now: float) -> Candidate | None:

@@ -283,6 +283,16 @@ def test_who_comes_while_others_wait_waits_behind_them():
     assert isinstance(plan.next(1.0), Wait)
 
 
+def test_who_has_nobody_left_to_ask_does_not_wait_behind_others():
+    (a,) = candidates(1)
+    waiting = False
+    plan = Plan(InOrder([a]), ASK, Clocks(), 0.0, 600.0, dice=lambda: 0.0, crowded=lambda: waiting)
+    assert started(plan) is a
+    plan.failed(a, Fault(FaultKind.SERVER_ERROR), 1.0)
+    waiting = True
+    assert given_up(plan, 1.0) == "upstream_error"
+
+
 def test_a_request_with_little_time_left_waits_a_third_of_it_for_a_place():
     pool = InOrder(candidates(1))
     pool.full = True
