@@ -184,7 +184,7 @@ class Attempt:
         self._over = True
         now, plan, spec = self._parts.clock.now(), self._plan, self.candidate.spec
         waited = 0.0 if self.first_content_at else now - self.began
-        late = fault is not None and fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
+        late = not complete if fault is None else fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
         if late and plan.hurried and now >= plan.deadline - ON_TIME:
             fault, waited = None, 0.0
         self._parts.holds(plan.ask, -1)
