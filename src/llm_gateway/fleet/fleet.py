@@ -394,9 +394,9 @@ class Fleet:
         return self._index.groups()
 
     def budgets(self, ask: Ask) -> Budgets:
-        """What the requests for this model may spend on retries and races."""
-        groups = self._asked(ask)
-        return groups[0].budgets if groups else Budgets()
+        """What the requests for this model, pinned or not, may spend on retries and races."""
+        groups = (self._index.group(pinned(canonical(backend)).name) for backend in ask.backends)
+        return next((group.budgets for group in groups if group is not None), None) or Budgets()
 
     def capacity(self, ask: Ask, now: float) -> int:
         """Attempts that the servers which may serve this request can bear together at a time."""

@@ -16,7 +16,7 @@ from llm_gateway.fleet.attempts import Plan
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.queue import ModelQueue, Waiting
-from llm_gateway.names import canonical
+from llm_gateway.names import canonical, pinned
 from llm_gateway.upstream.attempt import Attempt, Parts
 
 LOOK_AGAIN: Final = 0.5
@@ -62,11 +62,12 @@ class Lines:
         self._lines: dict[str, Line] = {}
 
     def of(self, ask: Ask) -> Line:
-        """The line of the model that is preferred."""
-        name = canonical(ask.backends[0])
+        """The line of the model that is preferred. Who pins it to a digest waits with all others: the servers are the
+        same."""
+        name = pinned(canonical(ask.backends[0])).name
         line = self._lines.get(name)
         if line is None:
-            line = self._lines[name] = Line(Ask(ask.backends[:1], EVERYBODY))
+            line = self._lines[name] = Line(Ask((name,), EVERYBODY))
         return line
 
     def waiting(self) -> int:

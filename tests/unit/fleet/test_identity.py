@@ -453,3 +453,8 @@ def test_a_server_that_became_another_model_meanwhile_goes_on_with_nobodys_answe
     assert isinstance(pool.pick(Ask((MODEL,), ALL), (), 0.0), Candidate)
     net.lists("y", B, 1.0)
     assert pool.pick(Ask((MODEL,), ALL), (), 1.0) is Nobody.LEFT
+
+
+def test_pinned_or_not_requests_for_a_model_share_one_budget():
+    fleet = Net().of(x=A, y=A).fleet
+    assert fleet.budgets(Ask((f"{MODEL}@{A}",), ALL)) is fleet.budgets(Ask((MODEL,), ALL))
