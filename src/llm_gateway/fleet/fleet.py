@@ -32,7 +32,7 @@ from llm_gateway.fleet.facts import (
 )
 from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Scope, probed
 from llm_gateway.fleet.group import Group, latest_rest
-from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, unpinned
+from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, taken_over
 from llm_gateway.fleet.index import Index
 from llm_gateway.fleet.policies import POLICIES
 from llm_gateway.fleet.policies.policy import Ask
@@ -142,7 +142,7 @@ class Fleet:
         if server.alive_since is None:
             server.alive_since = fact.at
         server.version = fact.version or server.version
-        models = unpinned(fact.models)
+        models = taken_over(fact.models, server.spec.trust)
         names = [canonical(m.name) for m in models]
         if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in models):
             old = server.models
@@ -234,7 +234,7 @@ class Fleet:
     def _hold(self, server: ServerState, models: Sequence[ListedModel]) -> None:
         old = server.models
         server.models = {}
-        for listed in unpinned(models):
+        for listed in taken_over(models, server.spec.trust):
             name = canonical(listed.name)
             known = old.get(name)
             if known is not None and listed.tokens_per_second is None:

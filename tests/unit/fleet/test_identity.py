@@ -20,7 +20,7 @@ from llm_gateway.fleet.facts import (
     Warm,
 )
 from llm_gateway.fleet.fleet import Fleet
-from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Noticed, contradiction, judge
+from llm_gateway.fleet.identity import ALIASES, VOTE_LASTS, Claim, Noticed, contradiction, judge
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.twins import Twins, twins, voice_of
 
@@ -458,3 +458,23 @@ def test_a_server_that_became_another_model_meanwhile_goes_on_with_nobodys_answe
 def test_pinned_or_not_requests_for_a_model_share_one_budget():
     fleet = Net().of(x=A, y=A).fleet
     assert fleet.budgets(Ask((f"{MODEL}@{A}",), ALL)) is fleet.budgets(Ask((MODEL,), ALL))
+
+
+def test_of_a_strangers_hundreds_of_names_for_one_digest_a_few_are_taken_over():
+    net = Net().of(x=A)
+    names = tuple(ListedModel(f"n{n}:x", A) for n in range(500))
+    for id, trust in (("y", PUBLIC), ("z", PUBLIC), ("mine", OWN)):
+        net.add(id, trust)
+        net.fleet.apply(Listed(id, 0.0, (*names, ListedModel(MODEL, B))))
+    assert list(net.fleet.servers["y"].models) == [*(f"n{n}:x" for n in range(ALIASES)), MODEL]
+    assert len(net.fleet.servers["mine"].models) == 501
+
+
+def test_a_list_that_says_a_name_twice_is_no_other_list_the_next_time():
+    net = Net().of(x=A)
+    twice = (ListedModel("Favourite", A), ListedModel("favourite:latest", B))
+    net.fleet.apply(Listed("x", 0.0, twice))
+    generation = net.fleet.generation
+    net.fleet.apply(Listed("x", 60.0, twice))
+    assert net.fleet.generation == generation
+    assert net.fleet.servers["x"].models["favourite:latest"].listed.digest == A
