@@ -42,6 +42,8 @@ from llm_gateway.names import canonical, pinned
 
 LONG = 1.0
 """Seconds without a word that count, when an attempt is given up because another had answered."""
+TOKENS_READ = 50
+"""Prompt tokens per second that any server may take to read a long prompt, where nothing is known of such prompts."""
 LOOK_TAKES = 10.0
 """Seconds that the next look may come late, before a server that nobody can reach is tried with a request."""
 BROKEN = 4.0
@@ -456,12 +458,14 @@ def _left_unanswered(model: ModelState, fact: AttemptEnded) -> bool:
     True when that makes it a failure."""
     if fact.waited < LONG:
         return False
-    slow = model.slow_wait(fact.prompt_tokens, fact.at)
+    needed = model.slow_wait(fact.prompt_tokens, fact.at) or 0.0
+    if not model.warm_waits.knows(fact.prompt_tokens):  # what short prompts take says nothing of it
+        needed = max(needed, fact.prompt_tokens / TOKENS_READ)
     if model.warm(fact.at):
         model.warm_waits.at_least(fact.waited, fact.prompt_tokens, fact.at)
     else:
         model.cold_waits.at_least(fact.waited, fact.at)
-    if fact.waited < (slow or 0.0):
+    if fact.waited < needed:
         return False
     model.unanswered += 1
     return model.unanswered % UNANSWERED == 0
