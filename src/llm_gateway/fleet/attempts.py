@@ -184,7 +184,8 @@ class Plan:
     _queued_since: float | None = None
 
     def __post_init__(self) -> None:
-        self.budgets.request(self.started)
+        if not self.underway:  # it has paid in already
+            self.budgets.request(self.started)
 
     def next(self, now: float) -> Decision:
         """What to do now. After `Start` and `Check` ask again; after `Wait` ask when something ended or it is time."""

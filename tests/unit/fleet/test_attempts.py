@@ -353,6 +353,14 @@ def test_retries_wait_for_their_budget_and_say_so_when_it_stays_empty():
     assert (decision.error.code, now) == ("retry_budget_exhausted", 30.0)
 
 
+def test_going_on_with_an_answer_pays_nothing_into_the_budgets():
+    budgets = Budgets(retries=Budget(share=1.0, reserve=0.0))
+    Plan(InOrder(candidates(1)), ASK, Clocks(), 0.0, 600.0, lambda: 0.0, budgets, underway=True)
+    assert not budgets.retries.enough(0.0)
+    Plan(InOrder(candidates(1)), ASK, Clocks(), 0.0, 600.0, lambda: 0.0, budgets)
+    assert budgets.retries.enough(0.0)
+
+
 def test_finding_out_about_an_unknown_server_costs_no_budget():
     poor = Budgets(retries=Budget(share=0.0, reserve=0.0))
     shortlist = candidates(2, unproven=True)
