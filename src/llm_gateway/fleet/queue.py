@@ -88,6 +88,11 @@ class ModelQueue(Generic[T]):
     def __len__(self) -> int:
         return self._count.total()
 
+    @property
+    def idle(self) -> bool:
+        """Does nobody wait, and hold no project a place?"""
+        return not self._count and not self._held
+
     def join(self, waiting: Waiting[T], capacity: int, now: float, *, ahead: bool = False) -> Waiting[T] | None:
         """Waits; `ahead` of its project's others when it has waited before. `capacity`: what the model's servers bear
         at a time. When the queue is full, the latest of the project that has most in it gives way: it is returned.

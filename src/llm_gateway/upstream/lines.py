@@ -21,6 +21,8 @@ from llm_gateway.upstream.attempt import Attempt, Parts
 
 LOOK_AGAIN: Final = 0.5
 """Seconds after which a queue is looked at again though nothing was heard: rests end without a word."""
+MOST_LINES: Final = 1_000
+"""Models that are kept in mind though nobody waits for them: strangers list as many names as they like."""
 EVERYBODY: Final = frozenset(Trust)
 
 
@@ -67,6 +69,8 @@ class Lines:
         name = pinned(canonical(ask.backends[0])).name
         line = self._lines.get(name)
         if line is None:
+            if len(self._lines) >= MOST_LINES:
+                self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
             line = self._lines[name] = Line(Ask((name,), EVERYBODY))
         return line
 
