@@ -81,7 +81,9 @@ class Fleet:
                 known = ServerState(spec)
                 self._hold(known, spec.models)
             else:
-                known.spec = spec
+                moved, known.spec = known.spec.trust is not spec.trust, spec
+                if moved:
+                    self._suspect(known, [model.listed for model in known.models.values()], other=False)
                 for model in known.models.values():
                     model.slots.ceiling = ceiling(spec)
                 if known.listed_at is None:
@@ -251,9 +253,13 @@ class Fleet:
                     state.renewed = server.listed_at is not None
                     if server.spec.trust is not Trust.OWN:  # no stranger gets rid of a lie by another digest
                         state.identity = known.identity
+        self._suspect(server, models, other=bool(server.models.keys() - old.keys()))
+
+    def _suspect(self, server: ServerState, models: Sequence[ListedModel], *, other: bool) -> None:
+        """Is it to be tried before it is believed? `other`: it holds models that it did not hold before."""
         if not suspicious(server.spec.trust, models):
-            server.doubted = False
-        elif server.judged_at is None or server.models.keys() - old.keys():
+            server.doubted = server.spec.trust is not Trust.OWN and server.trial.faults > 0
+        elif server.judged_at is None or other:
             server.doubted = True
 
     def _renew(self, server: ServerState | None = None, old: Mapping[str, ModelState] | None = None) -> None:

@@ -89,7 +89,7 @@ def restore(servers: Mapping[str, ServerState], learnt: object, now: float, age:
         _restore_rest(server.trial, kept.get("trial"), now, age)
         if (judged := _number(kept.get("judged"))) is not None:
             server.judged_at = now - age - judged
-            server.doubted = False
+            server.doubted = server.trial.faults > 0
         for name, model in _objects(kept.get("models")).items():
             state = server.models.get(name)
             if state is not None and model.get("digest") in (None, state.listed.digest):
