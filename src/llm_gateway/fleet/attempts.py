@@ -184,7 +184,8 @@ class Plan:
     _queued_since: float | None = None
 
     def __post_init__(self) -> None:
-        self.budgets.request(self.started)
+        if not self.underway:  # it has paid in already
+            self.budgets.request(self.started)
 
     def next(self, now: float) -> Decision:
         """What to do now. After `Start` and `Check` ask again; after `Wait` ask when something ended or it is time."""
@@ -203,6 +204,8 @@ class Plan:
             return Wait(min(self._next_moments(now)))
         if self._running or not self.crowded():
             return self._more(now) or Wait(min(self._next_moments(now)))
+        if self.attempts and (self.counted >= MAX_COUNTED or self._pick(now, race=False) is Nobody.LEFT):
+            return GiveUp(self._exhausted())  # no place that comes free is of any use
         return self._wait_for_place(now)
 
     def place(self, now: float) -> Candidate | None:

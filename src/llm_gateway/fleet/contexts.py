@@ -32,3 +32,7 @@ class Contexts:
         if len(self._given) > MOST:
             del self._given[next(iter(self._given))]
         return size
+
+    def forget(self, key: str) -> bool:
+        """The server had no memory for what it was asked for. False when that was no context of ours."""
+        return self._given.pop(key, None) is not None

@@ -32,7 +32,7 @@ from llm_gateway.fleet.facts import (
 )
 from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Scope, probed
 from llm_gateway.fleet.group import Group, latest_rest
-from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, unpinned
+from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, taken_over
 from llm_gateway.fleet.index import Index
 from llm_gateway.fleet.policies import POLICIES
 from llm_gateway.fleet.policies.policy import Ask
@@ -42,6 +42,8 @@ from llm_gateway.names import canonical, pinned
 
 LONG = 1.0
 """Seconds without a word that count, when an attempt is given up because another had answered."""
+TOKENS_READ = 50
+"""Prompt tokens per second that any server may take to read a long prompt, where nothing is known of such prompts."""
 LOOK_TAKES = 10.0
 """Seconds that the next look may come late, before a server that nobody can reach is tried with a request."""
 BROKEN = 4.0
@@ -79,7 +81,9 @@ class Fleet:
                 known = ServerState(spec)
                 self._hold(known, spec.models)
             else:
-                known.spec = spec
+                moved, known.spec = known.spec.trust is not spec.trust, spec
+                if moved:
+                    self._suspect(known, [model.listed for model in known.models.values()], other=False)
                 for model in known.models.values():
                     model.slots.ceiling = ceiling(spec)
                 if known.listed_at is None:
@@ -142,7 +146,7 @@ class Fleet:
         if server.alive_since is None:
             server.alive_since = fact.at
         server.version = fact.version or server.version
-        models = unpinned(fact.models)
+        models = taken_over(fact.models, server.spec.trust)
         names = [canonical(m.name) for m in models]
         if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in models):
             old = server.models
@@ -234,7 +238,7 @@ class Fleet:
     def _hold(self, server: ServerState, models: Sequence[ListedModel]) -> None:
         old = server.models
         server.models = {}
-        for listed in unpinned(models):
+        for listed in taken_over(models, server.spec.trust):
             name = canonical(listed.name)
             known = old.get(name)
             if known is not None and listed.tokens_per_second is None:
@@ -249,9 +253,13 @@ class Fleet:
                     state.renewed = server.listed_at is not None
                     if server.spec.trust is not Trust.OWN:  # no stranger gets rid of a lie by another digest
                         state.identity = known.identity
+        self._suspect(server, models, other=bool(server.models.keys() - old.keys()))
+
+    def _suspect(self, server: ServerState, models: Sequence[ListedModel], *, other: bool) -> None:
+        """Is it to be tried before it is believed? `other`: it holds models that it did not hold before."""
         if not suspicious(server.spec.trust, models):
-            server.doubted = False
-        elif server.judged_at is None or server.models.keys() - old.keys():
+            server.doubted = server.spec.trust is not Trust.OWN and server.trial.faults > 0
+        elif server.judged_at is None or other:
             server.doubted = True
 
     def _renew(self, server: ServerState | None = None, old: Mapping[str, ModelState] | None = None) -> None:
@@ -394,9 +402,9 @@ class Fleet:
         return self._index.groups()
 
     def budgets(self, ask: Ask) -> Budgets:
-        """What the requests for this model may spend on retries and races."""
-        groups = self._asked(ask)
-        return groups[0].budgets if groups else Budgets()
+        """What the requests for this model, pinned or not, may spend on retries and races."""
+        groups = (self._index.group(pinned(canonical(backend)).name) for backend in ask.backends)
+        return next((group.budgets for group in groups if group is not None), None) or Budgets()
 
     def capacity(self, ask: Ask, now: float) -> int:
         """Attempts that the servers which may serve this request can bear together at a time."""
@@ -456,12 +464,14 @@ def _left_unanswered(model: ModelState, fact: AttemptEnded) -> bool:
     True when that makes it a failure."""
     if fact.waited < LONG:
         return False
-    slow = model.slow_wait(fact.prompt_tokens, fact.at)
+    needed = model.slow_wait(fact.prompt_tokens, fact.at) or 0.0
+    if not model.warm_waits.knows(fact.prompt_tokens):  # what short prompts take says nothing of it
+        needed = max(needed, fact.prompt_tokens / TOKENS_READ)
     if model.warm(fact.at):
         model.warm_waits.at_least(fact.waited, fact.prompt_tokens, fact.at)
     else:
         model.cold_waits.at_least(fact.waited, fact.at)
-    if fact.waited < (slow or 0.0):
+    if fact.waited < needed:
         return False
     model.unanswered += 1
     return model.unanswered % UNANSWERED == 0

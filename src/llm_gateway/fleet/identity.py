@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.facts import ListedModel
-from llm_gateway.names import pinned
+from llm_gateway.names import canonical, pinned
 
 VOTE_LASTS: Final = 86_400.0
 """Seconds for which a server's list counts after it was last answered: long enough that no honest majority is undone
@@ -30,6 +30,9 @@ JUDGED_AGAIN: Final = 600.0
 """Seconds after which all is judged anew although no list has changed: votes expire."""
 MAJORITY: Final = 2
 """Servers that have to agree on a digest."""
+ALIASES: Final = 16
+"""Names that a stranger may have for one digest. Each holder of a digest is a holder of all its names, so that a few
+lists of hundreds of names for everybody's favourite model would keep the gateway busy with nothing else."""
 GROSS: Final = 2.0
 """A size that is off by more than this factor is no rounding. Between the names and the details of Ollama's library lie
 at most 1.8 (`moondream:1.8b`, listed as 1B)."""
@@ -149,9 +152,19 @@ def vouched(claim: Claim, claims: Sequence[Claim], judgement: Judgement) -> bool
     return any(c.votes and c.listed.digest == claim.listed.digest for c in claims if c.server != claim.server)
 
 
-def unpinned(models: Sequence[ListedModel]) -> list[ListedModel]:
-    """A list without names that look like pinned ones: whoever holds that digest says so in its own field."""
-    return [model for model in models if pinned(model.name).digest is None]
+def taken_over(models: Sequence[ListedModel], trust: Trust) -> list[ListedModel]:
+    """What is taken over of a list: each name once, and none that looks like a pinned one, for whoever holds that
+    digest says so in its own field. Of a stranger's names for one digest only the first `ALIASES`."""
+    found: dict[str, ListedModel] = {}
+    names: Counter[str | None] = Counter()
+    for model in models:
+        name = canonical(model.name)
+        if name in found or pinned(name).digest is not None:
+            continue
+        names[model.digest] += 1
+        if trust is Trust.OWN or model.digest is None or names[model.digest] <= ALIASES:
+            found[name] = model
+    return list(found.values())
 
 
 def contradiction(name: str, listed: ListedModel) -> str | None:

@@ -5,7 +5,6 @@ A snapshot is read with distrust: it may be of an older version, cut, or edited.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +14,10 @@ from llm_gateway.fleet.server import ModelState, ServerState
 from llm_gateway.fleet.waits import CLASSES
 
 VERSION: Final = 1
+LARGEST: Final = 1e12
+"""Of a number that can be believed."""
+LONGEST_LEFT: Final = 2 * 86_400.0
+"""Seconds: no rest is longer."""
 STANDS_FOR: Final = (0, *(bound + 1 for bound in CLASSES))
 """A length of prompt for each class of first-token times."""
 
@@ -86,7 +89,7 @@ def restore(servers: Mapping[str, ServerState], learnt: object, now: float, age:
         _restore_rest(server.trial, kept.get("trial"), now, age)
         if (judged := _number(kept.get("judged"))) is not None:
             server.judged_at = now - age - judged
-            server.doubted = False
+            server.doubted = server.trial.faults > 0
         for name, model in _objects(kept.get("models")).items():
             state = server.models.get(name)
             if state is not None and model.get("digest") in (None, state.listed.digest):
@@ -113,7 +116,7 @@ def _restore_model(state: ModelState, kept: Mapping[str, Any], now: float, age: 
 def _restore_rest(rest: Rest, kept: Any, now: float, age: float) -> None:
     if not isinstance(kept, dict) or kept.get("fault") not in list(FaultKind):
         return
-    rest.until = now - age + (_number(kept.get("left")) or 0.0)
+    rest.until = now - age + min(_number(kept.get("left")) or 0.0, LONGEST_LEFT)
     rest.first = _number(kept.get("first")) or 0.0
     rest.rests = int(_number(kept.get("rests")) or 0)
     rest.faults = int(_number(kept.get("faults")) or 0)
@@ -132,7 +135,7 @@ def _numbers(value: Any) -> list[float]:
 
 
 def _number(value: Any) -> float | None:
-    """A number that is not negative, or nothing."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    """A number that is not negative and not beyond all measure, or nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
         return None
     return float(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -18,6 +18,8 @@ LEAST_PLACES = 256
 PLACES_PER_SLOT = 4
 QUANTUM = 512.0
 """Tokens that a turn is worth."""
+MOST_COST = 131_072.0
+"""Tokens that a place costs at most: no server reads more of a prompt, and turns are counted one by one."""
 MOST_HELD = 0.5
 """Share of a model's places that one project may hold while others wait."""
 LOOKS_BACK = 10.0
@@ -43,23 +45,40 @@ class Waiting(Generic[T]):
     tokens: float
     """It is expected to cost, prompt and answer."""
     deadline: float
+    order: int = 0
+    """Within its project, by when it joined."""
 
 
 @dataclass(slots=True)
-class _Lane(Generic[T]):
-    """The waiting requests of a project that need the same."""
+class _Share(Generic[T]):
+    """The waiting requests of a project."""
 
-    project: str
-    waiting: deque[Waiting[T]] = field(default_factory=deque)
+    lanes: dict[Hashable, deque[Waiting[T]]] = field(default_factory=dict)
+    """By what they need, none of them empty."""
     deficit: float = 0.0
+
+    def first(self, stuck: Container[Hashable]) -> Waiting[T] | None:
+        """Who has waited longest of those for whom there may be a place."""
+        firsts = (lane[0] for needs, lane in self.lanes.items() if needs not in stuck)
+        return min(firsts, key=lambda waiting: waiting.order, default=None)
+
+    def remove(self, waiting: Waiting[T]) -> bool:
+        lane = self.lanes.get(waiting.needs)
+        if lane is None or waiting not in lane:
+            return False
+        lane.remove(waiting)
+        if not lane:
+            del self.lanes[waiting.needs]
+        return True
 
 
 class ModelQueue(Generic[T]):
     """Of one model. Who joins is told by `serve` when its turn has come, or leaves by itself at its deadline."""
 
     def __init__(self) -> None:
-        self._lanes: dict[tuple[str, Hashable], _Lane[T]] = {}
-        self._turns: deque[tuple[str, Hashable]] = deque()
+        self._shares: dict[str, _Share[T]] = {}
+        self._turns: deque[str] = deque()
+        self._joined = 0
         self._count: Counter[str] = Counter()
         """Waiting requests by project."""
         self._held: Counter[str] = Counter()
@@ -68,6 +87,11 @@ class ModelQueue(Generic[T]):
 
     def __len__(self) -> int:
         return self._count.total()
+
+    @property
+    def idle(self) -> bool:
+        """Does nobody wait, and hold no project a place?"""
+        return not self._count and not self._held
 
     def join(self, waiting: Waiting[T], capacity: int, now: float, *, ahead: bool = False) -> Waiting[T] | None:
         """Waits; `ahead` of its project's others when it has waited before. `capacity`: what the model's servers bear
@@ -83,24 +107,25 @@ class ModelQueue(Generic[T]):
                 raise self.full(now)
             outcast = self._latest(greediest)
             self.leave(outcast)
-        at = (waiting.project, waiting.needs)
-        lane = self._lanes.get(at)
-        if lane is None:
-            lane = self._lanes[at] = _Lane(waiting.project)
-            self._turns.append(at)
+        share = self._shares.get(waiting.project)
+        if share is None:
+            share = self._shares[waiting.project] = _Share()
+            self._turns.append(waiting.project)
+        self._joined += 1
+        waiting.order = -self._joined if ahead else self._joined
+        lane = share.lanes.setdefault(waiting.needs, deque())
         if ahead:
-            lane.waiting.appendleft(waiting)
+            lane.appendleft(waiting)
         else:
-            lane.waiting.append(waiting)
+            lane.append(waiting)
         self._count[waiting.project] += 1
         return outcast
 
     def leave(self, waiting: Waiting[T]) -> bool:
         """Its client has gone, or its time is over. False when it was not waiting any more."""
-        lane = self._lanes.get((waiting.project, waiting.needs))
-        if lane is None or waiting not in lane.waiting:
+        share = self._shares.get(waiting.project)
+        if share is None or not share.remove(waiting):
             return False
-        lane.waiting.remove(waiting)
         self._gone(waiting)
         return True
 
@@ -115,27 +140,27 @@ class ModelQueue(Generic[T]):
         stuck: set[Hashable] = set()
         idle = 0
         while self._turns and idle < len(self._turns):
-            at = self._turns[0]
-            lane = self._lanes[at]
-            while lane.waiting and lane.waiting[0].deadline <= now:
-                self._gone(lane.waiting.popleft())
-            if not lane.waiting:
+            project = self._turns[0]
+            share = self._shares[project]
+            if not share.lanes:
                 self._turns.popleft()
-                del self._lanes[at]
+                del self._shares[project]
                 continue
-            first = lane.waiting[0]
-            if first.needs in stuck or passed_over(lane.project):
+            first = share.first(stuck)
+            if first is not None and first.deadline <= now:
+                self.leave(first)
+                continue
+            if first is None or passed_over(project):
                 idle += 1
                 self._turns.rotate(-1)
-            elif lane.deficit < first.tokens:
+            elif share.deficit < (cost := min(first.tokens, MOST_COST)):
                 idle = 0
-                lane.deficit += QUANTUM
+                share.deficit += QUANTUM
                 self._turns.rotate(-1)
             elif begin(first.item):
                 idle = 0
-                lane.deficit -= first.tokens
-                lane.waiting.popleft()
-                self._gone(first)
+                share.deficit -= cost
+                self.leave(first)
                 self._served.append(now)
             else:
                 stuck.add(first.needs)
@@ -173,8 +198,8 @@ class ModelQueue(Generic[T]):
         return any(count for other, count in self._count.items() if other != project)
 
     def _latest(self, project: str) -> Waiting[T]:
-        lanes = [lane for lane in self._lanes.values() if lane.project == project and lane.waiting]
-        return max((lane.waiting[-1] for lane in lanes), key=lambda waiting: waiting.deadline)
+        lasts = (lane[-1] for lane in self._shares[project].lanes.values())
+        return max(lasts, key=lambda waiting: waiting.deadline)
 
     def _gone(self, waiting: Waiting[T]) -> None:
         self._count[waiting.project] -= 1

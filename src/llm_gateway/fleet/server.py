@@ -197,7 +197,8 @@ class ServerState:
     trial: Rest = field(default_factory=Rest)
     """For having been caught in a lie: only the next trial ends it, and nothing is asked of it before."""
     doubted: bool = False
-    """It holds more than can be believed and has not been tried yet: it comes after all others."""
+    """It holds more than can be believed and has not been tried yet, or was caught and has not passed since: it comes
+    after all others."""
     judged_at: float | None = None
     """When it was last tried."""
     used_at: float = -math.inf
@@ -269,7 +270,7 @@ class ServerState:
 
     def judged(self, now: float, lie: str, dice: float) -> None:
         """What a trial found. A lie that it has proven keeps the server out until the next one, ever later."""
-        self.judged_at, self.doubted = now, False
+        self.judged_at, self.doubted = now, bool(lie)
         if not lie:
             self.trial.succeeded(now)
             return

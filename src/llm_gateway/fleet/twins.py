@@ -26,10 +26,15 @@ def twins(fleet: Fleet, origin: Candidate, voice: Voice, trust: frozenset[Trust]
     """Who holds the very model that gave the first part (`voice`, as of then), best first, the origin included.
 
     Equal digests, under whatever name; a server that has it under several is in it once. Where a kind lists no digests,
-    equal names are taken for equal models only among servers of our own.
+    equal names are taken for equal models only among servers of our own. Nobody sees what a caught liar adds to an
+    answer, so none is among them.
     """
     if voice.digest is not None:
-        same = [c for c in fleet.alike(voice.digest, trust, now) if c.spec.kind == voice.kind]
+        same = [
+            c
+            for c in fleet.alike(voice.digest, trust, now)
+            if c.spec.kind == voice.kind and not fleet.servers[c.spec.id].trial.resting(now)
+        ]
         once: dict[str, Candidate] = {}
         for candidate in same:
             if candidate.spec.id not in once or canonical(candidate.model) == voice.model:
@@ -43,19 +48,27 @@ def twins(fleet: Fleet, origin: Candidate, voice: Voice, trust: frozenset[Trust]
 
 class Twins:
     """The pool of a plan that may only ask these: the first one that has a place. Of those that rest, one attempt at
-    a time each."""
+    a time each. Who became another model, or was caught in a lie, while the request waited is out of it."""
 
-    def __init__(self, fleet: Fleet, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, fleet: Fleet, candidates: Sequence[Candidate], digest: str | None = None) -> None:
+        """`digest`: that all must list still when they are asked; None = by their names they are the same."""
         self._fleet = fleet
         self._candidates = candidates
+        self._digest = digest
 
     def pick(
         self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
     ) -> Candidate | Nobody:
-        left = [c for c in self._candidates if c.key not in tried and (resting_too or not c.resting)]
-        for candidate in left:
-            state = self._state(candidate)
-            if state is None or (race and not candidate.spec.hedge):
+        left = [
+            (candidate, state)
+            for candidate in self._candidates
+            if candidate.key not in tried
+            and (resting_too or not candidate.resting)
+            and (state := self._state(candidate)) is not None
+            and not state.server.trial.resting(now)
+        ]
+        for candidate, state in left:
+            if race and not candidate.spec.hedge:
                 continue
             if not state.in_flight if candidate.resting else state.has_place(now):
                 return candidate
@@ -70,4 +83,7 @@ class Twins:
 
     def _state(self, candidate: Candidate) -> ModelState | None:
         server = self._fleet.servers.get(candidate.spec.id)
-        return server.models.get(canonical(candidate.model)) if server else None
+        state = server.models.get(canonical(candidate.model)) if server else None
+        if state is not None and self._digest is not None and state.listed.digest != self._digest:
+            return None
+        return state

@@ -87,6 +87,12 @@ class Waits:
         known = [(abs(size - other), other) for other, samples in enumerate(self._by_class) if samples is not None]
         return self._by_class[min(known)[1]]
 
+    def knows(self, prompt_tokens: int) -> bool:
+        """Is anything known of such a prompt, or of a small one, which is like any other small one?"""
+        size = bisect_left(CLASSES, prompt_tokens)
+        own = self._by_class[size]
+        return not size or (own is not None and own.known)
+
     def usual(self, prompt_tokens: int) -> float | None:
         """What it takes when it has little to do: the first quartile, None while too little is known."""
         samples = self.of(prompt_tokens)

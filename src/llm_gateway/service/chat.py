@@ -7,14 +7,14 @@ from uuid import UUID
 
 from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller, permitted
-from llm_gateway.errors import BodyTooLarge, Fault, FaultKind, NoPermittedUpstream, StreamLost
+from llm_gateway.errors import BodyTooLarge, Fault, NoPermittedUpstream, StreamLost
 from llm_gateway.exposures import Target, merge
 from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.upstream.drive import Work
-from llm_gateway.upstream.unbroken import Unbroken, unbroken
+from llm_gateway.upstream.unbroken import NO_GOOD, Unbroken, unbroken
 from llm_gateway.wire.collect import Collector, estimate_prompt
 from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
 from llm_gateway.wire.registry import ClientDialect
@@ -160,7 +160,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         except Fault as fault:
             raise StreamLost(
                 "The model server broke the answer off after it had begun. What you have is incomplete; ask again."
-                if fault.kind not in (FaultKind.UNFIT, FaultKind.PROMPT_CUT)
+                if fault.kind not in NO_GOOD
                 else "The answer turned out to be no good one after it had begun. Do not use what you have; ask again.",
                 details={"delivered_tokens": meter.tokens, "reason": fault.kind.value},
             ) from fault

@@ -115,6 +115,8 @@ class Parts(Protocol):
 
     def holds(self, ask: Ask, change: int) -> None: ...
 
+    def too_large(self, key: str) -> bool: ...
+
 
 class Attempt:
     """A server is busy with the request from the making of this until `ended`."""
@@ -147,10 +149,16 @@ class Attempt:
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
             stream = Stream(self._parts.clock, self._plan, self, response, asking.reader)
             await stream.find_content()
-        except BaseException as error:
+        except Fault as fault:
             if response is not None:
                 response.abort()
-            self.ended(error if isinstance(error, Fault) else None)
+            meant = self._unless_too_large(work, fault)
+            self.ended(meant)
+            raise meant from fault.__cause__
+        except BaseException:
+            if response is not None:
+                response.abort()
+            self.ended(None)
             raise
         self.first_content_at = stream.first_sign_at or self._parts.clock.now()
         wait = self.first_content_at - asked
@@ -158,6 +166,15 @@ class Attempt:
         prompt = self._plan.ask.prompt_tokens
         self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt, self._race))
         return stream
+
+    def _unless_too_large(self, work: Work, fault: Fault) -> Fault:
+        """A server that has no memory for a large context has it for others' requests: it neither rests nor is asked
+        for as much again by those that need less."""
+        if fault.kind is not FaultKind.OUT_OF_MEMORY:
+            return fault
+        if not self._parts.too_large(self.candidate.key) and "num_ctx" not in work.params:
+            return fault
+        return Fault(FaultKind.INCAPABLE, f"no memory for such a context: {fault.detail}")
 
     def ended(self, fault: Fault | None, *, complete: bool = False) -> None:
         """Tells the fleet how it ended, once: by a fault, `complete`, or else because we gave it up. A timeout that
@@ -167,7 +184,7 @@ class Attempt:
         self._over = True
         now, plan, spec = self._parts.clock.now(), self._plan, self.candidate.spec
         waited = 0.0 if self.first_content_at else now - self.began
-        late = fault is not None and fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
+        late = not complete if fault is None else fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
         if late and plan.hurried and now >= plan.deadline - ON_TIME:
             fault, waited = None, 0.0
         self._parts.holds(plan.ask, -1)

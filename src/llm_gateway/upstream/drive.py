@@ -85,6 +85,10 @@ class Drive:
         """The context to ask a candidate for: as `Contexts.size`."""
         return self._contexts.size(key, needed, self.clock.now())
 
+    def too_large(self, key: str) -> bool:
+        """A candidate has no memory for the context it was asked for: as `Contexts.forget`."""
+        return self._contexts.forget(key)
+
     def plan(self, ask: Ask, total: float | None = None) -> Plan:
         """A fresh plan over all permitted candidates; `total` (seconds) may lower the whole request's time."""
         now = self.clock.now()

@@ -16,11 +16,13 @@ from llm_gateway.fleet.attempts import Plan
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.queue import ModelQueue, Waiting
-from llm_gateway.names import canonical
+from llm_gateway.names import canonical, pinned
 from llm_gateway.upstream.attempt import Attempt, Parts
 
 LOOK_AGAIN: Final = 0.5
 """Seconds after which a queue is looked at again though nothing was heard: rests end without a word."""
+MOST_LINES: Final = 1_000
+"""Models that are kept in mind though nobody waits for them: strangers list as many names as they like."""
 EVERYBODY: Final = frozenset(Trust)
 
 
@@ -62,11 +64,14 @@ class Lines:
         self._lines: dict[str, Line] = {}
 
     def of(self, ask: Ask) -> Line:
-        """The line of the model that is preferred."""
-        name = canonical(ask.backends[0])
+        """The line of the model that is preferred. Who pins it to a digest waits with all others: the servers are the
+        same."""
+        name = pinned(canonical(ask.backends[0])).name
         line = self._lines.get(name)
         if line is None:
-            line = self._lines[name] = Line(Ask(ask.backends[:1], EVERYBODY))
+            if len(self._lines) >= MOST_LINES:
+                self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
+            line = self._lines[name] = Line(Ask((name,), EVERYBODY))
         return line
 
     def waiting(self) -> int:

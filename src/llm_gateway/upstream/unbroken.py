@@ -34,6 +34,8 @@ FIRST_LOOK: Final = 2.5
 """Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
+NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
+"""What was said is wrong, not only unfinished: it is no begin of anything, and all its tokens make it no answer."""
 
 
 @asynccontextmanager
@@ -97,6 +99,8 @@ class Unbroken:
             except Fault as fault:
                 server = self._stream.candidate.spec.id
                 self._broke[server] = self._broke.get(server, 0) + 1
+                if fault.kind in NO_GOOD:
+                    raise
                 if self._full():
                     self._finished = True
                     return [self._summed(Finish("length"))]
@@ -142,11 +146,8 @@ class Unbroken:
         return Finish(finish.reason, Usage(max(0, prompt), 0), spliced)
 
     async def _carry_on(self, fault: Fault) -> None:
-        """Puts another stream in the place of the broken one. Raises `fault` when there is none, and when what was
-        said is no good begin."""
+        """Puts another stream in the place of the broken one. Raises `fault` when there is none."""
         text = "".join(self._text)
-        if fault.kind in (FaultKind.UNFIT, FaultKind.PROMPT_CUT):
-            raise fault
         if not self._safe or self.continuations >= MOST_CONTINUATIONS or not joinable(text):
             raise fault
         if self.meter.tokens < self._least:
@@ -182,7 +183,7 @@ class Unbroken:
         for n in range(ROUNDS):
             faults = [(self._stream.candidate, fault)]
             plan = Plan(
-                Twins(drive.fleet, candidates),
+                Twins(drive.fleet, candidates, self._voice.digest),
                 ask,
                 drive.clocks,
                 began,
@@ -228,16 +229,23 @@ class Unbroken:
         )
 
     def _candidates(self) -> list[Candidate]:
-        """Twins that may be able to, who broke this answer least first, then those that are known to go on. A server
-        that broke it may be asked again: most breaks are accidents, and a small fleet has nobody else."""
+        """Twins that may be able to, who broke this answer least first, then those that are known to go on; doubted
+        servers last. A server that broke it may be asked again: most breaks are accidents, and a small fleet has
+        nobody else."""
         drive, now = self._drive, self._drive.clock.now()
         able = [
             (candidate, voice)
             for candidate in twins(drive.fleet, self._stream.candidate, self._voice, self._work.trust, now)
             if not drive.skills.hopeless(voice := voice_of(drive.fleet, candidate), now)
         ]
+        servers = drive.fleet.servers
         able.sort(
-            key=lambda pair: (self._broke.get(pair[1].server, 0), pair[0].resting, not drive.skills.way(pair[1], now))
+            key=lambda pair: (
+                servers[pair[1].server].doubted,
+                self._broke.get(pair[1].server, 0),
+                pair[0].resting,
+                not drive.skills.way(pair[1], now),
+            )
         )
         return [candidate for candidate, _ in able]
 

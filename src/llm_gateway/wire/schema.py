@@ -15,6 +15,9 @@ from llm_gateway.wire.neutral import Json
 
 MAX_STEPS: Final = 20_000
 """Pairs of a value and a schema that are compared."""
+LIGHT: Final = 10
+"""Entries of a list, or characters of a reference, that are looked through as quickly as one step is done."""
+_LISTS: Final = ("enum", "required", "type", "$ref")
 MAX_DEPTH: Final = 64
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "object": (dict,),
@@ -38,7 +41,7 @@ def mended(fields: dict[str, Json], schema: Json) -> dict[str, Json]:
     known = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(known, dict):
         return fields
-    required = _list(schema.get("required"))
+    required = {name for name in _list(schema.get("required")) if isinstance(name, str)}
     judge = _Judge(schema)
     right = dict(fields)
     for name, value in fields.items():
@@ -65,7 +68,10 @@ class _Judge:
         self._steps -= 1
         if schema is False:
             return f"{path or 'the value'} is not allowed"
-        if not isinstance(schema, dict) or depth <= 0 or self._steps < 0:
+        if not isinstance(schema, dict) or depth <= 0:
+            return None
+        self._steps -= sum(map(_length, (schema.get(name) for name in _LISTS))) // LIGHT
+        if self._steps < 0:
             return None
         if value is None and schema.get("nullable") is True:
             return None
@@ -148,6 +154,10 @@ def _of_type(value: Json, wanted: Json) -> bool:
 def _same(one: Json, other: Json) -> bool:
     """Equal, and true is not 1."""
     return isinstance(one, bool) is isinstance(other, bool) and one == other
+
+
+def _length(value: Json) -> int:
+    return len(value) if isinstance(value, list | str) else 0
 
 
 def _list(value: Json) -> list[Json]:

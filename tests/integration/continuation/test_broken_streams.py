@@ -267,3 +267,16 @@ async def test_a_whole_answer_that_reached_its_limit_needs_nobody_else(start: St
     choice = answer.json()["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == (words(3), "length")
     assert good.chats == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/stream", "/v1/chat"])
+async def test_an_answer_to_half_a_prompt_is_no_good_one_for_having_all_its_tokens(
+    start: StartGateway, rogue: StartRogue, path: str
+):
+    live = await broken(start, await rogue(mood="truncates_prompt"), await rogue(mood="truncates_prompt"))
+    question = [{"role": "user", "content": "All of this matters. " * 1000}]
+    if path == "/v1/chat":
+        answer = await live.chat(messages=question, max_tokens=10)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+    else:
+        lost(await live.stream(messages=question, max_tokens=10), words(10))

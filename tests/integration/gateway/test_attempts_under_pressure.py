@@ -9,7 +9,11 @@ import random
 import httpx
 import pytest
 
+from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.attempts import Start
+from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.upstream.attempt import Attempt
 from support.gateway import HELLO, KEY, Live, StartGateway, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue
@@ -103,9 +107,39 @@ async def test_a_caller_in_a_hurry_does_not_rest_the_servers_of_others(
     assert not live.state(server).models["recite:latest"].rest.resting(live.gateway.clock.now())
 
 
+async def test_an_attempt_given_up_at_its_callers_own_deadline_says_nothing_about_the_server(
+    start: StartGateway, rogue: StartRogue
+):
+    server = await rogue()
+    live = await start(server)
+    drive, state = live.gateway.drive, live.state(server).models["recite:latest"]
+    for total, counts in ((1.5, 0), (None, 1)):
+        plan = drive.plan(Ask(("recite",), frozenset(Trust)), total)
+        decision = plan.next(drive.clock.now())
+        assert isinstance(decision, Start)
+        attempt = Attempt(drive, plan, decision.candidate)
+        attempt.began -= 2.0
+        plan.deadline = drive.clock.now()
+        attempt.ended(None)
+        assert state.unanswered == counts
+
+
 async def test_a_flood_of_blanks_is_no_answer_and_does_not_hold_the_others_up(start: StartGateway, rogue: StartRogue):
     server = await rogue(script=lambda _: [" "] * 20_000)
     good = await rogue()
     live = await start(server, good)
     live.prefer(server)
     assert said(await live.chat()) == words()
+
+
+async def test_a_context_that_is_too_large_for_a_server_is_only_its_callers_trouble(
+    start: StartGateway, rogue: StartRogue
+):
+    server = await rogue(mood="oom_500", context_length=131_072)
+    live = await start(server)
+    answer = await live.chat(messages=[{"role": "user", "content": "All of this matters. " * 1000}])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert not live.state(server).models["recite:latest"].failures
+    server.mood = "good"
+    assert said(await live.chat()) == words()
+    assert "num_ctx" not in server.chats_heard()[-1].json.get("options", {})

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from llm_gateway.access.policy import Trust
+from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.upstream.lines import MOST_LINES, Lines
 from support.gateway import Live, StartGateway, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue
 from support.served import KEY
 
+ALL = frozenset(Trust)
 OTHER = "a-key-of-another-project"
 
 
@@ -112,3 +116,24 @@ async def test_a_server_that_never_says_a_word_is_soon_asked_no_more(start: Star
         assert (await live.stream()).text == words()
     assert silent.chats <= 3
     assert good.chats == 6
+
+
+async def test_who_pins_a_model_waits_in_the_same_line_as_all_others(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    details = live.gateway.fleet.details("recite")
+    assert details is not None
+    lines = Lines(live.gateway.drive)
+    plain, pinned = (Ask((name,), ALL) for name in ("Recite", f"recite@sha256:{details.digest}"))
+    assert lines.of(plain) is lines.of(pinned)
+
+
+async def test_models_that_nobody_asks_for_any_more_are_forgotten(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    lines = Lines(live.gateway.drive)
+    used, unused = Ask(("used",), ALL), Ask(("unused",), ALL)
+    line, old = lines.of(used), lines.of(unused)
+    line.held("p", 1)
+    for n in range(MOST_LINES):
+        lines.of(Ask((f"m{n}",), ALL))
+    assert lines.of(used) is line
+    assert lines.of(unused) is not old

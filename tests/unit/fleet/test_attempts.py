@@ -283,6 +283,16 @@ def test_who_comes_while_others_wait_waits_behind_them():
     assert isinstance(plan.next(1.0), Wait)
 
 
+def test_who_has_nobody_left_to_ask_does_not_wait_behind_others():
+    (a,) = candidates(1)
+    waiting = False
+    plan = Plan(InOrder([a]), ASK, Clocks(), 0.0, 600.0, dice=lambda: 0.0, crowded=lambda: waiting)
+    assert started(plan) is a
+    plan.failed(a, Fault(FaultKind.SERVER_ERROR), 1.0)
+    waiting = True
+    assert given_up(plan, 1.0) == "upstream_error"
+
+
 def test_a_request_with_little_time_left_waits_a_third_of_it_for_a_place():
     pool = InOrder(candidates(1))
     pool.full = True
@@ -341,6 +351,14 @@ def test_retries_wait_for_their_budget_and_say_so_when_it_stays_empty():
         now = decision.until
     assert isinstance(decision, GiveUp)
     assert (decision.error.code, now) == ("retry_budget_exhausted", 30.0)
+
+
+def test_going_on_with_an_answer_pays_nothing_into_the_budgets():
+    budgets = Budgets(retries=Budget(share=1.0, reserve=0.0))
+    Plan(InOrder(candidates(1)), ASK, Clocks(), 0.0, 600.0, lambda: 0.0, budgets, underway=True)
+    assert not budgets.retries.enough(0.0)
+    Plan(InOrder(candidates(1)), ASK, Clocks(), 0.0, 600.0, lambda: 0.0, budgets)
+    assert budgets.retries.enough(0.0)
 
 
 def test_finding_out_about_an_unknown_server_costs_no_budget():

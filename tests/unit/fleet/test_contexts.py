@@ -21,6 +21,14 @@ def test_every_request_keeps_the_model_in_memory_and_without_any_it_goes():
     assert contexts.size("a", None, 3 * IN_MEMORY) is None
 
 
+def test_a_context_that_a_server_has_no_memory_for_is_not_asked_for_again():
+    contexts = Contexts()
+    contexts.size("a", 8192, 0.0)
+    assert contexts.forget("a")
+    assert contexts.size("a", None, 1.0) is None
+    assert not contexts.forget("a")
+
+
 def test_those_that_were_not_asked_for_longest_are_forgotten_first():
     contexts = Contexts()
     for n in range(MOST):

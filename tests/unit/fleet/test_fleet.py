@@ -65,6 +65,18 @@ def test_a_refusing_server_goes_behind_the_others_and_returns_after_its_rest():
     assert fleet.healthy("llama3.2:3b", ALL, now=15.1) == 2
 
 
+def test_long_prompts_that_their_clients_give_up_early_rest_no_server():
+    fleet = fleet_of(spec("a"))
+    for n in range(20):
+        succeed(fleet, "a", at=float(n), wait=0.2)
+    for n in range(12):
+        at = 100.0 + 2 * n
+        fleet.apply(AttemptStarted("a", "llama3.2:3b", at))
+        left = AttemptEnded("a", "llama3.2:3b", at + 1.5, cancelled=True, waited=1.5, prompt_tokens=60_000)
+        fleet.apply(left)
+    assert not fleet.servers["a"].models["llama3.2:3b"].failures
+
+
 def test_rests_grow_and_are_capped():
     fleet = fleet_of(spec("a"))
     now, rests = 0.0, []

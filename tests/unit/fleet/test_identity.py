@@ -9,11 +9,20 @@ from hypothesis import strategies as st
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet.candidate import Candidate, Nobody
-from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Listed, ListedModel, ProbeFailed, ServerSpec, Warm
+from llm_gateway.fleet.facts import (
+    AttemptEnded,
+    AttemptStarted,
+    Judged,
+    Listed,
+    ListedModel,
+    ProbeFailed,
+    ServerSpec,
+    Warm,
+)
 from llm_gateway.fleet.fleet import Fleet
-from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Noticed, contradiction, judge
+from llm_gateway.fleet.identity import ALIASES, VOTE_LASTS, Claim, Noticed, contradiction, judge
 from llm_gateway.fleet.policies.policy import Ask
-from llm_gateway.fleet.twins import twins, voice_of
+from llm_gateway.fleet.twins import Twins, twins, voice_of
 
 ALL = frozenset(Trust)
 OWN, PARTNER, PUBLIC = Trust.OWN, Trust.PARTNER, Trust.PUBLIC
@@ -421,3 +430,51 @@ def test_a_server_of_which_no_model_is_believed_is_quarantined():
     assert net.fleet.servers["liar"].state(0.0) == "quarantined"
     net.fleet.apply(Listed("liar", 60.0, (ListedModel(MODEL, B), ListedModel("mistral:7b"))))
     assert net.fleet.servers["liar"].state(60.0) == "healthy"
+
+
+def test_a_server_that_was_caught_lying_goes_on_with_nobodys_answer():
+    net = Net().of(x=A, y=A, liar=A)
+    origin = net.fleet.pick(Ask((MODEL,), ALL), {f"y {MODEL}", f"liar {MODEL}"}, 0.0)
+    assert isinstance(origin, Candidate)
+    before = twins(net.fleet, origin, voice_of(net.fleet, origin), ALL, 0.0)
+    net.fleet.apply(Judged("liar", 1.0, "the same words whatever it was asked"))
+    found = twins(net.fleet, origin, voice_of(net.fleet, origin), ALL, 1.0)
+    assert {c.spec.id for c in found} == {"x", "y"}
+    waited = Twins(net.fleet, [c for c in before if c.spec.id == "liar"], A)
+    assert waited.pick(Ask((MODEL,), ALL), (), 1.0) is Nobody.LEFT
+
+
+def test_a_server_that_became_another_model_meanwhile_goes_on_with_nobodys_answer():
+    net = Net().of(x=A, y=A)
+    origin = net.fleet.pick(Ask((MODEL,), ALL), {f"y {MODEL}"}, 0.0)
+    assert isinstance(origin, Candidate)
+    found = twins(net.fleet, origin, voice_of(net.fleet, origin), ALL, 0.0)
+    pool = Twins(net.fleet, [c for c in found if c.spec.id == "y"], A)
+    assert isinstance(pool.pick(Ask((MODEL,), ALL), (), 0.0), Candidate)
+    net.lists("y", B, 1.0)
+    assert pool.pick(Ask((MODEL,), ALL), (), 1.0) is Nobody.LEFT
+
+
+def test_pinned_or_not_requests_for_a_model_share_one_budget():
+    fleet = Net().of(x=A, y=A).fleet
+    assert fleet.budgets(Ask((f"{MODEL}@{A}",), ALL)) is fleet.budgets(Ask((MODEL,), ALL))
+
+
+def test_of_a_strangers_hundreds_of_names_for_one_digest_a_few_are_taken_over():
+    net = Net().of(x=A)
+    names = tuple(ListedModel(f"n{n}:x", A) for n in range(500))
+    for id, trust in (("y", PUBLIC), ("z", PUBLIC), ("mine", OWN)):
+        net.add(id, trust)
+        net.fleet.apply(Listed(id, 0.0, (*names, ListedModel(MODEL, B))))
+    assert list(net.fleet.servers["y"].models) == [*(f"n{n}:x" for n in range(ALIASES)), MODEL]
+    assert len(net.fleet.servers["mine"].models) == 501
+
+
+def test_a_list_that_says_a_name_twice_is_no_other_list_the_next_time():
+    net = Net().of(x=A)
+    twice = (ListedModel("Favourite", A), ListedModel("favourite:latest", B))
+    net.fleet.apply(Listed("x", 0.0, twice))
+    generation = net.fleet.generation
+    net.fleet.apply(Listed("x", 60.0, twice))
+    assert net.fleet.generation == generation
+    assert net.fleet.servers["x"].models["favourite:latest"].listed.digest == A

@@ -48,6 +48,17 @@ def test_rests_go_on_while_the_process_is_not_there():
     assert restarted(fleet, 100.0, age=60.0).servers["a"].state(50_000.0) == "healthy"
 
 
+@pytest.mark.parametrize("left", [1e300, 1e11, 10**400])
+def test_no_rest_of_a_spoilt_snapshot_is_for_ever(left: float):
+    fleet = fleet_of(spec("a"))
+    fail(fleet, "a", FaultKind.NOT_THE_PROTOCOL, 100.0)
+    kept = fleet.snapshot(100.0)
+    kept["servers"]["a"]["rest"]["left"] = left
+    fresh = fleet_of(spec("a"))
+    assert fresh.restore(kept, 0.0) == 1
+    assert fresh.servers["a"].state(3 * 86_400.0) == "healthy"
+
+
 def test_another_address_or_digest_starts_anew():
     fleet = fleet_of(spec("a"), spec("b"))
     succeed(fleet, "a", 1.0)

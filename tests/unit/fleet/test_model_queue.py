@@ -41,6 +41,12 @@ def test_projects_take_turns_however_many_wait():
     assert Counter(served(queue, 6)) == {"loud": 3, "quiet": 3}
 
 
+def test_a_project_has_one_turn_however_different_its_requests_are():
+    many = [wish("many", tokens=500, needs=f"n{n % 5}") for n in range(50)]
+    queue = joined(*many, *(wish("one", tokens=500) for _ in range(10)))
+    assert Counter(served(queue, 12, capacity=100)) == {"many": 6, "one": 6}
+
+
 def test_a_turn_is_worth_tokens_and_not_requests():
     queue = joined(*(wish("long", tokens=2000) for _ in range(20)), *(wish("short", tokens=100) for _ in range(60)))
     counts = Counter(served(queue, 42))
@@ -50,7 +56,8 @@ def test_a_turn_is_worth_tokens_and_not_requests():
 def test_within_a_project_first_come_is_first_served_and_a_retry_goes_ahead():
     queue = joined(wish("p", "one"), wish("p", "two"))
     queue.join(wish("p", "again"), capacity=1, now=0.0, ahead=True)
-    assert served(queue, 3) == ["again", "one", "two"]
+    queue.join(wish("p", "elsewhere", needs="another"), capacity=1, now=0.0, ahead=True)
+    assert served(queue, 4) == ["elsewhere", "again", "one", "two"]
     assert len(queue) == 0
 
 

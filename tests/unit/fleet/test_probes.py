@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -272,3 +273,31 @@ def test_a_verdict_outlives_a_restart():
     again = rich_fleet()
     again.restore(passed.snapshot(3.0), 1000.0)
     assert not again.servers["rich"].doubted
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_caught_server_that_was_not_tried_again_in_time_comes_last_until_it_is(restart: bool):
+    fleet = rich_fleet()
+    for _ in range(5):
+        fleet.apply(FirstToken("own", MODEL, 2.0, 5.0))
+        fleet.apply(FirstToken("rich", MODEL, 2.0, 0.01))
+    fleet.apply(Judged("rich", 2.0, "canned"))
+    if restart:
+        again = rich_fleet()
+        again.restore(fleet.snapshot(3.0), 3.0)
+        fleet = again
+    over = fleet.servers["rich"].trial.until + 1
+    fleet.apply(Listed("rich", over, RICH[:2]))
+    assert often(fleet, over) == {"own": 200}
+    assert not fleet.servers["rich"].resting(over)
+    fleet.apply(Judged("rich", over))
+    assert not fleet.servers["rich"].doubted
+
+
+def test_whoever_becomes_one_of_our_own_is_doubted_no_more():
+    fleet = rich_fleet()
+    own, rich = (server.spec for server in fleet.servers.values())
+    fleet.describe([own, replace(rich, trust=Trust.OWN)])
+    assert not fleet.servers["rich"].doubted
+    fleet.describe([own, rich])
+    assert fleet.servers["rich"].doubted

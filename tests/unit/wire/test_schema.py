@@ -78,6 +78,21 @@ def test_what_does_not_fit_is_told_without_the_value(value: Any, schema: Any, wh
     assert misfit(value, schema) == why
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": [f"v{n}" for n in range(20_000)]},
+        {"type": [*["null"] * 20_000, "string"]},
+        {"$ref": "#/" + "a/" * 20_000},
+        {"enum": ["v19999"], "required": ["a"] * 20_000},
+    ],
+)
+def test_long_lists_are_judged_in_bounded_time(schema: dict[str, Any]):
+    value, whole = {"a": ["v19999"] * 5_000}, {"properties": {"a": {"items": schema}}}
+    assert misfit({"a": ["v19999"]}, whole) is None
+    assert effort(lambda: misfit(value, whole)) < 0.5
+
+
 def test_a_schema_without_end_is_judged_in_bounded_time():
     round_about = {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}] * 50}}, "$ref": "#/$defs/a"}
     assert effort(lambda: misfit({}, round_about)) < 1.0
