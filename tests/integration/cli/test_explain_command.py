@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from llm_gateway.cli.client import Runtime
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Warm
+from llm_gateway.testing.catalogue import digest_of
 from llm_gateway.testing.rogue import Rogue
 from support.command import Command, Ended
 from support.gateway import ADMIN_TOKEN, MODEL, Live, StartGateway, entry, start
@@ -169,6 +170,24 @@ async def test_names_with_slashes_and_colons_are_explained(
     assert told["conclusion"].endswith("Nobody can serve `gone:1b` now.")
     plain = await live.http.get(f"/admin/api/models/{name}/explain", headers=live.admin())
     assert plain.json()["name"] == name
+
+
+async def test_a_name_with_a_digest_is_explained_as_it_is_answered(
+    start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
+):
+    digest = digest_of(MODEL)
+    right, other = await rogue(), await rogue(digests={MODEL: "f" * 64})
+    live = await start(right, other)
+    gw = typed(live)
+    told = (await gw("models", "explain", f"{MODEL}@{digest[:12]}", "-p", "tests", "--json")).json
+    assert (told["outcome"], told["backends"]) == ("serves", [f"{MODEL}:latest@sha256:{digest}"])
+    assert {row["server_id"]: row["standing"] for row in told["data"]} == {
+        live.state(right).spec.id: "usable",
+        live.state(other).spec.id: "not_pinned",
+    }
+    unknown = await gw("models", "explain", f"{MODEL}@sha256:{'0' * 12}")
+    listed = ", ".join(f"`{each}`" for each in sorted([digest[:12], "f" * 12]))
+    assert (unknown.code, f"Listed under that name: {listed}." in unknown.err) == (3, True)
 
 
 async def test_an_unknown_name_says_what_there_is(
