@@ -254,6 +254,19 @@ async def test_a_server_shows_what_its_models_suffer_from(
     assert "wrong_model: as the test wants it" in (await gw("servers", "show", "lab")).out
 
 
+async def test_servers_that_are_known_to_leak_are_named(
+    start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
+):
+    live = await start(entry(await rogue(version="0.16.2")) | {"name": "old"}, entry(await rogue()) | {"name": "new"})
+    gw = typed(live)
+    assert {row["name"]: row["leaks"] for row in (await gw("servers", "list", "--json")).rows} == {
+        "old": True,
+        "new": False,
+    }
+    assert "shows strangers what others asked (CVE-2026-7482): old." in (await gw("servers", "list")).err
+    assert "0.16.2: it shows strangers what others asked" in (await gw("servers", "show", "old")).out
+
+
 async def test_a_drain_ends_when_nothing_runs_any_more(
     start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
 ):
