@@ -47,7 +47,7 @@ _SHOW: Final[list[Column]] = [
     ("State", "state"),
     ("Why", "reason"),
     ("Tried again in", lambda s: span(s["rests_for_s"])),
-    ("Version", lambda s: f"{s['version']}: {_LEAKS}" if s["leaks"] else s["version"]),
+    ("Version", lambda s: f"{s['version']}: {_LEAKS}" if s.get("leaks") else s["version"]),
     ("In flight", "in_flight"),
     ("Whole answers of late", lambda s: share(s["success_rate"])),
     ("Requests at the same time", lambda s: s["max_concurrency"] or "unlimited"),
@@ -105,7 +105,7 @@ async def list_servers(where: Where, json: Json = False) -> None:
     if out := [s for s in found["data"] if s["reason"] or s["models_resting"]]:
         print()
         table(_OUT, out)
-    if old := [s["name"] for s in found["data"] if s["leaks"]]:
+    if old := [s["name"] for s in found["data"] if s.get("leaks")]:
         note(f"Ollama before 0.17.1 shows strangers what others asked (CVE-2026-7482): {', '.join(old)}.")
 
 

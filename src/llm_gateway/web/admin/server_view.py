@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from llm_gateway.access.policy import Owner, Trust
 from llm_gateway.assemble import Running
 from llm_gateway.fleet.rest import Rest
-from llm_gateway.fleet.server import QUARANTINE, ModelState, ServerState, State
+from llm_gateway.fleet.server import ModelState, ServerState, State, is_lie
 from llm_gateway.fleet.versions import leaks
 from llm_gateway.storage.servers import StoredServer
 from llm_gateway.web.admin.common import when
@@ -171,8 +171,7 @@ def _standing(model: ModelState, longest: Rest, now: float) -> ModelStanding:
     if model.quarantined(now) is not None:
         return "quarantined"
     if longest.resting(now):
-        long = longest.until - longest.last_fault_at >= QUARANTINE * 0.7  # as of a server: rests are jittered
-        return "quarantined" if long else "resting"
+        return "quarantined" if is_lie(longest) else "resting"
     if now < model.busy_until:
         return "busy"
     if model.half_open(now):
