@@ -157,7 +157,8 @@ class ModelState:
         return now < self.rest.until or now < self.identity.until
 
     def half_open(self, now: float) -> bool:
-        return self.rest.half_open(now) or self.identity.half_open(now)
+        rest, identity = self.rest, self.identity
+        return (rest.returning and now >= rest.until) or (identity.returning and now >= identity.until)
 
     def quarantined(self, now: float) -> str | None:
         """Why it is held for another model than its name says, None when it is not."""
