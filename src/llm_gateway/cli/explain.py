@@ -55,7 +55,7 @@ def _candidates(told: Row) -> None:
     why: list[Column] = [("Why", _why)] if any(r["standing"] != "usable" for r in rows) else []
     if rows:
         print()
-        table([*_JUDGED[:2], *model, *_JUDGED[2:], *why, _DIGEST], rows)
+        table([*_JUDGED[:2], *model, *_JUDGED[2:], *why, _DIGEST], rows, spare=("Digest", "Trust", "Warm"))
         if any("~" in str(column(r)) for r in rows for _, column in _JUDGED if callable(column)):
             print(GUESSED)
     if out:

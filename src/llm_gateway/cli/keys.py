@@ -33,6 +33,7 @@ _LIST: Final[list[Column]] = [
     ("Owner", "owner"),
     ("Id", "id"),
 ]
+_SPARE: Final = ("Owner", "Made", "Last used", "Expires")
 
 
 @group.command("list")
@@ -49,7 +50,7 @@ async def list_keys(
         as_json(found)
         return
     shown = [key for key in found["data"] if all or key["state"] == "active"]
-    table(_LIST, shown, empty="No active keys: `llm-gateway keys create --project NAME` makes one.")
+    table(_LIST, shown, empty="No active keys: `llm-gateway keys create --project NAME` makes one.", spare=_SPARE)
 
 
 @group.command("create")

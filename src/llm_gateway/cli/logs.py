@@ -14,7 +14,7 @@ from llm_gateway.cli.client import Api, connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.filters import Filters
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.show import Column, Row, as_json, note, plain, table, text
+from llm_gateway.cli.show import Column, Row, as_json, moment, note, plain, table, text
 
 group = Group("The request log.")
 
@@ -26,7 +26,7 @@ LOOK_BACK: Final = 500
 late ones appear among older ones."""
 
 _LIST: Final[list[Column]] = [
-    ("Time", lambda r: r["timestamp"].replace("T", " ")),
+    ("Time", moment("timestamp")),
     ("Project", "project"),
     ("Endpoint", "endpoint"),
     ("Model", "model"),
@@ -40,6 +40,7 @@ _LIST: Final[list[Column]] = [
     ("Attempts", "attempts"),
     ("Request id", "request_id"),
 ]
+_SPARE: Final = ("Served by", "Endpoint", "In", "Request id", "Attempts", "First token ms", "Project", "Out")
 
 
 @group.command("search")
@@ -57,7 +58,7 @@ async def search_logs(
     if json:
         as_json(page)
         return
-    table(_LIST, page["data"], empty="No request in the log is like that.")
+    table(_LIST, page["data"], empty="No request in the log is like that.", spare=_SPARE)
     if page["next_cursor"]:
         note(f"there is more: --cursor {page['next_cursor']}")
 

@@ -41,6 +41,7 @@ _PHYSICAL: Final[list[Column]] = [
     ("Context", "context_length"),
     ("Digest", lambda m: m["digest"] and m["digest"][:12]),
 ]
+_SPARE: Final = ("Family", "Quantization", "Context")
 _MAPPED: Final[list[Column]] = [*_LOGICAL[:4], ("Description", "description"), ("Owner", "owner"), ("Id", "id")]
 _ANSWERED: Final[list[Column]] = [
     ("Said", "content"),
@@ -67,7 +68,7 @@ async def list_models(
     if found["data"]:
         table(_LOGICAL, found["data"])
         print()
-    table(_PHYSICAL, found["physical"], empty="No server lists a model yet: `llm-gateway servers list`.")
+    table(_PHYSICAL, found["physical"], empty="No server lists a model yet: `llm-gateway servers list`.", spare=_SPARE)
 
 
 @group.command("map")

@@ -74,7 +74,9 @@ async def list_projects(where: Where, json: Json = False) -> None:
     if json:
         as_json(found)
         return
-    table(_LIST, found["data"], empty="No projects yet: `llm-gateway projects create NAME` makes one.")
+    table(
+        _LIST, found["data"], empty="No projects yet: `llm-gateway projects create NAME` makes one.", spare=("Owner",)
+    )
 
 
 @group.command("show")

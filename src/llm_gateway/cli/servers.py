@@ -22,6 +22,7 @@ LONGEST_DRAIN: Final = 600.0
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at what still runs."""
 
+_LEAKS: Final = "it shows strangers what others asked (CVE-2026-7482)"
 _LIST: Final[list[Column]] = [
     ("Name", "name"),
     ("State", "state"),
@@ -46,7 +47,7 @@ _SHOW: Final[list[Column]] = [
     ("State", "state"),
     ("Why", "reason"),
     ("Tried again in", lambda s: span(s["rests_for_s"])),
-    ("Version", "version"),
+    ("Version", lambda s: f"{s['version']}: {_LEAKS}" if s.get("leaks") else s["version"]),
     ("In flight", "in_flight"),
     ("Whole answers of late", lambda s: share(s["success_rate"])),
     ("Requests at the same time", lambda s: s["max_concurrency"] or "unlimited"),
@@ -104,6 +105,8 @@ async def list_servers(where: Where, json: Json = False) -> None:
     if out := [s for s in found["data"] if s["reason"] or s["models_resting"]]:
         print()
         table(_OUT, out)
+    if old := [s["name"] for s in found["data"] if s.get("leaks")]:
+        note(f"Ollama before 0.17.1 shows strangers what others asked (CVE-2026-7482): {', '.join(old)}.")
 
 
 @group.command("show")

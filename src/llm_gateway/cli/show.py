@@ -56,8 +56,11 @@ def as_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str = "", title: str = "") -> None:
-    """`empty` is what is said to a person instead of a table without rows."""
+def table(
+    columns: Sequence[Column], rows: Iterable[Row], *, empty: str = "", title: str = "", spare: Sequence[str] = ()
+) -> None:
+    """`empty` is what is said to a person instead of a table without rows. `spare` are headings of columns that a
+    terminal too narrow for all does without, in this order; what is piped always has them."""
     listed = list(rows)
     if not listed and empty:
         print(empty, file=sys.stdout if terminal() else sys.stderr)
@@ -72,12 +75,27 @@ def table(columns: Sequence[Column], rows: Iterable[Row], *, empty: str = "", ti
     cells = [[text(row.get(field) if isinstance(field, str) else field(row)) for _, field in columns] for row in listed]
     headings = [heading for heading, _ in columns]
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    roomy = sum(min(width, SHORT) + GAP for width in widths) <= shutil.get_terminal_size().columns
-    for heading, width in zip(headings, widths, strict=True):
-        made.add_column(heading, no_wrap=roomy and width <= SHORT, overflow="fold")
+    room = shutil.get_terminal_size().columns if terminal() else WIDE
+    unshown = _unshown(dict(zip(headings, widths, strict=True)), spare, room)
+    kept = [n for n, heading in enumerate(headings) if heading not in unshown]
+    roomy = sum(min(widths[n], SHORT) + GAP for n in kept) <= room
+    for n in kept:
+        made.add_column(headings[n], no_wrap=roomy and widths[n] <= SHORT, overflow="fold")
     for row in cells:
-        made.add_row(*(Text(shown, style=_COLOURS.get(shown, "")) for shown in row))
+        made.add_row(*(Text(row[n], style=_COLOURS.get(row[n], "")) for n in kept))
     _print(made)
+    if left_out := [heading for heading in headings if heading in unshown]:
+        words(f"Not shown on so narrow a terminal (--json has all): {', '.join(left_out)}.")
+
+
+def _unshown(widths: Mapping[str, int], spare: Sequence[str], room: int) -> Sequence[str]:
+    """Of the spare columns, as many as have to go so that the others have room."""
+    over = sum(width + GAP for width in widths.values()) - room
+    for count, heading in enumerate(spare):
+        if over <= 0:
+            return spare[:count]
+        over -= widths.get(heading, -GAP) + GAP
+    return spare
 
 
 def words(text: str) -> None:

@@ -28,6 +28,7 @@ _FIGURES: Final[list[Column]] = [
     ("Longest ms", "latency_ms_max"),
     ("First token ms", "ttft_ms_avg"),
 ]
+_SPARE: Final = ("Longest ms", "First token ms", "Tokens in")
 
 
 async def usage(
@@ -48,5 +49,6 @@ async def usage(
         return
     columns: list[Column] = [("From", moment("bucket"))] if bucket else []
     columns += [_GROUPS[name] for name in (part.strip() for part in by.split(",")) if name in _GROUPS]
-    table([*columns, *_FIGURES], found["data"], empty="No requests in this time.")
-    note(f"from {found['since']} to {found['until']}.")
+    table([*columns, *_FIGURES], found["data"], empty="No requests in this time.", spare=_SPARE)
+    since, until = (moment(bound)(found) for bound in ("since", "until"))
+    note(f"from {since} to {until}.")

@@ -423,8 +423,8 @@ class Fleet:
             self._renew()
 
     def _asked(self, ask: Ask) -> list[Group]:
-        found = (self._index.group(backend) for backend in ask.backends)
-        return [group for group in found if group is not None]
+        find = self._index.group
+        return [group for backend in ask.backends if (group := find(backend)) is not None]
 
     # -- what outlives a restart ---------------------------------------------------------------------------
 

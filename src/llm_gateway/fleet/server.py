@@ -30,8 +30,6 @@ STAYS_WARM = 240.0
 """Seconds that a model stays in memory after use: Ollama's `keep_alive` is five minutes."""
 WARM_LASTS = 90.0
 """Seconds for which a server's word about its memory is believed."""
-QUARANTINE = 600.0
-"""A rest of this many seconds and more is called a quarantine."""
 MEMORY = 50.0
 """Results in which the long-term success rate forgets half of what it knew, and so how slowly it believes."""
 PROVEN = 3600.0
@@ -161,7 +159,8 @@ class ModelState:
         return now < self.rest.until or now < self.identity.until
 
     def half_open(self, now: float) -> bool:
-        return self.rest.half_open(now) or self.identity.half_open(now)
+        rest, identity = self.rest, self.identity
+        return (rest.returning and now >= rest.until) or (identity.returning and now >= identity.until)
 
     def quarantined(self, now: float) -> str | None:
         """Why it is held for another model than its name says, None when it is not."""
@@ -218,7 +217,7 @@ class ServerState:
         if not self.spec.enabled:
             return "disabled"
         if (rest := self.rests(now)) is not None:
-            return "quarantined" if rest.until - rest.last_fault_at >= QUARANTINE * 0.7 else "resting"
+            return "quarantined" if is_lie(rest) else "resting"
         if self.quarantined(now) is not None:
             return "quarantined"
         return "healthy" if self.answers() else "unknown"

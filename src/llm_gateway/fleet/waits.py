@@ -19,12 +19,14 @@ ENOUGH = 5
 class Samples:
     """The latest values, with their percentiles at hand."""
 
-    __slots__ = ("_latest", "_sorted", "known", "peak", "peak_at")
+    __slots__ = ("_latest", "_sorted", "_usual", "known", "peak", "peak_at")
 
     def __init__(self) -> None:
         self.known = False
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
+        self._usual = 0.0
+        """The median."""
         self.peak = 0.0
         self.peak_at = 0.0
 
@@ -33,6 +35,7 @@ class Samples:
             del self._sorted[bisect_left(self._sorted, self._latest.popleft())]
         self._latest.append(value)
         insort(self._sorted, value)
+        self._usual = self._sorted[len(self._sorted) // 2]
         self.known = True
         self.peak = max(value, self.expected(now))
         self.peak_at = now
@@ -40,10 +43,11 @@ class Samples:
     def expected(self, now: float, prior: float = 0.0) -> float:
         """The median (`prior` where there is none), or more for a while after a longer wait (Finagle's "peak EWMA":
         quick to believe bad news, slow to forget it)."""
-        usual = self._sorted[len(self._sorted) // 2] if self._sorted else prior
-        if self.peak <= usual:
+        usual, peak = self._usual if self.known else prior, self.peak
+        if peak <= usual:
             return usual
-        return usual + (self.peak - usual) * math.exp(min(0.0, self.peak_at - now) / PEAK_LASTS)
+        since = now - self.peak_at
+        return usual + (peak - usual) * math.exp(-since / PEAK_LASTS) if since > 0 else peak
 
     def at_least(self, value: float, now: float) -> None:
         """An attempt was given up after so long: what it would have taken is not known, but more than that."""

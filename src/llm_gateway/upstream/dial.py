@@ -6,6 +6,7 @@ Cancelled or failed at any point, it leaves no socket and no task behind.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -86,9 +87,9 @@ async def _connect_to(address: IPAddress, port: int, make: Make) -> Dialled:
     try:
         return await asyncio.get_running_loop().create_connection(make, host=str(address), port=port, family=family)
     except TimeoutError as error:  # the kernel's own, ETIMEDOUT
-        raise Fault(FaultKind.CONNECT_TIMEOUT, str(error)) from None
+        raise Fault(FaultKind.CONNECT_TIMEOUT, error.strerror or str(error)) from None
     except OSError as error:
-        raise Fault(FaultKind.REFUSED, str(error)) from None
+        raise Fault(FaultKind.REFUSED, os.strerror(error.errno) if error.errno else str(error)) from None
 
 
 async def _secure(raw: asyncio.Transport, connection: Connection, context: ssl.SSLContext, host: str) -> None:

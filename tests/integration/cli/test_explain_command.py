@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from llm_gateway.cli.client import Runtime
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Warm
+from llm_gateway.testing.catalogue import digest_of
 from llm_gateway.testing.rogue import Rogue
 from support.command import Command, Ended
 from support.gateway import ADMIN_TOKEN, MODEL, Live, StartGateway, entry, start
@@ -171,6 +172,24 @@ async def test_names_with_slashes_and_colons_are_explained(
     assert plain.json()["name"] == name
 
 
+async def test_a_name_with_a_digest_is_explained_as_it_is_answered(
+    start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
+):
+    digest = digest_of(MODEL)
+    right, other = await rogue(), await rogue(digests={MODEL: "f" * 64})
+    live = await start(right, other)
+    gw = typed(live)
+    told = (await gw("models", "explain", f"{MODEL}@{digest[:12]}", "-p", "tests", "--json")).json
+    assert (told["outcome"], told["backends"]) == ("serves", [f"{MODEL}:latest@sha256:{digest}"])
+    assert {row["server_id"]: row["standing"] for row in told["data"]} == {
+        live.state(right).spec.id: "usable",
+        live.state(other).spec.id: "not_pinned",
+    }
+    unknown = await gw("models", "explain", f"{MODEL}@sha256:{'0' * 12}")
+    listed = ", ".join(f"`{each}`" for each in sorted([digest[:12], "f" * 12]))
+    assert (unknown.code, f"Listed under that name: {listed}." in unknown.err) == (3, True)
+
+
 async def test_an_unknown_name_says_what_there_is(
     start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
 ):
@@ -233,6 +252,19 @@ async def test_a_server_shows_what_its_models_suffer_from(
     listed = await gw("servers", "list")
     assert "1 of its models is out" in listed.out
     assert "wrong_model: as the test wants it" in (await gw("servers", "show", "lab")).out
+
+
+async def test_servers_that_are_known_to_leak_are_named(
+    start: StartGateway, rogue: StartRogue, typed: Callable[[Live], Typed]
+):
+    live = await start(entry(await rogue(version="0.16.2")) | {"name": "old"}, entry(await rogue()) | {"name": "new"})
+    gw = typed(live)
+    assert {row["name"]: row["leaks"] for row in (await gw("servers", "list", "--json")).rows} == {
+        "old": True,
+        "new": False,
+    }
+    assert "shows strangers what others asked (CVE-2026-7482): old." in (await gw("servers", "list")).err
+    assert "0.16.2: it shows strangers what others asked" in (await gw("servers", "show", "old")).out
 
 
 async def test_a_drain_ends_when_nothing_runs_any_more(

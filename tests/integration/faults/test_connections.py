@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from trapped import APIS, IMPATIENT, SetTrap, asked, is_out
+from trapped import APIS, IMPATIENT, SetTrap, Trap, asked, is_out
 
 from support.gateway import MODEL, StartGateway, entry, words
 from support.net import wait_until
@@ -13,6 +13,16 @@ from support.rogues import StartRogue
 
 COLD = 5.0
 """Seconds within which the first content comes although the first server is dead and nothing is known of any."""
+LONG = {"context_length": 2_000_000}
+"""Servers whose context has room for prompts of megabytes."""
+WARM = 2.0
+"""Seconds beyond what the good server takes (hundredths here), once the dead ones are known."""
+
+
+async def expect_quick(caught: Trap) -> None:
+    """After two meetings nobody waits for the bad servers any more."""
+    for seen in await caught.expect_ejected():
+        assert seen.seconds <= WARM, seen
 
 
 async def test_row_01_f01_a_refused_connection_is_invisible(trap: SetTrap):
@@ -21,7 +31,7 @@ async def test_row_01_f01_a_refused_connection_is_invisible(trap: SetTrap):
         assert seen.seconds < COLD
     for bad in caught:
         assert is_out(await caught.standing(bad))
-    await caught.expect_ejected()
+    await expect_quick(caught)
 
 
 async def test_row_02_f02_a_connection_that_never_comes_about_is_given_up_in_time(trap: SetTrap):
@@ -29,7 +39,7 @@ async def test_row_02_f02_a_connection_that_never_comes_about_is_given_up_in_tim
     for seen in await caught.expect_exact(met=False):
         assert seen.seconds < COLD
         assert seen.headers["x-gateway-attempts"] == "2"
-    await caught.expect_ejected()
+    await expect_quick(caught)
 
 
 async def test_row_03_a_server_that_stays_silent_gets_company(trap: SetTrap):
@@ -41,28 +51,28 @@ async def test_row_04_f03_an_empty_reply_is_invisible(trap: SetTrap, mood: str):
     caught = await trap(mood)
     for seen in await caught.expect_exact():
         assert seen.seconds < COLD
-    await caught.expect_ejected()
+    await expect_quick(caught)
 
 
 async def test_f04_a_reset_at_once_is_invisible(trap: SetTrap):
     caught = await trap("accept_rst")
     for seen in await caught.expect_exact():
         assert seen.seconds < COLD
-    await caught.expect_ejected()
+    await expect_quick(caught)
 
 
 async def test_f05_silence_after_the_connection_costs_less_than_five_seconds(trap: SetTrap):
     caught = await trap("accept_silence", timeout=COLD + 1)
     for seen in await caught.expect_exact():
         assert seen.seconds < COLD
-    await caught.expect_ejected()
+    await expect_quick(caught)
 
 
 async def test_f06_a_reset_after_the_request_is_invisible(trap: SetTrap):
     caught = await trap("rst_after_request")
     for seen in await caught.expect_exact():
         assert seen.seconds < COLD
-    await caught.expect_ejected()
+    await expect_quick(caught)
 
 
 async def test_f07_the_banner_of_another_protocol_is_invisible(trap: SetTrap):
@@ -71,13 +81,12 @@ async def test_f07_the_banner_of_another_protocol_is_invisible(trap: SetTrap):
         assert seen.seconds < COLD
     for bad in caught:
         assert (await caught.standing(bad))["state"] == "quarantined"
-    await caught.expect_ejected()
+    await expect_quick(caught)
 
 
 @pytest.mark.parametrize("size", [200_000, 3_800_000])
 async def test_f08_a_long_prompt_to_a_server_that_never_reads_goes_elsewhere(trap: SetTrap, size: int):
-    wide = {"context_length": 2**20}
-    caught = await trap("no_read", timeouts=IMPATIENT, good=wide, bad=wide)
+    caught = await trap("no_read", timeouts=IMPATIENT, good=LONG, bad=LONG)
     question = [{"role": "user", "content": "Hello there " * (size // 12)}]
     await caught.expect_exact(messages=question)
 
@@ -96,7 +105,7 @@ async def test_row_37_f09_a_kept_connection_found_closed_is_replaced_unseen(star
             seen = await asked(live, api, MODEL, api.name)
             seen.expect(words())
             assert seen.headers["x-gateway-attempts"] == "1"
-        assert server.answered >= 3
+        assert server.chats > 3, "no kept connection was found closed"
         rows = await live.rows(3)
         assert [(row["outcome"], row["attempts"]) for row in rows] == [("ok", 1)] * 3
 

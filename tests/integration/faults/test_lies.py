@@ -35,6 +35,10 @@ CALL = ("get_weather", {"city": "Boston", "days": 2})
 async def test_row_26_f30_words_of_another_model_never_arrive(trap: SetTrap):
     caught = await trap("wrong_model")
     await caught.expect_exact()
+    for bad in caught:
+        told = await caught.standing(bad)
+        assert (told["model_list"][0]["state"], told["model_list"][0]["reason"][:11]) == ("quarantined", "wrong_model")
+        assert told["model_list"][0]["rests_for_s"] > 400
     await caught.expect_ejected()
 
 

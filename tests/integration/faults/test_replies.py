@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from trapped import APIS, IMPATIENT, SetTrap, asked, is_out
+from trapped import APIS, IMPATIENT, SetTrap, asked, is_out, standing
 from vitals import Vitals
 
 from llm_gateway.testing.moods import replies
@@ -170,6 +170,28 @@ async def test_f13_busy_servers_eject_nobody_and_are_asked_again_soon(trap: SetT
     for bad in caught:
         assert not is_out(await caught.standing(bad))
         bad.mood = "good"
+    caught.good.mood = "refuse"
+    for case in caught.cases:
+        if case.mood == "busy_503":  # the others said how long they will be
+            (await caught.ask(case)).expect(words(prefix="b"))
+
+
+@pytest.mark.parametrize("mood", ["busy_503", "too_many_429"])
+async def test_f13_a_busy_server_is_given_half_of_what_it_had(start: StartGateway, rogue: StartRogue, mood: str):
+    for api in APIS:
+        server, other = await rogue(words=40, rate=80), await rogue(words=40)
+        live = await start(server, other)
+        live.prefer(server)
+        slots = live.state(server).models["recite:latest"].slots
+        slots.limit = 8
+        running = [asyncio.create_task(asked(live, api, MODEL, api.name)) for _ in range(3)]
+        await server.until(lambda s: s.in_flight == 3)
+        server.mood = mood
+        (await asked(live, api, MODEL, api.name)).expect(words(40))
+        told = await standing(live, server)
+        assert (told["model_list"][0]["limit"], is_out(told)) == (2, False), "half of the four at a time"
+        for seen in await asyncio.gather(*running):
+            seen.expect(words(40))
 
 
 @pytest.mark.slow

@@ -145,15 +145,17 @@ class Trap:
         rows = await self.live.rows(len(self.cases))
         assert {row["outcome"] for row in rows} <= set(outcomes), rows
 
-    async def expect_ejected(self) -> None:
-        """Met once already, the bad servers are asked at most once more."""
+    async def expect_ejected(self) -> list[Seen]:
+        """Met once already, the bad servers are asked at most once more. Gives what was seen without them."""
         await self.ask_all()
         before = [contacts(bad) for bad in self]
-        for seen in await self.ask_all():
+        answers = await self.ask_all()
+        for seen in answers:
             seen.expect(words())
             assert seen.headers["x-gateway-attempts"] == "1", seen
         for case, then in zip(self.cases, before, strict=True):
             assert contacts(case.bad) == then, f"asked for a third time: {case.mood} over {case.api.name}"
+        return answers
 
     async def expect_at_rest(self) -> None:
         """Nothing is in flight any more, neither here nor at any server."""

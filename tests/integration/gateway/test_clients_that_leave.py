@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
+import time
 
 import pytest
 
@@ -55,7 +57,7 @@ async def left(live: Live) -> None:
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize("path", PATHS)
-async def test_before_the_first_word(start: StartGateway, rogue: StartRogue, path: str, reset: bool):
+async def test_f40_before_the_first_word(start: StartGateway, rogue: StartRogue, path: str, reset: bool):
     server = await rogue(mood="hang_after_request")
     live = await start(server)
     visitor = await Visitor.asks(live, request(path))
@@ -70,7 +72,7 @@ async def test_before_the_first_word(start: StartGateway, rogue: StartRogue, pat
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize("path", ["/v1/chat/stream", "/v1/chat/completions"])
-async def test_in_the_middle_of_a_stream(start: StartGateway, rogue: StartRogue, path: str, reset: bool):
+async def test_f40_in_the_middle_of_a_stream(start: StartGateway, rogue: StartRogue, path: str, reset: bool):
     server = await rogue(words=1000, rate=100)
     live = await start(server)
     visitor = await Visitor.asks(live, request(path, stream=True))
@@ -84,7 +86,7 @@ async def test_in_the_middle_of_a_stream(start: StartGateway, rogue: StartRogue,
     assert row["server_id"] == live.state(server).spec.id
 
 
-async def test_in_the_middle_of_an_answer_that_is_not_streamed(start: StartGateway, rogue: StartRogue):
+async def test_f40_in_the_middle_of_an_answer_that_is_not_streamed(start: StartGateway, rogue: StartRogue):
     server = await rogue(words=1000, rate=100)
     live = await start(server)
     visitor = await Visitor.asks(live, request("/v1/chat"))
@@ -135,6 +137,39 @@ async def test_the_place_of_a_client_that_left_is_free_again(start: StartGateway
         return (await live.chat()).status_code == 200
 
     await wait_until(served, 1.0)
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("path", PATHS)
+async def test_f40_while_it_waits_for_a_place(start: StartGateway, rogue: StartRogue, path: str, reset: bool):
+    server = await rogue(mood="hang_after_request")
+    live = await start(entry(server, max_concurrency=1))
+    first = await Visitor.asks(live, request(path))
+    await server.until(lambda s: s.in_flight == 1)
+    second = await Visitor.asks(live, request(path))
+    (project,) = live.gateway.snapshot.projects
+    await wait_until(lambda: live.gateway.limits.running(project) == 2)
+    second.leave(reset=reset)
+    await wait_until(lambda: live.gateway.limits.running(project) == 1, 1.0)
+    row = await live.row()
+    assert (row["outcome"], row["status"], row["attempts"]) == ("client_closed", 499, 0)
+    first.leave()
+    await left(live)
+    assert server.chats == 1
+
+
+async def test_f40_its_server_hears_of_it_within_fifty_milliseconds(start: StartGateway, rogue: StartRogue):
+    server = await rogue(words=1000, rate=100)
+    live = await start(server)
+    took = []
+    for path in (*PATHS, *PATHS, *PATHS):
+        visitor = await Visitor.asks(live, request(path))
+        await server.until(lambda s: s.in_flight == 1)
+        aborted, began = server.aborted, time.perf_counter()
+        visitor.leave()
+        await server.until(lambda s, before=aborted: s.aborted > before, within=1.0)
+        took.append(time.perf_counter() - began)
+    assert statistics.median(took) <= 0.05, took
 
 
 async def test_the_place_at_a_server_of_a_client_that_left_goes_to_one_that_waits(

@@ -58,7 +58,7 @@ async def cancel(task: asyncio.Task[object]) -> None:
         await task
 
 
-async def test_two_thousand_cancellations_leave_nothing_behind(start: Start) -> None:
+async def test_f41_two_thousand_cancellations_leave_nothing_behind(start: Start) -> None:
     server = await start(unpredictable)
     transport = make_transport(Limits())
     assert await read_until_it_works(transport, server.origin) == b"hi"

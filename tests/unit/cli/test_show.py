@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.cli.show import moment, note, plain, record, share, span, table, text
+from llm_gateway.cli.show import Column, moment, note, plain, record, share, span, table, text
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,21 @@ def test_a_piped_table_is_neither_cut_nor_coloured(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert out.splitlines()[1] == f"{long}  healthy"
     assert "\x1b" not in out
+
+
+def test_a_narrow_terminal_does_without_spare_columns_and_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    columns: list[Column] = [(name, name) for name in ("first", "second", "third")]
+    row = dict.fromkeys(("first", "second", "third"), "x" * 10)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for width, shown in ((36, 3), (35, 2), (12, 1)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        table(columns, [row], spare=("third", "second"))
+        out = " ".join(capsys.readouterr().out.split())
+        assert out.count("x" * 10) == shown
+        assert ("Not shown" in out) == (shown < 3)
+        assert ("(--json has all): second, third." in out) == (shown == 1)
 
 
 def test_an_empty_table_says_what_to_do_beside_the_answer(capsys: pytest.CaptureFixture[str]):

@@ -88,6 +88,15 @@ def test_rests_grow_and_are_capped():
     assert max(rests) == 300
 
 
+def test_a_server_that_is_dead_for_long_rests_and_only_one_that_lies_is_quarantined():
+    fleet = fleet_of(spec("a"), spec("b"), spec("c"))
+    for n in range(300):
+        fleet.apply(ProbeFailed("a", 60.0 * n, FaultKind.REFUSED, again_in=300.0))
+    fail(fleet, "b", FaultKind.NOT_THE_PROTOCOL, at=17_900.0)
+    fail(fleet, "c", FaultKind.AUTH, at=17_900.0)
+    assert [fleet.servers[id].state(17_950.0) for id in "abc"] == ["resting", "quarantined", "healthy"]
+
+
 def test_one_weak_answer_is_forgiven_and_two_in_a_row_rest_the_model_only():
     other = ListedModel("mistral:latest")
     fleet = fleet_of(spec("a", models=(LLAMA, other)), spec("b", models=(LLAMA, other)))

@@ -17,7 +17,7 @@ from llm_gateway.exposures import Target, resolve
 from llm_gateway.fleet.conclusion import Conclusion, Outcome, conclude
 from llm_gateway.fleet.explain import Standing, Verdict
 from llm_gateway.gateway import Gateway
-from llm_gateway.names import canonical
+from llm_gateway.names import SHORTEST_PIN, canonical, pinned
 from llm_gateway.storage import projects
 from llm_gateway.web.admin.common import Live, admin_router
 
@@ -134,13 +134,19 @@ def _meaning(gw: Gateway, of: Project | None, name: str) -> Target:
 
 
 def _holders(gw: Gateway, model: str) -> Iterable[tuple[Trust, str]]:
-    """Of all servers, also those out of service: trust class, and the model's name there."""
-    name = canonical(model)
+    """Of all servers, also those out of service: trust class, and the model's name there, pinned if `model` is."""
+    pin = pinned(canonical(model))
     return (
-        (server.spec.trust, server.models[name].listed.name)
+        (server.spec.trust, f"{listed.name}@sha256:{listed.digest}" if pin.digest else listed.name)
         for server in gw.fleet.servers.values()
-        if name in server.models
+        if pin.name in server.models and pin.fits((listed := server.models[pin.name].listed).digest)
     )
+
+
+def _digests(gw: Gateway, name: str) -> list[str]:
+    """Of the models that servers list by this name, the first 12 digits."""
+    held = (server.models[name].listed.digest for server in gw.fleet.servers.values() if name in server.models)
+    return sorted({digest[:SHORTEST_PIN] for digest in held if digest})
 
 
 def _unknown(gw: Gateway, name: str) -> ModelNotFound:
@@ -149,6 +155,8 @@ def _unknown(gw: Gateway, name: str) -> ModelNotFound:
         return ModelNotFound(
             f"`{name}` is a logical name of project {_list(sorted(owners))} only: say as which project.", param="name"
         )
+    if pinned(name).digest and (digests := _digests(gw, pinned(canonical(name)).name)):
+        return ModelNotFound(f"No server lists `{name[:120]}`. Listed under that name: {_list(digests)}.", param="name")
     shared = sorted(known for of, known in gw.snapshot.exposures if of is None)
     physical = sorted(known for known, _ in gw.fleet.names())
     by_stem = {known.removesuffix(":latest"): known for known in (*physical, *shared)}

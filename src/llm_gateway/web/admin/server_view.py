@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from llm_gateway.access.policy import Owner, Trust
 from llm_gateway.assemble import Running
 from llm_gateway.fleet.rest import Rest
-from llm_gateway.fleet.server import QUARANTINE, ModelState, ServerState, State
+from llm_gateway.fleet.server import ModelState, ServerState, State, is_lie
+from llm_gateway.fleet.versions import leaks
 from llm_gateway.storage.servers import StoredServer
 from llm_gateway.web.admin.common import when
 
@@ -61,6 +62,7 @@ class ServerView(BaseModel):
     models_resting: int = Field(description="Of these, models that rest by themselves while the server is well.")
     in_flight: int = Field(description="Attempts that run on it now, also when it is out of service.")
     version: str | None
+    leaks: bool = Field(description="Its version shows strangers what others asked (Ollama before 0.17.1).")
     reason: str | None = Field(description="Why it rests as a whole.")
     rests_for_s: float | None
     success_rate: float | None = Field(description="Of all its answers of late; null: none yet.")
@@ -131,6 +133,7 @@ def _believed(state: ServerState | None, now: float) -> dict[str, Any]:
         "models_resting": sum(m.resting(now) or m.doubt is not None for m in models),
         "in_flight": state.in_flight if state else 0,
         "version": state.version if state else None,
+        "leaks": state is not None and leaks(state.spec.kind, state.version),
         **_out(state.rests(now) if state else None, state.quarantined(now) if state else None, now),
         "success_rate": _success(models),
         **_pace(max(models, key=lambda m: m.successes, default=None), now),
@@ -168,8 +171,7 @@ def _standing(model: ModelState, longest: Rest, now: float) -> ModelStanding:
     if model.quarantined(now) is not None:
         return "quarantined"
     if longest.resting(now):
-        long = longest.until - longest.last_fault_at >= QUARANTINE * 0.7  # as of a server: rests are jittered
-        return "quarantined" if long else "resting"
+        return "quarantined" if is_lie(longest) else "resting"
     if now < model.busy_until:
         return "busy"
     if model.half_open(now):
