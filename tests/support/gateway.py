@@ -136,6 +136,7 @@ class Live:
             state = self.state(server)
             for model in state.models.values():
                 model.good = model.results = 0.0
+                model.rate = None
                 model.tokens_per_second = None
             self.fleet.apply(FirstToken(state.spec.id, MODEL, self.gateway.clock.now(), 0.01 + 3.0 * place))
 

@@ -67,6 +67,12 @@ def ranked_candidates(states: Iterable[tuple[int, ModelState]], ask: Ask, now: f
     return [candidate for _, candidate in ranked]
 
 
+def _returns(state: ModelState, now: float) -> bool:
+    if not (state.rest.returning or state.identity.returning or state.server.rest.returning):
+        return False  # hardly any does
+    return state.half_open(now) or state.server.half_open(now)
+
+
 def candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Candidate:
     samples = state.samples(ask.prompt_tokens, now)
     return Candidate(
@@ -77,7 +83,7 @@ def candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Cand
         len(samples) if samples is not None else 0,
         state.key,
         state.unproven,
-        state.half_open(now) or state.server.half_open(now),
+        _returns(state, now),
         state.warm(now) is False,
         state.tokens_per_second,
         state.success_rate() if state.successes else 0.0,

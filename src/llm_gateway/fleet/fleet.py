@@ -88,6 +88,7 @@ class Fleet:
                     model.slots.ceiling = ceiling(spec)
                 if known.listed_at is None:
                     self._hold(known, spec.models)
+            known.reckon()
             fresh[spec.id] = known
         self.servers = fresh
         self._renew()
@@ -145,6 +146,7 @@ class Fleet:
         server.listed_at = fact.at
         if server.alive_since is None:
             server.alive_since = fact.at
+        server.reckon()
         server.version = fact.version or server.version
         models = taken_over(fact.models, server.spec.trust)
         names = [canonical(m.name) for m in models]

@@ -86,6 +86,7 @@ def restore(servers: Mapping[str, ServerState], learnt: object, now: float, age:
         _restore_rest(server.rest, kept.get("rest"), now, age)
         if (alive_for := _number(kept.get("alive_for"))) is not None:
             server.alive_since = now - age - alive_for
+            server.reckon()
         _restore_rest(server.trial, kept.get("trial"), now, age)
         if (judged := _number(kept.get("judged"))) is not None:
             server.judged_at = now - age - judged
@@ -104,6 +105,7 @@ def _restore_model(state: ModelState, kept: Mapping[str, Any], now: float, age: 
     state.failures = int(_number(kept.get("failures")) or 0)
     state.results = _number(kept.get("results")) or 0.0
     state.good = min(_number(kept.get("good")) or 0.0, state.results)
+    state.rate = None
     state.tokens_per_second = _number(kept.get("tokens_per_second")) or None
     for wait in _numbers(kept.get("loads")):
         state.cold_waits.add(wait, now - age)

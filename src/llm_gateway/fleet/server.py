@@ -72,6 +72,8 @@ class ModelState:
     good: float = 0.0
     """Successes and results of late; older ones count less and less."""
     results: float = 0.0
+    rate: float | None = None
+    """`success_rate` as last reckoned; None = something it is made of has changed."""
     busy_until: float = 0.0
     tokens_per_second: float | None = None
     warm_until: float = -math.inf
@@ -132,7 +134,10 @@ class ModelState:
 
     def success_rate(self) -> float:
         """What share of its answers is whole, by what was seen of late; a prior stands for two results."""
-        return (self.good + 2 * self.server.prior()) / (self.results + 2)
+        rate = self.rate
+        if rate is None:
+            rate = self.rate = (self.good + 2 * self.server.prior) / (self.results + 2)
+        return rate
 
     def warm(self, now: float) -> bool | None:
         """Is the model in memory? None = unknown."""
@@ -144,6 +149,7 @@ class ModelState:
         """One more result. `weight`: how much a bad one matters for the long-term rate."""
         self.window.add(now, good)
         keep = 0.5 ** (1 / MEMORY)
+        self.rate = None
         self.good = self.good * keep + good
         self.results = self.results * keep + (1 if good else weight)
         if good:
@@ -208,6 +214,8 @@ class ServerState:
     """When the server itself last answered its model list; None = never."""
     alive_since: float | None = None
     """Since when nothing but good was heard of it."""
+    prior: float = 0.5
+    """The success rate to expect of a model of which nothing was seen: servers that last are better ones."""
 
     def full(self) -> bool:
         limit = self.spec.max_concurrency
@@ -253,17 +261,23 @@ class ServerState:
             return not self.probe_rest.faults
         return now - self.listed_at < VOTE_LASTS
 
-    def prior(self) -> float:
-        """The success rate to expect of a model of which nothing was seen: servers that last are better ones."""
+    def reckon(self) -> None:
+        """Its prior anew: after a look, a rest, or another description."""
         if self.listed_at is None or self.alive_since is None:
-            return 0.5 if (self.spec.seen_ago or 0.0) < RECENT else 0.35
-        if self.spec.trust is not Trust.PUBLIC:
-            return 0.95
-        return 0.9 if self.listed_at - self.alive_since >= PROVEN else 0.8
+            prior = 0.5 if (self.spec.seen_ago or 0.0) < RECENT else 0.35
+        elif self.spec.trust is not Trust.PUBLIC:
+            prior = 0.95
+        else:
+            prior = 0.9 if self.listed_at - self.alive_since >= PROVEN else 0.8
+        if prior != self.prior:
+            self.prior = prior
+            for model in self.models.values():
+                model.rate = None
 
     def down(self) -> None:
         """A rest of the whole server begins: afterwards all its models are new to us."""
         self.alive_since = None
+        self.reckon()
         for model in self.models.values():
             model.slots.restart()
 
