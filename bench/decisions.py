@@ -31,8 +31,8 @@ from startup import machine
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
-from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, FirstToken, Listed, ListedModel, ServerSpec
 from llm_gateway.fleet.candidate import Candidate
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, FirstToken, Listed, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies.policy import Ask
