@@ -23,6 +23,7 @@ from llm_gateway.names import canonical
 from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.resume import Resumed
+from llm_gateway.wire.checked import all_given, size_of
 from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
 
@@ -71,6 +72,7 @@ class Unbroken:
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._pieces = 0
+        self._size = 0
         self._tokens_before = 0
         """What the server of now was given of the answer, in tokens."""
         self._broke: dict[str, int] = {}
@@ -131,13 +133,14 @@ class Unbroken:
         if piece.tools:  # nobody offered any: whatever it is, it is not text
             self._safe = False
         self._pieces += 1
+        self._size += size_of(piece.text) + size_of(piece.thinking)
         if self._ended:
             self._ended.clear()
 
     def _full(self) -> bool:
         """Were all tokens given out that the caller allows? Then only the last frame was lost, and it said so. A piece
         is a token or more."""
-        return self._safe and self._pieces >= self._work.limit
+        return self._safe and all_given(self._pieces, self._size, self._work.limit)
 
     def _summed(self, finish: Finish) -> Finish:
         """The last server saw what was said before as a part of its prompt, and reports only its own part."""

@@ -25,6 +25,24 @@ FEW_CHARS: Final = 4096
 """… of an answer that has more than these."""
 
 
+SMALL_PIECE: Final = 1.5
+"""Bytes. Pieces that are smaller on the average are no tokens but characters (proxies cut texts anew): a token has
+about four, of numbers and code fewer, …"""
+TOKEN_BYTES: Final = 8
+"""… and hardly any text has so many in each of its tokens."""
+
+
+def all_given(pieces: int, size: int, limit: int) -> bool:
+    """Are `limit` tokens in so many pieces of `size` bytes together? A piece is a token or more, where it is no mere
+    character."""
+    return pieces >= limit and (size >= SMALL_PIECE * pieces or size >= TOKEN_BYTES * limit)
+
+
+def size_of(text: str) -> int:
+    """Bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
 class CheckedReader:
     """A `StreamReader` over another one. Raises Fault(UNFIT) for what is no good answer, as soon as that shows, and
     Fault(PROMPT_CUT) at the end of an answer to a part of the prompt.
@@ -34,7 +52,7 @@ class CheckedReader:
     """
 
     __slots__ = (
-        *("_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_pieces", "_same", "_window"),
+        *("_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_pieces", "_same", "_window"),
         *("done", "echoed", "fault"),
     )
 
@@ -51,6 +69,7 @@ class CheckedReader:
         self._calls = Calls(ask)
         self._pieces = 0
         self._chars = 0
+        self._bytes = 0
         self._gave = False
         self._last = ""
         self._same = 0
@@ -99,11 +118,12 @@ class CheckedReader:
                 raise Fault(FaultKind.PROMPT_CUT, f"read {event.usage.input} of about {self._window.prompt} tokens")
             self._finish(event, passed)
             return
-        if self._pieces >= self._limit or self._chars > self._limit * TOKEN_CHARS + FEW_CHARS:
+        if all_given(self._pieces, self._bytes, self._limit) or self._chars > self._limit * TOKEN_CHARS + FEW_CHARS:
             self._finish(Finish("length"), passed)
             return
         self._pieces += 1
         self._chars += len(event.text) + len(event.thinking)
+        self._bytes += size_of(event.text) + size_of(event.thinking)
         if not event.tools:
             self._repeats(event.text or event.thinking)
             self._gave = True

@@ -152,6 +152,15 @@ def test_an_answer_of_just_as_many_tokens_ends_by_itself_and_keeps_its_figures(k
     assert events[-1].usage.output == 3
 
 
+@pytest.mark.parametrize("kind", READERS)
+def test_an_answer_that_comes_character_by_character_is_not_cut_at_so_many_characters(kind: str):
+    text = "Hello world, how are you today? Fine."  # eleven tokens
+    events = heard(Said(list(text)), kind, limit=20)
+    assert "".join(e.text for e in events if isinstance(e, Piece)) == text
+    assert events[-1].reason == "stop"
+    assert heard(Said(list(text * 9)), kind, limit=20)[-1].reason == "length"
+
+
 def test_thoughts_count():
     events = heard(Said([" a"], thinking=[" t", " u"]), limit=2)
     assert [event.thinking for event in events[:-1]] == [" t", " u"]
