@@ -251,7 +251,9 @@ class FaultKind(StrEnum):
     DIGEST_CHANGED = "digest_changed"
     """Between two looks at its list another model took the name, and no other server knows that one."""
     UNFIT = "unfit"
-    """A fluent answer that is no good one: a tool call that does not fit, the same token for ever."""
+    """A tool call that does not fit: nobody offered it, or its arguments do not match."""
+    LOOP = "loop"
+    """The same token for ever."""
     PROMPT_CUT = "prompt_cut"
     """A fluent answer to a part of the prompt, the rest of which did not fit the context."""
     # it stopped

@@ -11,7 +11,7 @@ import asyncio
 import json
 import math
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -55,19 +55,20 @@ class Learnt:
 
     def save(self) -> None:
         """Writes it. Raises nothing."""
-        self._write(self._text())
+        self._write(self._what())
 
     async def keep(self) -> None:
         """Writes it now and then, until cancelled."""
         while True:
             await asyncio.sleep(EVERY)
-            await asyncio.to_thread(self._write, self._text())
+            await asyncio.to_thread(self._write, self._what())
 
-    def _text(self) -> str:
-        return json.dumps({"at": self._clock.wall(), "fleet": self._fleet.snapshot(self._clock.now())})
+    def _what(self) -> dict[str, Any]:
+        """Plain values of their own: what changes meanwhile does not change them."""
+        return {"at": self._clock.wall(), "fleet": self._fleet.snapshot(self._clock.now())}
 
-    def _write(self, text: str) -> None:
+    def _write(self, what: dict[str, Any]) -> None:
         try:
-            write_private(self.path, text)
+            write_private(self.path, json.dumps(what))
         except OSError as error:
             log.warning("learnt_not_kept", file=str(self.path), reason=str(error))

@@ -166,6 +166,8 @@ class Plan:
     faults: list[tuple[Candidate, Fault]] = field(default_factory=list)
     counted: int = 0
     attempts: int = 0
+    owes: bool = False
+    """Does the next attempt cost retry budget?"""
     underway: bool = False
     """Does the client read a part of the answer already? Then it is not sent to the end of a queue."""
     races: int = 0
@@ -177,8 +179,6 @@ class Plan:
     _not_before: float = 0.0
     """No attempt before: backoff, or the budget is empty."""
     _race_at: float = 0.0
-    _owes: bool = False
-    """Does the next attempt cost retry budget?"""
     _poor: bool = False
     """Was the budget empty when it was needed last?"""
     _queued_since: float | None = None
@@ -273,7 +273,7 @@ class Plan:
                 self._race_at = now + BUDGET_AGAIN
                 return False
             return True
-        owes = self._owes or bool(self._running) or (candidate.resting and self.attempts > 0)
+        owes = self.owes or bool(self._running) or (candidate.resting and self.attempts > 0)
         if owes and (candidate.resting or not candidate.unproven) and not self.budgets.retries.take(now):
             self._not_before, self._poor = now + BUDGET_AGAIN, True
             return False
@@ -344,9 +344,9 @@ class Plan:
         if first and candidate.success >= RELIABLE and fault.kind in SLIPS:
             self._slipped.add(candidate.key)
         if fault.kind in TRANSPARENT:
-            self._owes = False
+            self.owes = False
         else:
-            self._owes = True
+            self.owes = True
             self._not_before = now + BACKOFF * self.dice()
         agreed = sum(1 for _, other in self.faults if other.kind is fault.kind)
         # without its words no server was asked: the prompt is too long for what this one lists, not for all

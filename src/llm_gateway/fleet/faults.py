@@ -61,8 +61,9 @@ CONSEQUENCES: Final[dict[K, Consequence]] = {
     K.WRONG_MODEL: Consequence(Scope.IDENTITY, 600, 86_400),
     K.DIGEST_CHANGED: Consequence(Scope.IDENTITY, 600, 86_400),
     K.EMPTY: _WEAK,
-    # gentler than the others: what no answer fits may be the caller's schema, whose servers others need
-    K.UNFIT: Consequence(Scope.MODEL, 5, 60, after=3),
+    K.LOOP: _WEAK,
+    # what no answer fits may be the caller's schema, and others need the servers: blamed once another one has answered
+    K.UNFIT: Consequence(Scope.NOBODY, 0, 0),
     # what Ollama does with every prompt that is too long: one caller's long prompts must not put servers out for all
     K.PROMPT_CUT: Consequence(Scope.NOBODY, 0, 0),
     K.FIRST_TOKEN_TIMEOUT: _WEAK,

@@ -182,11 +182,13 @@ class Drive:
             await _abandon(dead, {})
 
     def _compare(self, plan: Plan) -> None:
-        """A server that called the request wrong, which another one then answered, was wrong itself."""
+        """A server that called the request wrong, or could not make a tool call of it, which another one then answered,
+        was wrong itself."""
         now = self.clock.now()
         for n, (candidate, fault) in enumerate(plan.faults):
-            if fault.kind is FaultKind.CALLER:
-                blame = Fault(FaultKind.SERVER_ERROR, f"refused what another server answered: {fault.detail}")
+            if fault.kind in (FaultKind.CALLER, FaultKind.UNFIT):
+                did = "refused" if fault.kind is FaultKind.CALLER else "failed at"
+                blame = Fault(FaultKind.SERVER_ERROR, f"{did} what another server answered: {fault.detail}")
                 plan.faults[n] = candidate, blame
                 self.apply(AttemptStarted(candidate.spec.id, candidate.model, now))
                 self.apply(AttemptEnded(candidate.spec.id, candidate.model, now, blame.kind, blame.detail))

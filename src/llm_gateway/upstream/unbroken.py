@@ -35,7 +35,7 @@ FIRST_LOOK: Final = 2.5
 """Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
-NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
+NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.LOOP, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
 """What was said is wrong, not only unfinished: it is no begin of anything, and all its tokens make it no answer."""
 
 
@@ -195,6 +195,7 @@ class Unbroken:
                 work.plan.budgets,
                 faults=faults,
                 underway=True,
+                owes=n > 0,
             )
             async with AsyncExitStack() as found:
                 try:

@@ -44,8 +44,8 @@ def size_of(text: str) -> int:
 
 
 class CheckedReader:
-    """A `StreamReader` over another one. Raises Fault(UNFIT) for what is no good answer, as soon as that shows, and
-    Fault(PROMPT_CUT) at the end of an answer to a part of the prompt.
+    """A `StreamReader` over another one. Raises Fault(UNFIT or LOOP) for what is no good answer, as soon as that shows,
+    and Fault(PROMPT_CUT) at the end of an answer to a part of the prompt.
 
     A piece is a token or more, so the piece after the limit is one that the server was not asked for: the answer ends
     there, as "length". A server that keeps to the limit ends by itself, in time.
@@ -151,4 +151,4 @@ class CheckedReader:
             return
         self._same += 1
         if self._same >= MOST_REPEATED:
-            raise Fault(FaultKind.UNFIT, f"{said[:20]!a} {MOST_REPEATED} times in a row")
+            raise Fault(FaultKind.LOOP, f"{said[:20]!a} {MOST_REPEATED} times in a row")

@@ -338,6 +338,24 @@ async def test_row_36_a_call_that_comes_slowly_is_no_silence(trap: SetTrap):
         assert seen.headers["x-gateway-attempts"] == "1"
 
 
+async def test_row_36_who_makes_no_fitting_call_rests_only_when_another_server_makes_one(
+    start: StartGateway, rogue: StartRogue
+):
+    wrong = [await rogue(mood="tool_wrong_name") for _ in range(3)]
+    live = await start(*wrong)
+    for _ in range(3):  # it may be the caller's tool that nothing fits: others need these servers
+        (await asked(live, WITH_TOOLS[0], MODEL, "nobody", tools=OFFER)).expect_refused(502)
+    assert not any([is_out(await standing(live, server)) for server in wrong])
+
+    bad, good = await rogue(mood="tool_wrong_name"), await rogue(mood="tools")
+    live = await start(bad, good)
+    for _ in range(2):
+        live.rank(bad, good)
+        seen = await asked(live, WITH_TOOLS[0], MODEL, "somebody", tools=OFFER)
+        seen.expect("", finish="tool_calls")
+    assert is_out(await standing(live, bad))
+
+
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
 async def test_f34_a_call_cut_before_the_first_content_is_made_by_another_server(trap: SetTrap, kind: str):
     """Half a call is no content, however many fragments of it were sent."""
