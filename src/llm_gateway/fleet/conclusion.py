@@ -41,7 +41,7 @@ def conclude(verdicts: Sequence[Verdict], backends: Sequence[str], trust: frozen
         those = _all(best, "server that may serve it rests", "that may serve it rest")
         who = "It is" if len(best) == 1 else f"The least recently failed is ({_in_turn(best, backends)})"
         soonest = min(v.again_in or 0.0 for v in best)
-        again = f"asked all the same. {'Its' if len(best) == 1 else 'The first'} rest ends in {soonest:.0f} s."
+        again = f"asked all the same. {'Its' if len(best) == 1 else 'The first'} rest ends in {_span(soonest)}."
         return Conclusion("tries_resting", f"{those}. {who} {again}")
     if best[0].standing == "quarantined":
         those = _all(best, "server that may serve it is", "that may serve it are")
@@ -56,6 +56,10 @@ def conclude(verdicts: Sequence[Verdict], backends: Sequence[str], trust: frozen
         return Conclusion("not_permitted", f"Nobody may serve it. {those} {classes}, and permitted is {own}.")
     those = _all(best, "server that holds it is", "that hold it are")
     return Conclusion("disabled", f"Nobody serves it. {those} out of service.")
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _serves(best: Sequence[Verdict], backends: Sequence[str]) -> str:

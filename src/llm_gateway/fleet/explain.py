@@ -11,7 +11,7 @@ from llm_gateway.fleet.facts import ServerSpec
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import ALIKE, Score, score
 from llm_gateway.fleet.server import ModelState, is_lie
-from llm_gateway.names import Pinned
+from llm_gateway.names import SHORTEST_PIN, Pinned
 
 Standing = Literal[
     "usable",
@@ -119,7 +119,8 @@ def _standing(
     if server.spec.trust not in trust:
         return "not_permitted", f"trust class {server.spec.trust} is not permitted", None
     if not pin.fits(state.listed.digest):
-        return "not_pinned", f"its digest is {(state.listed.digest or 'unknown')[:12]}, pinned is {pin.digest}", None
+        listed, wanted = ((digest or "unknown")[:SHORTEST_PIN] for digest in (state.listed.digest, pin.digest))
+        return "not_pinned", f"its digest is {listed}, pinned is {wanted}", None
     if state.doubt is not None and pin.digest is None:
         return "quarantined", f"identity: {state.quarantined(now)}", None
     for what, rest in _rests(state):

@@ -7,6 +7,7 @@ Every server knows the same words here, so a continuation is right when the text
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from trapped import APIS, IMPATIENT, NEVER_CONTINUE, SetTrap, Trap, asked
@@ -200,6 +201,23 @@ async def test_f27_an_answer_without_end_is_cut_at_the_gateways_own_limit(start:
             seen.expect(words() * most, finish="length")
     sent = {(heard.json.get("options") or {}).get("num_predict") for heard in server.chats_heard()}
     assert sent == {None, 20, 30}
+    await server.until(lambda s: s.in_flight == 0, within=1.0)
+
+
+async def test_f27_thinking_without_end_has_a_clock_of_its_own(start: StartGateway, rogue: StartRogue):
+    server = await rogue(mood="think_forever", rate=50)
+    live = await start(server, timeouts={**IMPATIENT, "total": 20})
+    live.gateway.drive.clocks = replace(live.gateway.drive.clocks, thinking=1.0)
+    for seen in await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS)):
+        if seen.status == 200:
+            seen.expect_lost("")
+            assert seen.thinking
+        else:
+            seen.expect_refused(429, 502, 503, 504)
+        assert seen.seconds < 10, seen
+    rows = await live.rows(len(APIS))
+    assert {row["outcome"] for row in rows} <= {"error", "shed"}
+    assert max(row["latency_ms"] for row in rows) >= 1000
     await server.until(lambda s: s.in_flight == 0, within=1.0)
 
 
