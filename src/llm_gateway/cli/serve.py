@@ -7,6 +7,7 @@ line on stderr instead of uvicorn's own.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -88,6 +89,10 @@ class Server(uvicorn.Server):
         """How often the process was asked to end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # What was made so far stays. To look through its 120,000 objects again with every full collection would stop
+        # all requests for a tenth of a second, every few seconds under load.
+        gc.collect()
+        gc.freeze()
         await super().startup(sockets)
         if self.should_exit:
             return

@@ -22,6 +22,9 @@ MOST_COST = 131_072.0
 """Tokens that a place costs at most: no server reads more of a prompt, and turns are counted one by one."""
 MOST_HELD = 0.5
 """Share of a model's places that one project may hold while others wait."""
+GREEDY = 2.0
+"""Times as many waiting requests as the newcomer's project has, beyond which a project gives a place up: who is sent
+away after having waited has waited in vain, and turns are fair whatever the shares of the queue."""
 LOOKS_BACK = 10.0
 """Seconds over which the pace of the queue is measured."""
 PACE_KNOWN = 5.0
@@ -96,14 +99,14 @@ class ModelQueue(Generic[T]):
     def join(self, waiting: Waiting[T], capacity: int, now: float, *, ahead: bool = False) -> Waiting[T] | None:
         """Waits; `ahead` of its project's others when it has waited before. `capacity`: what the model's servers bear
         at a time. When the queue is full, the latest of the project that has most in it gives way: it is returned.
-        Raises QueueFull when that would be the newcomer's own project, and when its turn cannot come in time at the
-        present pace; while all servers rest there is none, for they come back when they come back."""
+        Raises QueueFull when no project has much more in it than the newcomer's, and when its turn cannot come in time
+        at the present pace; while all servers rest there is none, for they come back when they come back."""
         if capacity and self.expected(waiting.project, now) > CERTAIN * (waiting.deadline - now):
             raise self.full(now)
         outcast = None
         if len(self) >= max(LEAST_PLACES, PLACES_PER_SLOT * capacity):
             greediest, most = self._count.most_common(1)[0]
-            if most <= self._count[waiting.project] + 1:
+            if most <= GREEDY * (self._count[waiting.project] + 1):
                 raise self.full(now)
             outcast = self._latest(greediest)
             self.leave(outcast)

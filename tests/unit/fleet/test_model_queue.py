@@ -105,6 +105,13 @@ def test_a_place_that_nobody_else_can_use_is_not_left_empty():
     assert begun == ["loud"]
 
 
+def test_when_it_is_full_of_projects_that_have_about_as_much_nobody_who_waits_is_sent_away():
+    half = LEAST_PLACES // 2
+    queue = joined(*(wish("one") for _ in range(half + 20)), *(wish("two") for _ in range(half - 20)))
+    with pytest.raises(QueueFull):
+        queue.join(wish("two"), capacity=1, now=0.0)
+
+
 def test_when_it_is_full_the_greediest_project_gives_way():
     queue = joined(*(wish("loud", f"loud {n}", deadline=10 + n) for n in range(LEAST_PLACES)))
     with pytest.raises(QueueFull) as refused:
