@@ -74,6 +74,7 @@ class Roster:
                 server.spec(self._key(server.api_key_env)),
                 models=_with_prior(server.models, known.models if known else ()),
                 seen_ago=known.seen_ago if known else None,
+                hedge=known.hedge if known else True,
             )
             for server, known in ((server, prior.get((server.source, server.url))) for server in stored)
             if server.listed and (server.source == DEMO) == only_demo

@@ -137,6 +137,11 @@ class ServerEntry(Section):
     max_concurrency: Limit | None = Field(
         default=None, description="Requests at the same time; absent: it is found out."
     )
+    hedge: bool = Field(
+        default=True,
+        description="May it be asked beside another server, to be quicker, and for a few words to see if it works? "
+        "Say false where every answer that is begun is paid for.",
+    )
     models: tuple[Annotated[ModelName, AfterValidator(_unpinned)], ...] = Field(
         default=(), description="Models to believe in before the server was asked for its list."
     )

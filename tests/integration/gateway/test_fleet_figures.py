@@ -29,6 +29,15 @@ async def test_a_race_that_is_won_is_counted(start: StartGateway, rogue: StartRo
     assert await figure(live, "llmgw_races_total", result="won") == 1
 
 
+async def test_a_server_whose_answers_are_paid_for_takes_part_in_no_race(start: StartGateway, rogue: StartRogue):
+    slow, paid = await rogue(delay=1.5), await rogue()
+    live = await start(slow, entry(paid, hedge=False))
+    live.prefer(slow)
+    assert (await live.stream()).text == words()
+    assert await figure(live, "llmgw_races_total") == 0
+    assert paid.chats == 0
+
+
 async def test_those_who_wait_and_those_who_waited_in_vain_are_counted(start: StartGateway, rogue: StartRogue):
     server = await rogue(mood="hang_after_request")
     live = await start(entry(server, max_concurrency=1))

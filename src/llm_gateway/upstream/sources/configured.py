@@ -31,6 +31,8 @@ class ServerEntry(Protocol):
     @property
     def max_concurrency(self) -> int | None: ...
     @property
+    def hedge(self) -> bool: ...
+    @property
     def models(self) -> Sequence[str]:
         """Names that it holds, believed until the server has been asked."""
 
@@ -78,5 +80,6 @@ def _spec(entry: ServerEntry, environ: Mapping[str, str], kinds: list[str]) -> S
         source=NAME,
         api_key=key or None,
         max_concurrency=entry.max_concurrency,
+        hedge=entry.hedge,
         models=tuple(ListedModel(name) for name in dict.fromkeys(entry.models)),
     )

@@ -18,6 +18,7 @@ class Entry:
     trust: str = "own"
     api_key_env: str | None = None
     max_concurrency: int | None = None
+    hedge: bool = True
     models: tuple[str, ...] = ()
 
 
