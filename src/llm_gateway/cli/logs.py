@@ -38,9 +38,10 @@ _LIST: Final[list[Column]] = [
     ("In", "tokens_input"),
     ("Out", "tokens_output"),
     ("Attempts", "attempts"),
+    ("Went on", "continuations"),
     ("Request id", "request_id"),
 ]
-_SPARE: Final = ("Served by", "Endpoint", "In", "Request id", "Attempts", "First token ms", "Project", "Out")
+_SPARE: Final = ("Went on", "Served by", "Endpoint", "In", "Request id", "Attempts", "First token ms", "Project", "Out")
 
 
 @group.command("search")

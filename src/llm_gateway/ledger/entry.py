@@ -157,6 +157,7 @@ class Entry:
             "latency_ms": round(self.latency * 1000, 1),
             "ttft_ms": None if self.ttft is None else round(self.ttft * 1000, 1),
             "attempts": self.attempts,
+            "continuations": max(0, len(self.servers) - 1),
             "tokens_input": usage.input,
             "tokens_output": usage.output,
             "tokens_estimated": usage.estimated,

@@ -28,6 +28,7 @@ _EXPORT_CHUNK: Final = 1000
 _ABSENT: Final[Mapping[str, Any]] = {
     "stream": False,
     "attempts": 0,
+    "continuations": 0,
     "tokens_input": 0,
     "tokens_output": 0,
     "tokens_estimated": False,

@@ -158,6 +158,7 @@ request_log: Final = Table(
     Column("correlation_id", Text(256), index=True),
     Column("project_context", Text(256)),
     Column("client_request_id", Text(256)),
+    Column("continuations", Integer, nullable=False, server_default="0"),  # by other servers, of one broken answer
     Index(None, "timestamp", "id"),
     Index(None, "project_id", "timestamp", "id"),
 )

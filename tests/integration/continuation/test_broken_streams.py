@@ -55,6 +55,7 @@ async def test_a_broken_stream_goes_on_word_for_word(start: StartGateway, rogue:
     assert told.chunks[-1]["usage"]["completion_tokens"] == 10
     row = await live.row()
     assert (row["status"], row["outcome"], row["attempts"], row["tokens_output"]) == (200, "ok", 2, 10)
+    assert row["continuations"] == 1
     assert live.in_flight == 0
 
 

@@ -58,6 +58,7 @@ async def test_a_row_comes_back_as_it_was_written(sessions: Sessions):
         "latency_ms": 1234.5,
         "ttft_ms": 98.7,
         "attempts": 3,
+        "continuations": 2,
         "tokens_input": 5_000_000_000,
         "tokens_output": 7,
         "tokens_estimated": True,
