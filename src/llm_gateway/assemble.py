@@ -316,7 +316,15 @@ def _networks(texts: Sequence[str]) -> list[Any]:
 
 def _clocks(settings: Settings) -> Clocks:
     times = settings.timeouts
-    return Clocks(first_token_max=times.first_token, stall=times.stall, budget=times.budget, total=times.total)
+    return Clocks(
+        first_token_max=times.first_token,
+        first_token_cold=times.first_token_cold,
+        stall=times.stall,
+        thinking=times.thinking,
+        slow_span=times.slow,
+        budget=times.budget,
+        total=times.total,
+    )
 
 
 def _limits(settings: Settings) -> Limits:

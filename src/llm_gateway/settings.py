@@ -170,7 +170,14 @@ class Timeouts(Section):
     first_token: Seconds = Field(
         default=20.0, description="Silence after which a further server is asked beside a slow one, at most."
     )
+    first_token_cold: Seconds = Field(
+        default=60.0, description="The same for a server that said that it has to load the model first."
+    )
     stall: Seconds = Field(default=20.0, description="Silence between two pieces of content.")
+    thinking: Seconds = Field(default=120.0, description="Thinking without any word of the answer.")
+    slow: Seconds = Field(
+        default=20.0, description="A stream far too slow for so long (under half a token per second) moves elsewhere."
+    )
     budget: Seconds = Field(default=30.0, description="All attempts before the first content while others are untried.")
     total: Seconds = Field(default=600.0, description="A whole request, from admission to its last byte.")
 

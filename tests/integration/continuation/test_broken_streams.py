@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -218,8 +217,7 @@ async def test_an_answer_may_change_servers_several_times(start: StartGateway, r
 
 async def test_a_stream_that_is_far_too_slow_moves_to_a_faster_server(start: StartGateway, rogue: StartRogue):
     slow, fast = await rogue(rate=0.4), await rogue()
-    live = await start(slow, fast)
-    live.gateway.drive.clocks = replace(live.gateway.drive.clocks, slow_span=1.0)
+    live = await start(slow, fast, timeouts={"slow": 1.0})
     live.state(fast).models["recite:latest"].tokens_per_second = 50.0
     live.prefer(slow)
     whole(await live.stream(), live.state(slow).spec.id, live.state(fast).spec.id)
@@ -228,8 +226,7 @@ async def test_a_stream_that_is_far_too_slow_moves_to_a_faster_server(start: Sta
 
 async def test_a_slow_stream_stays_where_it_is_when_nobody_takes_it(start: StartGateway, rogue: StartRogue):
     slow, fast = await rogue(rate=0.4, words=3), await rogue(words=3, prefill="restart", renders=False)
-    live = await start(slow, fast)
-    live.gateway.drive.clocks = replace(live.gateway.drive.clocks, slow_span=1.0)
+    live = await start(slow, fast, timeouts={"slow": 1.0})
     live.state(fast).models["recite:latest"].tokens_per_second = 50.0
     live.prefer(slow)
     told = await live.stream()

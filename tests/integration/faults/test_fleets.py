@@ -19,10 +19,9 @@ SILENT = ("connect_hang", "accept_silence", "hang_after_request", "slow_headers"
 MOST_ATTEMPTS = 12
 
 
-@pytest.mark.slow
 async def test_f31_a_stream_that_crawls_moves_to_a_faster_server(trap: SetTrap):
     crawling = {"prefix": "w", "words": 60, "delay": 0.0}  # the first word comes at once
-    caught = await trap("degraded", good={"words": 60}, bad=crawling, timeout=30.0)
+    caught = await trap("degraded", good={"words": 60}, bad=crawling, timeouts={"slow": 3.0})
     for seen in await caught.ask_all():
         seen.expect(words(60))
 
