@@ -31,7 +31,7 @@ ERROR_BODY = 65_536
 """Bytes read of a server's error answer."""
 LINGER = 0.05
 """Seconds that a finished answer's connection may take to come to rest."""
-CHECK_TIMEOUT = 4.0
+CHECK_TIMEOUT = 3.0
 """Seconds that a server has for a light question: is it alive, what does its error say. A request that nobody answers
 takes this much longer than its budget, at the end of which the last servers are asked."""
 MOST_BLANKS = 1_000
