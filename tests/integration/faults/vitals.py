@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import AsyncIterator
@@ -33,6 +34,9 @@ class Vitals:
 
 @asynccontextmanager
 async def watching() -> AsyncIterator[Vitals]:
+    """What earlier tests left is not looked through for garbage, as `serve` does with what it starts with."""
+    gc.collect()
+    gc.freeze()
     resident = _resident()
     seen = Vitals(resident, resident)
     task = asyncio.create_task(_watch(seen), name="vitals")
@@ -41,6 +45,7 @@ async def watching() -> AsyncIterator[Vitals]:
     finally:
         task.cancel()
         await asyncio.wait((task,))
+        gc.unfreeze()
 
 
 async def _watch(seen: Vitals) -> None:
