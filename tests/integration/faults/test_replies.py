@@ -133,7 +133,7 @@ async def test_f10_the_loser_of_a_race_is_cancelled_at_once(trap: SetTrap):
 
 async def test_f10_a_server_that_stops_after_every_head_counts_as_dead(start: StartGateway, rogue: StartRogue):
     server = await rogue(everywhere=True)
-    live = await start(server, timeouts={**IMPATIENT, "budget": 1})
+    live = await start(server, timeouts={**IMPATIENT, "budget": 1, "total": 9})
     server.mood = "headers_then_stall"
     answers = await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS))
     for seen in answers:  # of a server that is not known yet, one request finds out; the others wait their turn
