@@ -15,6 +15,7 @@ from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Finish, Mess
 from llm_gateway.wire.registry import CLIENTS
 
 ENVELOPE = Envelope("0190f7a2-0000-7000-8000-0123456789ab", 1795418262, 'odd "model":7b')
+ASK = ChatRequest("m", [])
 USAGE = Usage(21, 3)
 HOSTILE = 'a\u2028b\u2029c\u0085d\r\n\ndata: x\n\n: y</script>\x00\u00e9\U0001f600"\\'
 LOGPROBS = [{"token": "a", "logprob": -0.1, "bytes": [97], "top_logprobs": []}]
@@ -95,7 +96,7 @@ def test_no_line_end_of_any_alphabet_stands_inside_a_frame(dialect):
 def test_a_failed_stream_ends_in_the_error_object_and_no_done(dialect, start):
     lost = StreamLost("The model server broke off.", details={"delivered_tokens": 3, "code": "spoofed"})
     made = CLIENTS[dialect]
-    event = made.stream_writer(ENVELOPE, ChatRequest("m", [])).error(made.error_body(lost, "req-1"))
+    event = made.stream_writer(ENVELOPE, ASK).error(made.error_body(lost, "req-1"))
     assert event.startswith(start)
     assert b"[DONE]" not in event
     (data,) = events(event)
@@ -111,7 +112,7 @@ def test_a_failed_stream_ends_in_the_error_object_and_no_done(dialect, start):
 
 
 def test_keep_alives_are_comments_that_the_official_parser_passes_over():
-    writer = CLIENTS["openai"].stream_writer(ENVELOPE, ChatRequest("m", []))
+    writer = CLIENTS["openai"].stream_writer(ENVELOPE, ASK)
     raw = writer.keep_alive() + writer.piece(Piece("x")) + writer.keep_alive() + writer.finish(Finish("stop"), USAGE)
     assert len(events(raw)) == 3
 
@@ -121,7 +122,7 @@ def answer(**fields) -> Answer:
 
 
 def test_a_native_answer_is_exactly_this():
-    assert json.loads(CLIENTS["native"].write_answer(ENVELOPE, answer())) == {
+    assert json.loads(CLIENTS["native"].write_answer(ENVELOPE, ASK, answer())) == {
         "id": "0190f7a2-0000-7000-8000-0123456789ab",
         "object": "chat.completion",
         "created": 1795418262,
@@ -132,7 +133,7 @@ def test_a_native_answer_is_exactly_this():
 
 
 def test_an_openai_answer_satisfies_the_official_types_and_holds_the_required_nulls():
-    plain = CLIENTS["openai"].write_answer(ENVELOPE, answer(thinking="hm"))
+    plain = CLIENTS["openai"].write_answer(ENVELOPE, ASK, answer(thinking="hm"))
     read = ChatCompletion.model_validate_json(plain, strict=True)
     assert read.choices[0].message.content == "hi"
     choice = json.loads(plain)["choices"][0]
@@ -140,7 +141,7 @@ def test_an_openai_answer_satisfies_the_official_types_and_holds_the_required_nu
     assert choice["message"] == {"role": "assistant", "content": "hi", "reasoning": "hm", "refusal": None}
     calls = [ToolCall("f", '{"a":1}', "call_a"), ToolCall("g")]
     full = answer(text="", tool_calls=calls, finish="tool_calls", logprobs=LOGPROBS)
-    read = ChatCompletion.model_validate_json(CLIENTS["openai"].write_answer(ENVELOPE, full), strict=True)
+    read = ChatCompletion.model_validate_json(CLIENTS["openai"].write_answer(ENVELOPE, ASK, full), strict=True)
     assert read.choices[0].message.content is None
     made = [(c.id, c.function.name, c.function.arguments) for c in read.choices[0].message.tool_calls]
     assert made == [("call_a", "f", '{"a":1}'), ("call_80000123456789ab_1", "g", "{}")]
@@ -151,7 +152,7 @@ def test_a_stream_and_a_whole_answer_tell_the_same(dialect):
     collector = Collector(prompt=21)
     for event in [*PIECES, Finish("tool_calls", USAGE)]:
         collector.add(event)
-    whole = json.loads(CLIENTS[dialect].write_answer(ENVELOPE, collector.answer()))["choices"][0]
+    whole = json.loads(CLIENTS[dialect].write_answer(ENVELOPE, ASK, collector.answer()))["choices"][0]
     chunks = [json.loads(chunk) for chunk in events(b"".join(stream(dialect, PIECES, reason="tool_calls")))[:-1]]
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     assert whole["message"]["content"] == "".join(delta.get("content") or "" for delta in deltas)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from llm_gateway.wire import ollama_raw
+from llm_gateway.wire import ollama_upstream as ollama
 from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece, Usage
 
 CASES = Path(__file__).parent / "cases" / "ollama"
@@ -13,7 +13,7 @@ ASK = ChatRequest("asked", [Message("user", "hi"), Message("assistant", " w000")
 
 
 def test_a_rendering_is_asked_for_as_the_chat_itself_but_for_a_token():
-    body = json.loads(ollama_raw.write_render(ASK, "m", {"temperature": 0.2, "max_tokens": 90, "num_ctx": 4096}))
+    body = json.loads(ollama.write_render(ASK, "m", {"temperature": 0.2, "max_tokens": 90, "num_ctx": 4096}))
     assert body["_debug_render_only"] is True
     assert body["options"] == {"temperature": 0.2, "num_predict": 1, "num_ctx": 4096}
     assert body["messages"][-1] == {"role": "assistant", "content": " w000"}
@@ -21,7 +21,7 @@ def test_a_rendering_is_asked_for_as_the_chat_itself_but_for_a_token():
 
 def test_the_prompt_is_read_from_a_captured_rendering():
     captured = json.loads((CASES / "chat-debug-render.json").read_text())["response"]["body"]
-    assert ollama_raw.read_rendering(captured.encode()) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    assert ollama.read_rendering(captured.encode()) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_a_generation_is_no_rendering():
@@ -32,11 +32,11 @@ def test_a_generation_is_no_rendering():
         b"[]",
         b'{"_debug_info":1}',
     ):
-        assert ollama_raw.read_rendering(frame) is None
+        assert ollama.read_rendering(frame) is None
 
 
 def test_a_raw_prompt_takes_the_parameters_and_no_messages():
-    body = json.loads(ollama_raw.write_raw(ASK, "text", "m", {"max_tokens": 5, "stop": ["x"]}))
+    body = json.loads(ollama.write_raw(ASK, "text", "m", {"max_tokens": 5, "stop": ["x"]}))
     assert body == {
         "model": "m", "prompt": "text", "raw": True, "stream": True, "keep_alive": "5m",
         "options": {"num_predict": 5, "stop": ["x"]},
@@ -44,7 +44,7 @@ def test_a_raw_prompt_takes_the_parameters_and_no_messages():
 
 
 def test_frames_of_generate_are_read():
-    reader = ollama_raw.RawReader()
+    reader = ollama.RawReader()
     body = (
         b'{"model":"recite","created_at":"2026-11-23T07:17:41Z","response":" w002","done":false}\n'
         b'{"model":"recite","created_at":"2026-11-23T07:17:41Z","response":"","done":true,"done_reason":"length",'

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from llm_gateway.wire import ollama, ollama_raw, openai
+from llm_gateway.wire import ollama_upstream as ollama
+from llm_gateway.wire import openai_upstream as openai
 from llm_gateway.wire.neutral import ChatRequest, Message, ToolCall
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -130,7 +131,7 @@ def test_what_identifies_the_caller_stays_here():
 def test_only_known_options_reach_a_server():
     params = {"temperature": 0.2, "num_gpu": 0, "use_mmap": False, "main_gpu": 3}
     assert json.loads(ollama.write_upstream(ask(), "m", params))["options"] == {"temperature": 0.2}
-    assert json.loads(ollama_raw.write_raw(ask(), "hi", "m", params))["options"] == {"temperature": 0.2}
+    assert json.loads(ollama.write_raw(ask(), "hi", "m", params))["options"] == {"temperature": 0.2}
     body = json.loads(openai.write_upstream(ask(), "m", params))
     assert set(body) == {"model", "messages", "stream", "stream_options", "temperature"}
 

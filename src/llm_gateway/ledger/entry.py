@@ -75,6 +75,8 @@ class Entry:
         self.end_user: str | None = None
         self.correlation_id: str | None = None
         self.project_context: str | None = None
+        self.notes = ""
+        """What the caller asked for and did not get: as `wire.notes.told`."""
 
     def asked(self, ask: ChatRequest) -> None:
         self.model = ask.model[:TAG]
@@ -165,4 +167,5 @@ class Entry:
             "correlation_id": self.correlation_id,
             "project_context": self.project_context,
             "client_request_id": self.client_request_id,
+            "notes": self.notes or None,
         }

@@ -14,9 +14,11 @@ from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.upstream.drive import Work
+from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.unbroken import NO_GOOD, Unbroken, unbroken
 from llm_gateway.wire.collect import Collector, estimate_prompt
-from llm_gateway.wire.neutral import ChatRequest, Envelope, Piece, StreamWriter
+from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Piece, StreamWriter, Usage
+from llm_gateway.wire.notes import told
 from llm_gateway.wire.registry import ClientDialect
 from llm_gateway.wire.requests import text_size
 
@@ -38,6 +40,8 @@ class Served(NamedTuple):
     """Seconds of the attempt that answered: to its first content, or to its end for a whole answer."""
     gateway: float
     """Seconds of everything else until now: our own work and the attempts that failed."""
+    notes: str = ""
+    """What the caller asked for and did not get: as `wire.notes.told`."""
 
 
 class Call(Protocol):
@@ -65,8 +69,8 @@ class Call(Protocol):
     async def body(self) -> bytes:
         """Raises 408, 413, 415; ConnectionError when the client leaves."""
 
-    async def begin(self, served: Served, writer: StreamWriter | None) -> None:
-        """Sends status 200 and the headers; `writer` is None for a whole answer."""
+    async def begin(self, served: Served | None, writer: StreamWriter | None) -> None:
+        """Sends status 200 and the headers; `writer` is None for a whole answer, `served` where no server was asked."""
 
     async def write(self, data: bytes) -> None: ...
 
@@ -87,6 +91,8 @@ async def chat(gw: Gateway, call: Call) -> None:
             entry.asked(ask)
             target = gw.resolve(caller.project, ask.model)  # 404, 403
             entry.model = target.logical
+            if not ask.messages and ask.prompt is None:
+                return await _nothing(gw, call, entry, ask)
             work = _plan(gw, caller, ask, target, call.total)  # 403
             entry.goes_upstream()
             try:
@@ -137,6 +143,14 @@ def _opening(ask: ChatRequest) -> str:
     return "\0".join(message.text for message in ask.messages[: first + 1])
 
 
+async def _nothing(gw: Gateway, call: Call, entry: Entry, ask: ChatRequest) -> None:
+    """Nothing was asked (Ollama's way to load or unload a model): nobody's server is told to."""
+    body = call.dialect.write_answer(_envelope(gw, entry), ask, Answer("", "", [], "stop", Usage()))
+    entry.finished("stop", Usage())
+    await call.begin(None, None)
+    await call.end(body)
+
+
 async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     async with unbroken(gw.drive, work, continues=call.continues) as stream:
         _serves(entry, work, stream)
@@ -183,7 +197,7 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())
                 continue
         answer = collector.answer()
-        body = call.dialect.write_answer(_envelope(gw, entry), answer)
+        body = call.dialect.write_answer(_envelope(gw, entry), work.request, answer)
         entry.attempts = work.plan.attempts
         entry.finished(answer.finish, answer.usage)
         await call.begin(_served(entry, work, stream, gw.clock.now()), None)
@@ -195,14 +209,15 @@ def _serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
     entry.attempts = work.plan.attempts
     entry.servers = stream.servers
+    entry.notes = told([*work.request.notes, *KINDS[spec.kind].dialect.dropped(work.request)])
     entry.first_token()
 
 
 def _served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
     spec, upstream = stream.candidate.spec, until - stream.attempt.began
     own = max(0.0, entry.elapsed() - upstream)
-    return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own)
+    return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own, entry.notes)
 
 
 def _envelope(gw: Gateway, entry: Entry) -> Envelope:
-    return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or "")
+    return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or entry.model or "")

@@ -159,6 +159,7 @@ request_log: Final = Table(
     Column("project_context", Text(256)),
     Column("client_request_id", Text(256)),
     Column("continuations", Integer, nullable=False, server_default="0"),  # by other servers, of one broken answer
+    Column("notes", Text(512)),  # what the caller asked for and did not get
     Index(None, "timestamp", "id"),
     Index(None, "project_id", "timestamp", "id"),
 )

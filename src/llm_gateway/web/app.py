@@ -27,7 +27,7 @@ from llm_gateway.web.hot import Edge, Surface
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
 from llm_gateway.web.scales import memory_limit, weigh
-from llm_gateway.web.surfaces import SURFACES, models
+from llm_gateway.web.surfaces import ROUTERS, ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,7 +94,7 @@ class App:
         self._gateway.pressure.memory_limit = memory_limit(settings.max_memory)
         self._edge = Edge(Peers([ip_network(n) for n in settings.trusted_proxies]), Pulse(running.gateway.clock))
         self._root = settings.root_path.rstrip("/")
-        self._hot = {path: Surface(path, dialect, streams, settings) for path, dialect, streams in SURFACES}
+        self._hot = {route.path: Surface(route, settings) for route in ROUTES}
         self._cold = create_cold_app(running, self._edge.peers)
         if settings.cors_origins:
             self._for_browsers = CORSMiddleware(
@@ -142,7 +142,8 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
     app.state.gateway = running.gateway
     app.state.peers = peers
     app.include_router(health_router)
-    app.include_router(models.router)
+    for router in ROUTERS:
+        app.include_router(router)
     for router in ADMIN_ROUTERS:
         app.include_router(router)
     errors.install(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -13,7 +13,13 @@ from starlette.exceptions import HTTPException
 from llm_gateway.access.limits import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
+from llm_gateway.wire.dialect import WriteError
 from llm_gateway.wire.errors import error_body
+
+EXAMPLE_ID: Final = "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+"""A request id for the OpenAPI pages."""
+SHAPES: Final[tuple[tuple[str, WriteError], ...]] = ()
+"""Paths whose callers know errors of another shape, by how the path begins."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +39,12 @@ def render(request: Request, error: GatewayError) -> JSONResponse:
         headers[name.decode()] = value.decode()
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse(error_body(error, identity), error.status, headers)
+    return JSONResponse(_shape(request)(error, identity), error.status, headers)
+
+
+def _shape(request: Request) -> WriteError:
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    return next((shape for prefix, shape in SHAPES if path.startswith(prefix)), error_body)
 
 
 async def _gateway_error(request: Request, error: Exception) -> JSONResponse:
@@ -72,8 +83,3 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("request_failed", path=request.url.path, exc_info=error)
     return render(request, InternalError("Something went wrong inside the gateway; it has been logged."))
-
-
-def example(error: type[GatewayError], message: str) -> dict[str, Any]:
-    """An error object for the OpenAPI pages."""
-    return error_body(error(message), "019a2f6e-7c1b-7d3e-9f00-0123456789ab")

@@ -27,10 +27,11 @@ from llm_gateway.errors import (
     UpstreamError,
 )
 from llm_gateway.gateway import Gateway
-from llm_gateway.service.chat import Served, chat
+from llm_gateway.service.chat import Served
 from llm_gateway.settings import Settings
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
+from llm_gateway.web.surfaces.route import Route
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import StreamWriter
 from llm_gateway.wire.registry import ClientDialect
@@ -175,16 +176,19 @@ class HttpCall:
         self.left = "client_too_slow" if connection is not None and connection.too_slow else "client_closed"
         task.cancel()
 
-    async def begin(self, served: Served, writer: StreamWriter | None) -> None:
+    async def begin(self, served: Served | None, writer: StreamWriter | None) -> None:
         self._writer = writer
-        headers = [
-            (b"content-type", writer.content_type.encode() if writer else b"application/json"),
-            (b"x-gateway-model", _header(served.model)),
-            (b"x-gateway-server", _header(served.server)),
-            (b"x-gateway-tier", served.tier.encode()),
-            (b"x-gateway-attempts", str(served.attempts).encode()),
-            (b"server-timing", b"gw;dur=%.1f, up;dur=%.1f" % (served.gateway * 1000, served.upstream * 1000)),
-        ]
+        headers = [(b"content-type", writer.content_type.encode() if writer else b"application/json")]
+        if served is not None:
+            headers += [
+                (b"x-gateway-model", _header(served.model)),
+                (b"x-gateway-server", _header(served.server)),
+                (b"x-gateway-tier", served.tier.encode()),
+                (b"x-gateway-attempts", str(served.attempts).encode()),
+                (b"server-timing", b"gw;dur=%.1f, up;dur=%.1f" % (served.gateway * 1000, served.upstream * 1000)),
+            ]
+            if served.notes:
+                headers.append((b"x-gateway-notes", served.notes.encode()))
         if writer is None:
             self._whole = headers
             return
@@ -255,12 +259,12 @@ class HttpCall:
 
 
 class Surface:
-    """One hot route: its path, dialect, and whether the path itself says that the answer streams."""
+    """A hot route with the limits that the settings give it."""
 
-    __slots__ = ("body_seconds", "dialect", "max_body", "max_body_images", "path", "streams")
+    __slots__ = ("body_seconds", "dialect", "max_body", "max_body_images", "path", "serve", "streams")
 
-    def __init__(self, path: str, dialect: ClientDialect, streams: bool | None, settings: Settings) -> None:
-        self.path, self.dialect, self.streams = path, dialect, streams
+    def __init__(self, route: Route, settings: Settings) -> None:
+        self.path, self.dialect, self.streams, self.serve = route.path, route.dialect, route.streams, route.serve
         self.max_body, self.max_body_images = settings.max_body, settings.max_body_with_images
         self.body_seconds = settings.timeouts.body
 
@@ -281,7 +285,7 @@ async def serve(gw: Gateway, surface: Surface, edge: Edge, scope: Scope, receive
     try:
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"{surface.path} takes POST.")
-        await chat(gw, call)
+        await surface.serve(gw, call)
     except GatewayError as error:
         await call.fail(error)
     except ClientGone:

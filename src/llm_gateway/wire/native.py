@@ -7,9 +7,13 @@ a stream carries finish reason and usage, and a stream that failed ends in `even
 
 from __future__ import annotations
 
+from typing import Final
+
 from llm_gateway.wire.chunks import DONE, ChunkWriter, completion, usage_object
 from llm_gateway.wire.decoding import decode_body
+from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.errors import error_body
 from llm_gateway.wire.messages import read_messages
 from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Finish, Json, Usage
 from llm_gateway.wire.params import PARAMS
@@ -28,7 +32,7 @@ def read_request(body: bytes) -> ChatRequest:
 class StreamWriter(ChunkWriter):
     __slots__ = ()
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: Envelope, _ask: ChatRequest) -> None:
         super().__init__(envelope, chat_id=envelope.id)
 
     def finish(self, finish: Finish, usage: Usage) -> bytes:
@@ -38,5 +42,8 @@ class StreamWriter(ChunkWriter):
         return b"event: error\ndata: " + encode(body) + b"\n\n"
 
 
-def write_answer(envelope: Envelope, answer: Answer) -> bytes:
+def write_answer(envelope: Envelope, _ask: ChatRequest, answer: Answer) -> bytes:
     return encode(completion(envelope, answer, chat_id=envelope.id))
+
+
+CLIENT: Final = ClientDialect("native", read_request, StreamWriter, write_answer, error_body)

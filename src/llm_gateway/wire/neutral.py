@@ -45,6 +45,21 @@ class Message(msgspec.Struct, omit_defaults=True):
     """Of a tool message: the tool's name. Of others: the participant's name."""
 
 
+class Prompt(msgspec.Struct):
+    """What a completion goes on with, instead of a conversation."""
+
+    text: str
+    suffix: str | None = None
+    """What comes after the gap that is to be filled."""
+    raw: bool | None = None
+    """True: exactly this text, no template. False: in the model's chat template. None: as the server does it (Ollama
+    uses the template, OpenAI-like ones do not)."""
+    template: str | None = None
+    """Of Ollama's `/api/generate`: replaces the model's own."""
+    context: list[int] | None = None
+    """Of Ollama's `/api/generate`: tokens of the conversation so far, as an older answer gave them."""
+
+
 class ChatRequest(msgspec.Struct):
     """What a caller asks, whatever the dialect it was asked in."""
 
@@ -64,6 +79,14 @@ class ChatRequest(msgspec.Struct):
     keep_alive: Json = None
     logprobs: bool = False
     top_logprobs: int | None = None
+    wishes: dict[str, Json] = {}
+    """Fields of OpenAI's chat body that only servers of that kind may know: given on to those as they are."""
+    prompt: Prompt | None = None
+    """Of a completion. `messages` then holds the same as a conversation, for servers that only chat."""
+    notes: list[str] = []
+    """`field=what became of it` for each thing that the caller asked for and will not get: see `wire.notes`."""
+    own: Json = None
+    """What the client's dialect wants to have again when it writes the answer; nobody else looks at it."""
     end_user: str | None = None
     """The caller's own user tag (`user`, `metadata.user_id`)."""
     correlation_id: str | None = None

@@ -7,7 +7,6 @@ server hold; the bad one was seen to be faster, so it is asked first. What a cli
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,8 @@ import httpx
 
 from llm_gateway.testing.moods import AT_CONNECT
 from llm_gateway.testing.rogue import Rogue
-from support.gateway import HELLO, Live, StartGateway, entry, told, words
+from support.apis import APIS, Api
+from support.gateway import HELLO, Live, StartGateway, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue
 
@@ -24,25 +24,6 @@ IMPATIENT = {"connect": 2, "head": 0.5, "first_token": 0.5, "stall": 1.5, "write
 """Clocks for servers that never come to the point. The good one has to keep `connect` and `stall` even on a machine
 with other work to do."""
 NEVER_CONTINUE = {"X-Gateway-Continue": "never"}
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """One way in."""
-
-    name: str
-    path: str
-    streams: bool
-    takes_tools: bool
-
-
-APIS = (
-    Api("native", "/v1/chat", streams=False, takes_tools=False),
-    Api("native-stream", "/v1/chat/stream", streams=True, takes_tools=False),
-    Api("openai", "/v1/chat/completions", streams=False, takes_tools=True),
-    Api("openai-stream", "/v1/chat/completions", streams=True, takes_tools=True),
-)
-"""All client APIs there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,66 +185,27 @@ def contacts(server: Rogue) -> int:
 
 
 async def asked(
-    live: Live, api: Api, model: str, case: str, headers: Mapping[str, str] | None = None, **body: Any
+    live: Live, api: Api, model: str, case: str, headers: Mapping[str, str] | None = None, **question: Any
 ) -> Seen:
     """One request over one API."""
-    sent = {"model": model, "messages": HELLO, **body}
-    if api.name == "openai-stream":
-        sent["stream"] = True
+    body = api.write(model, {"messages": HELLO, **question})
     began = asyncio.get_running_loop().time()
-    answer = await live.http.post(api.path, json=sent, headers=headers)
+    answer = await live.http.post(api.path, json=body, headers=headers)
     seconds = asyncio.get_running_loop().time() - began
-    if api.streams and answer.status_code == 200:
-        return _streamed(answer, case, seconds)
-    value = answer.json()
-    if answer.status_code != 200:
-        error = value["error"]
-        return Seen(
-            case, api.streams, answer.status_code, answer.headers, "", "", [], None, error, False, seconds, answer.text
-        )
-    choice = value["choices"][0]
-    message = choice["message"]
-    calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ()]
+    heard = api.read(answer)
     return Seen(
         case,
         api.streams,
-        200,
+        answer.status_code,
         answer.headers,
-        message["content"] or "",
-        message.get("reasoning", ""),
-        calls,
-        choice["finish_reason"],
-        None,
-        True,
+        heard.text,
+        heard.thinking,
+        heard.calls,
+        heard.finish,
+        heard.error,
+        heard.complete,
         seconds,
         answer.text,
-    )
-
-
-def _streamed(answer: httpx.Response, case: str, seconds: float) -> Seen:
-    stream = told(answer)
-    deltas = [choice["delta"] for chunk in stream.chunks for choice in chunk["choices"]]
-    calls: dict[int, tuple[str, str]] = {}
-    for part in [part for delta in deltas for part in delta.get("tool_calls") or ()]:
-        name, arguments = calls.get(part["index"], ("", ""))
-        function = part["function"]
-        calls[part["index"]] = (name + function.get("name", ""), arguments + function.get("arguments", ""))
-    thinking = "".join(delta.get("reasoning") or "" for delta in deltas)
-    reasons = [c["finish_reason"] for chunk in stream.chunks for c in chunk["choices"] if c["finish_reason"]]
-    finish = reasons[-1] if reasons else None
-    return Seen(
-        case,
-        True,
-        200,
-        answer.headers,
-        stream.text,
-        thinking,
-        list(calls.values()),
-        finish,
-        stream.error,
-        stream.done,
-        seconds,
-        json.dumps(stream.error),
     )
 
 

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from llm_gateway.access.identify import FailedKeys
 from llm_gateway.web.app import create_cold_app
 from llm_gateway.web.peers import Peers
-from llm_gateway.web.surfaces import SURFACES
+from llm_gateway.web.surfaces import ROUTES
 from support.gateway import ADMIN_TOKEN, HELLO, KEY, Live, StartGateway
 from support.net import exchange
 from support.rogues import StartRogue
@@ -27,7 +27,8 @@ OPEN = {
     )
 }
 """Everybody's: they tell nothing about projects."""
-PROJECTS = {("GET", "/v1/models"), ("GET", "/v1/models/{model_id:path}")} | {("POST", path) for path, _, _ in SURFACES}
+HOT = [route.path for route in ROUTES]
+PROJECTS = {("GET", "/v1/models"), ("GET", "/v1/models/{model_id:path}")} | {("POST", path) for path in HOT}
 UUID0 = "00000000-0000-0000-0000-000000000000"
 
 
@@ -54,7 +55,7 @@ def cold_routes(live: Live) -> list[Route | APIRoute]:
 
 def routes(live: Live) -> Iterator[tuple[str, str]]:
     """(method, path) of every route, the ones before FastAPI included."""
-    for path, _, _ in SURFACES:
+    for path in HOT:
         yield "POST", path
     for route in cold_routes(live):
         for method in sorted((route.methods or set()) - {"HEAD"}):

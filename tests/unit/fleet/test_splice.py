@@ -8,7 +8,7 @@ import pytest
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.splice import HOLD, Seam, SplicedReader, Verdict, joinable, unsafe
-from llm_gateway.wire import ollama
+from llm_gateway.wire import ollama_upstream as ollama
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import ChatRequest, Event, Finish, Message, Piece
 

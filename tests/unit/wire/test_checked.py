@@ -8,7 +8,8 @@ import pytest
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.testing.voices import Call, Ollama, OpenAI, Said
-from llm_gateway.wire import ollama, openai
+from llm_gateway.wire import ollama_upstream as ollama
+from llm_gateway.wire import openai_upstream as openai
 from llm_gateway.wire.checked import FEW_CHARS, MOST_REPEATED, TOKEN_CHARS, CheckedReader
 from llm_gateway.wire.neutral import ChatRequest, Event, Finish, Json, Message, Piece
 from llm_gateway.wire.window import Window

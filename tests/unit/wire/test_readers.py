@@ -7,7 +7,8 @@ import json
 import pytest
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire import ollama, openai
+from llm_gateway.wire import ollama_upstream as ollama
+from llm_gateway.wire import openai_upstream as openai
 from llm_gateway.wire.neutral import Event, Finish, Piece, StreamReader, ToolPart, Usage
 
 
@@ -112,12 +113,19 @@ def test_frames_after_done_are_ignored():
 def test_ollamas_frames_may_come_as_sse_or_crlf():
     for end in ("\r\n", "\n\n"):
         frames = ["data: " + json.dumps(frame) for frame in (native("a"), native("b", done=True))]
-        assert read(ollama.StreamReader(), *frames, "data: [DONE]", end=end) == [Piece("a"), Piece("b"), Finish("stop")]
+        assert read(ollama.StreamReader(), *frames, "data: [DONE]", end=end) == [
+            Piece("a"),
+            Piece("b"),
+            Finish("stop"),
+        ]
 
 
 def test_content_may_be_null_or_parts_but_not_something_else():
     events = read(
-        ollama.StreamReader(), native(None), native([{"type": "text", "text": "a"}, "b"]), native("", done=True)
+        ollama.StreamReader(),
+        native(None),
+        native([{"type": "text", "text": "a"}, "b"]),
+        native("", done=True),
     )
     assert events == [Piece("ab"), Finish("stop")]
     for odd in (7, {"text": "x"}, True):
@@ -204,7 +212,11 @@ def test_calls_that_all_claim_index_0_are_told_apart_by_their_ids():
         return chunk(tool_calls=[{"index": 0, "id": given, "function": {"name": name, "arguments": arguments}}])
 
     events = read(
-        openai.StreamReader(), call("a", "f", "{}"), call("b", "g", '{"x"'), call("b", "g", ":1}"), chunk("stop")
+        openai.StreamReader(),
+        call("a", "f", "{}"),
+        call("b", "g", '{"x"'),
+        call("b", "g", ":1}"),
+        chunk("stop"),
     )
     assert [part for event in events[:-1] for part in event.tools] == [
         ToolPart(0, "f", "a", "{}"),

@@ -2,11 +2,15 @@
 
 from typing import Final
 
-from llm_gateway.wire.registry import CLIENTS, ClientDialect
+from fastapi import APIRouter
 
-SURFACES: Final[tuple[tuple[str, ClientDialect, bool | None], ...]] = (
-    # path, dialect, does the path say that the answer streams (None: the body does)
-    ("/v1/chat", CLIENTS["native"], False),
-    ("/v1/chat/stream", CLIENTS["native"], True),
-    ("/v1/chat/completions", CLIENTS["openai"], None),
+from llm_gateway.web.surfaces import models, native, openai
+from llm_gateway.web.surfaces.route import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *native.ROUTES,
+    *openai.ROUTES,
 )
+"""Hot: matched before FastAPI."""
+ROUTERS: Final[tuple[APIRouter, ...]] = (models.router,)
+"""Cold: questions that are answered from memory."""

@@ -2,6 +2,10 @@
 
 Native rather than its OpenAI imitation, because only here a failure in mid-stream is told at all: one last line
 `{"error": …}`; the imitation ends such a stream cleanly. Whatever the caller asked for, the server is asked to stream.
+
+The template can be gone round: `_debug_render_only` (since 0.11.5) answers `POST /api/chat` with the rendered prompt
+instead of a generation (older servers do not know the field and begin to generate, which their first frame shows), and
+`POST /api/generate` with `raw` takes such a text as the whole prompt.
 """
 
 from __future__ import annotations
@@ -12,10 +16,13 @@ from typing import Final
 import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_json
+from llm_gateway.wire.decoding import BadJson, decode_answer, decode_json
+from llm_gateway.wire.dialect import RawDialect, ServerDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
+from llm_gateway.wire.models import read_tags
 from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, ToolCall, ToolPart
+from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS, kept_alive
 from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
 
@@ -151,3 +158,64 @@ class StreamReader(FrameReader):
             )
             self._calls += 1
         return parts
+
+
+def dropped(ask: ChatRequest) -> list[str]:
+    """Notes on what `write_upstream` leaves out."""
+    notes = [note(name, "dropped") for name in ask.wishes] + dropped_params("ollama", ask.params)
+    if ask.tool_choice is not None:
+        notes.append(note("tool_choice", "best_effort"))
+    if ask.keep_alive is not None and kept_alive(ask.keep_alive) != ask.keep_alive:
+        notes.append(note("keep_alive", "clamped"))
+    return notes
+
+
+# ---- without the chat template ----
+
+
+def write_render(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `/api/chat` that asks for the prompt only. A server that generates instead stops after a token."""
+    fields = decode_json(write_upstream(ask, model, {**params, "max_tokens": 1}))
+    return encode({**fields, "_debug_render_only": True})
+
+
+def read_rendering(frame: bytes) -> str | None:
+    """The prompt in the first frame of the answer; None when it is none."""
+    try:
+        value = decode_answer(frame)
+    except BadJson:
+        return None
+    info = value.get("_debug_info") if isinstance(value, dict) else None
+    rendered = info.get("rendered_template") if isinstance(info, dict) else None
+    return rendered if isinstance(rendered, str) and rendered else None
+
+
+def write_raw(ask: ChatRequest, prompt: str, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `/api/generate` that goes on with `prompt`; of `ask` only what is no part of the prompt counts."""
+    body: dict[str, Json] = {"model": model, "prompt": prompt, "raw": True, "stream": True}
+    if options := {spec.ollama: params[name] for name, spec in PARAMS.items() if spec.ollama and name in params}:
+        body["options"] = options
+    if (kept := kept_alive(ask.keep_alive)) is not None:
+        body["keep_alive"] = kept
+    return encode(body)
+
+
+class RawReader(StreamReader):
+    """Frames of `/api/generate` -> events: as those of a chat, with the text in `response`."""
+
+    __slots__ = ()
+
+    def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
+        if "response" in frame and "message" not in frame:
+            frame = {**frame, "message": {"content": frame["response"]}}
+        super()._frame(frame, events)
+
+
+SERVER: Final = ServerDialect(
+    "ollama",
+    write_upstream,
+    StreamReader,
+    read_tags,
+    dropped,
+    RawDialect(write_render, read_rendering, write_raw, RawReader),
+)

@@ -1,0 +1,185 @@
+"""OpenAI's chat completions as servers (vLLM, llama.cpp, hosted ones) imitate them: what they are sent and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.wire.dialect import ServerDialect
+from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.faults import error_in_frame, fault_of_error
+from llm_gateway.wire.models import read_models
+from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, ToolPart, Usage
+from llm_gateway.wire.notes import dropped_params, note
+from llm_gateway.wire.params import PARAMS
+from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+
+
+def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `model`. `params`: what holds for this attempt, defaults included, by neutral names. The caller's
+    own user tag and metadata stay here."""
+    body: dict[str, Json] = {
+        "model": model,
+        "messages": [_message(message) for message in ask.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    body.update({spec.openai: params[name] for name, spec in PARAMS.items() if spec.openai and name in params})
+    if isinstance(ask.format, dict):
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": ask.format}}
+    elif ask.format == "json":
+        body["response_format"] = {"type": "json_object"}
+    if ask.think is False:
+        body["reasoning_effort"] = "none"
+    elif isinstance(ask.think, str):
+        body["reasoning_effort"] = "high" if ask.think == "max" else ask.think  # "max" is Ollama's own
+    if ask.tools:
+        body["tools"] = ask.tools
+        if ask.tool_choice is not None:
+            body["tool_choice"] = ask.tool_choice
+    if ask.logprobs:
+        body["logprobs"] = True
+        if ask.top_logprobs is not None:
+            body["top_logprobs"] = ask.top_logprobs
+    body.update(ask.wishes)
+    return encode(body)
+
+
+def _message(message: Message) -> dict[str, Json]:
+    item: dict[str, Json] = {"role": message.role, "content": message.text}
+    if message.images:
+        text = [{"type": "text", "text": message.text}] if message.text else []
+        item["content"] = text + [{"type": "image_url", "image_url": {"url": _data_url(i)}} for i in message.images]
+    if message.name:
+        item["name"] = message.name
+    if message.role == "tool":
+        item["tool_call_id"] = message.tool_call_id or ""
+    if message.tool_calls:
+        item["content"] = message.text or None
+        item["tool_calls"] = [
+            {"id": call.id or "", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+        # thoughts of earlier turns are dropped by templates; within a tool loop the models want them back
+        if message.thinking:
+            item["reasoning_content"] = message.thinking
+    return item
+
+
+def _data_url(image: str) -> str:
+    """The neutral form keeps no media type; the first bytes tell it."""
+    kinds = {"iVBOR": "png", "UklGR": "webp", "R0lGOD": "gif"}
+    kind = next((kind for magic, kind in kinds.items() if image.startswith(magic)), "jpeg")
+    return f"data:image/{kind};base64,{image}"
+
+
+_REASONS: Final[dict[str, FinishReason]] = {
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+_BROKEN_OFF: Final = ("error", "abort")
+"""OpenRouter's and vLLM's way to say that it did not finish."""
+
+
+class StreamReader(FrameReader):
+    """Chunks as SSE, as NDJSON, or one whole `chat.completion` object -> events.
+
+    A finish reason is the terminal marker; the Finish is given out at `[DONE]` or at the end of the body, so that the
+    usage that follows it is in it.
+    """
+
+    __slots__ = ("_open", "_reason", "_slots", "_usage")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reason: FinishReason | None = None
+        self._usage: Usage | None = None
+        self._slots: dict[int, int] = {}
+        """Index a server used -> index of ours."""
+        self._open: dict[int, str | None] = {}
+        """Index of ours -> id of the call."""
+
+    def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
+        if (error := error_in_frame(frame)) is not None:
+            raise fault_of_error(error)
+        if "choices" not in frame and "usage" not in frame:
+            self._stranger(frame)
+            return
+        self._echo(frame.get("model"))
+        if isinstance(usage := frame.get("usage"), dict):
+            self._usage = usage_of(usage.get("prompt_tokens"), usage.get("completion_tokens")) or self._usage
+        choices = frame.get("choices") or []
+        if not isinstance(choices, list):
+            raise Fault(FaultKind.BAD_FRAME, "choices are not a list")
+        for choice in choices:
+            self._choice(choice, events)
+
+    def _choice(self, choice: Json, events: list[Event]) -> None:
+        if not isinstance(choice, dict):
+            raise Fault(FaultKind.BAD_FRAME, "a choice is not an object")
+        if choice.get("index"):
+            return  # one answer was asked for: any other is not mixed in
+        delta = choice.get("delta") or choice.get("message") or {}
+        if not isinstance(delta, dict):
+            raise Fault(FaultKind.BAD_FRAME, "a delta is not an object")
+        logprobs = choice.get("logprobs")
+        self._piece(
+            events,
+            text_of(delta.get("content")) or thinking_of(delta.get("refusal")),
+            thinking_of(delta.get("reasoning"), delta.get("reasoning_content")),
+            self._tools(delta.get("tool_calls")),
+            logprobs_of(logprobs.get("content")) if isinstance(logprobs, dict) else None,
+        )
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:
+            if reason in _BROKEN_OFF:
+                raise Fault(FaultKind.SERVER_ERROR, f"finish_reason {reason}")
+            self._reason = _REASONS.get(reason, "stop")
+
+    def _marker(self, events: list[Event]) -> None:
+        self._finish(events, self._reason or "stop", self._usage)
+
+    def _end(self, events: list[Event]) -> None:
+        if self._reason is None:
+            raise Fault(FaultKind.CUT, "the body ended without a finish_reason")
+        self._finish(events, self._reason, self._usage)
+
+    def _tools(self, calls: Json) -> list[ToolPart]:
+        parts: list[ToolPart] = []
+        if not isinstance(calls, list):
+            return parts
+        for n, call in enumerate(calls):
+            function = call.get("function") if isinstance(call, dict) else None
+            if not isinstance(function, dict):
+                raise Fault(FaultKind.BAD_FRAME, "a tool call without a function")
+            index = call.get("index")
+            parts.append(self._part(index if type(index) is int else n, call.get("id"), function))
+        return parts
+
+    def _part(self, theirs: int, given: Json, function: dict[str, Json]) -> ToolPart:
+        """Numbers calls from 0 in the order they begin. A new id on a known index is a new call: some servers send
+        every call with index 0. Names and ids that are repeated on later fragments are left out."""
+        call_id = given if isinstance(given, str) and given else None
+        name = function.get("name")
+        arguments = arguments_of(function.get("arguments"))
+        ours = self._slots.get(theirs)
+        if ours is not None and (call_id is None or call_id == self._open[ours]):
+            return ToolPart(ours, arguments=arguments)
+        if not isinstance(name, str) or not name:
+            raise Fault(FaultKind.BAD_FRAME, "a tool call without a name")
+        ours = self._slots[theirs] = len(self._open)
+        self._open[ours] = call_id
+        return ToolPart(ours, name, call_id, arguments)
+
+
+def dropped(ask: ChatRequest) -> list[str]:
+    """Notes on what `write_upstream` leaves out."""
+    notes = dropped_params("openai", ask.params)
+    if ask.keep_alive is not None:
+        notes.append(note("keep_alive", "dropped"))
+    return notes
+
+
+SERVER: Final = ServerDialect("openai", write_upstream, StreamReader, read_models, dropped)
