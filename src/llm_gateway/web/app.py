@@ -102,7 +102,7 @@ class App:
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id", "retry-after", "x-gateway-model", "x-gateway-attempts"],
+                expose_headers=["x-request-id", "retry-after", "x-gateway-model", "x-gateway-attempts", "x-gateway-notes"],
             )
 
     def _identified(self, send: Send) -> Send:
