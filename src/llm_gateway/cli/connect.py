@@ -13,12 +13,12 @@ from llm_gateway.cli.client import Api, connect_to_server, find_server
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import Column, as_json, note, plain, table, words
-from llm_gateway.recipes import files
 from llm_gateway.recipes.recipe import CONTEXT, KEY_VARIABLE, NO_KEY, NO_MODEL, Filling, Recipe, fill, shown
 from llm_gateway.recipes.table import RECIPES, find, nearest
 
 if TYPE_CHECKING:
     from llm_gateway.config.load import Loaded
+    from llm_gateway.recipes import files
 
 _CLIENTS: Final[list[Column]] = [
     ("Client", "client"),
@@ -188,6 +188,8 @@ def _write(recipe: Recipe, filling: Filling, *, dry_run: bool) -> None:
         )
     if filling.model == NO_MODEL:
         raise Stop("No model is known here.", "Say which: --model NAME.", code=Exit.USAGE)
+    from llm_gateway.recipes import files
+
     try:
         path = files.place(recipe.file, _home(), Path.cwd())
         change = files.write(recipe.file, filling, path)
@@ -201,6 +203,8 @@ def _write(recipe: Recipe, filling: Filling, *, dry_run: bool) -> None:
 def _put_back(recipe: Recipe, *, dry_run: bool) -> None:
     if recipe.file is None:
         raise Stop(f"{recipe.title} has no file that could be restored.", code=Exit.USAGE)
+    from llm_gateway.recipes import files
+
     try:
         path = files.place(recipe.file, _home(), Path.cwd())
         change = files.restore(recipe.file, path)
@@ -211,6 +215,8 @@ def _put_back(recipe: Recipe, *, dry_run: bool) -> None:
 
 
 def _carried_out(change: files.Change, *, dry_run: bool) -> bool:
+    from llm_gateway.recipes import files
+
     if dry_run:
         print(plain(change.diff(), keep="\n\t"), end="")
         return False

@@ -1,7 +1,7 @@
 """Recipes of programs that people work with: coding tools, editors, chat pages, automation.
 
-The formats are those of the released versions: Codex 0.171, opencode 1.18 and Claude Code 2.1 were run with these
-files; the others follow their own documentation of November 2026.
+The formats are those of the released versions: Codex 0.171, opencode 1.18, Claude Code 2.1, Aider and Continue's
+command were run with these files; the others follow their own documentation of November 2026.
 """
 
 from __future__ import annotations
@@ -215,6 +215,7 @@ TOOLS: Final[tuple[Recipe, ...]] = (
         '`provider: openai`, `apiBase: "«BASE/v1»"`, `apiKey`',
         (
             _NAMED,
+            "Its command `cn` wants the file by name: `cn --config ~/.continue/models/llm-gateway.yaml`.",
             "Role `autocomplete` needs a model that fills in the middle, role `embed` one that makes embeddings: give "
             "them entries of their own.",
         ),
