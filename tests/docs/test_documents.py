@@ -7,6 +7,9 @@ import re
 import pytest
 from blocks import ROOT, block, blocks, headings, links
 
+from llm_gateway.errors import GatewayError
+from llm_gateway.web.surfaces import ROUTES
+
 PAGES = sorted(
     str(path.relative_to(ROOT)) for folder in (ROOT.glob("*.md"), (ROOT / "docs").rglob("*.md")) for path in folder
 )
@@ -45,6 +48,21 @@ def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     named = set(re.findall(r"`((?:deploy|tests|src|docs)/[\w./-]+)`", text))
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_the_page_of_the_apis_knows_every_path() -> None:
+    text = (ROOT / "docs/api.md").read_text()
+    assert sorted(route.path for route in ROUTES if f"`{route.path}`" not in text.replace("POST ", "")) == []
+
+
+def test_the_page_of_the_apis_knows_every_code_that_a_client_may_get() -> None:
+    text = (ROOT / "docs/api.md").read_text()
+    of_admins = {"conflict", "owned_by_config_file", "db_unavailable", "db_too_new"}
+    assert sorted(code for code in _codes(GatewayError) - of_admins if f"`{code}`" not in text) == []
+
+
+def _codes(error: type[GatewayError]) -> set[str]:
+    return {error.code}.union(*(_codes(kind) for kind in error.__subclasses__()))
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -24,6 +24,7 @@ DONE_HERE = {
     "ask",
     "python",
     "own project",
+    "connect",
     "look",
     "config",
     "settings",
@@ -91,6 +92,13 @@ def test_a_project_of_its_own_gets_an_answer_and_is_found_in_the_log(newcomer: N
         shown = newcomer.run(block(PAGE, "look"), cwd=checkout)
     assert re.search("legal .*law-assistant", shown)
     assert "law-assistant → llama3.2:3b → qwen2.5:7b, asked by project legal" in shown
+
+
+def test_connect_fills_in_this_gateway_and_the_key(newcomer: Newcomer, key: str) -> None:
+    said = newcomer.run(block(PAGE, "connect"), cwd=newcomer.home / CHECKOUT, KEY=key)
+    assert "claude-code" in said
+    assert f"export OPENAI_BASE_URL={newcomer.url}/v1" in said
+    assert f"export OPENAI_API_KEY={key}" in said
 
 
 def test_a_second_start_of_the_checkout_prepares_nothing(newcomer: Newcomer) -> None:

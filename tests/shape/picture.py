@@ -60,9 +60,11 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "learnt": (*GROUND, "fleet", "first_run"),
     "roster": (*GROUND, "access", "fleet", "settings", "storage", "upstream.sources"),
     "assemble": (*INNER, *EDGES, "first_run", "learnt", "roster", "testing"),
+    # how clients are told to use the gateway: a leaf
+    "recipes": (),
     # the outermost
     "web": (*INNER, *EDGES, "roster", "assemble"),
-    "cli": (*INNER, *EDGES, "first_run", "roster", "assemble", "web", "main", "testing"),
+    "cli": (*INNER, *EDGES, "first_run", "roster", "assemble", "web", "main", "testing", "recipes"),
     "main": ("assemble", "web", "observe", *EDGES),
     "__main__": ("cli",),
     # shipped fakes: they speak the languages and know nothing of the gateway

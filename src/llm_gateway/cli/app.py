@@ -14,6 +14,7 @@ from llm_gateway.cli import (
     about,
     admin,
     config,
+    connect,
     db,
     doctor,
     explain,
@@ -34,6 +35,7 @@ app = Group("A gateway for teams that live on unreliable model servers.")
 app.command("serve")(start.serve)
 app.command("doctor")(doctor.doctor)
 app.command("chat")(talk.chat)
+app.command("connect")(connect.connect_client)
 app.add_typer(projects.group, name="projects")
 app.add_typer(keys.group, name="keys")
 models.group.command("explain")(explain.explain_model)

@@ -43,6 +43,8 @@ LEAVES: Final[dict[Keys, FieldInfo]] = dict(leaves(Settings))
 SECRETS: Final = frozenset(k for k, info in LEAVES.items() if _is_secret(info.annotation))
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 """Names the config file where `--config` does not."""
+KEY_VARIABLE: Final = f"{PREFIX}KEY"
+"""A project's key, which clients and `connect` read: no setting of the gateway (`recipes.recipe.KEY_VARIABLE`)."""
 
 
 def variable(keys: Keys) -> str:
@@ -153,7 +155,7 @@ def _from_variables(
 ) -> Iterator[Given | Mistake]:
     names = {name.upper() for name, _, _ in lines}
     for name, value, where in lines:
-        if not name.upper().startswith(PREFIX) or name.upper() == CONFIG_VARIABLE:
+        if not name.upper().startswith(PREFIX) or name.upper() in (CONFIG_VARIABLE, KEY_VARIABLE):
             continue
         keys = tuple(name[len(PREFIX) :].lower().split("__"))
         of_file = (*keys[:-1], keys[-1].removesuffix("_file"))

@@ -1,0 +1,135 @@
+"""Recipes do what they promise: what can be run of each is run as it is printed, against a live gateway, and programs
+that are installed here are run with the file that `connect --write` makes for them.
+
+Clients in JavaScript are looked for in the directory that `LLM_GATEWAY_TEST_NODE_MODULES` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from llm_gateway.recipes import files
+from llm_gateway.recipes.recipe import KEY_VARIABLE, Filling, Recipe, script
+from llm_gateway.recipes.table import RECIPES, find
+from llm_gateway.web.surfaces import ROUTES
+from support.gateway import MODEL, StartGateway, words
+from support.rogues import StartRogue
+from support.served import KEY
+
+PATIENCE = 120.0
+"""Seconds for a client that takes its time to be imported on a busy machine."""
+NODE_MODULES = "LLM_GATEWAY_TEST_NODE_MODULES"
+"""Directory with the JavaScript clients, where there is one."""
+NOWHERE = "http://127.0.0.1:9"
+"""A proxy that answers nobody: programs that call home stay here."""
+ROOMY = 131_072
+"""Tokens of context that coding tools fill with their instructions."""
+PROGRAMS = {
+    "codex": "codex exec --skip-git-repo-check --profile llm-gateway Hola",
+    "opencode": f"opencode run -m llm-gateway/{MODEL} Hola",
+    "claude-code": "claude -p Hola",
+    "continue": "cn -p --config ~/.continue/models/llm-gateway.yaml Hola",
+    "aider": "git init -q . && aider --yes-always --no-check-update --no-show-model-warnings --analytics-disable "
+    "--message Hola",
+}
+"""How each is asked one question without a terminal, once its file is written."""
+RUNNABLE = [recipe for recipe in RECIPES if any(part.runs for part in recipe.parts)]
+
+
+@pytest.mark.parametrize("recipe", RUNNABLE, ids=lambda recipe: recipe.name)
+async def test_a_recipe_gets_its_answer_as_it_is_printed(
+    recipe: Recipe, start: StartGateway, rogue: StartRogue, tmp_path: Path
+):
+    missing = _missing(recipe)
+    if missing:
+        pytest.skip(missing)
+    live = await start(await rogue())
+    interpreters = {"python": sys.executable, "js": "node --input-type=module"}
+    program = script(recipe, Filling(live.base_url, MODEL, KEY), interpreters)
+    assert words().strip() in await _run(program, tmp_path)
+
+
+@pytest.mark.parametrize("client", PROGRAMS)
+async def test_a_program_gets_its_answer_with_the_file_that_was_written(
+    client: str, start: StartGateway, rogue: StartRogue, tmp_path: Path
+):
+    recipe = find(client)
+    assert recipe is not None
+    assert recipe.file is not None
+    command = next(word for word in PROGRAMS[client].split() if word in ("codex", "opencode", "claude", "cn", "aider"))
+    if missing := _without_route(recipe):
+        pytest.skip(missing)
+    if shutil.which(command, path=_path()) is None:
+        pytest.skip(f"{command} is not installed")
+    live = await start(await rogue(context_length=ROOMY))
+    work = tmp_path / "work"
+    work.mkdir()
+    path = files.place(recipe.file, tmp_path, work)
+    files.carry_out(files.write(recipe.file, Filling(live.base_url, MODEL, KEY), path))
+    said = await _run(PROGRAMS[client], work, HOME=str(tmp_path), OPENAI_API_KEY=KEY, **{KEY_VARIABLE: KEY})
+    assert words().strip() in said
+    files.carry_out(files.restore(recipe.file, path))
+    assert not path.exists()
+
+
+def test_every_library_has_a_part_that_runs():
+    assert {recipe.name for recipe in RUNNABLE} >= {
+        "curl", "openai-python", "openai-js", "anthropic-python", "ollama", "langchain-openai", "langchain-anthropic",
+        "langchain-ollama", "llamaindex", "litellm",
+    }  # fmt: skip
+
+
+def _missing(recipe: Recipe) -> str:
+    """Why it cannot be run here, in words; empty where it can."""
+    if missing := _without_route(recipe):
+        return missing
+    for package in recipe.packages:
+        try:
+            there = find_spec(package) is not None
+        except ModuleNotFoundError:  # of what it is in
+            there = False
+        if not there:
+            return f"{package} is not installed"
+    languages = {part.language for part in recipe.parts if part.runs}
+    if "js" in languages and not (shutil.which("node") and os.environ.get(NODE_MODULES)):
+        return f"needs node, and {NODE_MODULES} with the package"
+    if recipe.name == "curl" and shutil.which("curl") is None:
+        return "curl is not installed"
+    return ""
+
+
+def _without_route(recipe: Recipe) -> str:
+    route = recipe.endpoints[0]
+    return "" if route in {each.path for each in ROUTES} else f"this version has no {route}"
+
+
+def _path() -> str:
+    modules = os.environ.get(NODE_MODULES)
+    return os.pathsep.join([*([f"{modules}/.bin"] if modules else []), os.environ["PATH"]])
+
+
+async def _run(program: str, folder: Path, **more: str) -> str:
+    """What the program prints, run by a shell that knows nothing of this one's settings."""
+    environ = {"PATH": _path(), "HOME": str(folder), "HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, **more}
+    environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    if modules := os.environ.get(NODE_MODULES):
+        (folder / "node_modules").symlink_to(modules)
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-eu", "-c", program, cwd=folder, env=environ, start_new_session=True,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 0, err.decode()
+    return out.decode()
