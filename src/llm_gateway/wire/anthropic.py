@@ -183,6 +183,13 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     return {"type": "error", "error": body, "request_id": request_id}
 
 
+def model_info(entry: dict[str, Json]) -> dict[str, Json]:
+    """A model of `GET /v1/models` as Anthropic's clients expect it. Their capabilities are a table of Anthropic's
+    own features, which nobody knows of the models here."""
+    limit = entry["context_length"]
+    return {**entry, "lifecycle": "active", "max_input_tokens": limit, "max_tokens": None, "capabilities": None}
+
+
 def _message(envelope: Envelope, content: list[Json], stop_reason: str | None, usage: Json) -> dict[str, Json]:
     return {
         "id": "msg_" + envelope.id.replace("-", ""),

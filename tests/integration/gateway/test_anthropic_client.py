@@ -96,13 +96,14 @@ async def test_the_synchronous_client_works_as_well(live: Live):
 
 
 async def test_models_are_listed_and_found(live: Live):
-    async with anthropic.AsyncAnthropic(base_url=live.base_url, api_key=KEY) as ai:
+    async with client(live) as ai:
         listed = [model.id async for model in ai.models.list(limit=10)]
         one = await ai.models.retrieve("recite:latest")
         with pytest.raises(anthropic.NotFoundError) as refused:
             await ai.models.retrieve("claude-9")
     assert listed == ["recite:latest"]
     assert (one.id, one.type, one.display_name) == ("recite:latest", "model", "recite:latest")
+    assert (one.lifecycle, one.max_input_tokens) == ("active", 4096)
     assert refused.value.type == "not_found_error"
 
 
