@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from effort import effort
 
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.wire.anthropic import CLIENT, COUNT
@@ -370,3 +371,10 @@ def test_documents_within_documents_end_where_json_does():
     for _ in range(19):
         held = [{"type": "document", "source": {"type": "content", "content": held}}]
     assert read(messages=[user(*held)]).messages == [Message("user", "deep")]
+
+
+def test_turns_become_one_at_the_price_of_turns_that_stay_apart():
+    said = "x" * 400
+    same = body(messages=[{"role": "user", "content": said}] * MAX_MESSAGES)
+    apart = body(messages=[{"role": r, "content": said} for r in ("user", "assistant")] * (MAX_MESSAGES // 2))
+    assert effort(lambda: CLIENT.read_request(same)) < 4 * effort(lambda: CLIENT.read_request(apart))

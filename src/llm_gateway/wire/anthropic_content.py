@@ -7,7 +7,8 @@ and tool results; the others (files, Anthropic's own tools and what they found, 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Final
 
 from llm_gateway.errors import InvalidRequest
@@ -17,6 +18,8 @@ from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS
 from llm_gateway.wire.neutral import Json, Message, ToolCall
 from llm_gateway.wire.notes import note
 
+_Block = tuple[str, dict[str, Json], str]
+"""Kind, block, path."""
 _ROLES: Final = ("user", "assistant", "system")
 _IMAGES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _NOTED: Final = (
@@ -45,12 +48,8 @@ def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
         read.append(Message("system", system))
     for n, item in enumerate(items):
         path = f"messages[{n}]"
-        for message in _turn(as_object(item, path), path, notes):
-            if read and read[-1].role == message.role and message.role in ("user", "assistant"):
-                _add(read[-1], message)
-            else:
-                read.append(message)
-    return read
+        read += _turn(as_object(item, path), path, notes)
+    return [message for role, run in groupby(read, lambda message: message.role) for message in _as_one(role, [*run])]
 
 
 def _count(items: list[Json]) -> int:
@@ -72,13 +71,19 @@ def _count(items: list[Json]) -> int:
     return total
 
 
-def _add(message: Message, more: Message) -> None:
+def _as_one(role: str, run: list[Message]) -> list[Message]:
     """An assistant's parts follow each other without a gap: a text that was broken off goes on."""
-    gap = "\n" if message.role == "user" and message.text and more.text else ""
-    message.text += gap + more.text
-    message.thinking += more.thinking
-    message.images = message.images + more.images
-    message.tool_calls = message.tool_calls + more.tool_calls
+    if len(run) == 1 or role not in ("user", "assistant"):
+        return run
+    return [
+        Message(
+            role,
+            ("\n" if role == "user" else "").join(message.text for message in run if message.text),
+            [image for message in run for image in message.images],
+            thinking="".join(message.thinking for message in run),
+            tool_calls=[call for message in run for call in message.tool_calls],
+        )
+    ]
 
 
 def _turn(item: dict[str, Json], path: str, notes: list[str]) -> list[Message]:
@@ -94,8 +99,13 @@ def _turn(item: dict[str, Json], path: str, notes: list[str]) -> list[Message]:
     return _user(content, where, notes)
 
 
-def _blocks(content: list[Json], path: str) -> Iterator[tuple[str, dict[str, Json], str]]:
-    """Kind, block and path of each."""
+def _blocks(content: Json, path: str) -> Iterator[_Block]:
+    """The blocks of content in either of its two forms."""
+    if isinstance(content, str):
+        yield "text", {"type": "text", "text": content}, path
+        return
+    if not isinstance(content, list):
+        raise wrong_type(path, "a string or a list of content blocks", content)
     at_most(MAX_PARTS, content, path)
     for n, item in enumerate(content):
         where = f"{path}[{n}]"
@@ -103,18 +113,9 @@ def _blocks(content: list[Json], path: str) -> Iterator[tuple[str, dict[str, Jso
         yield required(block, "type", str, where), block, where
 
 
-def _listed(content: Json, path: str) -> list[Json]:
-    """Content as blocks, whichever of its two forms was sent."""
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    if not isinstance(content, list):
-        raise wrong_type(path, "a string or a list of content blocks", content)
-    return content
-
-
 def _assistant(content: Json, path: str, notes: list[str]) -> Message:
     message = Message("assistant", tool_calls=[])
-    for kind, block, where in _blocks(_listed(content, path), path):
+    for kind, block, where in _blocks(content, path):
         if kind == "text":
             message.text += required(block, "text", str, where)
         elif kind == "thinking":
@@ -132,13 +133,11 @@ def _user(content: Json, path: str, notes: list[str]) -> list[Message]:
     """Results of tools, then the rest. Images of results go with the rest: templates, and servers of OpenAI's kind,
     look for images only in what users say."""
     results: list[Message] = []
-    rest: list[Json] = []
-    wheres: list[str] = []
+    rest: list[_Block] = []
     shown: list[str] = []
-    for kind, block, where in _blocks(_listed(content, path), path):
+    for kind, block, where in _blocks(content, path):
         if kind != "tool_result":
-            rest.append(block)
-            wheres.append(where)
+            rest.append((kind, block, where))
             continue
         id = required(block, "tool_use_id", str, where)
         held = block.get("content")
@@ -147,7 +146,7 @@ def _user(content: Json, path: str, notes: list[str]) -> list[Message]:
             text = f"Error: {text}" if text else "Error"
         results.append(Message("tool", text, tool_call_id=id))
         shown += images
-    text, images = _joined(zip(rest, wheres, strict=True), notes)
+    text, images = _joined(rest, notes)
     if results and not (text or images or shown):
         return results
     return [*results, Message("user", text, shown + images)]
@@ -155,8 +154,7 @@ def _user(content: Json, path: str, notes: list[str]) -> list[Message]:
 
 def _texts(content: Json, path: str, notes: list[str]) -> tuple[str, list[str]]:
     """Text, a line for each block, and images."""
-    listed = _listed(content, path)
-    return _joined(((block, where) for _, block, where in _blocks(listed, path)), notes)
+    return _joined(_blocks(content, path), notes)
 
 
 def _only_text(content: Json, path: str, notes: list[str]) -> str:
@@ -166,11 +164,10 @@ def _only_text(content: Json, path: str, notes: list[str]) -> str:
     return text
 
 
-def _joined(blocks: Iterator[tuple[dict[str, Json], str]], notes: list[str]) -> tuple[str, list[str]]:
+def _joined(blocks: Iterable[_Block], notes: list[str]) -> tuple[str, list[str]]:
     texts: list[str] = []
     images: list[str] = []
-    for block, where in blocks:
-        kind = block["type"]
+    for kind, block, where in blocks:
         if kind == "text":
             texts.append(required(block, "text", str, where))
         elif kind == "image":
