@@ -69,8 +69,9 @@ class Call(Protocol):
     async def body(self) -> bytes:
         """Raises 408, 413, 415; ConnectionError when the client leaves."""
 
-    async def begin(self, served: Served | None, writer: StreamWriter | None) -> None:
-        """Sends status 200 and the headers; `writer` is None for a whole answer, `served` where no server was asked."""
+    async def begin(self, served: Served | None, writer: StreamWriter | None, notes: str = "") -> None:
+        """Sends status 200 and the headers; `writer` is None for a whole answer, `served` where no server was asked:
+        then `notes` are told, as `Served.notes` otherwise."""
 
     async def write(self, data: bytes) -> None: ...
 
@@ -85,7 +86,7 @@ async def chat(gw: Gateway, call: Call) -> None:
         call.admitted(lease)
         async with gw.entry(call, caller) as entry:  # from here on there is exactly one row
             gw.pressure.bear()  # 503
-            ask = _read(gw, call, await call.body())  # 400, 408, 413, 415, 503
+            ask = read_ask(gw, call, await call.body())  # 400, 408, 413, 415, 503
             if call.streams is not None:
                 ask.stream = call.streams
             entry.asked(ask)
@@ -104,7 +105,8 @@ async def chat(gw: Gateway, call: Call) -> None:
                 entry.attempts = work.plan.attempts
 
 
-def _read(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
+def read_ask(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
+    """The body in the call's dialect. Raises InvalidRequest and its kin, BodyTooLarge, Overloaded."""
     gw.pressure.bear(len(body))
     ask = call.dialect.read_request(body)
     if (size := text_size(ask, len(body))) > gw.max_text:
@@ -145,7 +147,7 @@ def _opening(ask: ChatRequest) -> str:
 
 async def _nothing(gw: Gateway, call: Call, entry: Entry, ask: ChatRequest) -> None:
     """Nothing was asked (Ollama's way to load or unload a model): nobody's server is told to."""
-    body = call.dialect.write_answer(_envelope(gw, entry), ask, Answer("", "", [], "stop", Usage()))
+    body = call.dialect.write_answer(envelope_of(gw, entry), ask, Answer("", "", [], "stop", Usage()))
     entry.finished("stop", Usage())
     await call.begin(None, None)
     await call.end(body)
@@ -154,7 +156,7 @@ async def _nothing(gw: Gateway, call: Call, entry: Entry, ask: ChatRequest) -> N
 async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     async with unbroken(gw.drive, work, continues=call.continues) as stream:
         _serves(entry, work, stream)
-        writer = call.dialect.stream_writer(_envelope(gw, entry), work.request)
+        writer = call.dialect.stream_writer(envelope_of(gw, entry), work.request)
         meter, prompt = stream.meter, estimate_prompt(work.request)
         try:
             await call.begin(_served(entry, work, stream, stream.attempt.first_content_at), writer)
@@ -197,7 +199,7 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())
                 continue
         answer = collector.answer()
-        body = call.dialect.write_answer(_envelope(gw, entry), work.request, answer)
+        body = call.dialect.write_answer(envelope_of(gw, entry), work.request, answer)
         entry.attempts = work.plan.attempts
         entry.finished(answer.finish, answer.usage)
         await call.begin(_served(entry, work, stream, gw.clock.now()), None)
@@ -219,5 +221,5 @@ def _served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
     return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own, entry.notes)
 
 
-def _envelope(gw: Gateway, entry: Entry) -> Envelope:
+def envelope_of(gw: Gateway, entry: Entry) -> Envelope:
     return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or entry.model or "")

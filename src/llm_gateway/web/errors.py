@@ -13,12 +13,13 @@ from starlette.exceptions import HTTPException
 from llm_gateway.access.limits import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
+from llm_gateway.wire import anthropic
 from llm_gateway.wire.dialect import WriteError
 from llm_gateway.wire.errors import error_body
 
 EXAMPLE_ID: Final = "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
 """A request id for the OpenAPI pages."""
-SHAPES: Final[tuple[tuple[str, WriteError], ...]] = ()
+SHAPES: Final[tuple[tuple[str, WriteError], ...]] = (("/v1/messages", anthropic.error_body),)
 """Paths whose callers know errors of another shape, by how the path begins."""
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,8 @@ def render(request: Request, error: GatewayError) -> JSONResponse:
 
 def _shape(request: Request) -> WriteError:
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    if path.startswith("/v1/models") and "anthropic-version" in request.headers:
+        return anthropic.error_body
     return next((shape for prefix, shape in SHAPES if path.startswith(prefix)), error_body)
 
 

@@ -40,7 +40,8 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of all request headers together."""
-IMAGE_MARKS: Final = (b"data:image/", b'"images"')
+IMAGE_MARKS: Final = (b"data:image/", b'"images"', b'"media_type"')
+"""What a body with images holds, in one dialect or another."""
 
 log = structlog.get_logger(__name__)
 
@@ -176,7 +177,7 @@ class HttpCall:
         self.left = "client_too_slow" if connection is not None and connection.too_slow else "client_closed"
         task.cancel()
 
-    async def begin(self, served: Served | None, writer: StreamWriter | None) -> None:
+    async def begin(self, served: Served | None, writer: StreamWriter | None, notes: str = "") -> None:
         self._writer = writer
         headers = [(b"content-type", writer.content_type.encode() if writer else b"application/json")]
         if served is not None:
@@ -187,8 +188,9 @@ class HttpCall:
                 (b"x-gateway-attempts", str(served.attempts).encode()),
                 (b"server-timing", b"gw;dur=%.1f, up;dur=%.1f" % (served.gateway * 1000, served.upstream * 1000)),
             ]
-            if served.notes:
-                headers.append((b"x-gateway-notes", served.notes.encode()))
+            notes = served.notes
+        if notes:
+            headers.append((b"x-gateway-notes", notes.encode()))
         if writer is None:
             self._whole = headers
             return

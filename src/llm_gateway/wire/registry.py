@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from llm_gateway.wire import native, ollama_upstream, openai, openai_upstream
+from llm_gateway.wire import anthropic, native, ollama_upstream, openai, openai_upstream
 from llm_gateway.wire.dialect import ClientDialect, RawDialect, ServerDialect
 
 __all__ = ["CLIENTS", "SERVERS", "ClientDialect", "RawDialect", "ServerDialect"]
 
 CLIENTS: Final[dict[str, ClientDialect]] = {
+    "anthropic": anthropic.CLIENT,
     "native": native.CLIENT,
     "openai": openai.CLIENT,
 }

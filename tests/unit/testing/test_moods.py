@@ -92,6 +92,16 @@ async def test_tools_calls_the_first_tool_that_was_offered(rogue: StartRogue):
     assert parts[-1]["finish_reason"] == "tool_calls"
 
 
+async def test_parallel_tools_thinks_and_calls_each_tool_that_was_offered(rogue: StartRogue):
+    offered = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("add", "subtract")]
+    answer = await ask(await rogue(mood="parallel_tools"), tools=offered)
+    messages = [line["message"] for line in answer.lines]
+    assert messages[0]["thinking"] == " Both."
+    assert "".join(contents(answer)) == " Let me look"
+    calls = [call for message in messages for call in message.get("tool_calls") or ()]
+    assert [(call["id"], call["function"]["name"]) for call in calls] == [("call_0", "add"), ("call_1", "subtract")]
+
+
 async def test_slow_tool_call_says_something_and_then_calls_bit_by_bit(rogue: StartRogue):
     server = await rogue(mood="slow_tool_call")
     offered = [{"type": "function", "function": {"name": "add", "parameters": {}}}]

@@ -24,6 +24,7 @@ MOODS: dict[str, Mood] = {
     "no_metrics": streams.no_metrics,
     "buffering_proxy": streams.buffering_proxy,
     "tools": tools.tools,
+    "parallel_tools": tools.parallel_tools,
     "slow_tool_call": tools.slow_tool_call,
     # the connection: F-03 … F-09
     "accept_close": connection.accept_close,

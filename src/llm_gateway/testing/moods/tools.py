@@ -22,6 +22,13 @@ async def tools(scene: Scene) -> None:
     await _call(scene, scene.tool_call())
 
 
+async def parallel_tools(scene: Scene) -> None:
+    """Thoughts, some words, and a call of each tool that the request offers."""
+    names = [tool["function"]["name"] for tool in scene.body.get("tools") or ()]
+    calls = [replace(scene.tool_call(), name=name, id=f"call_{n}") for n, name in enumerate(names)]
+    await scene.deliver(scene.answer(Said([" Let", " me", " look"], [" Both."], calls)))
+
+
 async def slow_tool_call(scene: Scene) -> None:
     """Some words, then a call, with a pause before each of its fragments and before the end."""
     said = Said([" Let", " me", " look"], calls=[scene.tool_call()])

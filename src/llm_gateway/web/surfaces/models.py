@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from llm_gateway.access.policy import Caller
 from llm_gateway.service import models
 from llm_gateway.web.auth import project_caller
+from llm_gateway.wire import anthropic
 
 router = APIRouter(tags=["models"])
 
@@ -25,6 +26,7 @@ async def list_models(
     entries = models.visible(request.app.state.gateway, caller.project)
     if available:
         entries = [e for e in entries if e["status"] == "ready"]
+    entries = [_shaped(request, e) for e in entries]
     ids = [e["id"] for e in entries]
     body = {
         "object": "list",
@@ -39,7 +41,12 @@ async def list_models(
 @router.get("/v1/models/{model_id:path}", summary="One model")
 async def get_model(request: Request, model_id: str, caller: Annotated[Caller, Depends(project_caller)]) -> Response:
     """404 when the project may not use it, as when it does not exist."""
-    return _json(request, models.one(request.app.state.gateway, caller.project, model_id))
+    return _json(request, _shaped(request, models.one(request.app.state.gateway, caller.project, model_id)))
+
+
+def _shaped(request: Request, entry: dict[str, Any]) -> dict[str, Any]:
+    """Two fields mean something else to Anthropic's clients, which say who they are."""
+    return anthropic.model_info(entry) if "anthropic-version" in request.headers else entry
 
 
 def _json(request: Request, body: dict[str, Any]) -> Response:
