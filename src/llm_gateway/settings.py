@@ -220,6 +220,11 @@ class Settings(Section):
     root_path: Annotated[str, AfterValidator(_root_path)] = Field(
         default="", description="Path prefix that a proxy in front strips, such as `/llm`."
     )
+    keys_in_urls: bool = Field(
+        default=False,
+        description="Take a project's key from the address, `/k/KEY/…`, for clients that can send none (the `ollama` "
+        "command). Proxies in front write such addresses into their logs.",
+    )
     trusted_proxies: Networks = Field(
         default=(), description="Networks of proxies in front. Only their `X-Forwarded-*` headers are believed."
     )

@@ -18,12 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_gateway import __version__
 from llm_gateway.assemble import Running
+from llm_gateway.errors import Forbidden
 from llm_gateway.web import errors, hot, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.bodies import bounded
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
 from llm_gateway.web.hot import Edge, Surface
+from llm_gateway.web.keyed import PREFIX, unkeyed
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
 from llm_gateway.web.scales import memory_limit, weigh
@@ -37,6 +39,12 @@ Opener = Callable[[], AbstractAsyncContextManager[Running]]
 
 NEVER_FROM_BROWSERS: Final = ("/admin/", "/metrics")
 """Paths that no other origin is ever let at, whatever `cors_origins` says."""
+SHOWN: Final = ("model", "attempts", "notes")
+"""Of the `X-Gateway-*` headers, what scripts in browsers may read."""
+_NO_KEYS_HERE: Final = (
+    "Keys in addresses are not taken here: send the key as a header, or let an operator set "
+    "LLM_GATEWAY_KEYS_IN_URLS=true."
+)
 
 
 class App:
@@ -49,6 +57,7 @@ class App:
         self._cold: ASGIApp = _not_started
         self._for_browsers: ASGIApp = self._answer
         self._root = ""
+        self._keys_in_urls = False
         self.running: Running | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +69,11 @@ class App:
             # a proxy in front may strip its prefix or leave it; ASGI wants it in `path`, and told in `root_path`
             path = scope["path"]
             scope = {**scope, "path": path if path.startswith(root + "/") else root + path, "root_path": root}
+        if _bare(scope).startswith(PREFIX):
+            scope = unkeyed(scope, self._root)
+            if not self._keys_in_urls:
+                shape = errors.shape_of(_bare(scope))
+                return await hot.refuse(self._gateway, shape, send, Forbidden(_NO_KEYS_HERE))
         closed = _bare(scope).startswith(NEVER_FROM_BROWSERS)
         return await (self._answer if closed else self._for_browsers)(scope, receive, send)
 
@@ -94,6 +108,7 @@ class App:
         self._gateway.pressure.memory_limit = memory_limit(settings.max_memory)
         self._edge = Edge(Peers([ip_network(n) for n in settings.trusted_proxies]), Pulse(running.gateway.clock))
         self._root = settings.root_path.rstrip("/")
+        self._keys_in_urls = settings.keys_in_urls
         self._hot = {route.path: Surface(route, settings) for route in ROUTES}
         self._cold = create_cold_app(running, self._edge.peers)
         if settings.cors_origins:
@@ -102,7 +117,13 @@ class App:
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST", "OPTIONS"],
                 allow_headers=["*"],
-                expose_headers=["x-request-id", "retry-after", "x-gateway-model", "x-gateway-attempts", "x-gateway-notes"],
+                expose_headers=[
+                    "x-request-id",
+                    "retry-after",
+                    "x-gateway-model",
+                    "x-gateway-attempts",
+                    "x-gateway-notes",
+                ],
             )
 
     def _identified(self, send: Send) -> Send:

@@ -47,6 +47,11 @@ def _shape(request: Request) -> WriteError:
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     if path.startswith("/v1/models") and "anthropic-version" in request.headers:
         return anthropic.error_body
+    return shape_of(path)
+
+
+def shape_of(path: str) -> WriteError:
+    """How the callers of `path` know errors."""
     return next((shape for prefix, shape in SHAPES if path.startswith(prefix)), error_body)
 
 

@@ -32,9 +32,9 @@ from llm_gateway.settings import Settings
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
 from llm_gateway.web.surfaces.route import Route
+from llm_gateway.wire.dialect import ClientDialect, WriteError
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import StreamWriter
-from llm_gateway.wire.registry import ClientDialect
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -283,7 +283,7 @@ async def serve(gw: Gateway, surface: Surface, edge: Edge, scope: Scope, receive
     try:
         call = HttpCall(gw, scope, receive, send, surface, edge)
     except HeadersTooLarge as error:
-        return await refuse(gw, surface.dialect, send, error)
+        return await refuse(gw, surface.dialect.error_body, send, error)
     try:
         if scope["method"] != "POST":
             raise MethodNotAllowed(f"{surface.path} takes POST.")
@@ -305,10 +305,10 @@ async def serve(gw: Gateway, surface: Surface, edge: Edge, scope: Scope, receive
         call.close()
 
 
-async def refuse(gw: Gateway, dialect: ClientDialect, send: Send, error: GatewayError) -> None:
+async def refuse(gw: Gateway, shape: WriteError, send: Send, error: GatewayError) -> None:
     """An error before there is a call."""
     identity = str(gw.ids())
-    content = encode(dialect.error_body(error, identity))
+    content = encode(shape(error, identity))
     headers: Headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
