@@ -95,10 +95,8 @@ class StreamWriter:
         describes it and as an object as OpenAI sends it. At the object the official clients raise."""
         error = body["error"]
         out = [self._begin()]
-        if self._kind == "message":  # as far as it came
-            index = len(self._output)
-            part = output_text("".join(self._said), self._logprobs)
-            self._output.append(self._shape.message(index, part, "incomplete"))
+        if self._kind is not None:  # as far as it came
+            self._output.append(self._open_item("incomplete"))
         failed = self._shape.response("failed", self._output, error={**error, "code": "server_error"})
         out.append(self._event("response.failed", {"response": msgspec.Raw(failed)}))
         flat = {"code": error["code"], "message": error["message"], "param": error["param"]}
@@ -162,22 +160,28 @@ class StreamWriter:
     def _close(self, status: str) -> bytes:
         if self._kind is None:
             return b""
-        index, text = len(self._output), "".join(self._said)
+        index, item = len(self._output), self._open_item(status)
+        text = "".join(self._said)
+        place = {"item_id": item["id"], "output_index": index}
         if self._kind == "reasoning":
             self._thought += estimate_tokens(text)
-            item = self._shape.reasoning(index, text)
-            name, part, more = "reasoning_summary", item["summary"][0], {"summary_index": 0}
-            done: dict[str, Json] = {"text": text}
+            place["summary_index"] = 0
+            out = self._event("response.reasoning_summary_text.done", {**place, "text": text})
+            out += self._event("response.reasoning_summary_part.done", {**place, "part": item["summary"][0]})
         else:
-            part = output_text(text, self._logprobs)
-            item = self._shape.message(index, part, status)
-            name, more = "content", {"content_index": 0}
-            done = {"text": text, "logprobs": self._logprobs}
-        place = {"item_id": item["id"], "output_index": index, **more}
-        said = "response.output_text.done" if self._kind == "message" else "response.reasoning_summary_text.done"
-        out = self._event(said, {**place, **done}) + self._event(f"response.{name}_part.done", {**place, "part": part})
+            place["content_index"] = 0
+            said = {"text": text, "logprobs": self._logprobs}
+            out = self._event("response.output_text.done", {**place, **said})
+            out += self._event("response.content_part.done", {**place, "part": item["content"][0]})
         self._kind, self._said, self._logprobs = None, [], []
         return out + self._done(index, item)
+
+    def _open_item(self, status: str) -> dict[str, Json]:
+        """The open item as it is now."""
+        text = "".join(self._said)
+        if self._kind == "reasoning":
+            return self._shape.reasoning(len(self._output), text)
+        return self._shape.message(len(self._output), output_text(text, self._logprobs), status)
 
     def _done(self, index: int, item: dict[str, Json]) -> bytes:
         whole = msgspec.Raw(encode(item))

@@ -79,15 +79,16 @@ def read_stream(answer: httpx.Response) -> Heard:
     assert kinds[:2] == ["response.created", "response.in_progress"], kinds[:3]
     assert [event for event in told if event["type"] in TERMINAL], kinds[-3:]
     text = "".join(event["delta"] for event in told if event["type"] == "response.output_text.delta")
+    thinking = "".join(event["delta"] for event in told if event["type"] == "response.reasoning_summary_text.delta")
     if kinds[-1] == "error":
         assert kinds[-2] == "response.failed", kinds[-3:]
         failed = told[-2]["response"]
         assert (failed["status"], failed["error"]["code"]) == ("failed", "server_error")
         assert failed["error"]["message"] == told[-1]["error"]["message"]
-        return Heard(text, error=told[-1]["error"])
+        return Heard(text, thinking, error=told[-1]["error"])
     assert kinds[-1] in ("response.completed", "response.incomplete"), kinds[-3:]
     whole = heard(told[-1]["response"])
-    assert whole.text == text
+    assert (whole.text, whole.thinking) == (text, thinking)
     done = [event["item"] for event in told if event["type"] == "response.output_item.done"]
     assert done == told[-1]["response"]["output"]
     return whole
