@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llm_gateway.errors import InvalidRequest, UnsupportedParameter
-from llm_gateway.wire.neutral import ChatRequest, Message, ToolCall
+from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Finish, Message, Piece, ToolCall, Usage
 from llm_gateway.wire.params import PARAMS
 from llm_gateway.wire.registry import CLIENTS
 from llm_gateway.wire.responses_input import seal, unseal
@@ -47,6 +50,36 @@ def thought(said: str) -> dict[str, Any]:
 def said(what: str) -> dict[str, Any]:
     content = [{"type": "output_text", "text": what, "annotations": []}]
     return {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
+
+
+CODEX: dict[str, Any] = {
+    "instructions": "You are a coding agent.",
+    "input": [
+        {"type": "message", "role": "developer", "content": [text("<permissions>")]},
+        {"type": "message", "role": "user", "content": [text("<environment_context>")]},
+        {"type": "message", "role": "user", "content": [text("Fix the test.")]},
+        {"type": "reasoning", "summary": [], "content": None, "encrypted_content": seal("first the file")},
+        {"type": "function_call", "name": "shell", "arguments": '{"command":["ls"]}', "call_id": "c1"},
+        {"type": "function_call_output", "call_id": "c1", "output": '{"output":"a.py"}'},
+        {"type": "custom_tool_call", "status": "completed", "call_id": "c2", "name": "apply_patch", "input": "***"},
+        {"type": "custom_tool_call_output", "call_id": "c2", "output": "Success."},
+    ],
+    "tools": [
+        {"type": "function", "name": "shell", "description": "Runs.", "strict": False, "parameters": {}},
+        {**PATCH, "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}},
+        NOTES,
+        {"type": "web_search", "external_web_access": False},
+        {"type": "local_shell"},
+    ],
+    "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "reasoning": {"effort": "medium", "summary": "auto"},
+    "store": False,
+    "stream": True,
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+    "text": {"verbosity": "medium"},
+}
 
 
 # input
@@ -261,6 +294,8 @@ def test_a_choice_of_what_was_dropped_is_dropped_as_well(choice: Any):
         {"tools": [{"type": "namespace", "name": "n"}]},
         {"tools": [NOTES | {"tools": [WEATHER] * 600}] * 2},
         {"tools": [WEATHER] * 1001},
+        {"tools": [WEATHER, {**PATCH, "name": "get_weather"}]},
+        {"tools": [NOTES, {**WEATHER, "name": "mcp__notes__add"}]},
         {"tool_choice": "required"},
         {"tool_choice": "sometimes", "tools": [WEATHER]},
         {"tool_choice": {"type": "function", "name": "g"}, "tools": [WEATHER]},
@@ -366,34 +401,7 @@ def test_the_clients_request_with_all_parameters_is_accepted():
 
 
 def test_codex_asks_like_this():
-    ask = read(
-        instructions="You are a coding agent.",
-        input=[
-            {"type": "message", "role": "developer", "content": [text("<permissions>")]},
-            {"type": "message", "role": "user", "content": [text("<environment_context>")]},
-            {"type": "message", "role": "user", "content": [text("Fix the test.")]},
-            {"type": "reasoning", "summary": [], "content": None, "encrypted_content": seal("first the file")},
-            {"type": "function_call", "name": "shell", "arguments": '{"command":["ls"]}', "call_id": "c1"},
-            {"type": "function_call_output", "call_id": "c1", "output": '{"output":"a.py"}'},
-            {"type": "custom_tool_call", "status": "completed", "call_id": "c2", "name": "apply_patch", "input": "***"},
-            {"type": "custom_tool_call_output", "call_id": "c2", "output": "Success."},
-        ],
-        tools=[
-            {"type": "function", "name": "shell", "description": "Runs.", "strict": False, "parameters": {}},
-            {**PATCH, "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}},
-            NOTES,
-            {"type": "web_search", "external_web_access": False},
-            {"type": "local_shell"},
-        ],
-        tool_choice="auto",
-        parallel_tool_calls=False,
-        reasoning={"effort": "medium", "summary": "auto"},
-        store=False,
-        stream=True,
-        include=["reasoning.encrypted_content"],
-        prompt_cache_key="019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-        text={"verbosity": "medium"},
-    )
+    ask = read(**CODEX)
     assert [message.role for message in ask.messages] == [
         *("system", "system", "user", "user", "assistant", "tool", "assistant", "tool"),
     ]
@@ -401,3 +409,48 @@ def test_codex_asks_like_this():
     assert [tool["function"]["name"] for tool in ask.tools] == ["shell", "apply_patch", "mcp__notes__add"]
     assert ask.notes == ["tools.format=best_effort", "tools.web_search=dropped", "tools.local_shell=dropped"]
     assert (ask.think, ask.stream, ask.own.sealed) == ("medium", True, True)
+
+
+_KEYS = st.sampled_from(["type", "name", "x"])
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_KEYS, inner, max_size=2),
+    max_leaves=4,
+)
+_ANSWER = Answer("a", "b", [ToolCall("shell"), ToolCall("apply_patch")], "stop", Usage(1, 2))
+_ENVELOPE = Envelope("0190f7a2-0000-7000-8000-0123456789ab", 1795418262, "m")
+
+
+@settings(max_examples=400, deadline=None)
+@given(place=st.randoms(use_true_random=False), value=_JSON)
+def test_whatever_stands_in_a_field_it_is_answered_or_refused_by_its_name(place: Random, value: Any):
+    fields = json.loads(json.dumps(CODEX))
+    _replace(fields, place, value)
+    ask = wrong = None
+    try:
+        ask = read(**fields)
+    except InvalidRequest as refused:
+        wrong = refused
+    if ask is None:
+        assert wrong is not None
+        assert wrong.param
+        return
+    client = CLIENTS["responses"]
+    assert json.loads(client.write_answer(_ENVELOPE, ask, _ANSWER))["status"] == "completed"
+    writer = client.stream_writer(_ENVELOPE, ask)
+    assert writer.piece(Piece("a"))
+    assert writer.finish(Finish("stop"), Usage(1, 2))
+
+
+def _replace(value: Any, place: Random, new: Any) -> None:
+    """Puts `new` somewhere into `value`."""
+    while True:
+        key = place.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        if not isinstance(value[key], dict | list) or not value[key] or place.random() < 0.3:
+            value[key] = new
+            return
+        value = value[key]

@@ -34,15 +34,9 @@ class Offered(msgspec.Struct):
     """In the shape of chat completions, as all of `wire` knows them."""
     echo: list[Json] = []
     """In the caller's shape, for the answer: only those that the model can call."""
-    custom: set[str] = set()
-    """Names of functions that were custom tools."""
-    spaces: dict[str, tuple[str, str]] = {}
-    """Name of a function -> namespace and name of the tool that it was."""
+    known: dict[str, tuple[str, str, str]] = {}
+    """Name of a function -> what the tool was: its type, its namespace ("" for none), its name there."""
     notes: list[str] = []
-
-    @property
-    def names(self) -> set[str]:
-        return {tool["function"]["name"] for tool in self.functions}
 
 
 # ---- what clients send ----
@@ -100,10 +94,10 @@ def _tool(offered: Offered, tool: dict[str, Json], path: str, space: str | None 
     name = required(tool, "name", str, path)
     about = optional(tool, "description", str, path)
     flat = flat_name(space, name)
-    if space:
-        offered.spaces[flat] = (space, name)
+    here = (str(tool["type"]), space or "", name)
+    if offered.known.setdefault(flat, here) != here:
+        raise InvalidRequest(f"`{path}` is called {flat[:64]!r}, as another tool is.", param=f"{path}.name")
     if tool["type"] == "custom":
-        offered.custom.add(flat)
         offered.functions.append(_function(flat, _custom_about(tool, about, path, offered), _FREE_TEXT, None))
         form = {"format": tool["format"]} if tool.get("format") else {}
         return {"type": "custom", "name": name, "description": about, **form}
@@ -173,7 +167,7 @@ def read_choice(fields: dict[str, Json], offered: Offered) -> Json:
 
 def _chosen(choice: dict[str, Json], path: str, offered: Offered) -> str:
     name = flat_name(optional(choice, "namespace", str, path), required(choice, "name", str, path))
-    if name not in offered.names:
+    if name not in offered.known:
         raise InvalidRequest(f"`{path}` names {name[:64]!r}, which is not among `tools`.", param=path)
     return name
 
@@ -214,9 +208,9 @@ def _unheeded(offered: Offered) -> None:
 def call_item(offered: Offered, name: str, arguments: str) -> tuple[str, str, dict[str, Json]]:
     """Of a call of the function `name`: the kind of its item, its input or arguments as the client shall read them,
     and the names of the tool."""
-    space, own = offered.spaces.get(name, ("", name))
+    kind, space, own = offered.known.get(name, ("function", "", name))
     names = {"name": own, "namespace": space} if space else {"name": own}
-    if name in offered.custom:
+    if kind == "custom":
         return "custom_tool_call", _free_text(arguments), names
     return "function_call", arguments, names
 

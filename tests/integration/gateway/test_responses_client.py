@@ -104,7 +104,7 @@ async def test_a_streamed_call_is_told_whole(start: StartGateway, rogue: StartRo
     assert [item.type for item in final.output] == ["function_call"]
 
 
-async def test_a_custom_tool_is_called_with_plain_text(start: StartGateway, rogue: StartRogue):
+async def test_a_custom_tool_is_offered_as_a_function_of_one_text(start: StartGateway, rogue: StartRogue):
     server = await rogue(mood="tools")
     live = await start(server)
     patch: Any = {"type": "custom", "name": "apply_patch", "description": "Edits files."}
