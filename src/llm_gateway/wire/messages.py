@@ -80,7 +80,7 @@ def _content(content: Json, path: str, *, may_be_null: bool) -> tuple[str, list[
         if kind in ("text", "refusal"):
             texts.append(required(part, kind, str, where))
         elif kind == "image_url":
-            images.append(_image(part, where))
+            images.append(read_image(part, where))
         else:
             raise UnsupportedParameter(
                 f"`{where}.type` {kind[:40]!r} is not supported; use text or image_url.", param=f"{where}.type"
@@ -88,7 +88,8 @@ def _content(content: Json, path: str, *, may_be_null: bool) -> tuple[str, list[
     return "\n".join(texts), images
 
 
-def _image(part: dict[str, Any], path: str) -> str:
+def read_image(part: dict[str, Any], path: str) -> str:
+    """The base64 text of `part["image_url"]`, a data URL or an object that holds one. Raises InvalidRequest."""
     field = f"{path}.image_url"
     url = part.get("image_url")
     if isinstance(url, dict):

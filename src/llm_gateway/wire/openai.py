@@ -56,7 +56,7 @@ def read_request(body: bytes) -> ChatRequest:
     ask.tools = _tools(fields)
     ask.tool_choice = _tool_choice(fields, ask)
     ask.format = _format(fields)
-    ask.think = _think(fields)
+    ask.think = read_think(fields)
     ask.logprobs = optional(fields, "logprobs", bool) or False
     ask.top_logprobs = _top_logprobs(fields, ask)
     ask.wishes = {name: fields[name] for name in _GIVEN_ON if fields.get(name)}
@@ -151,7 +151,8 @@ def _format(fields: dict[str, Json]) -> Json:
     )
 
 
-def _think(fields: dict[str, Json]) -> bool | str | None:
+def read_think(fields: dict[str, Json]) -> bool | str | None:
+    """`reasoning_effort`, or `reasoning.effort` as the Responses API has it. Raises InvalidRequest."""
     path, effort = "reasoning_effort", fields.get("reasoning_effort")
     if effort is None and (reasoning := optional(fields, "reasoning", dict)) is not None:
         path, effort = "reasoning.effort", reasoning.get("effort")

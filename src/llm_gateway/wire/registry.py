@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llm_gateway.wire import anthropic, native, ollama_upstream, openai, openai_upstream
+from llm_gateway.wire import anthropic, native, ollama_upstream, openai, openai_upstream, responses
 from llm_gateway.wire.dialect import ClientDialect, RawDialect, ServerDialect
 
 __all__ = ["CLIENTS", "SERVERS", "ClientDialect", "RawDialect", "ServerDialect"]
@@ -13,6 +13,7 @@ CLIENTS: Final[dict[str, ClientDialect]] = {
     "anthropic": anthropic.CLIENT,
     "native": native.CLIENT,
     "openai": openai.CLIENT,
+    "responses": responses.CLIENT,
 }
 SERVERS: Final[dict[str, ServerDialect]] = {
     "ollama": ollama_upstream.SERVER,

@@ -1,8 +1,12 @@
 """All client APIs there are: a file for each dialect, and a line here."""
 
-from support.apis import anthropic, chunks
+from support.apis import anthropic, chunks, responses
 from support.apis.api import Api, Heard
 
 __all__ = ["APIS", "Api", "Heard"]
 
-APIS: tuple[Api, ...] = (*chunks.APIS, *anthropic.APIS)
+APIS: tuple[Api, ...] = (
+    *chunks.APIS,
+    *responses.APIS,
+    *anthropic.APIS,
+)

@@ -4,12 +4,13 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.surfaces import anthropic, models, native, openai
+from llm_gateway.web.surfaces import anthropic, models, native, openai, responses
 from llm_gateway.web.surfaces.route import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *native.ROUTES,
     *openai.ROUTES,
+    *responses.ROUTES,
     *anthropic.ROUTES,
 )
 """Hot: matched before FastAPI."""
