@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from llm_gateway.wire import native, ollama_upstream, openai, openai_upstream
-from llm_gateway.wire.dialect import ClientDialect, RawDialect, ServerDialect
+from llm_gateway.wire import completions, native, ollama_upstream, openai, openai_upstream
+from llm_gateway.wire.dialect import ClientDialect, RenderDialect, ServerDialect
 
-__all__ = ["CLIENTS", "SERVERS", "ClientDialect", "RawDialect", "ServerDialect"]
+__all__ = ["CLIENTS", "SERVERS", "ClientDialect", "RenderDialect", "ServerDialect"]
 
 CLIENTS: Final[dict[str, ClientDialect]] = {
     "native": native.CLIENT,
     "openai": openai.CLIENT,
+    "completions": completions.CLIENT,
 }
 SERVERS: Final[dict[str, ServerDialect]] = {
     "ollama": ollama_upstream.SERVER,

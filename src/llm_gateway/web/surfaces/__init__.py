@@ -4,12 +4,14 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.surfaces import models, native, openai
+from llm_gateway.web.surfaces import completions, embeddings, models, native, openai
 from llm_gateway.web.surfaces.route import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *native.ROUTES,
     *openai.ROUTES,
+    *completions.ROUTES,
+    *embeddings.ROUTES,
 )
 """Hot: matched before FastAPI."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (models.router,)
