@@ -148,7 +148,10 @@ class VectorReader:
             said = f"The vectors of this model have {size} dimensions; `dimensions` is {wanted}."
             raise Fault(FaultKind.CALLER, said, said=said)
         # the server does not know the field; cutting and stretching is what those do that know it
-        return [stretched(vector[:wanted]) for vector in vectors]
+        begins = [vector[:wanted] for vector in vectors]
+        if not all(map(any, begins)):
+            raise _unfit("a vector that begins with zeros only")
+        return [stretched(begin) for begin in begins]
 
     def _no_answer(self, raw: bytes) -> Fault:
         """Why a body is not what was asked for."""
