@@ -7,7 +7,7 @@ model cannot do.
 
 from __future__ import annotations
 
-from math import sqrt
+from math import hypot
 from typing import Any, Final
 
 import msgspec
@@ -23,14 +23,14 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 MOST_NUMBERS: Final = 6_000_000
 """Of one answer: as many as so many bytes hold, honestly written."""
 LARGEST: Final = 3.4e38
-"""Models compute with 32 bits, and clients may ask for these."""
+"""Length of a vector: models compute with 32 bits, and clients may ask for these."""
 _ERROR_BYTES: Final = 65_536
 """An answer that is an error is no longer."""
 _FEW_EXPONENTS: Final = (256, 16)
 """Letters `e` of an answer in which numbers are hardly ever written with an exponent: so many, and so many for each
 text. Names hold some."""
 _SAME_LENGTH: Final = 1e-3
-"""By how much the length of a vector may miss 1."""
+"""By how much the length of a vector may miss 1 and still be called that."""
 
 
 class _Item(msgspec.Struct):
@@ -105,24 +105,26 @@ class VectorReader:
         except Fault as fault:
             raise self._failed(fault) from None
         self.done = True
-        self._body = bytearray()
         return [answer]
 
     def _read(self) -> Vectors:
-        raw = bytes(self._body)
+        raw, self._body = bytes(self._body), bytearray()
         if raw.count(b",") > MOST_NUMBERS:
             raise _too_much()
         if raw.count(b"[") > 2 * len(self._inputs.texts) + 16:
             raise _unfit("more vectors than texts")
         base, each = _FEW_EXPONENTS
-        few = raw.count(b"e") + raw.count(b"E") <= base + each * len(self._inputs.texts)
+        plain = raw.count(b"e") + raw.count(b"E") <= base + each * len(self._inputs.texts)
         try:
-            answer = self.decoders[0 if few else 1].decode(raw)
+            answer = self.decoders[0 if plain else 1].decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise self._no_answer(raw) from None
         if isinstance(answer.model, str) and answer.model:
             self.echoed = answer.model
-        return Vectors("stop", self._usage(answer), vectors=self._checked(self._vectors(answer)))
+        vectors = self._vectors(answer)
+        if not plain and not all({int, float}.issuperset(map(type, vector)) for vector in vectors):
+            raise _unfit("a vector of something else than numbers")
+        return Vectors("stop", self._usage(answer), vectors=self._checked(vectors))
 
     def _vectors(self, answer: Any) -> list[list[Any]]:
         raise NotImplementedError
@@ -130,7 +132,7 @@ class VectorReader:
     def _usage(self, answer: Any) -> Usage | None:
         raise NotImplementedError
 
-    def _checked(self, vectors: list[list[Any]]) -> list[list[float]]:
+    def _checked(self, vectors: list[list[float]]) -> list[list[float]]:
         wanted = self._inputs.dimensions
         if len(vectors) != len(self._inputs.texts):
             raise _unfit(f"{len(vectors)} vectors for {len(self._inputs.texts)} texts")
@@ -138,9 +140,7 @@ class VectorReader:
         for vector in vectors:
             if not vector or len(vector) != size:
                 raise _unfit("vectors of different lengths, or of none")
-            if not {int, float}.issuperset(map(type, vector)):
-                raise _unfit("a vector of something else than numbers")
-            if not any(vector) or max(vector) > LARGEST or min(vector) < -LARGEST:
+            if not 0 < hypot(*vector) <= LARGEST:
                 raise _unfit("a vector of zeros, or of numbers beyond belief")
         if wanted is None or size == wanted:
             return vectors
@@ -218,8 +218,8 @@ class OpenAIVectors(VectorReader):
 
 def stretched(vector: list[float]) -> list[float]:
     """The vector with length 1, as it is where it has that already (vectors of 32 bits miss it by a little)."""
-    length = sqrt(sum(number * number for number in vector))
-    if not 0 < length < float("inf") or abs(length - 1) < _SAME_LENGTH:
+    length = hypot(*vector)
+    if not length or abs(length - 1) < _SAME_LENGTH:
         return vector
     return [number / length for number in vector]
 
