@@ -149,10 +149,15 @@ def test_an_answer_beyond_all_bounds_is_the_callers_to_mend(reader: type[VectorR
     endless = reader(Inputs(["a"]))
     with pytest.raises(Fault) as caught:
         for _ in range(100):
-            endless.feed(b'{"embeddings":[[1.0,')
+            endless.feed(b'{"embeddings":[[1.0,' * 10)
     assert caught.value.kind is FaultKind.CALLER
     assert caught.value.said is not None
     assert "send fewer" in caught.value.said
+    short = reader(Inputs(["a", "b"]))
+    monkeypatch.setattr(vectors, "MOST_BYTES_EACH", 256)
+    with pytest.raises(Fault) as liar:
+        short.feed(b"x" * 513)
+    assert liar.value.kind is FaultKind.TOO_LARGE
     monkeypatch.setattr(vectors, "MOST_NUMBERS", 10)
     assert fails(reader(Inputs(["a"])), body(reader, [[1.0] * 20])).kind is FaultKind.CALLER
 

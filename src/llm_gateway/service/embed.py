@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llm_gateway.access.policy import Caller, permitted
 from llm_gateway.errors import BodyTooLarge
-from llm_gateway.exposures import Target
+from llm_gateway.exposures import Target, merge
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
@@ -66,7 +66,8 @@ def _read(gw: Gateway, spelling: EmbedDialect, body: bytes) -> ChatRequest:
 def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: float | None) -> Embedding:
     trust = permitted(caller.project, tools=False)
     wish = Ask(target.backends, trust, caller.project.id, prompt_tokens=estimate_prompt(ask), answer_tokens=0)
-    return Embedding(ask, ask.params, gw.drive.plan(wish, total), trust, sizes=gw.drive.context)
+    params = {name: value for name, value in merge(target.params, ask.params).items() if name == "num_ctx"}
+    return Embedding(ask, params, gw.drive.plan(wish, total), trust, sizes=gw.drive.context)
 
 
 async def _answer(

@@ -213,7 +213,7 @@ class PromptReader(StreamReader):
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
         if "response" in frame and "message" not in frame:
-            frame = {**frame, "message": {"content": frame["response"], "thinking": frame.get("thinking")}}
+            frame["message"] = {"content": frame["response"], "thinking": frame.get("thinking")}
         super()._frame(frame, events)
 
 

@@ -127,6 +127,14 @@ class StreamReader(FrameReader):
             raise Fault(FaultKind.BAD_FRAME, "a choice is not an object")
         if choice.get("index"):
             return  # one answer was asked for: any other is not mixed in
+        self._say(choice, events)
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:
+            if reason in _BROKEN_OFF:
+                raise Fault(FaultKind.SERVER_ERROR, f"finish_reason {reason}")
+            self._reason = _REASONS.get(reason, "stop")
+
+    def _say(self, choice: dict[str, Json], events: list[Event]) -> None:
+        """Adds what the choice says of the answer."""
         delta = choice.get("delta") or choice.get("message") or {}
         if not isinstance(delta, dict):
             raise Fault(FaultKind.BAD_FRAME, "a delta is not an object")
@@ -138,10 +146,6 @@ class StreamReader(FrameReader):
             self._tools(delta.get("tool_calls")),
             logprobs_of(logprobs.get("content")) if isinstance(logprobs, dict) else None,
         )
-        if isinstance(reason := choice.get("finish_reason"), str) and reason:
-            if reason in _BROKEN_OFF:
-                raise Fault(FaultKind.SERVER_ERROR, f"finish_reason {reason}")
-            self._reason = _REASONS.get(reason, "stop")
 
     def _marker(self, events: list[Event]) -> None:
         self._finish(events, self._reason or "stop", self._usage)
@@ -225,18 +229,19 @@ class PromptReader(StreamReader):
 
     __slots__ = ()
 
-    def _choice(self, choice: Json, events: list[Event]) -> None:
-        if isinstance(choice, dict) and "text" in choice:
-            thinking = thinking_of(choice.get("reasoning"), choice.get("reasoning_content"))
-            delta = {"content": choice["text"], "reasoning": thinking}
-            choice = {**choice, "delta": delta, "logprobs": {"content": _token_list(choice.get("logprobs"))}}
-        super()._choice(choice, events)
+    def _say(self, choice: dict[str, Json], events: list[Event]) -> None:
+        logprobs = choice.get("logprobs")
+        self._piece(
+            events,
+            text_of(choice.get("text")),
+            thinking_of(choice.get("reasoning"), choice.get("reasoning_content")),
+            [],
+            logprobs_of(_token_list(logprobs)) if isinstance(logprobs, dict) else None,
+        )
 
 
-def _token_list(logprobs: Json) -> Json:
+def _token_list(logprobs: dict[str, Json]) -> Json:
     """Logprobs of a completion as a chat's list of tokens; llama.cpp sends them that way already."""
-    if not isinstance(logprobs, dict):
-        return None
     tokens, values, tops = (logprobs.get(name) for name in ("tokens", "token_logprobs", "top_logprobs"))
     if not isinstance(tokens, list) or not isinstance(values, list):
         return logprobs.get("content")

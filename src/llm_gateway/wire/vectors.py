@@ -20,6 +20,8 @@ from llm_gateway.wire.readers import usage_of
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one answer."""
+MOST_BYTES_EACH: Final = 1024 * 1024
+"""Of one vector, beyond all that there are: so a short question is not answered with as much as a long one may be."""
 MOST_NUMBERS: Final = 6_000_000
 """Of one answer: as many as so many bytes hold, honestly written."""
 LARGEST: Final = 3.4e38
@@ -92,6 +94,8 @@ class VectorReader:
         self._body += data
         if len(self._body) > MOST_BYTES:
             raise self._failed(_too_much())
+        if len(self._body) > MOST_BYTES_EACH * len(self._inputs.texts):
+            raise self._failed(Fault(FaultKind.TOO_LARGE, f"more than {MOST_BYTES_EACH} bytes for each vector"))
         return []
 
     def eof(self) -> list[Event]:

@@ -114,6 +114,20 @@ async def test_bad_vectors_are_never_delivered_and_the_next_server_is_asked(
     assert live.in_flight == 0
 
 
+@pytest.mark.parametrize(
+    "mood", ["stall_mid", "headers_then_stall", "hang_after_request", "giant_line", "length_short"]
+)
+async def test_a_server_that_stops_in_the_middle_costs_no_vector(start: StartGateway, rogue: StartRogue, mood: str):
+    bad, good = await rogue(), await rogue()
+    impatient = {"connect": 1, "head": 0.5, "first_token": 0.5, "stall": 0.5, "write": 2, "budget": 6, "total": 20}
+    live = await start(bad, good, timeouts=impatient)
+    live.prefer(bad)
+    bad.mood = mood
+    assert await vectors(live, encoding_format="float") == GOOD
+    assert bad.chats > 0
+    await bad.until(lambda s: s.in_flight == 0, within=1.0)
+
+
 @pytest.mark.parametrize("mood", BAD)
 async def test_bad_vectors_only_are_an_error(start: StartGateway, rogue: StartRogue, mood: str):
     live = await start(await rogue(mood=mood), await rogue(mood=mood))
