@@ -43,6 +43,7 @@ def test_null_means_not_set():
     nothing = dict.fromkeys(("dimensions", "user", "encoding_format", "truncate", "options", "keep_alive", "metadata"))
     for dialect in (OPENAI, OLLAMA):
         assert read(dialect, input="a", **nothing) == read(dialect, input="a")
+    assert read(OLLAMA, input="a", dimensions=0) == read(OLLAMA, input="a")
 
 
 def test_no_text_is_no_vector_to_ollama_and_a_mistake_to_openai():

@@ -2,7 +2,8 @@
 `/api/embeddings`.
 
 Numbers are passed on as the server wrote them, or as little-endian floats of 32 bits in base64, which OpenAI's clients
-ask for by default. Ollama's spellings promise vectors of length 1, so one that has another is stretched.
+ask for by default. Ollama's `/api/embed` promises vectors of length 1, so one that has another is stretched; so are
+those of the older path, where Ollama leaves them as they come: which server answers must not show in the lengths.
 """
 
 from __future__ import annotations
@@ -75,9 +76,9 @@ def read_embed(body: bytes) -> ChatRequest:
     """The body of `POST /api/embed`. No text at all is allowed: there are no vectors then. Raises as `read_openai`."""
     fields = decode_body(body)
     texts = [] if fields.get("input") == "" else _texts(fields)
-    ask = ChatRequest(read_model(fields), [], inputs=Inputs(texts, _dimensions(fields)))
-    assert ask.inputs is not None
-    ask.inputs.truncate = optional(fields, "truncate", bool)
+    dimensions = None if fields.get("dimensions") == 0 else _dimensions(fields)  # how a Go client says nothing
+    inputs = Inputs(texts, dimensions, optional(fields, "truncate", bool))
+    ask = ChatRequest(read_model(fields), [], inputs=inputs)
     _ollamas(fields, ask)
     return ask
 
