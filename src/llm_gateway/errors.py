@@ -251,7 +251,8 @@ class FaultKind(StrEnum):
     DIGEST_CHANGED = "digest_changed"
     """Between two looks at its list another model took the name, and no other server knows that one."""
     UNFIT = "unfit"
-    """A tool call that does not fit: nobody offered it, or its arguments do not match."""
+    """A tool call that does not fit: nobody offered it, or its arguments do not match. Vectors that are none, or not
+    one for each text."""
     LOOP = "loop"
     """The same token for ever."""
     PROMPT_CUT = "prompt_cut"

@@ -72,17 +72,24 @@ class LlamaServer:
 
 @contextmanager
 def running_llama(
-    alias: str = "recite", words: int = 256, prefix: str = "w", *, loop: bool = False, slots: int = 4, port: int = 0
+    alias: str = "recite",
+    words: int = 256,
+    prefix: str = "w",
+    *,
+    loop: bool = False,
+    slots: int = 4,
+    port: int = 0,
+    vectors: bool = False,
 ) -> Iterator[LlamaServer]:
-    """A server that is ready, on a free port unless one is given; killed at the end. Raises RuntimeError with its log
-    when it does not come up."""
+    """A server that is ready, on a free port unless one is given; killed at the end. `vectors`: it gives these instead
+    of words. Raises RuntimeError with its log when it does not come up."""
     recital = Recital(words, prefix, loop)
     model = gguf(recital)
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [
                 *(sys.executable, str(Path(__file__).with_name("serve_gguf.py"))),
-                *(str(model), alias, str(slots), "8192", str(port)),
+                *(str(model), alias, str(slots), "8192", str(port), "vectors" if vectors else "words"),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,10 +110,16 @@ def running_llama(
 
 @asynccontextmanager
 async def llama_server(
-    alias: str = "recite", words: int = 256, prefix: str = "w", *, loop: bool = False, slots: int = 4
+    alias: str = "recite",
+    words: int = 256,
+    prefix: str = "w",
+    *,
+    loop: bool = False,
+    slots: int = 4,
+    vectors: bool = False,
 ) -> AsyncIterator[LlamaServer]:
     """`running_llama` that leaves the event loop free while the server starts and ends."""
-    running = running_llama(alias, words, prefix, loop=loop, slots=slots)
+    running = running_llama(alias, words, prefix, loop=loop, slots=slots, vectors=vectors)
     server = await asyncio.to_thread(running.__enter__)
     try:
         yield server

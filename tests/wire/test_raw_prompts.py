@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from llm_gateway.wire import ollama_upstream as ollama
-from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece, Usage
+from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece, Prompt, Usage
 
 CASES = Path(__file__).parent / "cases" / "ollama"
 ASK = ChatRequest("asked", [Message("user", "hi"), Message("assistant", " w000")], keep_alive="5m")
@@ -36,7 +36,8 @@ def test_a_generation_is_no_rendering():
 
 
 def test_a_raw_prompt_takes_the_parameters_and_no_messages():
-    body = json.loads(ollama.write_raw(ASK, "text", "m", {"max_tokens": 5, "stop": ["x"]}))
+    ask = ChatRequest("asked", ASK.messages, prompt=Prompt("text", raw=True), think=True, keep_alive="5m")
+    body = json.loads(ollama.write_prompt(ask, "m", {"max_tokens": 5, "stop": ["x"]}))
     assert body == {
         "model": "m", "prompt": "text", "raw": True, "stream": True, "keep_alive": "5m",
         "options": {"num_predict": 5, "stop": ["x"]},
@@ -44,7 +45,7 @@ def test_a_raw_prompt_takes_the_parameters_and_no_messages():
 
 
 def test_frames_of_generate_are_read():
-    reader = ollama.RawReader()
+    reader = ollama.PromptReader()
     body = (
         b'{"model":"recite","created_at":"2026-11-23T07:17:41Z","response":" w002","done":false}\n'
         b'{"model":"recite","created_at":"2026-11-23T07:17:41Z","response":"","done":true,"done_reason":"length",'

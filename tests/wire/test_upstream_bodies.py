@@ -8,7 +8,7 @@ import pytest
 
 from llm_gateway.wire import ollama_upstream as ollama
 from llm_gateway.wire import openai_upstream as openai
-from llm_gateway.wire.neutral import ChatRequest, Message, ToolCall
+from llm_gateway.wire.neutral import ChatRequest, Message, Prompt, ToolCall
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 TIME = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}
@@ -131,7 +131,9 @@ def test_what_identifies_the_caller_stays_here():
 def test_only_known_options_reach_a_server():
     params = {"temperature": 0.2, "num_gpu": 0, "use_mmap": False, "main_gpu": 3}
     assert json.loads(ollama.write_upstream(ask(), "m", params))["options"] == {"temperature": 0.2}
-    assert json.loads(ollama.write_raw(ask(), "hi", "m", params))["options"] == {"temperature": 0.2}
+    assert json.loads(ollama.write_prompt(ask(prompt=Prompt("hi", raw=True)), "m", params))["options"] == {
+        "temperature": 0.2
+    }
     body = json.loads(openai.write_upstream(ask(), "m", params))
     assert set(body) == {"model", "messages", "stream", "stream_options", "temperature"}
 

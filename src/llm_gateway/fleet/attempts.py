@@ -393,7 +393,9 @@ class Plan:
             return _wrong(self.faults[-1][1])
         tried = f" ({self.attempts} tried)" if self.attempts else ""
         if kinds and kinds <= {FaultKind.INCAPABLE}:
-            return InvalidRequest("No server that holds this model supports what the request needs (tools, images, …).")
+            return InvalidRequest(
+                "No server that holds this model supports what the request needs (tools, images, embeddings, …)."
+            )
         if self._poor and not self._running:
             return RetryBudgetExhausted(
                 f"Too many requests for this model fail for each to be tried on all servers{tried}.", retry_after=5

@@ -35,7 +35,8 @@ def unsafe(ask: ChatRequest) -> str | None:
     """Why an answer to `ask` is never continued; None when it may be.
 
     Half a tool call or half a JSON document has no second half: prose or a second document would follow. The
-    probabilities of tokens that another prompt led to are others.
+    probabilities of tokens that another prompt led to are others. What fills a gap ends where the text behind it
+    begins.
     """
     if ask.tools:
         return "tools"
@@ -43,6 +44,8 @@ def unsafe(ask: ChatRequest) -> str | None:
         return "format"
     if ask.logprobs:
         return "logprobs"
+    if (prompt := ask.prompt) is not None and (prompt.suffix, prompt.template, prompt.context) != (None, None, None):
+        return "prompt"
     if ask.messages and ask.messages[-1].role == "assistant":
         return "prefilled"  # whether the first server went on with it or began anew, nobody knows
     return None

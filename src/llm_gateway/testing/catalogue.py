@@ -14,7 +14,10 @@ METHODS = dict.fromkeys(("/", "/api/version", "/api/tags", "/api/ps", "/v1/model
     "/api/show": ("POST",),
     "/api/chat": ("POST",),
     "/api/generate": ("POST",),
+    "/api/embed": ("POST",),
     "/v1/chat/completions": ("POST",),
+    "/v1/completions": ("POST",),
+    "/v1/embeddings": ("POST",),
 }
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"

@@ -1,8 +1,9 @@
 """A model server that misbehaves on purpose, at the byte level.
 
-It speaks Ollama's API (`/api/version`, `tags`, `ps`, `show`, `chat`, `generate`) and OpenAI's (`/v1/models`,
-`/v1/chat/completions`) on one loopback port, recites a text that is known word by word (and goes on with it from any
-part of it), and fails in the ways of `moods`. Tests put the gateway in front of it; the demo fleet is made of it.
+It speaks Ollama's API (`/api/version`, `tags`, `ps`, `show`, `chat`, `generate`, `embed`) and OpenAI's (`/v1/models`,
+`/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`) on one loopback port, recites a text that is known word by
+word (and goes on with it from any part of it), and fails in the ways of `moods`. Tests put the gateway in front of it;
+the demo fleet is made of it.
 
     async with Rogue(models=["llama3.2:3b"], mood="cut_rst") as server:
         server.url                                    # http://127.0.0.1:54321
@@ -261,7 +262,7 @@ class Rogue:
             if not (catalogue.holds(self.models, scene.model) or mood in ANY_MODEL):
                 await scene.refuse(404, f"model '{scene.model}' not found")
                 finished = True
-            elif not (scene.body.get("messages") or scene.body.get("prompt")):
+            elif scene.words and not (scene.body.get("messages") or scene.body.get("prompt")):
                 await scene.line.whole(200, scene.voice.whole(Said(reason="load")))
                 finished = True
             elif scene.partial and not scene.raw and self.manner.prefill == "reject":

@@ -14,12 +14,15 @@ from typing import Any, Literal
 from llm_gateway.testing.line import Heard, Line
 from llm_gateway.testing.recital import continued, recital, stopped, without_last
 from llm_gateway.testing.template import partial_of, rendered
-from llm_gateway.testing.voices import Call, Generate, Ollama, OpenAI, Said, Voice
+from llm_gateway.testing.vectors import VECTOR_PATHS, OllamaVectors, OpenAIVectors
+from llm_gateway.testing.voices import Call, Completion, Generate, Ollama, OpenAI, Said, Voice
 
 CHAT_PATHS = ("/api/chat", "/v1/chat/completions")
 """Of conversations."""
-ANSWER_PATHS = (*CHAT_PATHS, "/api/generate")
-"""Everything that makes a model speak."""
+PROMPT_PATHS = ("/api/generate", "/v1/completions")
+"""Of prompts."""
+ANSWER_PATHS = (*CHAT_PATHS, *PROMPT_PATHS, *VECTOR_PATHS)
+"""Everything that makes a model work."""
 
 Script = Callable[[dict[str, Any]], Sequence[str]]
 """The body of a request -> the pieces of its answer."""
@@ -84,23 +87,31 @@ class Scene:
         """Whether the dialect is Ollama's own, otherwise OpenAI's."""
         self.lead = b"" if self.ollama else b"data: "
         """What stands before the JSON of a frame."""
-        self.streaming = bool(self.body.get("stream", self.ollama))
+        self.words = self.path not in VECTOR_PATHS
+        """Whether words are asked for, otherwise vectors."""
+        self.streaming = self.words and bool(self.body.get("stream", self.ollama))
         self.model = str(self.body.get("model", ""))
-        self.raw = self.path == "/api/generate"
+        self.raw = self.path in PROMPT_PATHS
         """Whether the prompt comes ready for the model, without a conversation around it."""
-        self.partial = partial_of(self.body)
+        self.suffix = str(self.body.get("suffix") or "")
+        """What follows the gap that is to be filled."""
+        self.partial = partial_of(self.body, raw=self.path == "/v1/completions" or bool(self.suffix))
         """The unfinished answer that the request ends in, "" when there is none."""
         self.voice = self.voice_for(self.model)
 
     def voice_for(self, model: str, *, other: bool = False) -> Voice:
         """The dialect of the request, or the `other` one, with the model name that the frames shall bear."""
         prompt = sum(_words(message) for message in self.body.get("messages") or ())
-        if self.raw and not other:
-            return Generate(model, len(str(self.body.get("prompt", "")).split()))
+        if not self.words and not other:
+            return OllamaVectors(model, self.body) if self.ollama else OpenAIVectors(model, self.body)
+        if self.raw:
+            prompt = len(str(self.body.get("prompt", "")).split())
+        if self.raw and self.ollama is not other:
+            return Generate(model, prompt)
         if self.ollama is not other:
             return Ollama(model, prompt)
         include_usage = bool((self.body.get("stream_options") or {}).get("include_usage"))
-        return OpenAI(model, prompt, include_usage=include_usage)
+        return (Completion if self.raw else OpenAI)(model, prompt, include_usage=include_usage)
 
     def said(self) -> Said:
         """What a good answer to this request says: the whole text, or the rest of it where a part is there already,
@@ -195,7 +206,8 @@ class Scene:
 
     def _stops(self) -> list[str]:
         asked = (self.body.get("options") or {}).get("stop") if self.ollama else self.body.get("stop")
-        return [asked] if isinstance(asked, str) else list(asked or ())
+        stops = [asked] if isinstance(asked, str) else list(asked or ())
+        return [*stops, self.suffix] if self.suffix else stops
 
 
 def _words(message: Any) -> int:

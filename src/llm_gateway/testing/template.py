@@ -23,12 +23,12 @@ def rendered(body: dict[str, Any], *, closes: bool) -> str:
     return told + ANSWER + partial
 
 
-def partial_of(body: dict[str, Any]) -> str:
+def partial_of(body: dict[str, Any], *, raw: bool = False) -> str:
     """The unfinished answer that a request ends in: a last assistant message with text, or what follows the last
-    answer mark of a raw prompt."""
+    answer mark of a raw prompt. `raw`: the prompt is such a one, also where the body does not say it."""
     if isinstance(prompt := body.get("prompt"), str):
         _, mark, partial = prompt.rpartition(ANSWER)
-        return (partial if mark else prompt) if body.get("raw") else ""
+        return (partial if mark else prompt) if raw or body.get("raw") else ""
     messages = body.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
     if isinstance(last, dict) and last.get("role") == "assistant" and not last.get("tool_calls"):

@@ -7,7 +7,7 @@ constant, so that the same request is answered with the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +42,8 @@ class Said:
     """Whether the end tells how many tokens there were."""
     prompt_tokens: int | None = None
     """What the server says that it read of the prompt; None = all of it."""
+    vectors: Callable[[list[list[Any]]], list[list[Any]]] | None = None
+    """What it makes of good vectors, where vectors are asked for."""
 
     @property
     def tokens(self) -> int:
@@ -157,6 +159,7 @@ class OpenAI:
     """`/v1/chat/completions`. Tool arguments come in fragments, as llama.cpp sends them."""
 
     stream_type = "text/event-stream"
+    chunk = "chat.completion.chunk"
 
     def __init__(self, model: str, prompt_tokens: int, *, include_usage: bool) -> None:
         self._model = model
@@ -180,7 +183,7 @@ class OpenAI:
     def finish(self, said: Said) -> bytes:
         frames = self._chunk({}, self._reason(said))
         if self._include_usage and said.figures:
-            frames += self._event(self._base("chat.completion.chunk") | {"choices": [], "usage": self._usage(said)})
+            frames += self._event(self._base(self.chunk) | {"choices": [], "usage": self._usage(said)})
         return frames + b"data: [DONE]\n\n"
 
     def broken(self, message: str) -> bytes:
@@ -212,7 +215,7 @@ class OpenAI:
         if not self._begun:
             self._begun, delta = True, {"role": "assistant", **delta}
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return self._event(self._base("chat.completion.chunk") | {"choices": [choice]})
+        return self._event(self._base(self.chunk) | {"choices": [choice]})
 
     def _event(self, value: dict[str, Any]) -> bytes:
         return b"data: " + packed(value) + b"\n\n"
@@ -233,3 +236,27 @@ class OpenAI:
         used = said.tokens
         prompt = self._prompt_tokens if said.prompt_tokens is None else said.prompt_tokens
         return {"prompt_tokens": prompt, "completion_tokens": used, "total_tokens": prompt + used}
+
+
+class Completion(OpenAI):
+    """`/v1/completions`: text in place of a message. It knows neither thoughts nor tools."""
+
+    chunk = "text_completion"
+
+    def thinking(self, piece: str) -> bytes:
+        return self.text(piece)
+
+    def call(self, index: int, call: Call) -> bytes:
+        return self.text(f"{call.name}({call.text})")
+
+    def whole(self, said: Said, *, done: bool = True) -> bytes:
+        choice = self._choice("".join(said.pieces), said.reason if done else None)
+        usage = {"usage": self._usage(said)} if said.figures else {}
+        return packed(self._base(self.chunk) | {"choices": [choice], **usage})
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+        choice = self._choice(delta.get("content", ""), reason)
+        return self._event(self._base(self.chunk) | {"choices": [choice]})
+
+    def _choice(self, text: str, reason: str | None) -> dict[str, Any]:
+        return {"text": text, "index": 0, "logprobs": None, "finish_reason": reason}

@@ -47,6 +47,8 @@ class Asking:
     path: str
     body: bytes
     reader: StreamReader
+    max_body: int | None = None
+    """Bytes of the answer; None = as the transport likes."""
 
 
 @dataclass(slots=True)
@@ -76,9 +78,9 @@ class Work:
 
     async def asking(self, candidate: Candidate) -> Asking:
         """What this server is asked. Raises Fault when it cannot be asked."""
-        kind = KINDS[candidate.spec.kind]
-        body = kind.dialect.write_upstream(self.request, candidate.model, self.params_for(candidate))
-        return Asking(kind.chat_path, body, self.checked(candidate, kind.dialect.stream_reader()))
+        path, dialect = KINDS[candidate.spec.kind].way(self.request)
+        body = dialect.write_upstream(self.request, candidate.model, self.params_for(candidate))
+        return Asking(path, body, self.checked(candidate, dialect.stream_reader()))
 
     def params_for(self, candidate: Candidate) -> dict[str, Json]:
         """The parameters with a context that the prompt fits. Raises Fault(CONTEXT) when this server has no such."""
@@ -99,8 +101,11 @@ class Work:
         needed = num_ctx(self.params, self.prompt_tokens, candidate.context)
         return needed if "num_ctx" in self.params else self.sizes(candidate.key, needed)
 
-    def refused(self, candidate: Candidate, fault: Fault) -> Fault:
-        """What the server's refusal means for this work."""
+    def refused(self, candidate: Candidate, asking: Asking, fault: Fault) -> Fault:
+        """What the server's refusal means for this work. One that does not know the path for a prompt, or for vectors,
+        may chat as well as any."""
+        if fault.kind is FaultKind.NOT_THE_PROTOCOL and asking.path != KINDS[candidate.spec.kind].chat_path:
+            return Fault(FaultKind.INCAPABLE, f"{asking.path}: {fault.detail}")
         return fault
 
 
@@ -142,9 +147,9 @@ class Attempt:
             asking = await work.asking(self.candidate)
             asked = self._parts.clock.now()
             until = work.plan.deadline
-            response = await send(self._parts, self.candidate, asking.path, asking.body, deadline=until)
+            response = await send(self._parts, self.candidate, asking.path, asking.body, until, asking.max_body)
             if response.status != 200:
-                raise work.refused(self.candidate, await refusal(self._parts, response))
+                raise work.refused(self.candidate, asking, await refusal(self._parts, response))
             if "html" in response.headers.get("content-type", ""):
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
             stream = Stream(self._parts.clock, self._plan, self, response, asking.reader)
@@ -205,7 +210,9 @@ class Attempt:
         )
 
 
-async def send(parts: Parts, candidate: Candidate, path: str, body: bytes, *, deadline: float) -> Response:
+async def send(
+    parts: Parts, candidate: Candidate, path: str, body: bytes, deadline: float, max_body: int | None = None
+) -> Response:
     """One POST to a candidate. Raises Fault; whoever gets the response closes it."""
     spec = candidate.spec
     try:
@@ -213,7 +220,7 @@ async def send(parts: Parts, candidate: Candidate, path: str, body: bytes, *, de
     except InvalidRequest as wrong:
         raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
     headers = KINDS[spec.kind].auth_headers(spec.api_key)
-    return await parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline)
+    return await parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline, max_body=max_body)
 
 
 async def refusal(parts: Parts, response: Response) -> Fault:

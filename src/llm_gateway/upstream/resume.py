@@ -6,8 +6,11 @@ What may be joined, and whether it fits, is decided in `fleet.splice` and `fleet
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.candidate import Candidate
@@ -19,7 +22,7 @@ from llm_gateway.upstream.drive import Drive
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.wire.collect import estimate_tokens
 from llm_gateway.wire.framing import MAX_LINE
-from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece
+from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece, Prompt, StreamReader
 
 _REFUSALS: Final = frozenset({FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.INCAPABLE, FaultKind.NOT_THE_PROTOCOL})
 """Answers to an unusual question that say nothing about the server's worth."""
@@ -44,37 +47,46 @@ class Resumed(Work):
         return self.plan.ask.prompt_tokens + estimate_tokens(self.said)
 
     async def asking(self, candidate: Candidate) -> Asking:
+        if goes_as_prompt(self.request, candidate):
+            return self._further(candidate)
         try:
             way, prompt = await self._way(candidate)
         except Fault as fault:
             raise _blameless(fault) from fault
         if way is None:
             raise Fault(FaultKind.INCAPABLE, "does not go on with answers that others began")
-        kind = KINDS[candidate.spec.kind]
-        raw = kind.dialect.raw
-        params = self.params_for(candidate)
-        if way is Way.PREFILL:
-            body = kind.dialect.write_upstream(self._partial(), candidate.model, params)
-            path, reader = kind.chat_path, kind.dialect.stream_reader()
-        else:
-            assert raw is not None
-            assert kind.raw_path is not None
-            body = raw.write_raw(self.request, prompt + self.said, candidate.model, params)
-            path, reader = kind.raw_path, raw.stream_reader()
+        ask = self._partial() if way is Way.PREFILL else _as_prompt(self.request, prompt + self.said)
+        path, dialect = KINDS[candidate.spec.kind].way(ask)
+        body, reader = dialect.write_upstream(ask, candidate.model, self.params_for(candidate)), dialect.stream_reader()
         voice = voice_of(self.drive.fleet, candidate)
         self._ways[voice.server] = way
 
         def judged(verdict: Verdict) -> None:
             self._learnt(voice, way, verdict is Verdict.CONTINUES)
 
+        trims = way is Way.PREFILL
+        return Asking(path, body, self._spliced(candidate, self.checked(candidate, reader), judged, trims=trims))
+
+    def _further(self, candidate: Candidate) -> Asking:
+        """A prompt without a template is gone on with by whoever is asked for it with what was said."""
+        prompt = self.request.prompt
+        assert prompt is not None
+        ask = _as_prompt(self.request, prompt.text + self.said)
+        path, dialect = KINDS[candidate.spec.kind].way(ask)
+        body = dialect.write_upstream(ask, candidate.model, self.params_for(candidate))
+        reader = self.checked(candidate, dialect.stream_reader())
+        return Asking(path, body, self._spliced(candidate, reader, lambda _: None, trims=False))
+
+    def _spliced(
+        self, candidate: Candidate, reader: StreamReader, judged: Callable[[Verdict], None], *, trims: bool
+    ) -> SplicedReader:
         def ends_here() -> bool:
-            self.ended.add(voice.server)
+            self.ended.add(candidate.spec.id)
             return len(self.ended) >= ENOUGH
 
-        seam = Seam(self.said, tuple(self.params.get("stop", ())), may_trim=way is Way.PREFILL)
-        return Asking(path, body, SplicedReader(self.checked(candidate, reader), seam, judged, ends_here))
+        return SplicedReader(reader, Seam(self.said, tuple(self.params.get("stop", ())), trims), judged, ends_here)
 
-    def refused(self, candidate: Candidate, fault: Fault) -> Fault:
+    def refused(self, candidate: Candidate, asking: Asking, fault: Fault) -> Fault:
         """A server that refuses an unfinished answer is none the worse for it."""
         way = self._ways.get(candidate.spec.id)
         if way is not None and fault.kind in _REFUSALS and fault.kind is not FaultKind.CONTEXT:
@@ -91,7 +103,7 @@ class Resumed(Work):
         """How this server goes on, and the prompt where it is needed; learnt now if nobody knows."""
         voice = voice_of(self.drive.fleet, candidate)
         now = self.drive.clock.now()
-        has_raw = KINDS[candidate.spec.kind].dialect.raw is not None
+        has_raw = KINDS[candidate.spec.kind].dialect.render is not None
         known = self.skills.way(voice, now)
         if known is Way.PREFILL:
             return known, ""
@@ -123,10 +135,10 @@ class Resumed(Work):
     async def _render(self, candidate: Candidate, ask: ChatRequest) -> str | None:
         """The prompt that the server's template makes of `ask`; None when it does not tell. Raises Fault."""
         kind = KINDS[candidate.spec.kind]
-        raw, until = kind.dialect.raw, self.plan.deadline
-        assert raw is not None
-        body = raw.write_render(ask, candidate.model, self.params_for(candidate))
-        response = await send(self.drive, candidate, kind.chat_path, body, deadline=until)
+        render, until = kind.dialect.render, self.plan.deadline
+        assert render is not None
+        body = render.write_render(ask, candidate.model, self.params_for(candidate))
+        response = await send(self.drive, candidate, kind.chat_path, body, until)
         try:
             if response.status != 200:
                 fault = await refusal(self.drive, response)
@@ -138,7 +150,7 @@ class Resumed(Work):
                 if not (data := await response.read(until, FaultKind.TOTAL_TIMEOUT)):
                     break
                 head += data
-            return raw.read_rendering(head.partition(b"\n")[0])
+            return render.read_rendering(head.partition(b"\n")[0])
         finally:
             await response.close()
 
@@ -161,7 +173,7 @@ class Resumed(Work):
         params = {name: value for name, value in sized.items() if name == "num_ctx"}  # another one reloads
         params |= {"temperature": 0.0, "max_tokens": PROBE_TOKENS}
         body = kind.dialect.write_upstream(ask, candidate.model, params)
-        response = await send(self.drive, candidate, kind.chat_path, body, deadline=until)
+        response = await send(self.drive, candidate, kind.chat_path, body, until)
         try:
             if response.status != 200:
                 raise await refusal(self.drive, response)
@@ -178,9 +190,18 @@ class Resumed(Work):
             await response.close()
 
 
+def goes_as_prompt(ask: ChatRequest, candidate: Candidate) -> bool:
+    """Is this server given a prompt as it is?"""
+    return ask.prompt is not None and KINDS[candidate.spec.kind].dialect.prompts.goes(ask.prompt)
+
+
 def _with_last(ask: ChatRequest, message: Message) -> ChatRequest:
-    fields = {name: getattr(ask, name) for name in ask.__struct_fields__}
-    return ChatRequest(**{**fields, "messages": [*ask.messages, message]})
+    return replace(ask, messages=[*ask.messages, message])
+
+
+def _as_prompt(ask: ChatRequest, text: str) -> ChatRequest:
+    """Only what is no part of the prompt is taken over from a conversation."""
+    return replace(ask, prompt=Prompt(text, raw=True), messages=[])
 
 
 def _blameless(fault: Fault) -> Fault:

@@ -22,7 +22,7 @@ from llm_gateway.fleet.twins import Twins, twins, voice_of
 from llm_gateway.names import canonical
 from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.upstream.resume import Resumed
+from llm_gateway.upstream.resume import Resumed, goes_as_prompt
 from llm_gateway.wire.checked import all_given, size_of
 from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
@@ -241,6 +241,7 @@ class Unbroken:
             (candidate, voice)
             for candidate in twins(drive.fleet, self._stream.candidate, self._voice, self._work.trust, now)
             if not drive.skills.hopeless(voice := voice_of(drive.fleet, candidate), now)
+            or goes_as_prompt(self._work.request, candidate)
         ]
         servers = drive.fleet.servers
         able.sort(

@@ -18,6 +18,7 @@ Send your project's key as `X-API-Key`, `Authorization: Bearer …` or `api-key`
 """
 TAGS: Final = [
     {"name": "chat", "description": "Ask a model."},
+    {"name": "embeddings", "description": "Texts as vectors."},
     {"name": "models", "description": "What your key may call."},
     {"name": "health", "description": "For people, load balancers and Prometheus."},
     {"name": "admin", "description": "Everything the command line can do. Needs the admin token."},

@@ -23,6 +23,10 @@ def estimate_tokens(text: str) -> int:
 def estimate_prompt(ask: ChatRequest) -> int:
     """About how many tokens the prompt of `ask` has."""
     total = estimate_tokens(encode(ask.tools).decode()) if ask.tools else 0
+    if ask.prompt is not None:  # its text stands in the messages, too
+        total += estimate_tokens(ask.prompt.suffix or "") + len(ask.prompt.context or ())
+    if ask.inputs is not None:
+        total += sum(map(estimate_tokens, ask.inputs.texts))
     for message in ask.messages:
         total += MESSAGE_TOKENS + estimate_tokens(message.text) + estimate_tokens(message.thinking)
         total += IMAGE_TOKENS * len(message.images)

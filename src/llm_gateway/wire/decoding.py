@@ -47,15 +47,16 @@ _SUSPICIOUSLY_LONG = b"0" * 19
 _MANY_DIGITS = b"0" * (MAX_DIGITS + 1)
 
 
-def _fraction(text: str) -> float:
-    """Python's own reading: msgspec's takes a hundred times as long for some numbers, such as 5e-324."""
+def fraction(text: str) -> float:
+    """For `float_hook`: Python's own reading. msgspec's takes a hundred times as long for some numbers, such as
+    5e-324."""
     value = float(text)
     if isinf(value):
         raise ValueError("out of range")
     return value
 
 
-_decode = msgspec.json.Decoder(float_hook=_fraction).decode
+_decode = msgspec.json.Decoder(float_hook=fraction).decode
 
 
 class BadJson(ValueError):

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from llm_gateway.errors import GatewayError
 from llm_gateway.wire import models
-from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Json, StreamReader, StreamWriter
+from llm_gateway.wire.neutral import (
+    Answer,
+    ChatRequest,
+    Envelope,
+    Inputs,
+    Json,
+    Prompt,
+    StreamReader,
+    StreamWriter,
+    Usage,
+)
 
 WriteError = Callable[[GatewayError, str | None], dict[str, Json]]
 """(error, request id) -> the error object in the dialect's own shape."""
@@ -26,13 +36,39 @@ class ClientDialect:
 
 
 @dataclass(frozen=True, slots=True)
-class RawDialect:
-    """How a server is asked for the prompt that its template makes, and to go on with one."""
+class EmbedDialect:
+    """How clients of one kind ask for vectors and get them. Their errors are those of a `ClientDialect`."""
+
+    read_request: Callable[[bytes], ChatRequest]
+    """`inputs` is set in what it gives. Raises as `ClientDialect.read_request`."""
+    write_answer: Callable[[Envelope, ChatRequest, list[list[float]], Usage], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDialect:
+    """How a server is asked to go on with a prompt. `write_upstream` and `stream_reader` as of `ServerDialect`."""
+
+    goes: Callable[[Prompt], bool]
+    """Does this prompt go that way? Any other is asked as the conversation that stands beside it."""
+    write_upstream: Callable[[ChatRequest, str, Mapping[str, Json]], bytes]
+    stream_reader: Callable[[], StreamReader]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorDialect:
+    """How a server is asked for vectors, and read."""
+
+    write_upstream: Callable[[ChatRequest, str, Mapping[str, Json]], bytes]
+    reader: Callable[[Inputs], StreamReader]
+    """Gives one event: `Vectors`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderDialect:
+    """How a server is asked for the prompt that its template makes."""
 
     write_render: Callable[[ChatRequest, str, Mapping[str, Json]], bytes]
     read_rendering: Callable[[bytes], str | None]
-    write_raw: Callable[[ChatRequest, str, str, Mapping[str, Json]], bytes]
-    stream_reader: Callable[[], StreamReader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +81,7 @@ class ServerDialect:
     read_models: Callable[[bytes], tuple[models.ModelEntry, ...]]
     dropped: Callable[[ChatRequest], list[str]]
     """Notes on what `write_upstream` cannot carry of what the caller asked."""
-    raw: RawDialect | None = None
-    """None where there is no way round the template."""
+    prompts: PromptDialect
+    vectors: VectorDialect
+    render: RenderDialect | None = None
+    """None where the template does not show."""

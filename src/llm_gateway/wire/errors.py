@@ -1,6 +1,6 @@
 """`GatewayError` -> the error object of a dialect.
 
-One renderer per shape: OpenAI and the gateway's own API share this one.
+One renderer per shape: OpenAI and the gateway's own API share the first.
 """
 
 from __future__ import annotations
@@ -24,3 +24,8 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after
     return {"error": body}
+
+
+def text_error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
+    """Ollama's `{"error": "text"}`: its clients take nothing else there."""
+    return {"error": error.message}

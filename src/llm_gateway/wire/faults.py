@@ -20,7 +20,7 @@ _TEXTS: Final[tuple[tuple[FaultKind, re.Pattern[str]], ...]] = tuple(
         (
             FaultKind.CONTEXT,
             r"exceed_context_size|context_length_exceeded|longer than the context length|exceeds the context length"
-            r"|exceeds the available context|maximum context length",
+            r"|exceeds the available context|maximum context length|too large to process",
         ),
         (
             FaultKind.OUT_OF_MEMORY,

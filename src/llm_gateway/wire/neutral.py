@@ -60,6 +60,16 @@ class Prompt(msgspec.Struct):
     """Of Ollama's `/api/generate`: tokens of the conversation so far, as an older answer gave them."""
 
 
+class Inputs(msgspec.Struct):
+    """What is to be made vectors of, instead of a conversation."""
+
+    texts: list[str]
+    dimensions: int | None = None
+    """Numbers of each vector that are wanted; None = all that the model has."""
+    truncate: bool | None = None
+    """May the end of a text that the model cannot hold be left out? None = as the server likes."""
+
+
 class ChatRequest(msgspec.Struct):
     """What a caller asks, whatever the dialect it was asked in."""
 
@@ -83,6 +93,8 @@ class ChatRequest(msgspec.Struct):
     """Fields of OpenAI's chat body that only servers of that kind may know: given on to those as they are."""
     prompt: Prompt | None = None
     """Of a completion. `messages` then holds the same as a conversation, for servers that only chat."""
+    inputs: Inputs | None = None
+    """Of a question for vectors. `messages` is empty then."""
     notes: list[str] = []
     """`field=what became of it` for each thing that the caller asked for and will not get: see `wire.notes`."""
     own: Json = None
@@ -134,6 +146,13 @@ class Finish(msgspec.Struct, gc=False):
     """None when the server reported none; a figure of 0 in it was not reported."""
     spliced: Spliced | None = None
     """None when one server gave the whole answer."""
+
+
+class Vectors(Finish, gc=False):
+    """A whole answer of vectors: nothing came before it."""
+
+    vectors: list[list[float]] = []
+    """One for each text, in the texts' order; all of one length."""
 
 
 Event = Piece | Finish

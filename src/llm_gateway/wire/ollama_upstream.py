@@ -1,4 +1,4 @@
-"""Ollama's own API as servers speak it: `POST /api/chat`.
+"""Ollama's own API as servers speak it: `POST /api/chat`, `/api/generate` for prompts, `/api/embed` for vectors.
 
 Native rather than its OpenAI imitation, because only here a failure in mid-stream is told at all: one last line
 `{"error": …}`; the imitation ends such a stream cleanly. Whatever the caller asked for, the server is asked to stream.
@@ -17,14 +17,15 @@ import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.decoding import BadJson, decode_answer, decode_json
-from llm_gateway.wire.dialect import RawDialect, ServerDialect
+from llm_gateway.wire.dialect import PromptDialect, RenderDialect, ServerDialect, VectorDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
 from llm_gateway.wire.models import read_tags
-from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, ToolCall, ToolPart
+from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Prompt, ToolCall, ToolPart
 from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS, kept_alive
 from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+from llm_gateway.wire.vectors import OllamaVectors
 
 _REASONS: Final[dict[str, FinishReason]] = {"length": "length"}
 """The rest (stop, none at all before 0.1.35, load and unload after an answer) is "stop"."""
@@ -36,22 +37,29 @@ def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> 
     A tool cannot be forced here: a named `tool_choice` leaves only that tool in sight, "required" is best effort.
     """
     body: dict[str, Json] = {"model": model, "messages": _messages(ask.messages), "stream": True}
+    body |= _settings(ask, params)
+    if ask.think is not None:
+        body["think"] = ask.think
+    if ask.tools:
+        body["tools"] = _visible(ask.tools, ask.tool_choice)
+    return encode(body)
+
+
+def _settings(ask: ChatRequest, params: Mapping[str, Json]) -> dict[str, Json]:
+    """What says how to answer, whatever the question."""
+    body: dict[str, Json] = {}
     options = {spec.ollama: params[name] for name, spec in PARAMS.items() if spec.ollama and name in params}
     if options:
         body["options"] = options
     if ask.format is not None:
         body["format"] = ask.format
-    if ask.think is not None:
-        body["think"] = ask.think
-    if ask.tools:
-        body["tools"] = _visible(ask.tools, ask.tool_choice)
     if (kept := kept_alive(ask.keep_alive)) is not None:
         body["keep_alive"] = kept
     if ask.logprobs:
         body["logprobs"] = True
         if ask.top_logprobs is not None:
             body["top_logprobs"] = ask.top_logprobs
-    return encode(body)
+    return body
 
 
 def _messages(messages: list[Message]) -> list[Json]:
@@ -170,7 +178,46 @@ def dropped(ask: ChatRequest) -> list[str]:
     return notes
 
 
-# ---- without the chat template ----
+# ---- prompts ----
+
+
+def goes_as_prompt(prompt: Prompt) -> bool:
+    """What Ollama puts into the chat template anyway is asked as a chat: that is the same prompt, and an answer that
+    breaks can be continued as any other."""
+    return bool(prompt.raw) or any(part is not None for part in (prompt.suffix, prompt.template, prompt.context))
+
+
+def write_prompt(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `/api/generate`. Ollama refuses a raw prompt with anything that a template would take up."""
+    prompt = ask.prompt
+    assert prompt is not None
+    body: dict[str, Json] = {"model": model, "prompt": prompt.text, "stream": True, **_settings(ask, params)}
+    given = {"suffix": prompt.suffix, "template": prompt.template, "context": prompt.context}
+    body |= {name: value for name, value in given.items() if value is not None}
+    if images := [image for message in ask.messages for image in message.images]:
+        body["images"] = images
+    if prompt.raw:
+        body["raw"] = True
+        return encode(body)
+    if system := "\n\n".join(message.text for message in ask.messages if message.role == "system"):
+        body["system"] = system
+    if ask.think is not None:
+        body["think"] = ask.think
+    return encode(body)
+
+
+class PromptReader(StreamReader):
+    """Frames of `/api/generate` -> events: as those of a chat, with the text in `response`."""
+
+    __slots__ = ()
+
+    def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
+        if "response" in frame and "message" not in frame:
+            frame["message"] = {"content": frame["response"], "thinking": frame.get("thinking")}
+        super()._frame(frame, events)
+
+
+# ---- the chat template ----
 
 
 def write_render(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
@@ -190,25 +237,16 @@ def read_rendering(frame: bytes) -> str | None:
     return rendered if isinstance(rendered, str) and rendered else None
 
 
-def write_raw(ask: ChatRequest, prompt: str, model: str, params: Mapping[str, Json]) -> bytes:
-    """The body for `/api/generate` that goes on with `prompt`; of `ask` only what is no part of the prompt counts."""
-    body: dict[str, Json] = {"model": model, "prompt": prompt, "raw": True, "stream": True}
-    if options := {spec.ollama: params[name] for name, spec in PARAMS.items() if spec.ollama and name in params}:
-        body["options"] = options
-    if (kept := kept_alive(ask.keep_alive)) is not None:
-        body["keep_alive"] = kept
-    return encode(body)
+# ---- vectors ----
 
 
-class RawReader(StreamReader):
-    """Frames of `/api/generate` -> events: as those of a chat, with the text in `response`."""
-
-    __slots__ = ()
-
-    def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
-        if "response" in frame and "message" not in frame:
-            frame = {**frame, "message": {"content": frame["response"]}}
-        super()._frame(frame, events)
+def write_inputs(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `/api/embed`."""
+    inputs = ask.inputs
+    assert inputs is not None
+    body: dict[str, Json] = {"model": model, "input": inputs.texts, **_settings(ask, params)}
+    given = {"dimensions": inputs.dimensions, "truncate": inputs.truncate}
+    return encode(body | {name: value for name, value in given.items() if value is not None})
 
 
 SERVER: Final = ServerDialect(
@@ -217,5 +255,7 @@ SERVER: Final = ServerDialect(
     StreamReader,
     read_tags,
     dropped,
-    RawDialect(write_render, read_rendering, write_raw, RawReader),
+    PromptDialect(goes_as_prompt, write_prompt, PromptReader),
+    VectorDialect(write_inputs, OllamaVectors),
+    RenderDialect(write_render, read_rendering),
 )

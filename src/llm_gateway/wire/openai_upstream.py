@@ -1,4 +1,7 @@
-"""OpenAI's chat completions as servers (vLLM, llama.cpp, hosted ones) imitate them: what they are sent and answer."""
+"""OpenAI's API as servers (vLLM, llama.cpp, hosted ones) imitate it: what they are sent and answer.
+
+Conversations go to `/chat/completions`, prompts to `/completions`, texts for vectors to `/embeddings`.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,22 @@ from collections.abc import Mapping
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.dialect import ServerDialect
+from llm_gateway.wire.dialect import PromptDialect, ServerDialect, VectorDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
 from llm_gateway.wire.models import read_models
-from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, ToolPart, Usage
+from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Prompt, ToolPart, Usage
 from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS
 from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+from llm_gateway.wire.vectors import OpenAIVectors
 
 
 def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
     """The body for `model`. `params`: what holds for this attempt, defaults included, by neutral names. The caller's
     own user tag and metadata stay here."""
-    body: dict[str, Json] = {
-        "model": model,
-        "messages": [_message(message) for message in ask.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    body.update({spec.openai: params[name] for name, spec in PARAMS.items() if spec.openai and name in params})
-    if isinstance(ask.format, dict):
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": ask.format}}
-    elif ask.format == "json":
-        body["response_format"] = {"type": "json_object"}
+    body: dict[str, Json] = {"model": model, "messages": [_message(message) for message in ask.messages]}
+    body |= _settings(ask, params)
     if ask.think is False:
         body["reasoning_effort"] = "none"
     elif isinstance(ask.think, str):
@@ -42,8 +37,18 @@ def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> 
         body["logprobs"] = True
         if ask.top_logprobs is not None:
             body["top_logprobs"] = ask.top_logprobs
-    body.update(ask.wishes)
     return encode(body)
+
+
+def _settings(ask: ChatRequest, params: Mapping[str, Json]) -> dict[str, Json]:
+    """What says how to answer, whatever the question."""
+    body: dict[str, Json] = {"stream": True, "stream_options": {"include_usage": True}}
+    body.update({spec.openai: params[name] for name, spec in PARAMS.items() if spec.openai and name in params})
+    if isinstance(ask.format, dict):
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": ask.format}}
+    elif ask.format == "json":
+        body["response_format"] = {"type": "json_object"}
+    return body | ask.wishes
 
 
 def _message(message: Message) -> dict[str, Json]:
@@ -122,6 +127,14 @@ class StreamReader(FrameReader):
             raise Fault(FaultKind.BAD_FRAME, "a choice is not an object")
         if choice.get("index"):
             return  # one answer was asked for: any other is not mixed in
+        self._say(choice, events)
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:
+            if reason in _BROKEN_OFF:
+                raise Fault(FaultKind.SERVER_ERROR, f"finish_reason {reason}")
+            self._reason = _REASONS.get(reason, "stop")
+
+    def _say(self, choice: dict[str, Json], events: list[Event]) -> None:
+        """Adds what the choice says of the answer."""
         delta = choice.get("delta") or choice.get("message") or {}
         if not isinstance(delta, dict):
             raise Fault(FaultKind.BAD_FRAME, "a delta is not an object")
@@ -133,10 +146,6 @@ class StreamReader(FrameReader):
             self._tools(delta.get("tool_calls")),
             logprobs_of(logprobs.get("content")) if isinstance(logprobs, dict) else None,
         )
-        if isinstance(reason := choice.get("finish_reason"), str) and reason:
-            if reason in _BROKEN_OFF:
-                raise Fault(FaultKind.SERVER_ERROR, f"finish_reason {reason}")
-            self._reason = _REASONS.get(reason, "stop")
 
     def _marker(self, events: list[Event]) -> None:
         self._finish(events, self._reason or "stop", self._usage)
@@ -175,11 +184,99 @@ class StreamReader(FrameReader):
 
 
 def dropped(ask: ChatRequest) -> list[str]:
-    """Notes on what `write_upstream` leaves out."""
+    """Notes on what `write_upstream` and its like leave out."""
     notes = dropped_params("openai", ask.params)
     if ask.keep_alive is not None:
         notes.append(note("keep_alive", "dropped"))
+    if (prompt := ask.prompt) is not None:
+        notes += [note(name, "dropped") for name in ("template", "context") if getattr(prompt, name) is not None]
+        if prompt.suffix is not None:  # some servers look past it
+            notes.append(note("suffix", "best_effort"))
+        if goes_as_prompt(prompt):
+            if ask.think is not None:
+                notes.append(note("think", "dropped"))
+            if any(message.images for message in ask.messages):
+                notes.append(note("images", "dropped"))
+    if ask.inputs is not None and ask.inputs.truncate is not None:
+        notes.append(note("truncate", "dropped"))
     return notes
 
 
-SERVER: Final = ServerDialect("openai", write_upstream, StreamReader, read_models, dropped)
+# ---- prompts ----
+
+
+def goes_as_prompt(prompt: Prompt) -> bool:
+    """All but what is meant for the chat template: these servers complete a prompt as it is."""
+    if prompt.raw is None:
+        return prompt.template is None and prompt.context is None
+    return prompt.raw or prompt.suffix is not None
+
+
+def write_prompt(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `/completions`."""
+    prompt = ask.prompt
+    assert prompt is not None
+    body: dict[str, Json] = {"model": model, "prompt": prompt.text, **_settings(ask, params)}
+    if prompt.suffix is not None:
+        body["suffix"] = prompt.suffix
+    if ask.logprobs:
+        body["logprobs"] = max(1, ask.top_logprobs or 0)  # to llama.cpp 0 means none at all
+    return encode(body)
+
+
+class PromptReader(StreamReader):
+    """`text_completion` objects -> events: as chunks of a chat, with the text in the choice itself."""
+
+    __slots__ = ()
+
+    def _say(self, choice: dict[str, Json], events: list[Event]) -> None:
+        logprobs = choice.get("logprobs")
+        self._piece(
+            events,
+            text_of(choice.get("text")),
+            thinking_of(choice.get("reasoning"), choice.get("reasoning_content")),
+            [],
+            logprobs_of(_token_list(logprobs)) if isinstance(logprobs, dict) else None,
+        )
+
+
+def _token_list(logprobs: dict[str, Json]) -> Json:
+    """Logprobs of a completion as a chat's list of tokens; llama.cpp sends them that way already."""
+    tokens, values, tops = (logprobs.get(name) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if not isinstance(tokens, list) or not isinstance(values, list):
+        return logprobs.get("content")
+    tops = tops if isinstance(tops, list) else []
+    return [
+        {"token": token, "logprob": value, "top_logprobs": _tops(tops[n]) if n < len(tops) else []}
+        for n, (token, value) in enumerate(zip(tokens, values, strict=False))
+    ]
+
+
+def _tops(top: Json) -> Json:
+    if not isinstance(top, dict):
+        return []
+    return [{"token": token, "logprob": value} for token, value in top.items()]
+
+
+# ---- vectors ----
+
+
+def write_inputs(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
+    """The body for `/embeddings`."""
+    inputs = ask.inputs
+    assert inputs is not None
+    body: dict[str, Json] = {"model": model, "input": inputs.texts, "encoding_format": "float"}
+    if inputs.dimensions is not None:
+        body["dimensions"] = inputs.dimensions
+    return encode(body)
+
+
+SERVER: Final = ServerDialect(
+    "openai",
+    write_upstream,
+    StreamReader,
+    read_models,
+    dropped,
+    PromptDialect(goes_as_prompt, write_prompt, PromptReader),
+    VectorDialect(write_inputs, OpenAIVectors),
+)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from llm_gateway.wire import anthropic, native, ollama_upstream, openai, openai_upstream, responses
-from llm_gateway.wire.dialect import ClientDialect, RawDialect, ServerDialect
+from llm_gateway.wire import anthropic, completions, native, ollama_upstream, openai, openai_upstream, responses
+from llm_gateway.wire.dialect import ClientDialect, RenderDialect, ServerDialect
 
-__all__ = ["CLIENTS", "SERVERS", "ClientDialect", "RawDialect", "ServerDialect"]
+__all__ = ["CLIENTS", "SERVERS", "ClientDialect", "RenderDialect", "ServerDialect"]
 
 CLIENTS: Final[dict[str, ClientDialect]] = {
     "anthropic": anthropic.CLIENT,
     "native": native.CLIENT,
     "openai": openai.CLIENT,
     "responses": responses.CLIENT,
+    "completions": completions.CLIENT,
 }
 SERVERS: Final[dict[str, ServerDialect]] = {
     "ollama": ollama_upstream.SERVER,

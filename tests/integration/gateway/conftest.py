@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 import uvloop
 
 from support.gateway import StartGateway, start
+from support.llama import shared_llama
 from support.rogues import StartRogue, rogue
 
-__all__ = ["StartGateway", "StartRogue", "rogue", "start"]
+__all__ = ["StartGateway", "StartRogue", "rogue", "shared_llama", "start"]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

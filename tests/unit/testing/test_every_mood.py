@@ -11,11 +11,20 @@ from llm_gateway.testing.moods import AT_THE_DOOR, MOODS
 from llm_gateway.testing.rogue import Rogue
 from support.net import exchange, http
 
+ASKED = {
+    "/api/chat": ASK,
+    "/v1/chat/completions": ASK,
+    "/api/generate": {"model": "recite", "prompt": "hi", "raw": True},
+    "/v1/completions": {"model": "recite", "prompt": "hi"},
+    "/api/embed": {"model": "recite", "input": ["hi", "there"]},
+    "/v1/embeddings": {"model": "recite", "input": ["hi", "there"]},
+}
+
 
 @pytest.mark.parametrize("mood", sorted(MOODS))
-@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/api/generate"])
+@pytest.mark.parametrize("path", [*ASKED])
 async def test_every_mood_plays_in_all_dialects_and_survives_a_client_that_leaves(mood: str, path: str):
-    asked = ASK if path != "/api/generate" else {"model": "recite", "prompt": "hi", "raw": True}
+    asked = ASKED[path]
     async with Rogue(mood=mood, delay=0.0) as server:  # raises at its end when the mood itself had an accident
         for stream in (True, False):
             request = http("POST", path, asked | {"stream": stream, "options": {"num_predict": 1}})

@@ -10,7 +10,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from llm_gateway.testing.door import HANG
-from llm_gateway.testing.moods import connection, cuts, fickle, heads, lies, replies, sizes, streams, tools, wrappings
+from llm_gateway.testing.moods import (
+    connection,
+    cuts,
+    fickle,
+    heads,
+    lies,
+    replies,
+    sizes,
+    streams,
+    tools,
+    vectors,
+    wrappings,
+)
 from llm_gateway.testing.scene import Scene
 
 Mood = Callable[[Scene], Awaitable[None]]
@@ -132,6 +144,13 @@ MOODS: dict[str, Mood] = {
     "tool_bad_json": tools.tool_bad_json,
     "tool_wrong_arguments": tools.tool_wrong_arguments,
     "tool_wrong_name": tools.tool_wrong_name,
+    # no vectors, or bad ones
+    "no_embeddings": vectors.no_embeddings,
+    "too_few_vectors": vectors.too_few_vectors,
+    "zero_vectors": vectors.zero_vectors,
+    "ragged_vectors": vectors.ragged_vectors,
+    "null_vectors": vectors.null_vectors,
+    "shuffled_vectors": vectors.shuffled_vectors,
     # now this, now that: F-32
     "flap": fickle.flap,
     "first_n": fickle.first_n,

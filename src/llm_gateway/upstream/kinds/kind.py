@@ -8,6 +8,8 @@ from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.facts import ListedModel
+from llm_gateway.wire.dialect import PromptDialect
+from llm_gateway.wire.neutral import ChatRequest
 from llm_gateway.wire.registry import ServerDialect
 
 MOST_MODELS: Final = 2_000
@@ -24,8 +26,10 @@ class Kind:
     dialect: ServerDialect
     """Writes chat requests, reads the streaming answers and the lists."""
     chat_path: str
-    raw_path: str | None
-    """Where a prompt that needs no template goes; with it `dialect.raw` is there."""
+    prompt_path: str
+    """Where a prompt goes that is no conversation (`dialect.prompts`) …"""
+    vector_path: str
+    """… and texts to be made vectors of (`dialect.vectors`)."""
     list_path: str
     alive_path: str
     """The lightest question: a working process answers it at once, also while it loads or generates."""
@@ -45,10 +49,17 @@ class Kind:
     def paths(self) -> frozenset[str]:
         """All that is ever asked of such a server."""
         paths = (
-            *(self.chat_path, self.raw_path, self.list_path, self.alive_path),
+            *(self.chat_path, self.prompt_path, self.vector_path, self.list_path, self.alive_path),
             *(self.version_path, self.memory_path),
         )
         return frozenset(path for path in paths if path is not None)
+
+    def way(self, ask: ChatRequest) -> tuple[str, ServerDialect | PromptDialect]:
+        """Where to ask for an answer in words, and in which form: as a conversation, or the prompt as it is."""
+        prompts = self.dialect.prompts
+        if ask.prompt is not None and prompts.goes(ask.prompt):
+            return self.prompt_path, prompts
+        return self.chat_path, self.dialect
 
     def auth_headers(self, api_key: str | None) -> list[tuple[str, str]]:
         return [("authorization", f"Bearer {api_key}")] if api_key else []

@@ -4,13 +4,15 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.surfaces import anthropic, models, native, openai, responses
+from llm_gateway.web.surfaces import anthropic, completions, embeddings, models, native, openai, responses
 from llm_gateway.web.surfaces.route import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *native.ROUTES,
     *openai.ROUTES,
     *responses.ROUTES,
+    *completions.ROUTES,
+    *embeddings.ROUTES,
     *anthropic.ROUTES,
 )
 """Hot: matched before FastAPI."""

@@ -11,7 +11,7 @@ from llm_gateway.upstream.kinds.kind import MOST_MODELS
 
 ALLOWED = {
     "ollama": {"/api/chat", "/api/generate", "/api/embed", "/api/tags", "/api/show", "/api/ps", "/api/version"},
-    "openai": {"/chat/completions", "/embeddings", "/models"},
+    "openai": {"/chat/completions", "/completions", "/embeddings", "/models"},
 }
 
 
