@@ -34,7 +34,9 @@ class Resumed(Work):
     drive: Drive = field(kw_only=True)
     skills: Skills = field(kw_only=True)
     said: str = field(kw_only=True)
+    """As its model wrote it: with a thought that stood in the text."""
     thinking: str = field(kw_only=True)
+    """A thought that the server told apart from the text."""
     ended: set[str] = field(kw_only=True)
     """Servers that say that nothing is missing after `said`."""
     _ways: dict[str, Way] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class Resumed(Work):
             return len(self.ended) >= ENOUGH
 
         seam = Seam(self.said, tuple(self.params.get("stop", ())), may_trim=way is Way.PREFILL)
-        return Asking(path, body, SplicedReader(self.checked(candidate, reader), seam, judged, ends_here))
+        return Asking(path, body, SplicedReader(self.checked(candidate, reader, begun=True), seam, judged, ends_here))
 
     def refused(self, candidate: Candidate, fault: Fault) -> Fault:
         """A server that refuses an unfinished answer is none the worse for it."""
