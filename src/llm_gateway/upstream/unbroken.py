@@ -140,9 +140,10 @@ class Unbroken:
             self._ended.clear()
 
     def _said(self) -> str:
-        """The answer as its model knows it: a thought within the text is no other than the text."""
+        """The answer as its model knows it: with a thought that stood before the text. "" when there is only that."""
         self._opening = self._opening or self._stream.opening
-        return self._opening + "".join(self._text)
+        text = "".join(self._text)
+        return self._opening + text if text.strip() else ""
 
     def _full(self) -> bool:
         """Were all tokens given out that the caller allows? Then only the last frame was lost, and it said so. A piece

@@ -87,13 +87,14 @@ class Thoughts:
         self._kept.append(piece)
         self._pending += piece.text
         text = self._pending.lstrip()
+        if len(self._pending) - len(text) > FEW_BLANKS:
+            return self.rest()
         mark = next((mark for mark in _MARKS if text.startswith(mark)), None)
         if mark is None:
-            few = len(self._pending) <= FEW_BLANKS if not text else any(known.startswith(text) for known in _MARKS)
-            if few:
-                self.held = len(text)
-                return []
-            return self.rest()
+            if not any(known.startswith(text) for known in _MARKS):
+                return self.rest()
+            self.held = len(text)
+            return []
         rest = text[len(mark) :]
         self._taken.append(self._pending[: len(self._pending) - len(rest)])
         self._kept, self._pending, self.held = [], "", 0
