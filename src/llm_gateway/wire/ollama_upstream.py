@@ -113,6 +113,7 @@ class _Plain(msgspec.Struct, gc=False):
     done: bool = False
     error: None = None
     logprobs: None = None
+    object: None = None
 
 
 _decode_plain: Final = msgspec.json.Decoder(_Plain).decode

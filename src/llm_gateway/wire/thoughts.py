@@ -61,6 +61,8 @@ class Thoughts:
 
     def add(self, piece: Piece) -> list[Piece]:
         """What is known of the answer now that `piece` has come; it holds no tool calls."""
+        if self.over:
+            return [piece]
         pieces = []
         if piece.thinking:
             pieces.append(Piece(thinking=piece.thinking))
