@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.decoding import decode_frame
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.framing import DONE, MAX_LINE, FrameSplitter
 from llm_gateway.wire.neutral import Event, Finish, FinishReason, Json, Piece, ToolPart, Usage
+
+MOST_PLAIN: Final = 4096
+"""Bytes of a frame that may be nothing but words: in a larger one there is more, and all of that is looked at."""
 
 
 class FrameReader:
@@ -86,7 +91,7 @@ class FrameReader:
     def _read(self, frame: bytes, events: list[Event]) -> None:
         if frame == DONE:
             self._marker(events)
-        elif not self._plain(frame, events):
+        elif len(frame) > MOST_PLAIN or not self._plain(frame, events):
             self._frame(decode_frame(frame), events)
 
     def _plain(self, frame: bytes, events: list[Event]) -> bool:
