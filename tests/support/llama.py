@@ -72,11 +72,18 @@ class LlamaServer:
 
 @contextmanager
 def running_llama(
-    alias: str = "recite", words: int = 256, prefix: str = "w", *, loop: bool = False, slots: int = 4, port: int = 0
+    alias: str = "recite",
+    words: int = 256,
+    prefix: str = "w",
+    *,
+    loop: bool = False,
+    text: str = "",
+    slots: int = 4,
+    port: int = 0,
 ) -> Iterator[LlamaServer]:
     """A server that is ready, on a free port unless one is given; killed at the end. Raises RuntimeError with its log
     when it does not come up."""
-    recital = Recital(words, prefix, loop)
+    recital = Recital(words, prefix, loop, text)
     model = gguf(recital)
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -103,10 +110,10 @@ def running_llama(
 
 @asynccontextmanager
 async def llama_server(
-    alias: str = "recite", words: int = 256, prefix: str = "w", *, loop: bool = False, slots: int = 4
+    alias: str = "recite", words: int = 256, prefix: str = "w", *, loop: bool = False, text: str = "", slots: int = 4
 ) -> AsyncIterator[LlamaServer]:
     """`running_llama` that leaves the event loop free while the server starts and ends."""
-    running = running_llama(alias, words, prefix, loop=loop, slots=slots)
+    running = running_llama(alias, words, prefix, loop=loop, text=text, slots=slots)
     server = await asyncio.to_thread(running.__enter__)
     try:
         yield server
