@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -29,6 +30,9 @@ EXPECTED_ANSWER = 256
 
 WORTH_KEEPING = 64
 """Tokens of a broken answer that nobody has seen yet, from which on it is continued instead of asked for again."""
+
+AS_LONG = 2.0
+"""Times that a second answer may take what the first took, which did not have the form that was asked for."""
 
 
 class Served(NamedTuple):
@@ -234,12 +238,15 @@ async def _complete(gw: Gateway, call: Call, entry: Entry, work: Work) -> _Whole
 
 
 async def _better(gw: Gateway, call: Call, entry: Entry, work: Work, first: _Whole) -> _Whole:
-    """Another server's answer, where there is one. Only if that has the form was it the first server's fault."""
+    """Another server's answer, where there is one before long. Only if that has the form was it the first server's
+    fault."""
     candidate, misses = first.stream.candidate, Fault(FaultKind.INCAPABLE, "gave an answer of another form")
     work.plan.lost(candidate, misses, gw.clock.now(), elsewhere=True)
+    took = first.at - first.stream.attempt.began
     try:
-        second = await _complete(gw, call, entry, work)
-    except GatewayError:
+        async with asyncio.timeout(gw.drive.clocks.first_token_max + AS_LONG * took):
+            second = await _complete(gw, call, entry, work)
+    except (GatewayError, TimeoutError):
         return first
     if second.fits:
         gw.drive.outdone(candidate, misses.detail)

@@ -103,6 +103,19 @@ async def test_a_document_that_nobody_makes_is_delivered_with_a_note(
         assert not is_out(await standing(live, server))
 
 
+@pytest.mark.parametrize("mood", ["hang_after_request", "think_forever"])
+async def test_a_second_answer_is_not_waited_for_for_ever(start: StartGateway, rogue: StartRogue, mood: str):
+    bad, silent = await rogue(script=saying("no JSON")), await rogue(mood=mood)
+    live = await start(bad, silent, timeouts={"first_token": 0.5, "budget": 20})
+    live.rank(bad, silent)
+    seen = await asked(live, WHOLE[0], MODEL, "", **FORM)
+    seen.expect("no JSON")
+    assert seen.headers["x-gateway-notes"] == "format_invalid"
+    assert seen.seconds < 5
+    await silent.until(lambda s: s.in_flight == 0, within=1.0)
+    assert (await live.row())["server_id"] == live.state(bad).spec.id
+
+
 async def test_the_second_server_may_break(start: StartGateway, rogue: StartRogue):
     bad, broken = await rogue(script=saying("no JSON")), await rogue(mood="runner_500")
     live = await start(bad, broken)
