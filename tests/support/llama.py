@@ -79,11 +79,12 @@ def running_llama(
     loop: bool = False,
     slots: int = 4,
     port: int = 0,
+    text: str = "",
     vectors: bool = False,
 ) -> Iterator[LlamaServer]:
-    """A server that is ready, on a free port unless one is given; killed at the end. `vectors`: it gives these instead
-    of words. Raises RuntimeError with its log when it does not come up."""
-    recital = Recital(words, prefix, loop)
+    """A server that is ready, on a free port unless one is given; killed at the end. `text`: it says this, and nothing
+    else; `vectors`: it gives these instead of words. Raises RuntimeError with its log when it does not come up."""
+    recital = Recital(words, prefix, loop, text)
     model = gguf(recital)
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -116,10 +117,11 @@ async def llama_server(
     *,
     loop: bool = False,
     slots: int = 4,
+    text: str = "",
     vectors: bool = False,
 ) -> AsyncIterator[LlamaServer]:
     """`running_llama` that leaves the event loop free while the server starts and ends."""
-    running = running_llama(alias, words, prefix, loop=loop, slots=slots, vectors=vectors)
+    running = running_llama(alias, words, prefix, loop=loop, slots=slots, text=text, vectors=vectors)
     server = await asyncio.to_thread(running.__enter__)
     try:
         yield server

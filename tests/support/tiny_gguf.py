@@ -33,15 +33,31 @@ TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Recital:
-    """What the model says. `loop`: after the last word the first again, for ever."""
+    """What the model says. `loop`: after the last word the first again, for ever. `text`: exactly that instead, in
+    pieces of four characters; one that was said before is longer, since a piece alone decides what follows it."""
 
     words: int = 256
     prefix: str = "w"
     loop: bool = False
+    text: str = ""
 
     def pieces(self) -> list[str]:
+        if self.text:
+            return _distinct(self.text, 4)
         width = max(3, len(str(self.words - 1)))
         return [f" {self.prefix}{number:0{width}d}" for number in range(self.words)]
+
+
+def _distinct(text: str, size: int) -> list[str]:
+    pieces: list[str] = []
+    begin = 0
+    for end in range(len(text) + 1):
+        if end - begin >= size and text[begin:end] not in pieces:
+            pieces.append(text[begin:end])
+            begin = end
+    if text[begin:]:
+        pieces[-1:] = ["".join([*pieces[-1:], text[begin:]])]
+    return pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ def _vocabulary(recital: Recital) -> tuple[list[str], list[int]]:
     tokens += [f"<0x{byte:02X}>" for byte in range(256)]
     types += [BYTE] * 256
     tokens += recital.pieces()
-    types += [USER] * recital.words
+    types += [USER] * len(recital.pieces())
     while len(tokens) % 64:  # the width of a head
         tokens.append(f"<pad{len(tokens)}>")
         types.append(CONTROL)
@@ -89,7 +105,7 @@ def _vocabulary(recital: Recital) -> tuple[list[str], list[int]]:
 
 def _tensors(size: int, first: int, recital: Recital) -> list[Tensor]:
     """One layer that does nothing, between one-hot embeddings and a head that knows each token's successor."""
-    last = first + recital.words - 1
+    last = first + len(recital.pieces()) - 1
     embedding, head = _zeros(size, size), _zeros(size, size)
     for token in range(size):
         embedding[token * size + token] = 1.0

@@ -16,7 +16,6 @@ from typing import Protocol
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import (
-    ContextLengthExceeded,
     Fault,
     FaultKind,
     GatewayError,
@@ -31,6 +30,7 @@ from llm_gateway.fleet.budget import Budgets
 from llm_gateway.fleet.candidate import Candidate, Nobody
 from llm_gateway.fleet.faults import CONSEQUENCES, TRANSPARENT, UNCOUNTED
 from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.fleet.too_long import too_long
 from llm_gateway.names import pinned
 
 MAX_COUNTED = 12
@@ -39,7 +39,8 @@ AGREED = 2
 """Servers of strangers that must say that the request is wrong before it is not tried elsewhere: one may lie."""
 MOST_UNFIT = 4
 """Fluent answers that were no good ones, after which the request, or the model, is taken for the reason."""
-THE_CALLERS = frozenset({FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.PROMPT_CUT})
+TOO_LONG = frozenset({FaultKind.CONTEXT, FaultKind.PROMPT_CUT})
+THE_CALLERS = TOO_LONG | {FaultKind.CALLER}
 MAX_RACES = 2
 """Attempts of one request that are started only to be quicker."""
 QUEUE_WAIT = 10.0
@@ -354,13 +355,16 @@ class Plan:
         if (wrong and (candidate.spec.trust is Trust.OWN or agreed >= AGREED)) or (
             fault.kind is FaultKind.PROMPT_CUT and agreed >= AGREED
         ):
-            self._fatal = _wrong(fault)
+            self._fatal = self._wrong(fault)
         if fault.kind is FaultKind.UNFIT and agreed >= MOST_UNFIT:
             self._fatal = self._exhausted()
 
-    def lost(self, candidate: Candidate, fault: Fault, now: float) -> None:
-        """An answer broke after its first content and nothing of it was delivered: the others are asked anew."""
+    def lost(self, candidate: Candidate, fault: Fault, now: float, *, elsewhere: bool = False) -> None:
+        """An answer broke after its first content and nothing of it was delivered: the others are asked anew, and a
+        good server itself unless only an answer from `elsewhere` is of use."""
         self.failed(candidate, fault, now)
+        if elsewhere:
+            self._slipped.discard(candidate.key)
         self.started = now
 
     def raced(self, candidate: Candidate) -> bool:
@@ -390,7 +394,7 @@ class Plan:
         """The one sentence a client gets when nobody answered; no server is named."""
         kinds = {fault.kind for _, fault in self.faults}
         if kinds and kinds <= THE_CALLERS:
-            return _wrong(self.faults[-1][1])
+            return self._wrong(self.faults[-1][1])
         tried = f" ({self.attempts} tried)" if self.attempts else ""
         if kinds and kinds <= {FaultKind.INCAPABLE}:
             return InvalidRequest(
@@ -411,9 +415,8 @@ class Plan:
             )
         return NoHealthyUpstream(f"No healthy server holds this model right now{tried}.", retry_after=5)
 
-
-def _wrong(fault: Fault) -> GatewayError:
-    """The caller's mistake in the server's own words; in ours where none was asked."""
-    if fault.kind in (FaultKind.CONTEXT, FaultKind.PROMPT_CUT):
-        return ContextLengthExceeded(fault.said or "The prompt is longer than this model's context on any server.")
-    return InvalidRequest(fault.said or "The model server refused the request.")
+    def _wrong(self, fault: Fault) -> GatewayError:
+        """The caller's mistake, in the server's own words where it is not the length of the prompt."""
+        if fault.kind not in TOO_LONG:
+            return InvalidRequest(fault.said or "The model server refused the request.")
+        return too_long([met for met in self.faults if met[1].kind in TOO_LONG], self.ask.prompt_tokens)

@@ -183,6 +183,7 @@ class SplicedReader:
     )
 
     held = 0
+    opening = ""
 
     def __init__(
         self, inner: StreamReader, seam: Seam, judged: Callable[[Verdict], None], ends_here: Callable[[], bool]

@@ -88,6 +88,10 @@ class Entry:
     def served_by(self, server_id: str, model: str, tier: str) -> None:
         self.server_id, self.backend_model, self.tier = server_id, model, tier
 
+    def noted(self, note: str) -> None:
+        """One more of the notes."""
+        self.notes = f"{self.notes}, {note}" if self.notes else note
+
     def elapsed(self) -> float:
         """Seconds since the request was admitted."""
         return self._clock.now() - self._began

@@ -89,12 +89,12 @@ class Work:
         size = self._context(candidate)
         return self.params if size is None else {**self.params, "num_ctx": size}
 
-    def checked(self, candidate: Candidate, reader: StreamReader) -> CheckedReader:
-        """The reader of this server's answer, which believes only what is a good one."""
+    def checked(self, candidate: Candidate, reader: StreamReader, *, begun: bool = False) -> CheckedReader:
+        """The reader of this server's answer, which believes only what is a good one. `begun`: of the rest of it."""
         seen = None
         if KINDS[candidate.spec.kind].cuts_prompts:
             seen = window(self.prompt_tokens, self._context(candidate), candidate.context)
-        return CheckedReader(reader, self.request, limit=self.limit, window=seen)
+        return CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
 
     def _context(self, candidate: Candidate) -> int | None:
         """Tokens; None = the server chooses. The caller's own wish is not remembered for others."""
@@ -254,6 +254,11 @@ class Stream:
     @property
     def candidate(self) -> Candidate:
         return self.attempt.candidate
+
+    @property
+    def opening(self) -> str:
+        """As `StreamReader.opening`: what the server said before the text, where no event shows it as it was."""
+        return self._reader.opening
 
     async def find_content(self) -> None:
         """Reads until the first content. Raises Fault."""

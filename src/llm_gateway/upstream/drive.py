@@ -184,14 +184,20 @@ class Drive:
     def _compare(self, plan: Plan) -> None:
         """A server that called the request wrong, or could not make a tool call of it, which another one then answered,
         was wrong itself."""
-        now = self.clock.now()
         for n, (candidate, fault) in enumerate(plan.faults):
             if fault.kind in (FaultKind.CALLER, FaultKind.UNFIT):
                 did = "refused" if fault.kind is FaultKind.CALLER else "failed at"
-                blame = Fault(FaultKind.SERVER_ERROR, f"{did} what another server answered: {fault.detail}")
-                plan.faults[n] = candidate, blame
-                self.apply(AttemptStarted(candidate.spec.id, candidate.model, now))
-                self.apply(AttemptEnded(candidate.spec.id, candidate.model, now, blame.kind, blame.detail))
+                plan.faults[n] = (
+                    candidate,
+                    self.outdone(candidate, f"{did} what another server answered: {fault.detail}"),
+                )
+
+    def outdone(self, candidate: Candidate, detail: str) -> Fault:
+        """A server failed at what another one then did well: that is held against it."""
+        now, blame = self.clock.now(), Fault(FaultKind.SERVER_ERROR, detail)
+        self.apply(AttemptStarted(candidate.spec.id, candidate.model, now))
+        self.apply(AttemptEnded(candidate.spec.id, candidate.model, now, blame.kind, blame.detail))
+        return blame
 
     async def _alive(self, candidate: Candidate) -> bool:
         """Does a silent server answer a light question on another connection?"""

@@ -37,7 +37,9 @@ class Resumed(Work):
     drive: Drive = field(kw_only=True)
     skills: Skills = field(kw_only=True)
     said: str = field(kw_only=True)
+    """As its model wrote it: with a thought that stood in the text."""
     thinking: str = field(kw_only=True)
+    """A thought that the server told apart from the text."""
     ended: set[str] = field(kw_only=True)
     """Servers that say that nothing is missing after `said`."""
     _ways: dict[str, Way] = field(default_factory=dict)
@@ -65,7 +67,9 @@ class Resumed(Work):
             self._learnt(voice, way, verdict is Verdict.CONTINUES)
 
         trims = way is Way.PREFILL
-        return Asking(path, body, self._spliced(candidate, self.checked(candidate, reader), judged, trims=trims))
+        return Asking(
+            path, body, self._spliced(candidate, self.checked(candidate, reader, begun=True), judged, trims=trims)
+        )
 
     def _further(self, candidate: Candidate) -> Asking:
         """A prompt without a template is gone on with by whoever is asked for it with what was said."""
@@ -74,7 +78,7 @@ class Resumed(Work):
         ask = _as_prompt(self.request, prompt.text + self.said)
         path, dialect = KINDS[candidate.spec.kind].way(ask)
         body = dialect.write_upstream(ask, candidate.model, self.params_for(candidate))
-        reader = self.checked(candidate, dialect.stream_reader())
+        reader = self.checked(candidate, dialect.stream_reader(), begun=True)
         return Asking(path, body, self._spliced(candidate, reader, lambda _: None, trims=False))
 
     def _spliced(

@@ -69,6 +69,8 @@ class Unbroken:
         self._voice = voice_of(drive.fleet, stream.candidate)
         self._least = least
         self._safe = continues and bool(work.trust) and unsafe(work.request) is None
+        self._opening = ""
+        """A thought that the first server wrote into its text, as it wrote it. Nobody else's model wrote one."""
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._pieces = 0
@@ -137,6 +139,12 @@ class Unbroken:
         if self._ended:
             self._ended.clear()
 
+    def _said(self) -> str:
+        """The answer as its model knows it: with a thought that stood before the text. "" when there is only that."""
+        self._opening = self._opening or self._stream.opening
+        text = "".join(self._text)
+        return self._opening + text if text.strip() else ""
+
     def _full(self) -> bool:
         """Were all tokens given out that the caller allows? Then only the last frame was lost, and it said so. A piece
         is a token or more."""
@@ -150,7 +158,7 @@ class Unbroken:
 
     async def _carry_on(self, fault: Fault) -> None:
         """Puts another stream in the place of the broken one. Raises `fault` when there is none."""
-        text = "".join(self._text)
+        text = self._said()
         if not self._safe or self.continuations >= MOST_CONTINUATIONS or not joinable(text):
             raise fault
         if self.meter.tokens < self._least:
@@ -170,7 +178,7 @@ class Unbroken:
 
     async def _move(self) -> None:
         """To a faster server; the slow one is kept until that one speaks."""
-        text = "".join(self._text)
+        text = self._said()
         slow = self._stream.candidate
         others = [c for c in self._candidates() if c.spec.id != slow.spec.id]
         if joinable(text):
@@ -228,7 +236,7 @@ class Unbroken:
             drive=self._drive,
             skills=self._drive.skills,
             said=text,
-            thinking="".join(self._thinking),
+            thinking="" if self._opening else "".join(self._thinking),
             ended=self._ended,
         )
 

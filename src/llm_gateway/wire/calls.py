@@ -28,7 +28,7 @@ class Calls:
     def __init__(self, ask: ChatRequest) -> None:
         self.held = 0
         """Characters that were read and not given out."""
-        self._offered = _offered(ask)
+        self._offered = offered(ask)
         self._names: list[ToolPart] = []
         self._parts: list[list[str]] = []
 
@@ -68,7 +68,7 @@ class Calls:
         return parts
 
 
-def _offered(ask: ChatRequest) -> dict[str, Json]:
+def offered(ask: ChatRequest) -> dict[str, Json]:
     """Name -> schema of the arguments, of the tools that may be called."""
     tools = {tool["function"]["name"]: tool["function"].get("parameters") for tool in ask.tools}
     if isinstance(ask.tool_choice, dict):

@@ -12,6 +12,8 @@ from typing import Final
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.calls import Calls
 from llm_gateway.wire.neutral import ChatRequest, Event, Finish, Piece, StreamReader
+from llm_gateway.wire.rescue import Rescue
+from llm_gateway.wire.thoughts import Thoughts, may_think
 from llm_gateway.wire.window import Window
 
 MOST_TOKENS: Final = 8192
@@ -49,24 +51,38 @@ class CheckedReader:
 
     A piece is a token or more, so the piece after the limit is one that the server was not asked for: the answer ends
     there, as "length". A server that keeps to the limit ends by itself, in time.
+
+    Thoughts and tool calls that the server left in the text are taken out of it, at its begin.
     """
 
     __slots__ = (
-        *("_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_pieces", "_same", "_window"),
-        *("done", "echoed", "fault"),
+        *("_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_logprobs", "_most_chars", "_pieces"),
+        *("_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "opening"),
     )
 
     def __init__(
-        self, inner: StreamReader, ask: ChatRequest, *, limit: int = MOST_TOKENS, window: Window | None = None
+        self,
+        inner: StreamReader,
+        ask: ChatRequest,
+        *,
+        limit: int = MOST_TOKENS,
+        window: Window | None = None,
+        begun: bool = False,
     ) -> None:
-        """`limit`: tokens of the answer; `window` None = whether the prompt was read is not looked at."""
+        """`limit`: tokens of the answer; `window` None = whether the prompt was read is not looked at. `begun`: it is
+        the rest of an answer, which does not begin with a thought or a call."""
         self.echoed: str | None = None
         self.done = False
         self.fault: Fault | None = None
+        self.opening = ""
         self._inner = inner
         self._limit = limit
+        self._most_chars = limit * TOKEN_CHARS + FEW_CHARS
         self._window = window
+        self._logprobs = ask.logprobs
         self._calls = Calls(ask)
+        self._thoughts = Thoughts() if not begun and may_think(ask) else None
+        self._rescue = Rescue(ask) if not begun and ask.tools else None
         self._pieces = 0
         self._chars = 0
         self._bytes = 0
@@ -76,7 +92,10 @@ class CheckedReader:
 
     @property
     def held(self) -> int:
-        return self._calls.held
+        held = self._calls.held
+        if self._thoughts is not None:
+            held += self._thoughts.held
+        return held if self._rescue is None else held + self._rescue.held
 
     @property
     def may_be_empty(self) -> bool:
@@ -113,42 +132,82 @@ class CheckedReader:
         return passed
 
     def _pass(self, event: Event, passed: list[Event]) -> None:
-        if isinstance(event, Finish):
+        if type(event) is not Piece:
+            assert isinstance(event, Finish)
             if self._window is not None and event.usage is not None and self._window.cut(event.usage.input):
                 raise Fault(FaultKind.PROMPT_CUT, f"read {event.usage.input} of about {self._window.prompt} tokens")
             self._finish(event, passed)
             return
-        if all_given(self._pieces, self._bytes, self._limit) or self._chars > self._limit * TOKEN_CHARS + FEW_CHARS:
+        pieces = self._pieces
+        if self._chars > self._most_chars or (pieces >= self._limit and all_given(pieces, self._bytes, self._limit)):
             self._finish(Finish("length"), passed)
             return
-        self._pieces += 1
-        self._chars += len(event.text) + len(event.thinking)
-        self._bytes += size_of(event.text) + size_of(event.thinking)
-        if not event.tools:
-            self._repeats(event.text or event.thinking)
+        text, thinking = event.text, event.thinking
+        self._pieces = pieces + 1
+        self._chars += len(text) + len(thinking)
+        self._bytes += size_of(text) + size_of(thinking)
+        if event.logprobs is not None and not (self._logprobs and text):
+            event.logprobs = None
+        if event.tools:
+            for part in event.tools:
+                self._calls.add(part)
+            if not text and not thinking:
+                return
+            event = Piece(text, thinking, logprobs=event.logprobs)
+        else:
+            said = text or thinking
+            if said != self._last:
+                self._last, self._same = said, 1
+            else:
+                self._repeats(said)
+        if self._thoughts is None and self._rescue is None:
             self._gave = True
             passed.append(event)
-            return
-        for part in event.tools:
-            self._calls.add(part)
-        if event.text or event.thinking:
-            self._gave = True
-            passed.append(Piece(event.text, event.thinking, logprobs=event.logprobs))
+        else:
+            self._unwrap(event, passed)
+
+    def _unwrap(self, piece: Piece, passed: list[Event]) -> None:
+        """Gives on what is known to be no tag and no call."""
+        pieces = [piece]
+        if self._thoughts is not None:
+            pieces = self._thoughts.add(piece)
+            self.opening = self._thoughts.opening
+            if self._thoughts.over:
+                self._thoughts = None
+        self._give(pieces, passed)
+
+    def _give(self, pieces: list[Piece], passed: list[Event]) -> None:
+        if self._rescue is not None:
+            pieces = [piece for given in pieces for piece in self._rescue.add(given)]
+            if self._rescue.over:
+                self._rescue = None
+        passed += pieces
+        self._gave = self._gave or bool(pieces)
 
     def _finish(self, finish: Finish, passed: list[Event]) -> None:
+        thoughts, rescue = self._thoughts, self._rescue
+        if thoughts is not None:
+            self._give(thoughts.rest(), passed)
+            self._thoughts = None
+        if rescue is not None and not rescue.over:
+            left = rescue.text() if self._calls else rescue.rest()
+            if finish.reason == "stop" and any(piece.tools for piece in left):
+                finish.reason = "tool_calls"
+            passed += left
+            self._gave = self._gave or bool(left)
+            self._rescue = None
         if self._calls:
             parts = self._calls.whole(cut=finish.reason == "length")
             if parts:
                 passed.append(Piece(tools=parts))
             elif not self._gave:
                 self.may_be_empty = True  # the limit left nothing of it; that is what the finish says
+        elif thoughts is not None and thoughts.found and finish.reason == "stop" and not self.may_be_empty:
+            raise Fault(FaultKind.EMPTY, "finished (stop) without an answer after its thought")
         self.done = True
         passed.append(finish)
 
     def _repeats(self, said: str) -> None:
-        if said != self._last:
-            self._last, self._same = said, 1
-            return
         self._same += 1
         if self._same >= MOST_REPEATED:
             raise Fault(FaultKind.LOOP, f"{said[:20]!a} {MOST_REPEATED} times in a row")

@@ -19,18 +19,20 @@ MAX_LINE: Final = 8 * 1024 * 1024
 DONE: Final = b"[DONE]"
 
 _BLANK = b" \t\r"
+_OPEN, _CLOSE, _LINE_END = b"{}\n"
 _SSE_FIELDS = (b"event:", b"id:", b"retry:", b":")
 
 
 class LineSplitter:
     """Cuts at `\\n`; blank lines and the blanks around a line are dropped, and so is a byte order mark at the start."""
 
-    __slots__ = ("_max_line", "_pending", "_started")
+    __slots__ = ("_max_line", "_pending", "started")
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self._max_line = max_line
         self._pending = bytearray()
-        self._started = False
+        self.started = False
+        """Was a line read, before which a byte order mark may stand?"""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The lines that `data` completes, empty ones included (they end SSE events). The iterator must be exhausted;
@@ -46,6 +48,11 @@ class LineSplitter:
         self._pending += tail
         self._bounded(len(self._pending))
 
+    @property
+    def clear(self) -> bool:
+        """Does the next byte begin a line?"""
+        return not self._pending
+
     def rest(self) -> bytes:
         """What followed the last line end."""
         return self._clean(bytes(self._pending))
@@ -55,8 +62,8 @@ class LineSplitter:
             raise Fault(FaultKind.TOO_LARGE, f"a line of more than {self._max_line} bytes")
 
     def _clean(self, line: bytes) -> bytes:
-        if not self._started:
-            self._started = True
+        if not self.started:
+            self.started = True
             line = line.removeprefix(b"\xef\xbb\xbf")
         return line.strip(_BLANK)
 
@@ -77,6 +84,18 @@ class FrameSplitter:
         self._joined = bytearray()
         """The data of an event of several lines, so far."""
         self._seen = False
+
+    def single(self, data: bytes) -> bytes | None:
+        """The frame that `data` is, where it is exactly one as every known server writes it: what most reads are, at
+        a fraction of the cost. None = to be fed."""
+        begin, end = (6, 2) if data.startswith(b"data: {") else (0, 1)
+        size = len(data) - end
+        if size <= 0 or data.find(b"\n") != size or size > self._max_line or self._joined or not self._lines.clear:
+            return None
+        if data[begin] != _OPEN or data[size - 1] != _CLOSE or data[-1] != _LINE_END:
+            return None
+        self._seen = self._lines.started = True
+        return data[begin:size]
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The frames that `data` completes. The iterator must be exhausted; a Fault comes after the good frames."""

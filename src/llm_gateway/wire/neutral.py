@@ -185,6 +185,8 @@ class StreamReader(Protocol):
     frames after it are ignored. `fault`: what ended the answer otherwise, known as soon as it was read.
     `may_be_empty`: set to True, a finish without any content is taken for what it says instead of for EMPTY: the rest
     of an answer may be nothing. `held`: characters that were read and are kept back: they show in no event yet.
+    `opening`: a thought that the server wrote into the text and that was taken out of it, as it was written, tags
+    included; before it has ended, and where there was none, "".
     """
 
     echoed: str | None
@@ -194,6 +196,9 @@ class StreamReader(Protocol):
 
     @property
     def held(self) -> int: ...
+
+    @property
+    def opening(self) -> str: ...
 
     def feed(self, data: bytes) -> list[Event]:
         """Raises `Fault` (BAD_FRAME, NOT_THE_PROTOCOL, TOO_LARGE, EMPTY, or what an error frame says). When good events

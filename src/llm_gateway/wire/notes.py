@@ -1,7 +1,7 @@
 """Notes: what a caller asked for and did not get, in a few words for programs and people.
 
-A note is `field=what became of it`. They go out as the header `X-Gateway-Notes` and into the request's row; the words
-after `=` are the ones below, and nothing of a caller's text is ever in a note.
+A note is `field=what became of it`, or `format_invalid`. They go out as the header `X-Gateway-Notes` and into the
+request's row; the words after `=` are the ones below, and nothing of a caller's text is ever in a note.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from llm_gateway.wire.params import PARAMS
 Fate = Literal["dropped", "best_effort", "invalid", "estimated", "clamped"]
 """dropped: had no effect. best_effort: asked of the model, which cannot be forced. invalid: the answer does not fit it.
 estimated: our own count. clamped: brought within what is allowed here."""
+FORMAT_INVALID: Final = "format_invalid"
+"""The answer is no JSON, or does not fit the schema, and nobody gave a better one."""
 MOST: Final = 24
 """Notes of one answer."""
 

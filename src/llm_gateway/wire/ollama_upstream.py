@@ -107,6 +107,26 @@ def _visible(tools: list[Json], choice: Json) -> list[Json]:
     return [tool for tool in tools if tool["function"]["name"] == name]
 
 
+class _Said(msgspec.Struct, gc=False):
+    content: str = ""
+    thinking: str = ""
+    tool_calls: None = None
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """A frame of nothing but words. Whatever else it holds is skipped: no guard against it is needed."""
+
+    message: _Said
+    model: str = ""
+    done: bool = False
+    error: None = None
+    logprobs: None = None
+    object: None = None
+
+
+_decode_plain: Final = msgspec.json.Decoder(_Plain).decode
+
+
 class StreamReader(FrameReader):
     """NDJSON frames (or the same objects as SSE) -> events. `<think>` tags in content stay text."""
 
@@ -115,6 +135,16 @@ class StreamReader(FrameReader):
     def __init__(self) -> None:
         super().__init__()
         self._calls = 0
+
+    def _plain(self, frame: bytes, events: list[Event]) -> bool:
+        try:
+            plain = _decode_plain(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        if plain.done:
+            return False
+        self._words(events, plain.model, plain.message.content, plain.message.thinking)
+        return True
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
         if (error := error_in_frame(frame)) is not None:

@@ -6,7 +6,9 @@ Conversations go to `/chat/completions`, prompts to `/completions`, texts for ve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
+
+import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.dialect import PromptDialect, ServerDialect, VectorDialect
@@ -89,6 +91,35 @@ _BROKEN_OFF: Final = ("error", "abort")
 """OpenRouter's and vLLM's way to say that it did not finish."""
 
 
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: None = None
+    tool_calls: None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    logprobs: None = None
+    message: None = None
+
+
+class _Plain(msgspec.Struct, gc=False):
+    """A chunk of nothing but words. Whatever else it holds is skipped: no guard against it is needed."""
+
+    choices: tuple[_Choice]
+    model: str = ""
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    error: None = None
+    usage: None = None
+
+
+_decode_plain: Final = msgspec.json.Decoder(_Plain).decode
+
+
 class StreamReader(FrameReader):
     """Chunks as SSE, as NDJSON, or one whole `chat.completion` object -> events.
 
@@ -106,6 +137,15 @@ class StreamReader(FrameReader):
         """Index a server used -> index of ours."""
         self._open: dict[int, str | None] = {}
         """Index of ours -> id of the call."""
+
+    def _plain(self, frame: bytes, events: list[Event]) -> bool:
+        try:
+            plain = _decode_plain(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        delta = plain.choices[0].delta
+        self._words(events, plain.model, delta.content or "", delta.reasoning or delta.reasoning_content or "")
+        return True
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
         if (error := error_in_frame(frame)) is not None:

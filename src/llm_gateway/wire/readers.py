@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.decoding import decode_frame
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.framing import DONE, MAX_LINE, FrameSplitter
 from llm_gateway.wire.neutral import Event, Finish, FinishReason, Json, Piece, ToolPart, Usage
+
+MOST_PLAIN: Final = 4096
+"""Bytes of a frame that may be nothing but words: in a larger one there is more, and all of that is looked at."""
 
 
 class FrameReader:
@@ -23,6 +28,7 @@ class FrameReader:
     )
 
     held = 0
+    opening = ""
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self.echoed: str | None = None
@@ -42,7 +48,8 @@ class FrameReader:
         if self.done:
             return events
         try:
-            for frame in self._frames.feed(data):
+            single = self._frames.single(data)
+            for frame in self._frames.feed(data) if single is None else (single,):
                 self._read(frame, events)
                 if self.done:
                     break
@@ -84,8 +91,26 @@ class FrameReader:
     def _read(self, frame: bytes, events: list[Event]) -> None:
         if frame == DONE:
             self._marker(events)
-        else:
+        elif len(frame) > MOST_PLAIN or not self._plain(frame, events):
             self._frame(decode_frame(frame), events)
+
+    def _plain(self, frame: bytes, events: list[Event]) -> bool:
+        """Reads a frame that holds some more words and nothing else, which nearly all do, without a look at what it
+        holds besides. False = it is another one, or none: nothing was done."""
+        return False
+
+    def _words(self, events: list[Event], model: str, text: str, thinking: str) -> None:
+        """As `_echo` and `_piece`, of a plain frame."""
+        self._known = True
+        if self.echoed is None:
+            self._echo(model)
+        if text:
+            self._saw_text = True
+        elif not thinking:
+            return
+        if thinking:
+            self._saw_thinking = True
+        events.append(Piece(text, thinking))
 
     def _stranger(self, frame: dict[str, Json]) -> None:
         """A frame that is none of the dialect's: at the start another service answers, later it does no harm."""
@@ -166,6 +191,18 @@ def logprobs_of(value: Json) -> list[Json] | None:
         {"bytes": None, **item, "top_logprobs": [{"bytes": None, **top} for top in _dicts(item.get("top_logprobs"))]}
         for item in _dicts(value)
     ]
+
+
+def logprobs_within(items: list[Json], start: int, end: int) -> list[Json]:
+    """Of the tokens of a text, those that stand at least in part between two of its characters."""
+    kept, at = [], 0
+    for item in items:
+        token = item.get("token")
+        size = len(token) if isinstance(token, str) else 0
+        if at < end and at + size > start:
+            kept.append(item)
+        at += size
+    return kept
 
 
 def _dicts(value: Json) -> list[dict[str, Json]]:

@@ -73,6 +73,7 @@ class VectorReader:
 
     __slots__ = ("_body", "_inputs", "done", "echoed", "fault", "may_be_empty")
 
+    opening = ""
     decoders: tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]
     """For plain numbers, and for those with exponents: msgspec's own reading of some takes a hundred times as long."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llm_gateway.testing.catalogue import digest_of
+from llm_gateway.testing.recital import recital
 from llm_gateway.testing.rogue import Rogue
 from support.gateway import HELLO, Live, StartGateway, Told, entry, words
 from support.net import wait_until
@@ -206,6 +207,26 @@ async def test_shown_thoughts_are_not_continued(start: StartGateway, rogue: Star
     assert told.error is not None
     assert told.error["code"] == "upstream_stream_lost"
     assert good.chats == 0
+
+
+@pytest.mark.parametrize("renders", [True, False], ids=["renders", "old"])
+@pytest.mark.parametrize("begin", [["<think>", " hm", "\n</think>", "\n\n"], ["\n", "<thinking>hm</thinking>\n"]])
+async def test_an_answer_after_a_thought_that_stood_in_its_text_goes_on(
+    start: StartGateway, rogue: StartRogue, begin: list[str], renders: bool
+):
+    def says(_: object) -> list[str]:
+        return [*begin, *recital(10)]
+
+    bad = await rogue(mood="cut_rst", cut_after=len(begin) + 3, script=says)
+    good = await rogue(script=says, renders=renders)
+    live = await broken(start, bad, good)
+    told = await live.stream()
+    assert (told.text, told.done, told.error) == (words().lstrip(), True, None)
+    assert told.chunks[-1]["continuations"] == 1
+    said = "".join(says(None)[: len(begin) + 3])  # the prompt has the thought where its model wrote it
+    assert (
+        good.chats_heard()[-1].json.get("prompt") or good.chats_heard()[-1].json["messages"][-1]["content"]
+    ).endswith(said)
 
 
 async def test_an_answer_may_change_servers_several_times(start: StartGateway, rogue: StartRogue):

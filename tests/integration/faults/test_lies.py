@@ -273,6 +273,8 @@ async def test_row_27_a_prompt_far_beyond_every_context_is_the_callers_mistake(s
         assert seen.status == 400
         assert seen.error is not None
         assert seen.error["code"] == "context_length_exceeded"
+        assert "maximum context length is 1024 tokens" in seen.error["message"]
+        assert "resulted in about 5" in seen.error["message"]
     assert [server.chats for server in servers] == [0, 0]
 
 
@@ -299,14 +301,20 @@ async def test_row_36_arguments_as_text_are_the_same_call(trap: SetTrap, kind: s
         assert [(name, json.loads(arguments)) for name, arguments in seen.calls] == [CALL]
 
 
-async def test_row_36_a_call_in_the_models_own_notation_is_repaired_or_passed_on_as_text(trap: SetTrap):
-    for seen in await (await trap("tool_as_text", apis=WITH_TOOLS)).ask_all(tools=OFFER):
-        if seen.calls:
-            seen.expect("", finish="tool_calls")
-            assert [(name, json.loads(arguments)) for name, arguments in seen.calls] == [CALL]
-        else:
-            told = json.dumps({"name": CALL[0], "arguments": CALL[1]})
-            seen.expect(f"<tool_call>\n{told}\n</tool_call>")
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+async def test_row_36_a_call_in_the_models_own_notation_is_repaired(trap: SetTrap, kind: str):
+    for seen in await (await trap("tool_as_text", apis=WITH_TOOLS, kind=kind)).ask_all(tools=OFFER):
+        seen.expect("", finish="tool_calls")
+        assert [(name, json.loads(arguments)) for name, arguments in seen.calls] == [CALL]
+        assert seen.headers["x-gateway-attempts"] == "1"
+
+
+async def test_row_36_a_call_as_text_that_does_not_fit_its_tool_is_text(trap: SetTrap):
+    city = {"type": "object", "properties": {"city": {"type": "integer"}}, "required": ["city"]}
+    other = [{"type": "function", "function": {"name": CALL[0], "parameters": city}}]
+    told = json.dumps({"name": CALL[0], "arguments": CALL[1]})
+    for seen in await (await trap("tool_as_text", apis=WITH_TOOLS)).ask_all(tools=other):
+        seen.expect(f"<tool_call>\n{told}\n</tool_call>")
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
