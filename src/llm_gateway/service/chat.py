@@ -168,6 +168,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                         usage = meter.usage(event.usage, prompt=prompt)
                         entry.attempts = work.plan.attempts
                         entry.finished(event.reason, usage)
+                        event.seconds, event.first_token = entry.latency, entry.ttft
                         out.append(writer.finish(event, usage))
                         return await call.end(b"".join(out))
                 await call.write(b"".join(out))
@@ -197,6 +198,7 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())
                 continue
         answer = collector.answer()
+        answer.seconds, answer.first_token = entry.elapsed(), entry.ttft
         body = call.dialect.write_answer(_envelope(gw, entry), work.request, answer)
         entry.attempts = work.plan.attempts
         entry.finished(answer.finish, answer.usage)

@@ -178,7 +178,7 @@ class HttpCall:
 
     async def begin(self, served: Served | None, writer: StreamWriter | None) -> None:
         self._writer = writer
-        headers = [(b"content-type", writer.content_type.encode() if writer else b"application/json")]
+        headers = [(b"content-type", (writer or self.dialect).content_type.encode())]
         if served is not None:
             headers += [
                 (b"x-gateway-model", _header(served.model)),
@@ -239,7 +239,10 @@ class HttpCall:
             if self._writer is not None:
                 await self._last(self._writer.error(body))
             return  # a whole answer that is shorter than its length says of itself that it was cut
-        headers: Headers = [(b"content-type", b"application/json")]
+        content, content_type = encode(body), self.dialect.content_type
+        if isinstance(error, MethodNotAllowed) and self.dialect.wrong_method is not None:
+            content, content_type = self.dialect.wrong_method.encode(), "text/plain"
+        headers: Headers = [(b"content-type", content_type.encode())]
         headers += [*error.headers, *retry_headers(error.retry_after)]
         if isinstance(error, UpstreamError):
             headers.append((b"x-should-retry", b"false"))  # everything has been tried already
@@ -247,7 +250,6 @@ class HttpCall:
             headers.append((b"www-authenticate", b"Bearer"))
         if isinstance(error, MethodNotAllowed):
             headers.append((b"allow", b"POST"))
-        content = encode(body)
         headers.append((b"content-length", str(len(content)).encode()))
         await self._start(error.status, headers)
         await self._last(content)
@@ -308,7 +310,7 @@ async def refuse(gw: Gateway, dialect: ClientDialect, send: Send, error: Gateway
     identity = str(gw.ids())
     content = encode(dialect.error_body(error, identity))
     headers: Headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", dialect.content_type.encode()),
         (b"content-length", str(len(content)).encode()),
         (b"x-request-id", identity.encode()),
     ]

@@ -4,13 +4,14 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.surfaces import models, native, openai
+from llm_gateway.web.surfaces import models, native, ollama, openai
 from llm_gateway.web.surfaces.route import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
     *native.ROUTES,
     *openai.ROUTES,
+    *ollama.ROUTES,
 )
 """Hot: matched before FastAPI."""
-ROUTERS: Final[tuple[APIRouter, ...]] = (models.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (models.router, ollama.router)
 """Cold: questions that are answered from memory."""
