@@ -95,7 +95,7 @@ async def test_f33_when_all_are_bad_or_silent_the_error_comes_within_35_seconds(
         server.mood = mood
     answers = await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS))
     for seen in answers:
-        seen.expect_refused(502, 503, 504)
+        seen.expect_refused(429, 502, 503, 504)  # so many at once may fill the queue
         assert seen.seconds <= 35
     assert sum(server.chats for server in servers) <= MOST_ATTEMPTS * len(APIS)
     for server in servers:
