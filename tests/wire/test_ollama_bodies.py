@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_gateway.errors import InvalidJson, InvalidRequest
-from llm_gateway.wire import ollama, ollama_generate
+from llm_gateway.wire import ollama, ollama_generate, ollama_upstream
 from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Message, Prompt, ToolCall, Usage
 
 HI = [{"role": "user", "content": "hi"}]
@@ -259,3 +261,54 @@ def test_a_model_may_be_asked_about_by_either_name():
     assert ollama.read_name(b'{"model":"","name":"b","verbose":true}') == "b"
     with pytest.raises(InvalidRequest, match="`model` is required"):
         ollama.read_name(b"{}")
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+NAME = st.text("abcxyz_", min_size=1, max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT, lambda v: st.dictionaries(TEXT, v, max_size=3)
+)
+CALLS = st.lists(
+    st.fixed_dictionaries(
+        {"function": st.fixed_dictionaries({"name": NAME, "arguments": st.dictionaries(TEXT, VALUES, max_size=3)})},
+        optional={"id": NAME},
+    ),
+    min_size=1,
+    max_size=3,
+)
+SAID = st.one_of(
+    st.fixed_dictionaries({"role": st.just("system"), "content": TEXT}),
+    st.fixed_dictionaries(
+        {"role": st.just("user"), "content": TEXT}, optional={"images": st.lists(st.just(PNG), min_size=1, max_size=2)}
+    ),
+    st.fixed_dictionaries(
+        {"role": st.just("assistant"), "content": TEXT}, optional={"thinking": TEXT, "tool_calls": CALLS}
+    ),
+    st.fixed_dictionaries(
+        {"role": st.just("tool"), "content": TEXT}, optional={"tool_name": NAME, "tool_call_id": NAME}
+    ),
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"messages": st.lists(SAID, max_size=6)},
+        optional={
+            "format": st.just("json") | st.dictionaries(NAME, VALUES, max_size=2),
+            "think": st.booleans() | st.sampled_from(["low", "max"]),
+            "keep_alive": st.sampled_from(["5m", 300]),
+            "options": st.fixed_dictionaries(
+                {},
+                optional={
+                    "num_predict": st.integers(1, 99),
+                    "top_p": st.floats(0, 1),
+                    "stop": st.lists(NAME, min_size=1),
+                },
+            ),
+        },
+    )
+)
+def test_what_a_client_says_reaches_a_server_of_the_same_kind_whole(sent: dict[str, Any]):
+    ask = chat(**sent)
+    written = ollama_upstream.write_upstream(ask, ask.model, ask.params)
+    assert ollama.read_request(written) == ask

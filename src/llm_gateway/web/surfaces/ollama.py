@@ -99,7 +99,7 @@ ROUTES: Final = (
     ),
 )
 
-router = APIRouter(tags=["ollama"])
+router = APIRouter(tags=["models"])
 Of = Annotated[Caller, Depends(project_caller)]
 
 
