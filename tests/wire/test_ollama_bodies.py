@@ -302,7 +302,7 @@ SAID = st.one_of(
                 optional={
                     "num_predict": st.integers(1, 99),
                     "top_p": st.floats(0, 1),
-                    "stop": st.lists(NAME, min_size=1),
+                    "stop": st.lists(NAME, min_size=1, max_size=16),
                 },
             ),
         },
