@@ -69,11 +69,14 @@ def resolve(
     exposed or allowed but nobody is known to hold resolves: it may come back, so the fleet answers for it (503). Who
     may ask for a model may also pin it to a digest that somebody holds.
     """
-    exposure = snapshot.exposures.get((project.id, asked)) or snapshot.exposures.get((None, asked))
-    if exposure is not None and _allows(project, asked):
+    named = _named(snapshot, project, asked)
+    held = holders(asked) if named is None else frozenset()
+    if named is None and not held:  # clients of Ollama complete the tag of whatever name they were given
+        named = _named(snapshot, project, asked.removesuffix(":latest"))
+    if named is not None:
+        logical, exposure = named
         _permit(project, asked, exposure.backend, holders)
-        return Target(asked, exposure.backend, exposure.params, exposure)
-    held = holders(asked)
+        return Target(logical, exposure.backend, exposure.params, exposure)
     allowed = _allowed_physical(snapshot, project)
     if allowed is None:
         listed = asked if held else None
@@ -127,6 +130,12 @@ def check_backends(backends: Iterable[str]) -> None:
             )
 
 
+def _named(snapshot: Snapshot, project: Project, name: str) -> tuple[str, Exposure] | None:
+    """The project's own logical name, else a shared one, that is allowed."""
+    exposure = snapshot.exposures.get((project.id, name)) or snapshot.exposures.get((None, name))
+    return (name, exposure) if exposure is not None and _allows(project, name) else None
+
+
 def _unpinned(name: str) -> str:
     return pinned(canonical(name)).name
 
@@ -169,5 +178,7 @@ def _not_found(project: Project, asked: str, listed: Sequence[Visible]) -> Model
     more = f" and {len(listed) - SHOWN} more (GET /v1/models lists all)" if len(listed) > SHOWN else ""
     exposed = f"Exposed are: {names}{more}." if listed else "No model is exposed to it yet."
     return ModelNotFound(
-        f"The model `{asked[:ECHO]}` is not exposed to project `{project.name}`. {exposed}", param="model"
+        f"The model `{asked[:ECHO]}` is not exposed to project `{project.name}`. {exposed}",
+        param="model",
+        details={"model": asked[:ECHO]},
     )

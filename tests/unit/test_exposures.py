@@ -202,6 +202,18 @@ def test_allowing_a_logical_name_does_not_allow_a_physical_one_that_is_called_al
     assert listed(names, project, fleet) == ["llama3.2"]
 
 
+def test_a_logical_name_is_known_with_the_tag_that_clients_complete_unless_that_is_a_physical_model():
+    fleet = Held(**{"llama3.2__latest": [OWN]})
+    names = config(exposure("law", "other:1b"), exposure("llama3.2", "other:1b"))
+    assert ask("law:latest", names, fleet=fleet) == ask("law", names, fleet=fleet)
+    assert ask("llama3.2:latest", names, fleet=fleet).backends == ("llama3.2:latest",)
+    for name in ("law:7b", "LAW:latest", "law:latest:latest"):
+        with pytest.raises(ModelNotFound):
+            ask(name, names, fleet=fleet)
+    with pytest.raises(ModelNotFound):
+        ask("law:latest", names, only("other"), fleet)
+
+
 def test_a_model_on_servers_of_a_forbidden_class_is_refused_with_how_to_change_it():
     with pytest.raises(NoPermittedUpstream) as caught:
         ask("gemma:4b")

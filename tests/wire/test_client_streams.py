@@ -17,8 +17,8 @@ from llm_gateway.wire.registry import CLIENTS
 ENVELOPE = Envelope("0190f7a2-0000-7000-8000-0123456789ab", 1795418262, 'odd "model":7b')
 ASK = ChatRequest("m", [])
 USAGE = Usage(21, 3)
-CHUNKED = ["native", "openai"]
-"""Dialects of `chat.completion.chunk` objects."""
+CHUNKED = ("native", "openai")
+"""The dialects that share `chat.completion` objects."""
 HOSTILE = 'a\u2028b\u2029c\u0085d\r\n\ndata: x\n\n: y</script>\x00\u00e9\U0001f600"\\'
 LOGPROBS = [{"token": "a", "logprob": -0.1, "bytes": [97], "top_logprobs": []}]
 PIECES = [

@@ -181,6 +181,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                         usage = meter.usage(event.usage, prompt=prompt)
                         entry.attempts = work.plan.attempts
                         entry.finished(event.reason, usage)
+                        event.seconds, event.first_token = entry.latency, entry.ttft
                         out.append(writer.finish(event, usage))
                         return await call.end(b"".join(out))
                 await call.write(b"".join(out))
@@ -215,6 +216,7 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     if not whole.fits:
         entry.noted(FORMAT_INVALID)
     answer = whole.answer
+    answer.seconds, answer.first_token = entry.elapsed(), entry.ttft
     body = call.dialect.write_answer(envelope_of(gw, entry), work.request, answer)
     entry.finished(answer.finish, answer.usage)
     await call.begin(_served(entry, work, whole.stream, whole.at), None)

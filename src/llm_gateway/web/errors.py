@@ -7,20 +7,22 @@ from typing import Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from llm_gateway.access.limits import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
-from llm_gateway.wire import anthropic
+from llm_gateway.wire import anthropic, ollama_frames
 from llm_gateway.wire.dialect import WriteError
 from llm_gateway.wire.errors import error_body
+from llm_gateway.wire.registry import CLIENTS
 
 EXAMPLE_ID: Final = "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
 """A request id for the OpenAPI pages."""
-SHAPES: Final[tuple[tuple[str, WriteError], ...]] = (("/v1/messages", anthropic.error_body),)
 """Paths whose callers know errors of another shape, by how the path begins."""
+PLAIN: Final = {404: ollama_frames.NO_PAGE, 405: ollama_frames.WRONG_METHOD}
+"""What is said, as plain text, of paths and methods below `/api/` that are none."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +46,7 @@ def render(request: Request, error: GatewayError) -> JSONResponse:
 
 
 def _shape(request: Request) -> WriteError:
-    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    path = _path(request)
     if path.startswith("/v1/models") and "anthropic-version" in request.headers:
         return anthropic.error_body
     return shape_of(path)
@@ -52,7 +54,12 @@ def _shape(request: Request) -> WriteError:
 
 def shape_of(path: str) -> WriteError:
     """How the callers of `path` know errors."""
-    return next((shape for prefix, shape in SHAPES if path.startswith(prefix)), error_body)
+    dialects = (dialect for dialect in CLIENTS.values() if dialect.below is not None and path.startswith(dialect.below))
+    return next((dialect.error_body for dialect in dialects), error_body)
+
+
+def _path(request: Request) -> str:
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
 
 
 async def _gateway_error(request: Request, error: Exception) -> JSONResponse:
@@ -71,8 +78,10 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     return render(request, InvalidRequest("; ".join(problems) + ".", param=first or None))
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code in PLAIN and _path(request).startswith("/api/"):
+        return PlainTextResponse(PLAIN[error.status_code], error.status_code, error.headers)
     known: GatewayError
     if isinstance(error.__cause__, GatewayError):  # raised as FastAPI read the body, which it calls a mistake in it
         known = error.__cause__

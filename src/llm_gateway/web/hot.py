@@ -179,7 +179,7 @@ class HttpCall:
 
     async def begin(self, served: Served | None, writer: StreamWriter | None, notes: str = "") -> None:
         self._writer = writer
-        headers = [(b"content-type", writer.content_type.encode() if writer else b"application/json")]
+        headers = [(b"content-type", (writer or self.dialect).content_type.encode())]
         if served is not None:
             headers += [
                 (b"x-gateway-model", _header(served.model)),
@@ -241,7 +241,10 @@ class HttpCall:
             if self._writer is not None:
                 await self._last(self._writer.error(body))
             return  # a whole answer that is shorter than its length says of itself that it was cut
-        headers: Headers = [(b"content-type", b"application/json")]
+        content, content_type = encode(body), self.dialect.content_type
+        if isinstance(error, MethodNotAllowed) and self.dialect.wrong_method is not None:
+            content, content_type = self.dialect.wrong_method.encode(), "text/plain"
+        headers: Headers = [(b"content-type", content_type.encode())]
         headers += [*error.headers, *retry_headers(error.retry_after)]
         if isinstance(error, UpstreamError):
             headers.append((b"x-should-retry", b"false"))  # everything has been tried already
@@ -249,7 +252,6 @@ class HttpCall:
             headers.append((b"www-authenticate", b"Bearer"))
         if isinstance(error, MethodNotAllowed):
             headers.append((b"allow", b"POST"))
-        content = encode(body)
         headers.append((b"content-length", str(len(content)).encode()))
         await self._start(error.status, headers)
         await self._last(content)

@@ -222,6 +222,6 @@ def _input(call: ToolCall) -> Json:
     return msgspec.Raw(raw) if isinstance(value, dict) else {"arguments": value}
 
 
-CLIENT: Final = ClientDialect("anthropic", read_request, StreamWriter, write_answer, error_body)
+CLIENT: Final = ClientDialect("anthropic", read_request, StreamWriter, write_answer, error_body, below="/v1/messages")
 COUNT: Final = ClientDialect("anthropic", read_count, StreamWriter, write_count, error_body)
 """Of `/v1/messages/count_tokens`."""

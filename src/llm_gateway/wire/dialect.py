@@ -33,6 +33,12 @@ class ClientDialect:
     stream_writer: Callable[[Envelope, ChatRequest], StreamWriter]
     write_answer: Callable[[Envelope, ChatRequest, Answer], bytes]
     error_body: WriteError
+    content_type: str = "application/json"
+    """Of whole answers and of errors."""
+    below: str | None = None
+    """How the paths begin whose errors are in this dialect, whether there is anything at them or not."""
+    wrong_method: str | None = None
+    """What a wrong method is answered with, as plain text, where it is no error object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,3 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after
     return {"error": body}
-
-
-def text_error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
-    """Ollama's `{"error": "text"}`: its clients take nothing else there."""
-    return {"error": error.message}

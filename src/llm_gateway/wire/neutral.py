@@ -146,6 +146,10 @@ class Finish(msgspec.Struct, gc=False):
     """None when the server reported none; a figure of 0 in it was not reported."""
     spliced: Spliced | None = None
     """None when one server gave the whole answer."""
+    seconds: float | None = None
+    """How long the whole request took, as far as the client is concerned. None = nobody has said."""
+    first_token: float | None = None
+    """Seconds of that until its first content was here."""
 
 
 class Vectors(Finish, gc=False):
@@ -167,6 +171,9 @@ class Answer(msgspec.Struct):
     finish: FinishReason
     usage: Usage
     logprobs: list[Json] | None = None
+    seconds: float | None = None
+    """As of `Finish`, and so the next."""
+    first_token: float | None = None
 
 
 class Envelope(msgspec.Struct):

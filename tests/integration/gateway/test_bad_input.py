@@ -259,7 +259,7 @@ async def test_two_opinions_on_where_a_request_ends_are_refused(live: Live, fram
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\r\n\r\n\r\n",
         b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET http://127.0.0.1:22/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET http://127.0.0.1:22/nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         b"GET * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         b"GET //v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",

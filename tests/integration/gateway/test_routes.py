@@ -15,6 +15,7 @@ from llm_gateway.access.identify import FailedKeys
 from llm_gateway.web.app import create_cold_app
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.surfaces import ROUTES
+from llm_gateway.web.surfaces.ollama import BLOCKED
 from support.gateway import ADMIN_TOKEN, HELLO, KEY, Live, StartGateway
 from support.net import exchange
 from support.rogues import StartRogue
@@ -23,12 +24,15 @@ OPEN = {
     ("GET", path)
     for path in (
         *("/v1/health", "/livez", "/healthz", "/health/liveliness", "/readyz", "/health/readiness"),
-        *("/docs", "/openapi.json", "/"),
+        *("/docs", "/openapi.json", "/", "/api/version"),
     )
 }
 """Everybody's: they tell nothing about projects."""
 HOT = [route.path for route in ROUTES]
-PROJECTS = {("GET", "/v1/models"), ("GET", "/v1/models/{model_id:path}")} | {("POST", path) for path in HOT}
+LISTS = ("/v1/models", "/v1/models/{model_id:path}", "/api/tags", "/api/ps")
+PROJECTS = {("GET", path) for path in LISTS} | {("POST", path) for path in (*HOT, "/api/show")}
+REFUSED = {(method, path) for method in ("GET", "POST", "PUT", "PATCH", "DELETE") for path in BLOCKED}
+"""Whoever has a key is told that these are not for clients."""
 UUID0 = "00000000-0000-0000-0000-000000000000"
 
 
@@ -78,7 +82,9 @@ async def status(live: Live, method: str, path: str, headers: dict[str, str]) ->
 
 async def test_every_route_lets_in_whom_it_should_and_nobody_else(live: Live):
     known = set(routes(live))
-    assert {route for route in known if not is_admins(route[1])} <= OPEN | PROJECTS, "a route nobody has thought about"
+    assert {route for route in known if not is_admins(route[1])} <= OPEN | PROJECTS | REFUSED, (
+        "a route nobody has thought about"
+    )
     assert len(known) > 30
     wrong: list[str] = []
     for method, path in sorted(known):
@@ -246,7 +252,9 @@ async def test_the_description_lists_every_client_route(live: Live):
     described = (await live.http.get("/openapi.json", headers={"X-API-Key": ""})).json()["paths"]
     for method, path in routes(live):
         shown = path.replace(":path", "")
-        if not is_admins(path) and path not in ("/docs", "/openapi.json", "/", "/healthz") and "/health/" not in path:
+        if (method, path) in REFUSED:
+            assert shown not in described
+        elif not is_admins(path) and path not in ("/docs", "/openapi.json", "/", "/healthz") and "/health/" not in path:
             assert method.lower() in described[shown], path
 
 

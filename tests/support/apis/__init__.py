@@ -1,6 +1,6 @@
 """All client APIs there are: a file for each dialect, and a line here."""
 
-from support.apis import anthropic, chunks, completions, responses
+from support.apis import anthropic, chunks, completions, ollama, responses
 from support.apis.api import Api, Heard
 
 __all__ = ["APIS", "Api", "Heard"]
@@ -10,4 +10,5 @@ APIS: tuple[Api, ...] = (
     *responses.APIS,
     *completions.APIS,
     *anthropic.APIS,
+    *ollama.APIS,
 )

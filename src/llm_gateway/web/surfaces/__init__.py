@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.surfaces import anthropic, completions, embeddings, models, native, openai, responses
+from llm_gateway.web.surfaces import anthropic, completions, embeddings, models, native, ollama, openai, responses
 from llm_gateway.web.surfaces.route import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -14,7 +14,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *completions.ROUTES,
     *embeddings.ROUTES,
     *anthropic.ROUTES,
+    *ollama.ROUTES,
 )
 """Hot: matched before FastAPI."""
-ROUTERS: Final[tuple[APIRouter, ...]] = (models.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (models.router, ollama.router)
 """Cold: questions that are answered from memory."""

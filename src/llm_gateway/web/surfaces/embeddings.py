@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from llm_gateway.service.embed import embed
 from llm_gateway.web.surfaces.route import MODEL, Route, body
-from llm_gateway.wire import embeddings, openai
-from llm_gateway.wire.errors import text_error_body
+from llm_gateway.wire import embeddings, ollama, openai
 
 _TEXTS: Final[dict[str, Any]] = {
     "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": embeddings.MOST_INPUTS}]
@@ -43,7 +41,6 @@ _ANSWER: Final = {
     "usage": {"prompt_tokens": 5, "total_tokens": 5},
 }
 _ANSWER_OLLAMA: Final = {"model": "nomic-embed-text", "embeddings": [[0.6, 0.8]], "prompt_eval_count": 5}
-_ERRORS_OLLAMA: Final = replace(openai.CLIENT, name="ollama", error_body=text_error_body)
 
 ROUTES: Final = (
     Route(
@@ -57,7 +54,7 @@ ROUTES: Final = (
     ),
     Route(
         "/api/embed",
-        _ERRORS_OLLAMA,
+        ollama.CLIENT,
         "Vectors as Ollama's clients ask for them",
         _OLLAMA,
         _ANSWER_OLLAMA,
@@ -66,7 +63,7 @@ ROUTES: Final = (
     ),
     Route(
         "/api/embeddings",
-        _ERRORS_OLLAMA,
+        ollama.CLIENT,
         "A vector as Ollama's older clients ask for it",
         _OLLAMA_OLD,
         {"embedding": [0.6, 0.8]},
