@@ -179,6 +179,10 @@ class Plan:
     _not_before: float = 0.0
     """No attempt before: backoff, or the budget is empty."""
     _race_at: float = 0.0
+    unable: Callable[[frozenset[str]], GatewayError] = lambda _: InvalidRequest(
+        "No server that holds this model supports what the request needs."
+    )
+    """What to say when all that were asked refused it for want of these capabilities."""
     _poor: bool = False
     """Was the budget empty when it was needed last?"""
     _queued_since: float | None = None
@@ -393,7 +397,7 @@ class Plan:
             return _wrong(self.faults[-1][1])
         tried = f" ({self.attempts} tried)" if self.attempts else ""
         if kinds and kinds <= {FaultKind.INCAPABLE}:
-            return InvalidRequest("No server that holds this model supports what the request needs (tools, images, …).")
+            return self.unable(self.ask.needs.union(fault.lacks for _, fault in self.faults if fault.lacks))
         if self._poor and not self._running:
             return RetryBudgetExhausted(
                 f"Too many requests for this model fail for each to be tried on all servers{tried}.", retry_after=5

@@ -13,12 +13,13 @@ from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
+from llm_gateway.service.needs import check, missing, needs_of
 from llm_gateway.upstream.drive import Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.unbroken import NO_GOOD, Unbroken, unbroken
 from llm_gateway.wire.collect import Collector, estimate_prompt
 from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Piece, StreamWriter, Usage
-from llm_gateway.wire.notes import told
+from llm_gateway.wire.notes import note, told
 from llm_gateway.wire.registry import ClientDialect
 from llm_gateway.wire.requests import text_size
 
@@ -93,7 +94,7 @@ async def chat(gw: Gateway, call: Call) -> None:
             entry.model = target.logical
             if not ask.messages and ask.prompt is None:
                 return await _nothing(gw, call, entry, ask)
-            work = _plan(gw, caller, ask, target, call.total)  # 403
+            work = _plan(gw, caller, ask, target, call.total)  # 400, 403
             entry.goes_upstream()
             try:
                 if ask.stream:
@@ -133,8 +134,12 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
         prompt_tokens=estimate_prompt(ask),
         answer_tokens=min(limit, EXPECTED_ANSWER) if isinstance(limit, int) and limit > 0 else EXPECTED_ANSWER,
         place=affinity(caller.project.id, _opening(ask)),
+        needs=needs_of(ask),
     )
-    return Work(ask, params, gw.drive.plan(wish, total), trust, most, gw.drive.context)
+    check(gw, caller.project, ask.model, wish)  # 400
+    plan = gw.drive.plan(wish, total)
+    plan.unable = lambda needs: missing(gw, caller.project, ask.model, wish, needs)
+    return Work(ask, params, plan, trust, most, gw.drive.context, gw.drive.thinks)
 
 
 def _opening(ask: ChatRequest) -> str:
@@ -197,6 +202,8 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())
                 continue
         answer = collector.answer()
+        if work.request.logprobs and not answer.logprobs:
+            entry.notes = _notes(work, stream, note("logprobs", "dropped"))
         body = call.dialect.write_answer(_envelope(gw, entry), work.request, answer)
         entry.attempts = work.plan.attempts
         entry.finished(answer.finish, answer.usage)
@@ -209,8 +216,13 @@ def _serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
     entry.attempts = work.plan.attempts
     entry.servers = stream.servers
-    entry.notes = told([*work.request.notes, *KINDS[spec.kind].dialect.dropped(work.request)])
+    entry.notes = _notes(work, stream)
     entry.first_token()
+
+
+def _notes(work: Work, stream: Unbroken, *more: str) -> str:
+    dropped = KINDS[stream.candidate.spec.kind].dialect.dropped(work.request)
+    return told([*work.request.notes, *dropped, *stream.notes, *more])
 
 
 def _served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
