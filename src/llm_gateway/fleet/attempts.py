@@ -65,6 +65,7 @@ TOKENS_READ = 50
 """Prompt tokens per second that the slowest server worth waiting for reads."""
 GAPS = 10.0
 """Usual gaps between two pieces of content that make a silence."""
+UNABLE = "No server that holds this model supports what the request needs."
 STALL_MIN = 5.0
 """Seconds of silence inside an answer that every server may have."""
 
@@ -179,9 +180,7 @@ class Plan:
     _not_before: float = 0.0
     """No attempt before: backoff, or the budget is empty."""
     _race_at: float = 0.0
-    unable: Callable[[frozenset[str]], GatewayError] = lambda _: InvalidRequest(
-        "No server that holds this model supports what the request needs."
-    )
+    unable: Callable[[frozenset[str]], GatewayError] = lambda _: InvalidRequest(UNABLE)
     """What to say when all that were asked refused it for want of these capabilities."""
     _poor: bool = False
     """Was the budget empty when it was needed last?"""
@@ -397,7 +396,8 @@ class Plan:
             return _wrong(self.faults[-1][1])
         tried = f" ({self.attempts} tried)" if self.attempts else ""
         if kinds and kinds <= {FaultKind.INCAPABLE}:
-            return self.unable(self.ask.needs.union(fault.lacks for _, fault in self.faults if fault.lacks))
+            lacks = self.ask.needs.union(fault.lacks for _, fault in self.faults if fault.lacks)
+            return self.unable(lacks) if lacks else InvalidRequest(UNABLE)
         if self._poor and not self._running:
             return RetryBudgetExhausted(
                 f"Too many requests for this model fail for each to be tried on all servers{tried}.", retry_after=5

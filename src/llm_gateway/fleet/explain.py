@@ -10,8 +10,8 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.facts import ListedModel, ServerSpec
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import ALIKE, Score, score
-from llm_gateway.fleet.server import ModelState, is_lie
-from llm_gateway.names import SHORTEST_PIN, Pinned
+from llm_gateway.fleet.server import ModelState, ServerState, is_lie
+from llm_gateway.names import SHORTEST_PIN, Pinned, canonical, pinned
 from llm_gateway.wire.models import CAPABILITIES
 
 Standing = Literal[
@@ -115,6 +115,20 @@ def verdict(
         order,
         tuple(name for name in CAPABILITIES if name in state.abilities.has),
         tuple(name for name in CAPABILITIES if name in lacks),
+    )
+
+
+def verdicts(
+    servers: Iterable[ServerState], backends: Iterable[str], trust: frozenset[Trust], now: float, needs: frozenset[str]
+) -> list[Verdict]:
+    """Why each holder of the models would be asked now or not, by a request with these needs, the best first; those
+    of other trust classes and disabled ones last."""
+    pins = [pinned(name) for name in dict.fromkeys(map(canonical, backends))]
+    return ranked(
+        verdict(server.models[pin.name], trust, preference, now, pin=pin, needs=needs)
+        for server in servers
+        for preference, pin in enumerate(pins)
+        if pin.name in server.models
     )
 
 

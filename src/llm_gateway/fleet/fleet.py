@@ -18,7 +18,7 @@ from llm_gateway.fleet.abilities import lacking
 from llm_gateway.fleet.budget import Budgets
 from llm_gateway.fleet.canary import suspicious
 from llm_gateway.fleet.candidate import Candidate, Nobody, candidate, ranked_candidates
-from llm_gateway.fleet.explain import Verdict, described, ranked, verdict
+from llm_gateway.fleet.explain import Verdict, described, verdicts
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
@@ -34,11 +34,13 @@ from llm_gateway.fleet.facts import (
     Warm,
 )
 from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Scope, probed
-from llm_gateway.fleet.group import Group, Usable, latest_rest
+from llm_gateway.fleet.group import Group, latest_rest
 from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, taken_over
 from llm_gateway.fleet.index import Index
 from llm_gateway.fleet.policies import POLICIES
+from llm_gateway.fleet.policies.able_first import able_first
 from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.fleet.probes import unshown
 from llm_gateway.fleet.server import LIES, WARM_LASTS, ModelState, ServerState, is_lie
 from llm_gateway.fleet.slots import ceiling
 from llm_gateway.names import canonical, pinned
@@ -62,6 +64,7 @@ class Fleet:
         self.dice = dice
         self._told = told
         self._policy = POLICIES[policy]
+        self._able_first = able_first(self._policy)
         self.servers: dict[str, ServerState] = {}
         self._index = Index()
         self._now = 0.0
@@ -119,14 +122,7 @@ class Fleet:
             self._stale(server)
         else:
             model = server.models.get(canonical(fact.model))
-            if isinstance(fact, Shown):
-                if model is not None and model.listed.digest == fact.digest:
-                    model.abilities.shown = fact.show
-                    self._index.shown(model)
-            elif isinstance(fact, Lacks):
-                if model is not None:
-                    model.abilities.refused(fact.capability, fact.at)
-            elif isinstance(fact, AttemptStarted):
+            if isinstance(fact, AttemptStarted):
                 server.in_flight += 1
                 if model is not None:
                     model.in_flight += 1
@@ -136,8 +132,17 @@ class Fleet:
                 if model is not None:
                     model.began(fact)
                     self._heat(model)
-            else:
+            elif isinstance(fact, AttemptEnded):
                 self._ended(server, model, fact)
+            elif model is not None:
+                self._told_of(model, fact)
+
+    def _told_of(self, model: ModelState, fact: Shown | Lacks) -> None:
+        if isinstance(fact, Lacks):
+            model.abilities.refused(fact.capability, fact.at)
+        elif model.listed.digest == fact.digest:
+            model.abilities.shown = fact.show
+            self._index.shown(model)
 
     def _listed(self, server: ServerState, fact: Listed) -> None:
         """A server that answers its list can be reached: rests for being out of reach end. What it did wrong with a
@@ -356,7 +361,7 @@ class Fleet:
             return state.has_place(now) and state.key not in tried and (not race or state.server.spec.hedge)
 
         groups = self._asked(ask)
-        choose = self._able if ask.needs else self._policy
+        choose = self._able_first if ask.needs else self._policy
         while True:
             for group in groups:
                 state = choose(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
@@ -378,19 +383,6 @@ class Fleet:
         has not said that it is busy."""
         fit = (state.busy_until for state in self._fit(ask, now) if state.key not in tried)
         return max(0.0, min(fit, default=now) - now)
-
-    def _able(
-        self, group: Group, fit: Sequence[ModelState], usable: Usable, ask: Ask, now: float, dice: Callable[[], float]
-    ) -> ModelState | None:
-        """As the policy chooses, of those that are known to be able to what is needed; then of those that may be."""
-        for known in (True, None):
-
-            def may(state: ModelState, known: bool | None = known) -> bool:
-                return state.abilities.able(ask.needs, now) is known and usable(state)
-
-            if (state := self._policy(group, fit, may, ask, now, dice)) is not None:
-                return state
-        return None
 
     def _fit(self, ask: Ask, now: float) -> Iterator[ModelState]:
         """Permitted holders that do not rest, but for those that lack what is needed."""
@@ -440,20 +432,16 @@ class Fleet:
     def explain(
         self, backends: Sequence[str], trust: frozenset[Trust], now: float, needs: frozenset[str] = frozenset()
     ) -> list[Verdict]:
-        """Why each holder of the models would be asked now or not, by a request with these needs, the best first;
-        those of other trust classes and disabled ones last."""
-        names = dict.fromkeys(canonical(backend) for backend in backends)
-        found = [
-            verdict(server.models[pin.name], trust, preference, now, pin=pin, needs=needs)
-            for preference, pin in enumerate(map(pinned, names))
-            for server in self.servers.values()
-            if pin.name in server.models
-        ]
-        return ranked(found)
+        """As `explain.verdicts`, of all servers."""
+        return verdicts(self.servers.values(), backends, trust, now, needs)
 
     def groups(self) -> Iterable[Group]:
         """The holders of each model."""
         return self._index.groups()
+
+    def unshown(self, server: ServerState, exposed: Container[str], now: float) -> list[ModelState]:
+        """As `probes.unshown`."""
+        return unshown(server, exposed, self._index.alike, self._index.groups_of, now)
 
     def budgets(self, ask: Ask) -> Budgets:
         """What the requests for this model, pinned or not, may spend on retries and races."""

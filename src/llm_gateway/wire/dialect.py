@@ -36,6 +36,15 @@ class RawDialect:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowDialect:
+    """How a server is asked what one of its models is."""
+
+    write: Callable[[str], bytes]
+    read: Callable[[bytes], models.ModelShow]
+    """Raises Fault when it is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerDialect:
     """How model servers of one kind are asked and read."""
 
@@ -47,3 +56,5 @@ class ServerDialect:
     """Notes on what `write_upstream` cannot carry of what the caller asked."""
     raw: RawDialect | None = None
     """None where there is no way round the template."""
+    show: ShowDialect | None = None
+    """None where models are only listed."""
