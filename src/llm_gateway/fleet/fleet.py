@@ -140,6 +140,7 @@ class Fleet:
     def _told_of(self, model: ModelState, fact: Shown | Lacks) -> None:
         if isinstance(fact, Lacks):
             model.abilities.refused(fact.capability, fact.at)
+            self._index.shown(model)
         elif model.listed.digest == fact.digest:
             model.abilities.shown = fact.show
             self._index.shown(model)

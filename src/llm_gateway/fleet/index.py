@@ -72,11 +72,11 @@ class Index:
         noticed = [n for name in sorted(names) for n in self._judge(name, digests, now)]
         touched = names.union(*(self._named.get(digest, ()) for digest in digests))
         for digest in digests:
-            settle(self._alike.get(digest, ()))
+            self._settle_abilities(self._alike.get(digest, ()))
         for name in names:
             for state in self.held.get(name, ()):
                 if state.listed.digest is None:
-                    settle((state,))
+                    self._settle_abilities((state,))
         for name in touched:
             states = self.held.get(name)
             if states is None:
@@ -170,7 +170,13 @@ class Index:
 
     def shown(self, state: ModelState) -> None:
         """What the server shows of it has changed, or its version."""
-        settle(self._alike.get(state.listed.digest or "", (state,)))
+        self._settle_abilities(self._alike.get(state.listed.digest or "", (state,)))
+
+    def _settle_abilities(self, states: Sequence[ModelState]) -> None:
+        settle(states)
+        for state in states:
+            for group in self.groups_of(state):
+                group.stale()
 
     def alike(self, digest: str) -> list[ModelState]:
         """All that list a digest under any name that their own details do not contradict."""

@@ -14,18 +14,14 @@ def able_first(policy: Policy) -> Policy:
     def choose(
         group: Group, fit: Sequence[ModelState], usable: Usable, ask: Ask, now: float, dice: Dice
     ) -> ModelState | None:
-        able = {True: set[str](), None: set[str]()}
-        for state in fit:
-            if (known := state.abilities.able(ask.needs, now)) is not False:
-                able[known].add(state.key)
-        for keys in able.values():
-            if not keys:
+        for known, states in zip((True, None), group.able(ask.trust, ask.needs, now), strict=True):
+            if not states:
                 continue
 
-            def may(state: ModelState, keys: set[str] = keys) -> bool:
-                return state.key in keys and usable(state)
+            def may(state: ModelState, known: bool | None = known) -> bool:
+                return state.abilities.able(ask.needs, now) is known and usable(state)
 
-            if (chosen := policy(group, fit, may, ask, now, dice)) is not None:
+            if (chosen := policy(group, states, may, ask, now, dice)) is not None:
                 return chosen
         return None
 
