@@ -5,7 +5,8 @@
 
 A fleet of `--servers` servers that hold five models between them, each a part of them, with a history: first-token
 times, speeds, successes, some in flight, one in ten at rest. Measured are one *choice* (`Fleet.pick` as the plan of a
-request calls it, for a model that 60 % hold, prompt and project different each time, nobody or three servers tried),
+request calls it, for a model that 60 % hold, prompt and project different each time, nobody or three servers tried, and
+for a request that needs tools),
 and one *fact* (`Fleet.apply` of the three facts of an attempt, per fact; and the rests that a failed one begins).
 
 The unit is one body of 1 KB read by orjson, or by msgspec where orjson is not installed (the gateway itself has
@@ -24,6 +25,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -54,6 +56,7 @@ HISTORY = 30
 TOGETHER = 2_000
 """Calls between two looks at the clock."""
 EVERYBODY = frozenset(Trust)
+ABLE = ("completion", "tools")
 
 
 def body(turns: int) -> bytes:
@@ -80,7 +83,7 @@ def fleet(servers: int, dice: random.Random) -> tuple[Fleet, float]:
     made.describe(specs)
     now = 1_000.0
     for spec in specs:
-        models = tuple(ListedModel(name, digest=f"{name}-digest") for name in held[spec.id])
+        models = tuple(ListedModel(name, f"{name}-digest", capabilities=ABLE) for name in held[spec.id])
         made.apply(Listed(spec.id, now, models, "0.33.0"))
     for spec in specs:
         speed = dice.lognormvariate(-0.7, 0.7)
@@ -127,9 +130,11 @@ def asks(dice: random.Random, model: str) -> list[Ask]:
     ]
 
 
-def choices(made: Fleet, dice: random.Random, model: str, now: float, tried: int) -> Callable[[int], object]:
+def choices(
+    made: Fleet, dice: random.Random, model: str, now: float, tried: int, *needs: str
+) -> Callable[[int], object]:
     """A choice as the plan makes it: first of those that do not rest, and of all when none is left."""
-    asked = asks(dice, model)
+    asked = [replace(ask, needs=frozenset(needs)) for ask in asks(dice, model)]
     keys = [candidate.key for candidate in made.shortlist((model,), EVERYBODY, now)[:tried]]
     excluded = set(keys)
 
@@ -213,6 +218,7 @@ def main() -> int:
     cases: list[tuple[str, Callable[[int], object], int, float | None]] = [
         ("choice, nobody tried", choices(made, dice, model, now, 0), 1, 10.0),
         ("choice, three tried", choices(made, dice, model, now, 3), 1, 10.0),
+        ("choice of who has tools", choices(made, dice, model, now, 0, "tools"), 1, 10.0),
         ("fact of an answer", facts(made, model, later), 3, 3.0),
         ("fact with rests", failures(churned, model, later), 4, 3.0),
         ("choice after a rest, and its 4 facts", rested(churned, dice, model, later + 10.0), 1, None),

@@ -23,6 +23,7 @@ from llm_gateway.clock import Ids, SystemClock
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded, load
 from llm_gateway.errors import Conflict, DatabaseUnavailable
+from llm_gateway.exposures import named
 from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
 from llm_gateway.fleet.attempts import Clocks
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, ListedModel, ServerSpec
@@ -207,6 +208,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             random.random,
             settings.probes.every,
             remember=roster.remember,
+            exposed=lambda: named(gateway.snapshot),
         )
         running = Running(
             gateway,

@@ -7,6 +7,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     │   ├── InvalidRequest        400  invalid_request          InvalidJson 400 invalid_json
     │   │                              UnsupportedParameter 400 unsupported_parameter
     │   │                              ContextLengthExceeded 400 context_length_exceeded
+    │   │                              CapabilityMissing 400 capability_missing
     │   ├── InvalidKey            401  invalid_api_key
     │   ├── Forbidden             403  forbidden                ProjectDisabled 403 project_disabled
     │   │                              NoPermittedUpstream 403 no_permitted_upstream
@@ -91,6 +92,10 @@ class UnsupportedParameter(InvalidRequest):
 
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
+
+
+class CapabilityMissing(InvalidRequest):
+    code = "capability_missing"
 
 
 class InvalidKey(CallerError):
@@ -281,7 +286,13 @@ class Fault(Exception):
     """What a model server did wrong. `detail` is for logs and admins, never for clients."""
 
     def __init__(
-        self, kind: FaultKind, detail: str = "", *, retry_after: float | None = None, said: str | None = None
+        self,
+        kind: FaultKind,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        said: str | None = None,
+        lacks: str | None = None,
     ) -> None:
         super().__init__(f"{kind}: {detail}" if detail else str(kind))
         self.kind = kind
@@ -290,3 +301,5 @@ class Fault(Exception):
         """Seconds, when the server sent `Retry-After`."""
         self.said = said
         """The server's own error text when it is about the caller's request (kinds CALLER and CONTEXT)."""
+        self.lacks = lacks
+        """Of kind INCAPABLE: what the model lacks there, by Ollama's names for capabilities; None = it does not say."""

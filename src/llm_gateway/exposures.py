@@ -114,6 +114,14 @@ def visible(snapshot: Snapshot, project: Project, names: Names) -> list[Visible]
     ] + [Visible(name, (name,), False) for name in direct]
 
 
+def named(snapshot: Snapshot) -> frozenset[str]:
+    """The physical models that somebody has written down: behind logical names, and in projects' lists. In canonical
+    form, without pins."""
+    backends = (backend for exposure in snapshot.exposures.values() for backend in exposure.backend)
+    allowed = (name for project in snapshot.projects.values() for name in project.allowed_models or ())
+    return frozenset(map(_unpinned, (*backends, *allowed)))
+
+
 def merge(defaults: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a request: defaults only where it is silent."""
     return {**defaults, **asked}

@@ -30,13 +30,14 @@ def test_ollamas_details_are_kept():
         context_length=4096,
         size=2867459,
         capabilities=("completion", "tools", "thinking"),
+        embedding_length=384,
     )
 
 
 def test_llama_cpps_context_is_the_one_in_effect():
     (case,) = (case.values[0] for case in cases("lists") if case.id == "llamacpp-v1-models")
     assert read_models(case.body) == (
-        ModelEntry("tool.gguf", context_length=4096, size=2855424, quantization="all F32"),
+        ModelEntry("tool.gguf", context_length=4096, size=2855424, quantization="all F32", embedding_length=384),
     )
 
 

@@ -12,7 +12,7 @@ from llm_gateway.cli.client import connect, only_sources
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import Column, Row, as_json, share, span, table, words
 
-OUT: Final = ("resting", "quarantined", "not_pinned", "not_permitted", "disabled")
+OUT: Final = ("resting", "quarantined", "incapable", "not_pinned", "not_permitted", "disabled")
 MOST_FOREIGN: Final = 5
 """Servers of classes that are not permitted, which a person is shown."""
 GUESSED: Final = "~ = a guess: nothing was seen of it yet."
@@ -25,11 +25,15 @@ async def explain_model(
         str | None,
         typer.Option("--project", "-p", help="As which project; absent: shared names, servers of all trust classes."),
     ] = None,
+    need: Annotated[
+        list[str] | None,
+        typer.Option("--need", help="What a request needs: tools, vision, insert, embedding; may be repeated."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Explain who would serve a model now: each server with its score, or why it is out and when it is tried next."""
     async with connect(where, fleet=True) as api:
-        told = await api.get(f"/admin/api/models/{quote(name, safe='')}/explain", project=project)
+        told = await api.get(f"/admin/api/models/{quote(name, safe='')}/explain", project=project, need=need or None)
         only_sources(api)
     if json:
         as_json(told)
@@ -38,7 +42,7 @@ async def explain_model(
     if told["advice"]:
         words(told["advice"])
     words(_meaning(told))
-    _candidates(told)
+    _candidates(told, able=bool(need))
 
 
 def _meaning(told: Row) -> str:
@@ -48,14 +52,15 @@ def _meaning(told: Row) -> str:
     return f"{name}, asked by {whose} (trust: {', '.join(told['trust']) or 'none'})"
 
 
-def _candidates(told: Row) -> None:
+def _candidates(told: Row, *, able: bool) -> None:
     listed = [{**row, "place": n} for n, row in enumerate(told["data"], 1)]
     rows, out = [r for r in listed if r["standing"] not in OUT], [r for r in listed if r["standing"] in OUT]
     model: list[Column] = [("Model", "model")] if len(told["backends"]) > 1 else []
     why: list[Column] = [("Why", _why)] if any(r["standing"] != "usable" for r in rows) else []
     if rows:
         print()
-        table([*_JUDGED[:2], *model, *_JUDGED[2:], *why, _DIGEST], rows, spare=("Digest", "Trust", "Warm"))
+        more = [*why, *([_ABLE] if able else []), _DIGEST]
+        table([*_JUDGED[:2], *model, *_JUDGED[2:], *more], rows, spare=("Digest", "Trust", "Warm"))
         if any("~" in str(column(r)) for r in rows for _, column in _JUDGED if callable(column)):
             print(GUESSED)
     if out:
@@ -89,6 +94,7 @@ def _why(row: Row) -> str:
 
 _SERVER: Final[Column] = ("Server", "server")
 _DIGEST: Final[Column] = ("Digest", lambda row: row["digest"] and row["digest"][:7])
+_ABLE: Final[Column] = ("Able to", lambda row: ", ".join(row["capabilities"]) or None)
 _JUDGED: Final[list[Column]] = [
     ("#", "place"),
     _SERVER,

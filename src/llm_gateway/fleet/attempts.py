@@ -66,6 +66,7 @@ TOKENS_READ = 50
 """Prompt tokens per second that the slowest server worth waiting for reads."""
 GAPS = 10.0
 """Usual gaps between two pieces of content that make a silence."""
+UNABLE = "No server that holds this model supports what the request needs."
 STALL_MIN = 5.0
 """Seconds of silence inside an answer that every server may have."""
 
@@ -180,6 +181,8 @@ class Plan:
     _not_before: float = 0.0
     """No attempt before: backoff, or the budget is empty."""
     _race_at: float = 0.0
+    unable: Callable[[frozenset[str]], GatewayError] = lambda _: InvalidRequest(UNABLE)
+    """What to say when all that were asked refused it for want of these capabilities."""
     _poor: bool = False
     """Was the budget empty when it was needed last?"""
     _queued_since: float | None = None
@@ -397,9 +400,8 @@ class Plan:
             return self._wrong(self.faults[-1][1])
         tried = f" ({self.attempts} tried)" if self.attempts else ""
         if kinds and kinds <= {FaultKind.INCAPABLE}:
-            return InvalidRequest(
-                "No server that holds this model supports what the request needs (tools, images, embeddings, …)."
-            )
+            lacks = self.ask.needs.union(fault.lacks for _, fault in self.faults if fault.lacks)
+            return self.unable(lacks) if lacks else InvalidRequest(UNABLE)
         if self._poor and not self._running:
             return RetryBudgetExhausted(
                 f"Too many requests for this model fail for each to be tried on all servers{tried}.", retry_after=5

@@ -87,5 +87,5 @@ def candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Cand
         state.warm(now) is False,
         state.tokens_per_second,
         state.success_rate() if state.successes else 0.0,
-        state.listed.context_length,
+        state.context_length(),
     )

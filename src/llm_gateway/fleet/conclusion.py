@@ -11,7 +11,15 @@ from llm_gateway.fleet.attempts import QUEUE_WAIT
 from llm_gateway.fleet.explain import Verdict
 
 Outcome = Literal[
-    "serves", "waits", "tries_resting", "quarantined", "not_pinned", "not_permitted", "disabled", "not_held"
+    "serves",
+    "waits",
+    "tries_resting",
+    "quarantined",
+    "incapable",
+    "not_pinned",
+    "not_permitted",
+    "disabled",
+    "not_held",
 ]
 
 DRAWN: Final = 2
@@ -46,6 +54,11 @@ def conclude(verdicts: Sequence[Verdict], backends: Sequence[str], trust: frozen
     if best[0].standing == "quarantined":
         those = _all(best, "server that may serve it is", "that may serve it are")
         return Conclusion("quarantined", f"Nobody may serve it. {those} quarantined: another model under its name.")
+    if best[0].standing == "incapable":
+        those = _all(best, "server that may serve it", "that may serve it")
+        reasons = sorted({v.reason.removeprefix("lacks ") for v in best})
+        lacks = "lacks" if len({v.spec.id for v in best}) == 1 else "lack"
+        return Conclusion("incapable", f"Nobody may serve it. {those} {lacks} {' or '.join(reasons)}.")
     if best[0].standing == "not_pinned":
         those = _all(best, "server that may serve it lists", "that may serve it list")
         return Conclusion("not_pinned", f"Nobody may serve it. {those} another digest than the pinned one.")

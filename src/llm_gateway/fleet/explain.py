@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from llm_gateway.access.policy import Trust
-from llm_gateway.fleet.facts import ServerSpec
+from llm_gateway.fleet.facts import ListedModel, ServerSpec
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import ALIKE, Score, score
-from llm_gateway.fleet.server import ModelState, is_lie
-from llm_gateway.names import SHORTEST_PIN, Pinned
+from llm_gateway.fleet.server import ModelState, ServerState, is_lie
+from llm_gateway.names import SHORTEST_PIN, Pinned, canonical, pinned
+from llm_gateway.wire.models import CAPABILITIES
 
 Standing = Literal[
     "usable",
@@ -21,6 +22,7 @@ Standing = Literal[
     "busy",
     "resting",
     "quarantined",
+    "incapable",
     "not_pinned",
     "not_permitted",
     "disabled",
@@ -33,9 +35,10 @@ RANK: Final[dict[Standing, int]] = {
     "busy": 2,
     "resting": 3,
     "quarantined": 4,
-    "not_pinned": 5,
-    "not_permitted": 6,
-    "disabled": 7,
+    "incapable": 5,
+    "not_pinned": 6,
+    "not_permitted": 7,
+    "disabled": 8,
 }
 
 
@@ -65,6 +68,10 @@ class Verdict:
     """Answers, whole or not, that `score.success` is known from; 0 = it is a guess."""
     order: tuple[float, ...]
     """Best first."""
+    able: tuple[str, ...] = ()
+    """What it is said to be able to; empty = nobody knows."""
+    lacks: tuple[str, ...] = ()
+    """What it is known not to be able to."""
 
     @property
     def rank(self) -> int:
@@ -73,12 +80,21 @@ class Verdict:
 
 
 def verdict(
-    state: ModelState, trust: frozenset[Trust], preference: int, now: float, prompt_tokens: int = 0, *, pin: Pinned
+    state: ModelState,
+    trust: frozenset[Trust],
+    preference: int,
+    now: float,
+    prompt_tokens: int = 0,
+    *,
+    pin: Pinned,
+    needs: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """How this model on this server stands for a project that may use servers of `trust`, and for a name with `pin`."""
-    standing, reason, until = _standing(state, trust, pin, now)
+    """How this model on this server stands for a project that may use servers of `trust`, for a name with `pin`, and
+    for a request with such needs."""
+    standing, reason, until = _standing(state, trust, pin, now, needs)
     scored = score(state, prompt_tokens, now)
-    order: tuple[float, ...] = (RANK[standing], preference, scored.cost)
+    lacks, able = state.abilities.lacking(now), state.abilities.able(needs, now)
+    order: tuple[float, ...] = (RANK[standing], preference, able is None, scored.cost)
     if standing == "resting":  # when all rest: the idle ones, those that did not lie, the least recently failed
         latest = max((rest for _, rest in _rests(state)), key=lambda rest: rest.last_fault_at)
         order = (RANK[standing], state.in_flight > 0, is_lie(latest), latest.last_fault_at)
@@ -97,6 +113,22 @@ def verdict(
         (state.tokens_per_second or state.listed.tokens_per_second) is not None,
         state.successes + state.failures,
         order,
+        tuple(name for name in CAPABILITIES if name in state.abilities.has),
+        tuple(name for name in CAPABILITIES if name in lacks),
+    )
+
+
+def verdicts(
+    servers: Iterable[ServerState], backends: Iterable[str], trust: frozenset[Trust], now: float, needs: frozenset[str]
+) -> list[Verdict]:
+    """Why each holder of the models would be asked now or not, by a request with these needs, the best first; those
+    of other trust classes and disabled ones last."""
+    pins = [pinned(name) for name in dict.fromkeys(map(canonical, backends))]
+    return ranked(
+        verdict(server.models[pin.name], trust, preference, now, pin=pin, needs=needs)
+        for server in servers
+        for preference, pin in enumerate(pins)
+        if pin.name in server.models
     )
 
 
@@ -105,13 +137,33 @@ def ranked(verdicts: Iterable[Verdict]) -> list[Verdict]:
     best, the ones that have the model in memory first."""
     found = sorted(verdicts, key=lambda v: v.order)
     if found:
-        best, bound = found[0].order[:2], ALIKE * found[0].score.cost
-        found.sort(key=lambda v: not (v.order[:2] == best and v.score.cost <= bound and v.score.warm))
+        best, bound = found[0].order[:3], ALIKE * found[0].score.cost
+        found.sort(key=lambda v: not (v.order[:3] == best and v.score.cost <= bound and v.score.warm))
     return found
 
 
+def described(state: ModelState, alike: Iterable[ModelState]) -> ListedModel:
+    """The model as it is listed there, with all that this server, or others that hold the very same (`alike`), show of
+    it and the list does not tell."""
+    listed, has = state.listed, state.abilities.has
+    show = state.abilities.shown or next((s.abilities.shown for s in alike if s.abilities.shown is not None), None)
+    if show is None and has == frozenset(listed.capabilities):
+        return listed
+    known = [*CAPABILITIES, *listed.capabilities, *(show.capabilities if show else ())]
+    listed = replace(listed, capabilities=tuple(name for name in dict.fromkeys(known) if name in has))
+    if show is None:
+        return listed
+    return replace(
+        listed,
+        context_length=listed.context_length or show.context_length,
+        embedding_length=listed.embedding_length or show.embedding_length,
+        architecture=show.architecture,
+        basename=show.basename,
+    )
+
+
 def _standing(
-    state: ModelState, trust: frozenset[Trust], pin: Pinned, now: float
+    state: ModelState, trust: frozenset[Trust], pin: Pinned, now: float, needs: frozenset[str]
 ) -> tuple[Standing, str, float | None]:
     server = state.server
     if not server.spec.enabled:
@@ -123,6 +175,9 @@ def _standing(
         return "not_pinned", f"its digest is {listed}, pinned is {wanted}", None
     if state.doubt is not None and pin.digest is None:
         return "quarantined", f"identity: {state.quarantined(now)}", None
+    if state.abilities.able(needs, now) is False:
+        missing = needs & state.abilities.lacking(now)
+        return "incapable", f"lacks {', '.join(name for name in CAPABILITIES if name in missing)}", None
     for what, rest in _rests(state):
         if rest.resting(now):
             return "resting", f"{what}: {_why(rest)}", rest.until

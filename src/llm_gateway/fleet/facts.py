@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.wire.models import ModelShow
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,15 @@ class ListedModel:
     size: int | None = None
     """Bytes."""
     capabilities: tuple[str, ...] = ()
+    """By the names of `wire.models.CAPABILITIES`; empty = it does not say."""
     tokens_per_second: float | None = None
     """A catalogue's measurement, a prior only."""
+    embedding_length: int | None = None
+    """Numbers of an embedding."""
+    architecture: str | None = None
+    """Only where a server has shown the model: no list tells it."""
+    basename: str | None = None
+    """As `architecture`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,29 @@ class Warm:
     at: float
     models: tuple[str, ...]
     """Names as it lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The server was asked what one of its models is (Ollama: `/api/show`)."""
+
+    server: str
+    at: float
+    model: str
+    digest: str | None
+    """Of the model, as it was listed when the question was asked."""
+    show: ModelShow
+    """All of it unknown where the server does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """The server refused a request because the model there lacks what the request needs or wishes for."""
+
+    server: str
+    at: float
+    model: str
+    capability: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +173,4 @@ class Judged:
     """What proves that its answers come from no model; empty = nothing does."""
 
 
-Fact = Listed | ProbeFailed | Warm | AttemptStarted | FirstToken | AttemptEnded | Judged
+Fact = Listed | ProbeFailed | Warm | Shown | Lacks | AttemptStarted | FirstToken | AttemptEnded | Judged

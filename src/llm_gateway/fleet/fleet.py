@@ -7,27 +7,30 @@ a model rest, they are asked all the same, the least recently failed first, one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
 from llm_gateway.fleet import memory
+from llm_gateway.fleet.abilities import lacking
 from llm_gateway.fleet.budget import Budgets
 from llm_gateway.fleet.canary import suspicious
 from llm_gateway.fleet.candidate import Candidate, Nobody, candidate, ranked_candidates
-from llm_gateway.fleet.explain import Verdict, ranked, verdict
+from llm_gateway.fleet.explain import Verdict, described, verdicts
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
     Fact,
     FirstToken,
     Judged,
+    Lacks,
     Listed,
     ListedModel,
     ProbeFailed,
     ServerSpec,
+    Shown,
     Warm,
 )
 from llm_gateway.fleet.faults import CONSEQUENCES, UNCOUNTED, Scope, probed
@@ -35,15 +38,13 @@ from llm_gateway.fleet.group import Group, latest_rest
 from llm_gateway.fleet.identity import JUDGED_AGAIN, Noticed, taken_over
 from llm_gateway.fleet.index import Index
 from llm_gateway.fleet.policies import POLICIES
+from llm_gateway.fleet.policies.able_first import able_first
 from llm_gateway.fleet.policies.policy import Ask
-from llm_gateway.fleet.server import LIES, STAYS_WARM, UNANSWERED, WARM_LASTS, ModelState, ServerState, is_lie
-from llm_gateway.fleet.slots import NOTICED, STRAINED, ceiling
+from llm_gateway.fleet.probes import unshown
+from llm_gateway.fleet.server import LIES, WARM_LASTS, ModelState, ServerState, is_lie
+from llm_gateway.fleet.slots import ceiling
 from llm_gateway.names import canonical, pinned
 
-LONG = 1.0
-"""Seconds without a word that count, when an attempt is given up because another had answered."""
-TOKENS_READ = 50
-"""Prompt tokens per second that any server may take to read a long prompt, where nothing is known of such prompts."""
 LOOK_TAKES = 10.0
 """Seconds that the next look may come late, before a server that nobody can reach is tried with a request."""
 BROKEN = 4.0
@@ -63,6 +64,7 @@ class Fleet:
         self.dice = dice
         self._told = told
         self._policy = POLICIES[policy]
+        self._able_first = able_first(self._policy)
         self.servers: dict[str, ServerState] = {}
         self._index = Index()
         self._now = 0.0
@@ -128,10 +130,20 @@ class Fleet:
                 self._given(server, model, fact)
             elif isinstance(fact, FirstToken):
                 if model is not None:
-                    _began(model, fact)
+                    model.began(fact)
                     self._heat(model)
-            else:
+            elif isinstance(fact, AttemptEnded):
                 self._ended(server, model, fact)
+            elif model is not None:
+                self._told_of(model, fact)
+
+    def _told_of(self, model: ModelState, fact: Shown | Lacks) -> None:
+        if isinstance(fact, Lacks):
+            model.abilities.refused(fact.capability, fact.at)
+            self._index.shown(model)
+        elif model.listed.digest == fact.digest:
+            model.abilities.shown = fact.show
+            self._index.shown(model)
 
     def _listed(self, server: ServerState, fact: Listed) -> None:
         """A server that answers its list can be reached: rests for being out of reach end. What it did wrong with a
@@ -147,7 +159,12 @@ class Fleet:
         if server.alive_since is None:
             server.alive_since = fact.at
         server.reckon()
+        renewed = fact.version not in (None, server.version)
         server.version = fact.version or server.version
+        if renewed:
+            for state in server.models.values():
+                state.abilities.forget()
+                self._index.shown(state)
         models = taken_over(fact.models, server.spec.trust)
         names = [canonical(m.name) for m in models]
         if names != list(server.models) or any(server.models[canonical(m.name)].listed != m for m in models):
@@ -193,7 +210,7 @@ class Fleet:
             self._load(model, -1)
         fault = fact.fault
         if fact.cancelled:
-            if model is None or not _left_unanswered(model, fact):
+            if model is None or not model.left_unanswered(fact):
                 return
             fault = FaultKind.FIRST_TOKEN_TIMEOUT
         if fault is None:
@@ -308,9 +325,13 @@ class Fleet:
         return sum(1 for m in group.fit(trust, now) if m.server.answers()) if group else 0
 
     def details(self, model: str) -> ListedModel | None:
-        """What the first server that holds it, and is believed to, says about a model."""
+        """What the first server that holds it, and is believed to, says about a model; one that tells what the model
+        is able to before one that does not."""
         listing = self._index.listing(model)
-        return min(listing, key=lambda m: m.doubt is not None).listed if listing else None
+        if not listing:
+            return None
+        first = min(listing, key=lambda m: (m.doubt is not None, not m.abilities.has))
+        return described(first, self._index.alike(first.listed.digest or ""))
 
     def listing(self, model: str) -> Sequence[ModelState]:
         """All that list a model, those included that are not believed to hold it."""
@@ -341,28 +362,49 @@ class Fleet:
             return state.has_place(now) and state.key not in tried and (not race or state.server.spec.hedge)
 
         groups = self._asked(ask)
+        choose = self._able_first if ask.needs else self._policy
         while True:
             for group in groups:
-                state = self._policy(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
+                state = choose(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
                 if state is not None:
                     return candidate(state, ask, now, resting=False)
             if race or may_be_doubted or not passed_by:
                 break
             may_be_doubted = True
-        if any(state.key not in tried for group in groups for state in group.fit(ask.trust, now)):
+        if any(state.key not in tried for state in self._fit(ask, now)):
             return Nobody.FULL
         return self._panic(ask, tried, now) if resting_too else Nobody.LEFT
 
     def down(self, ask: Ask, now: float) -> bool:
         """Do all permitted servers that hold the models rest, or come back from a rest and have shown nothing yet?"""
-        fit = (state for group in self._asked(ask) for state in group.fit(ask.trust, now))
-        return all(state.half_open(now) or state.server.half_open(now) for state in fit)
+        return all(state.half_open(now) or state.server.half_open(now) for state in self._fit(ask, now))
 
     def busy_for(self, ask: Ask, tried: Container[str], now: float) -> float:
         """Seconds until the first of those that are left wants to be asked again, by its own word; 0 when one of them
         has not said that it is busy."""
-        fit = (state for group in self._asked(ask) for state in group.fit(ask.trust, now) if state.key not in tried)
-        return max(0.0, min((state.busy_until for state in fit), default=now) - now)
+        fit = (state.busy_until for state in self._fit(ask, now) if state.key not in tried)
+        return max(0.0, min(fit, default=now) - now)
+
+    def _fit(self, ask: Ask, now: float) -> Iterator[ModelState]:
+        """Permitted holders that do not rest, but for those that lack what is needed."""
+        for group in self._asked(ask):
+            for state in group.fit(ask.trust, now):
+                if not ask.needs or state.abilities.able(ask.needs, now) is not False:
+                    yield state
+
+    def lacking(self, ask: Ask, now: float) -> frozenset[str]:
+        """What is needed and no permitted holder is able to, whether it rests or not; empty where one may be, or where
+        nobody holds the models."""
+        holders = (state for group in self._asked(ask) for state in group.holders)
+        return lacking((state for state in holders if state.server.spec.trust in ask.trust), ask.needs, now)
+
+    def able(self, ask: Ask, now: float) -> bool:
+        """Is any permitted holder known to be able to what is needed?"""
+        return any(
+            state.server.spec.trust in ask.trust and state.abilities.able(ask.needs, now)
+            for group in self._asked(ask)
+            for state in group.holders
+        )
 
     def _panic(self, ask: Ask, tried: Container[str], now: float) -> Candidate | Nobody:
         doubtful = [
@@ -370,6 +412,7 @@ class Fleet:
             for group in self._asked(ask)
             for state in group.holders
             if state.server.spec.trust in ask.trust and state.key not in tried and not state.server.trial.resting(now)
+            if not ask.needs or state.abilities.able(ask.needs, now) is not False
         ]
         idle = [item for item in doubtful if not item[2].in_flight]
         if not idle:
@@ -387,21 +430,19 @@ class Fleet:
         """As `shortlist`, of all that list a digest, under whatever name."""
         return ranked_candidates([(0, state) for state in self._index.alike(digest)], Ask((), trust), now)
 
-    def explain(self, backends: Sequence[str], trust: frozenset[Trust], now: float) -> list[Verdict]:
-        """Why each holder of the models would be asked now or not, the best first; those of other trust classes and
-        disabled ones last."""
-        names = dict.fromkeys(canonical(backend) for backend in backends)
-        found = [
-            verdict(server.models[pin.name], trust, preference, now, pin=pin)
-            for preference, pin in enumerate(map(pinned, names))
-            for server in self.servers.values()
-            if pin.name in server.models
-        ]
-        return ranked(found)
+    def explain(
+        self, backends: Sequence[str], trust: frozenset[Trust], now: float, needs: frozenset[str] = frozenset()
+    ) -> list[Verdict]:
+        """As `explain.verdicts`, of all servers."""
+        return verdicts(self.servers.values(), backends, trust, now, needs)
 
     def groups(self) -> Iterable[Group]:
         """The holders of each model."""
         return self._index.groups()
+
+    def unshown(self, server: ServerState, exposed: Container[str], now: float) -> list[ModelState]:
+        """As `probes.unshown`."""
+        return unshown(server, exposed, self._index.alike, self._index.groups_of, now)
 
     def budgets(self, ask: Ask) -> Budgets:
         """What the requests for this model, pinned or not, may spend on retries and races."""
@@ -440,40 +481,3 @@ class Fleet:
         known = memory.restore(self.servers, learnt, now, max(0.0, age))
         self._renew()
         return known
-
-
-def _began(model: ModelState, fact: FirstToken) -> None:
-    """Its first content is here: a good sign, unless it took far longer than it usually does."""
-    if model.warm(fact.at - fact.wait):
-        usual = model.warm_waits.usual(fact.prompt_tokens)
-        strained = usual is not None and fact.wait > max(STRAINED * usual, NOTICED) and model.in_flight > 1
-        model.warm_waits.add(fact.wait, fact.prompt_tokens, fact.at)
-    else:
-        strained = False
-        model.cold_waits.add(fact.wait, fact.at)
-    model.unanswered = 0
-    model.cold_until, model.warm_until = fact.at, fact.at + STAYS_WARM
-    for rest in (model.server.rest, model.rest, model.identity):
-        rest.promising(fact.at)
-    if strained:
-        model.slots.strained(model.in_flight)
-    else:
-        model.slots.good(model.in_flight)
-
-
-def _left_unanswered(model: ModelState, fact: AttemptEnded) -> bool:
-    """An attempt that was given up, by us or with its client, says little, but not nothing: it has waited so long.
-    True when that makes it a failure."""
-    if fact.waited < LONG:
-        return False
-    needed = model.slow_wait(fact.prompt_tokens, fact.at) or 0.0
-    if not model.warm_waits.knows(fact.prompt_tokens):  # what short prompts take says nothing of it
-        needed = max(needed, fact.prompt_tokens / TOKENS_READ)
-    if model.warm(fact.at):
-        model.warm_waits.at_least(fact.waited, fact.prompt_tokens, fact.at)
-    else:
-        model.cold_waits.at_least(fact.waited, fact.at)
-    if fact.waited < needed:
-        return False
-    model.unanswered += 1
-    return model.unanswered % UNANSWERED == 0

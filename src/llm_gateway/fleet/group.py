@@ -6,6 +6,7 @@ import math
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.budget import Budgets
@@ -38,6 +39,16 @@ def _point(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
+class _Able(NamedTuple):
+    """Who of the fit ones is able to something."""
+
+    of: list[ModelState]
+    """The very list of the fit ones that it was made of."""
+    until: float
+    """When the next refusal is forgotten."""
+    states: tuple[list[ModelState], ...]
+
+
 class Group:
     """The holders of a model. Who of them does not rest is remembered until that may have changed."""
 
@@ -57,6 +68,7 @@ class Group:
         self._warm_states: list[ModelState] | None = None
         """The same as a list; None = to be made anew."""
         self._fit: dict[frozenset[Trust], tuple[float, list[ModelState]]] = {}
+        self._able: dict[tuple[frozenset[Trust], frozenset[str]], _Able] = {}
         self._ring: tuple[list[int], list[ModelState]] | None = None
         """Points in order, and whose each is."""
 
@@ -68,9 +80,10 @@ class Group:
             self._warm_states = None
         self.in_flight = sum(state.in_flight for state in holders)
         self._fit.clear()
+        self._able.clear()
 
     def stale(self) -> None:
-        """A rest has begun or ended."""
+        """A rest has begun or ended, or what is known of somebody's abilities has changed."""
         self._fit.clear()
 
     def fit(self, trust: frozenset[Trust], now: float) -> list[ModelState]:
@@ -88,6 +101,20 @@ class Group:
                 until = over
         self._fit[trust] = (until, found)
         return found
+
+    def able(self, trust: frozenset[Trust], needs: frozenset[str], now: float) -> tuple[list[ModelState], ...]:
+        """Of those that are fit: the ones that are known to be able to what is needed, and the ones of which nobody
+        knows. Not to be changed."""
+        fit, known = self.fit(trust, now), self._able.get((trust, needs))
+        if known is not None and known.of is fit and now < known.until:
+            return known.states
+        able: dict[bool | None, list[ModelState]] = {True: [], None: [], False: []}
+        until = math.inf
+        for state in fit:
+            able[state.abilities.able(needs, now)].append(state)
+            until = min(until, *(over for over in state.abilities.lacks.values() if over > now), math.inf)
+        known = self._able[trust, needs] = _Able(fit, until, (able[True], able[None]))
+        return known.states
 
     def wanted(self, now: float) -> None:
         """Somebody asks for the model."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.abilities import settle
 from llm_gateway.fleet.group import Group
 from llm_gateway.fleet.identity import Noticed, contradiction, judge, vouched
 from llm_gateway.fleet.server import ModelState, ServerState
@@ -70,6 +71,12 @@ class Index:
         """Judges these names anew, and puts together all groups that this or one of the digests may have changed."""
         noticed = [n for name in sorted(names) for n in self._judge(name, digests, now)]
         touched = names.union(*(self._named.get(digest, ()) for digest in digests))
+        for digest in digests:
+            self._settle_abilities(self._alike.get(digest, ()))
+        for name in names:
+            for state in self.held.get(name, ()):
+                if state.listed.digest is None:
+                    self._settle_abilities((state,))
         for name in touched:
             states = self.held.get(name)
             if states is None:
@@ -160,6 +167,16 @@ class Index:
     def _fitting(self, pin: Pinned) -> list[ModelState]:
         states = self.held.get(pin.name, [])
         return states if pin.digest is None else [state for state in states if pin.fits(state.listed.digest)]
+
+    def shown(self, state: ModelState) -> None:
+        """What the server shows of it has changed, or its version."""
+        self._settle_abilities(self._alike.get(state.listed.digest or "", (state,)))
+
+    def _settle_abilities(self, states: Sequence[ModelState]) -> None:
+        settle(states)
+        for state in states:
+            for group in self.groups_of(state):
+                group.stale()
 
     def alike(self, digest: str) -> list[ModelState]:
         """All that list a digest under any name that their own details do not contradict."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet import abilities
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.server import ModelState, ServerState
 from llm_gateway.fleet.waits import CLASSES
@@ -31,6 +32,7 @@ def _server(server: ServerState, now: float) -> dict[str, Any]:
     models = {name: _model(state, now) for name, state in server.models.items() if not _untouched(state)}
     return {
         "url": server.spec.url,
+        "version": server.version,
         "rest": _rest(server.rest, now),
         "trial": _rest(server.trial, now),
         "judged": now - server.judged_at if server.judged_at is not None else None,
@@ -40,6 +42,8 @@ def _server(server: ServerState, now: float) -> dict[str, Any]:
 
 
 def _untouched(state: ModelState) -> bool:
+    if state.abilities.shown is not None or state.abilities.lacks:
+        return False
     return state.unproven and not state.waits and not state.rest.faults and not state.identity.faults
 
 
@@ -54,6 +58,7 @@ def _model(state: ModelState, now: float) -> dict[str, Any]:
         "results": state.results,
         "tokens_per_second": state.tokens_per_second,
         "loads": state.cold_waits.values(),
+        "abilities": abilities.snapshot(state.abilities, now),
         "waits": [samples.values() if samples is not None else [] for samples in state.warm_waits.classes()],
     }
 
@@ -83,6 +88,8 @@ def restore(servers: Mapping[str, ServerState], learnt: object, now: float, age:
         if server is None or kept.get("url") != server.spec.url:
             continue
         found += 1
+        version = kept.get("version")
+        server.version = server.version or (version[:64] if isinstance(version, str) else None)
         _restore_rest(server.rest, kept.get("rest"), now, age)
         if (alive_for := _number(kept.get("alive_for"))) is not None:
             server.alive_since = now - age - alive_for
@@ -107,6 +114,8 @@ def _restore_model(state: ModelState, kept: Mapping[str, Any], now: float, age: 
     state.good = min(_number(kept.get("good")) or 0.0, state.results)
     state.rate = None
     state.tokens_per_second = _number(kept.get("tokens_per_second")) or None
+    if isinstance(able := kept.get("abilities"), dict):
+        abilities.restore(state.abilities, able, now, age)
     for wait in _numbers(kept.get("loads")):
         state.cold_waits.add(wait, now - age)
     classes = kept.get("waits")

@@ -2,13 +2,14 @@
 rarely, and a few words of an answer only where nothing else can tell.
 
 Pure: times and dice are arguments. The bounds that this keeps for a server, whatever it holds: three questions a
-minute, 3 MB a day, no generated token as long as the fleet is in use and well.
+minute, 3 MB a day, no generated token as long as the fleet is in use and well. Beside that it may be asked once what
+each model is able to that somebody wants, as long as its digest and the server's version stay the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -56,6 +57,15 @@ class Question(Enum):
     VERSION = "version"
     LIST = "list"
     MEMORY = "memory"
+
+
+SHOWS: Final = 2
+"""Models that a server is asked about in one look: what they are able to, where no list says so."""
+SHARING: Final = (Trust.OWN, Trust.PARTNER, Trust.PUBLIC)
+"""Who is asked about a model first: the word of the first ones counts for all the others."""
+
+
+TALKS: Final = frozenset({"completion"})
 
 
 @dataclass(slots=True)
@@ -118,6 +128,42 @@ def after_failure(failed: int, dice: float) -> float:
     return wait * (0.7 + 0.6 * dice)
 
 
+def unshown(
+    server: ServerState,
+    exposed: Container[str],
+    alike: Callable[[str], Sequence[ModelState]],
+    groups_of: Callable[[ModelState], Sequence[Group]],
+    now: float,
+) -> list[ModelState]:
+    """The models that this server is to be asked about now: nobody has told what they are able to, nobody closer to us
+    can be asked, and, on a stranger's server, they are `exposed` by name or were asked for lately. `alike`: all that
+    list a digest; `groups_of`: all that a model belongs to."""
+    found: list[ModelState] = []
+    asked = {state.listed.digest for state in server.models.values() if state.abilities.shown is not None}
+    for state in server.models.values():
+        if state.abilities.shown is not None or state.abilities.sure or (state.listed.digest or "") in asked:
+            continue
+        wanted = state.name in exposed or any(now - group.wanted_at <= WANTED for group in groups_of(state))
+        if not wanted and server.spec.trust is Trust.PUBLIC:
+            continue
+        if state.listed.digest is None or not any(_is_asked_before(o, server) for o in alike(state.listed.digest)):
+            found.append(state)
+            asked.add(state.listed.digest)
+            if len(found) == SHOWS:
+                break
+    return found
+
+
+def _is_asked_before(other: ModelState, server: ServerState) -> bool:
+    theirs = other.server
+    return (
+        other.abilities.shown is None
+        and theirs.listed_at is not None
+        and not theirs.probe_rest.faults
+        and SHARING.index(theirs.spec.trust) < SHARING.index(server.spec.trust)
+    )
+
+
 # -- the few words that only the model itself can say ------------------------------------------------------------
 
 
@@ -142,6 +188,7 @@ def _may_be_sampled(state: ModelState, now: float) -> bool:
         and server.spec.hedge  # else every answer is paid for
         and server.listed_at is not None
         and not server.doubted
+        and state.abilities.able(TALKS, now) is not False
         and now - state.used_at >= QUIET
         and is_fit(state, frozenset({server.spec.trust}), now)
         and now - state.probed_at >= EACH

@@ -9,12 +9,13 @@ from typing import Literal
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.abilities import Abilities
 from llm_gateway.fleet.canary import TRIAL_TAKES
-from llm_gateway.fleet.facts import ListedModel, ServerSpec
+from llm_gateway.fleet.facts import AttemptEnded, FirstToken, ListedModel, ServerSpec
 from llm_gateway.fleet.faults import CONSEQUENCES
 from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Doubt
 from llm_gateway.fleet.rest import Rest
-from llm_gateway.fleet.slots import Slots, ceiling
+from llm_gateway.fleet.slots import NOTICED, STRAINED, Slots, ceiling
 from llm_gateway.fleet.waits import ENOUGH, Samples, Waits
 from llm_gateway.fleet.window import Window
 
@@ -36,6 +37,10 @@ PROVEN = 3600.0
 """Seconds a server has to be seen alive to get the better prior: of a public catalogue a third is seen only once."""
 RECENT = 30 * 86_400.0
 """Seconds since its source last saw a server at work, from which on it has probably gone, until it answers."""
+LONG = 1.0
+"""Seconds without a word that count, when an attempt is given up because another had answered."""
+TOKENS_READ = 50
+"""Prompt tokens per second that any server may take to read a long prompt, where nothing is known of such prompts."""
 UNANSWERED = 3
 """Attempts given up in a row, each after a long wait without a word, that count as one failure."""
 
@@ -60,6 +65,7 @@ class ModelState:
     """It is not what its name says, by all that is listed: it belongs to no group but those of its very digest."""
     renewed: bool = False
     """Its digest was seen to change, and no other server has the new one yet."""
+    abilities: Abilities = field(default_factory=Abilities)
     slots: Slots = field(default_factory=Slots)
     window: Window = field(default_factory=Window)
     warm_waits: Waits = field(default_factory=Waits)
@@ -156,6 +162,47 @@ class ModelState:
             self.successes += 1
         else:
             self.failures += 1
+
+    def context_length(self) -> int | None:
+        """Tokens of its longest context, by the list or by what the server shows of it."""
+        if (listed := self.listed.context_length) is not None or (shown := self.abilities.shown) is None:
+            return listed
+        return shown.context_length
+
+    def began(self, fact: FirstToken) -> None:
+        """Its first content is here: a good sign, unless it took far longer than it usually does."""
+        if self.warm(fact.at - fact.wait):
+            usual = self.warm_waits.usual(fact.prompt_tokens)
+            strained = usual is not None and fact.wait > max(STRAINED * usual, NOTICED) and self.in_flight > 1
+            self.warm_waits.add(fact.wait, fact.prompt_tokens, fact.at)
+        else:
+            strained = False
+            self.cold_waits.add(fact.wait, fact.at)
+        self.unanswered = 0
+        self.cold_until, self.warm_until = fact.at, fact.at + STAYS_WARM
+        for rest in (self.server.rest, self.rest, self.identity):
+            rest.promising(fact.at)
+        if strained:
+            self.slots.strained(self.in_flight)
+        else:
+            self.slots.good(self.in_flight)
+
+    def left_unanswered(self, fact: AttemptEnded) -> bool:
+        """An attempt that was given up, by us or with its client, says little, but not nothing: it has waited so long.
+        True when that makes it a failure."""
+        if fact.waited < LONG:
+            return False
+        needed = self.slow_wait(fact.prompt_tokens, fact.at) or 0.0
+        if not self.warm_waits.knows(fact.prompt_tokens):  # what short prompts take says nothing of it
+            needed = max(needed, fact.prompt_tokens / TOKENS_READ)
+        if self.warm(fact.at):
+            self.warm_waits.at_least(fact.waited, fact.prompt_tokens, fact.at)
+        else:
+            self.cold_waits.at_least(fact.waited, fact.at)
+        if fact.waited < needed:
+            return False
+        self.unanswered += 1
+        return self.unanswered % UNANSWERED == 0
 
     def rests(self) -> Iterator[Rest]:
         yield self.rest

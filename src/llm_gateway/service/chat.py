@@ -14,13 +14,14 @@ from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
+from llm_gateway.service.needs import check, missing, needs_of
 from llm_gateway.upstream.drive import Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.unbroken import NO_GOOD, Unbroken, unbroken
 from llm_gateway.wire.collect import Collector, estimate_prompt
 from llm_gateway.wire.formats import document, excerpt, fits
 from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Piece, StreamWriter, Usage
-from llm_gateway.wire.notes import FORMAT_INVALID, told
+from llm_gateway.wire.notes import FORMAT_INVALID, note, told
 from llm_gateway.wire.registry import ClientDialect
 from llm_gateway.wire.requests import text_size
 from llm_gateway.wire.thoughts import may_think, untangled
@@ -100,7 +101,7 @@ async def chat(gw: Gateway, call: Call) -> None:
             entry.model = target.logical
             if not ask.messages and ask.prompt is None:
                 return await _nothing(gw, call, entry, ask)
-            work = _plan(gw, caller, ask, target, call.total)  # 403
+            work = _plan(gw, caller, ask, target, call.total)  # 400, 403
             entry.goes_upstream()
             try:
                 if ask.stream:
@@ -132,6 +133,8 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
     params = merge(target.params, ask.params)
     most = max(gw.max_tokens, target.params.get("max_tokens", 0))
     if "max_tokens" in params:
+        if ask.params.get("max_tokens", 0) > most:
+            ask.notes.append(note("max_tokens", "clamped"))
         params["max_tokens"] = min(params["max_tokens"], most)
     limit = params.get("max_tokens")
     wish = Ask(
@@ -141,8 +144,12 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
         prompt_tokens=estimate_prompt(ask),
         answer_tokens=min(limit, EXPECTED_ANSWER) if isinstance(limit, int) and limit > 0 else EXPECTED_ANSWER,
         place=affinity(caller.project.id, _opening(ask)),
+        needs=needs_of(ask),
     )
-    return Work(ask, params, gw.drive.plan(wish, total), trust, most, gw.drive.context)
+    check(gw, caller.project, ask.model, wish)  # 400
+    plan = gw.drive.plan(wish, total)
+    plan.unable = lambda needs: missing(gw, caller.project, ask.model, wish, needs)
+    return Work(ask, params, plan, trust, most, gw.drive.context, gw.drive.thinks)
 
 
 def _opening(ask: ChatRequest) -> str:
@@ -216,6 +223,8 @@ async def _whole(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     if not whole.fits:
         entry.noted(FORMAT_INVALID)
     answer = whole.answer
+    if work.request.logprobs and not answer.logprobs:
+        entry.noted(note("logprobs", "dropped"))
     answer.seconds, answer.first_token = entry.elapsed(), entry.ttft
     body = call.dialect.write_answer(envelope_of(gw, entry), work.request, answer)
     entry.finished(answer.finish, answer.usage)
@@ -280,7 +289,8 @@ def _serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
     entry.attempts = work.plan.attempts
     entry.servers = stream.servers
-    entry.notes = told([*work.request.notes, *KINDS[spec.kind].dialect.dropped(work.request)])
+    dropped = KINDS[spec.kind].dialect.dropped(work.request)
+    entry.notes = told([*work.request.notes, *dropped, *stream.notes])
     entry.first_token()
 
 

@@ -9,6 +9,7 @@ from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.service.chat import Call, Served
+from llm_gateway.service.needs import check, missing, needs_of
 from llm_gateway.upstream.embedding import Embedding
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.wire.collect import estimate_prompt
@@ -65,9 +66,19 @@ def _read(gw: Gateway, spelling: EmbedDialect, body: bytes) -> ChatRequest:
 
 def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: float | None) -> Embedding:
     trust = permitted(caller.project, tools=False)
-    wish = Ask(target.backends, trust, caller.project.id, prompt_tokens=estimate_prompt(ask), answer_tokens=0)
+    wish = Ask(
+        target.backends,
+        trust,
+        caller.project.id,
+        prompt_tokens=estimate_prompt(ask),
+        answer_tokens=0,
+        needs=needs_of(ask),
+    )
+    check(gw, caller.project, ask.model, wish)  # 400
+    plan = gw.drive.plan(wish, total)
+    plan.unable = lambda needs: missing(gw, caller.project, ask.model, wish, needs)
     params = {name: value for name, value in merge(target.params, ask.params).items() if name == "num_ctx"}
-    return Embedding(ask, params, gw.drive.plan(wish, total), trust, sizes=gw.drive.context)
+    return Embedding(ask, params, plan, trust, sizes=gw.drive.context)
 
 
 async def _answer(

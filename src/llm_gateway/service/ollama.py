@@ -121,13 +121,15 @@ def _details(listed: ListedModel) -> dict[str, Any]:
 
 def _model_info(name: str, listed: ListedModel) -> dict[str, Any]:
     """Clients find the context by the architecture's name; Ollama's own word for one that it cannot tell is unknown."""
-    family = listed.family or "unknown"
+    architecture = listed.architecture or listed.family or "unknown"
     info: dict[str, Any] = {
-        "general.architecture": family,
-        "general.basename": name.rpartition("/")[2].partition(":")[0],
+        "general.architecture": architecture,
+        "general.basename": listed.basename or name.rpartition("/")[2].partition(":")[0],
     }
     if listed.context_length:
-        info[f"{family}.context_length"] = listed.context_length
+        info[f"{architecture}.context_length"] = listed.context_length
+    if listed.embedding_length:
+        info[f"{architecture}.embedding_length"] = listed.embedding_length
     return info
 
 

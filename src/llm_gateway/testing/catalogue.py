@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llm_gateway.testing.voices import CREATED, CREATED_AT, packed
@@ -22,10 +22,13 @@ METHODS = dict.fromkeys(("/", "/api/version", "/api/tags", "/api/ps", "/v1/model
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 CONTEXT_LENGTH = 4096
+EMBEDDING_LENGTH = 384
 NEVER = "0001-01-01T00:00:00Z"
-QUIRKS = frozenset({"null_models", "bare_tags", "old_dates", "other_details"})
+CAPABILITIES = ("completion", "tools", "insert", "vision", "embedding", "thinking")
+QUIRKS = frozenset({"null_models", "bare_tags", "old_dates", "other_details", "silent_tags", "silent_show"})
 """Oddities of lists: `null` in place of a list; entries of nothing but a name; Go's zero time for every date; another
-model's details under each name."""
+model's details under each name; entries without capabilities and context, as before 0.30; the same of what is shown of
+one model, as before 0.6.4."""
 OTHER = "gemma3:4.3b"
 
 
@@ -44,6 +47,25 @@ def holds(models: Sequence[str], asked: str) -> bool:
     return tagged(asked).lower() in {tagged(model).lower() for model in models}
 
 
+def missing(asked: Mapping[str, Any], capabilities: Collection[str]) -> str | None:
+    """The refusal, in Ollama's words, of a chat that wants more of a model than it is able to; None = it is able."""
+    model = str(asked.get("model", ""))
+    full = f"registry.ollama.ai/library/{tagged(model)}"
+    messages = [message for message in asked.get("messages") or () if isinstance(message, dict)]
+    parts = [part for m in messages if isinstance(m.get("content"), list) for part in m["content"]]
+    wanted = {
+        "completion": (True, f'"{model}" does not support chat'),
+        "tools": (asked.get("tools"), f"{full} does not support tools"),
+        "insert": (asked.get("suffix"), f"{full} does not support insert"),
+        "vision": (
+            any(message.get("images") for message in messages) or any("image_url" in part for part in parts),
+            f"{full} does not support vision",
+        ),
+        "thinking": (asked.get("think") or asked.get("reasoning_effort"), f'"{model}" does not support thinking'),
+    }
+    return next((text for name, (does, text) in wanted.items() if does and name not in capabilities), None)
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What a server knows of itself."""
@@ -56,6 +78,13 @@ class About:
     context_length: int = CONTEXT_LENGTH
     quirks: Collection[str] = ()
     """Of `QUIRKS`."""
+    capabilities: Sequence[str] = CAPABILITIES
+    abilities: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of single models, over `capabilities`."""
+
+    def able(self, model: str) -> Sequence[str]:
+        """What a model is able to."""
+        return self.abilities.get(model, self.abilities.get(tagged(model), self.capabilities))
 
     def answer(self, method: str, path: str, asked: Any) -> tuple[int, bytes, str]:
         """Status, body and content type for any path; `asked` is the decoded body of the request."""
@@ -88,12 +117,18 @@ class About:
             return 400, {"error": "model is required"}
         if not holds(self.models, model):
             return 404, {"error": f"model '{tagged(model)}' not found"}
+        told = {} if "silent_show" in self.quirks else {"capabilities": list(self.able(model))}
         return 200, {
             "modelfile": f"FROM {tagged(model)}\n",
             "template": "{{ .Prompt }}",
             "details": _details(model),
-            "model_info": {"general.architecture": "llama", "llama.context_length": self.context_length},
-            "capabilities": ["completion", "tools"],
+            "model_info": {
+                "general.architecture": "llama",
+                "general.basename": "Recite",
+                "llama.context_length": self.context_length,
+                "llama.embedding_length": EMBEDDING_LENGTH,
+            },
+            **told,
             "modified_at": CREATED_AT,
         }
 
@@ -101,6 +136,7 @@ class About:
         name = tagged(model)
         if "bare_tags" in self.quirks:
             return {"name": name}
+        silent = "silent_tags" in self.quirks
         return {
             "name": name,
             "model": name,
@@ -108,8 +144,8 @@ class About:
             "size": 2_019_393_189,
             "digest": self.digests.get(model, digest_of(model)),
             "details": _details(OTHER if "other_details" in self.quirks else model)
-            | {"context_length": self.context_length},
-            "capabilities": ["completion", "tools"],
+            | ({} if silent else {"context_length": self.context_length, "embedding_length": EMBEDDING_LENGTH}),
+            **({} if silent else {"capabilities": list(self.able(model))}),
         }
 
     def _loaded(self, model: str, loading: bool) -> dict[str, Any]:

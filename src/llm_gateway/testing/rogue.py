@@ -42,6 +42,8 @@ class Rogue:
         digests: model -> digest, where it shall differ from the one that every Rogue derives from the name.
         warm: models in memory from the start; others are loaded by their first chat (see `Manner.load`).
         quirks: oddities of its lists, of `catalogue.QUIRKS`.
+        capabilities: what its models are able to; it refuses, as Ollama does, what they are not.
+        abilities: model -> capabilities, where they shall be others.
         remember: how many of the last requests to keep in `requests`.
 
     The others are described at `Manner`. Raises ValueError for a mood that does not exist.
@@ -60,6 +62,8 @@ class Rogue:
         version: str = "0.33.0",
         warm: Sequence[str] = (),
         quirks: Collection[str] = (),
+        capabilities: Sequence[str] = catalogue.CAPABILITIES,
+        abilities: Mapping[str, Sequence[str]] | None = None,
         words: int = 10,
         prefix: str = "w",
         delay: float | None = None,
@@ -84,6 +88,8 @@ class Rogue:
         self.digests = dict(digests or {})
         self.version = version
         self.quirks = quirks
+        self.capabilities = capabilities
+        self.abilities = dict(abilities or {})
         self._dice = random.Random(seed)  # noqa: S311 - repeatable chance is the point
         self.manner = Manner(
             words, prefix, delay, rate, cut_after, script, redirect_to,
@@ -247,7 +253,9 @@ class Rogue:
         now = asyncio.get_running_loop().time()
         warm = {model: now < at for model, at in self._warm.items()}
         context = self.manner.context_length
-        return catalogue.About(self.models, self.digests, warm, self.version, context, self.quirks)
+        return catalogue.About(
+            self.models, self.digests, warm, self.version, context, self.quirks, self.capabilities, self.abilities
+        )
 
     async def _chat(self, scene: Scene) -> None:
         if scene.body.get("_debug_render_only") and scene.ollama and self.manner.renders:
@@ -261,6 +269,9 @@ class Rogue:
             mood = self._mood_for(scene.model)
             if not (catalogue.holds(self.models, scene.model) or mood in ANY_MODEL):
                 await scene.refuse(404, f"model '{scene.model}' not found")
+                finished = True
+            elif (lack := catalogue.missing(scene.body, self._about().able(scene.model))) is not None:
+                await scene.refuse(400, lack)
                 finished = True
             elif scene.words and not (scene.body.get("messages") or scene.body.get("prompt")):
                 await scene.line.whole(200, scene.voice.whole(Said(reason="load")))

@@ -10,12 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
 from llm_gateway.fleet.attempts import Plan
 from llm_gateway.fleet.candidate import Candidate
-from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, Lacks
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.names import canonical
 from llm_gateway.upstream.guard import Guard
@@ -25,6 +27,7 @@ from llm_gateway.wire.checked import MOST_TOKENS, CheckedReader
 from llm_gateway.wire.collect import estimate_tokens
 from llm_gateway.wire.faults import fault_of
 from llm_gateway.wire.neutral import ChatRequest, Event, Json, Piece, StreamReader
+from llm_gateway.wire.notes import note
 from llm_gateway.wire.window import much_too_long, num_ctx, window
 
 ERROR_BODY = 65_536
@@ -49,6 +52,8 @@ class Asking:
     reader: StreamReader
     max_body: int | None = None
     """Bytes of the answer; None = as the transport likes."""
+    notes: tuple[str, ...] = ()
+    """What of the caller's wishes this server's model cannot have: as `wire.notes`."""
 
 
 @dataclass(slots=True)
@@ -65,6 +70,8 @@ class Work:
     """Tokens of an answer, whatever the caller allows."""
     sizes: Callable[[str, int | None], int | None] = lambda _, needed: needed
     """`Drive.context`: the context to ask a candidate (by its key) for where so many tokens are needed."""
+    thinks: Callable[[Candidate], bool | None] = lambda _: None
+    """`Drive.thinks`: is a candidate's model able to think? None = nobody knows."""
 
     @property
     def limit(self) -> int:
@@ -78,9 +85,18 @@ class Work:
 
     async def asking(self, candidate: Candidate) -> Asking:
         """What this server is asked. Raises Fault when it cannot be asked."""
-        path, dialect = KINDS[candidate.spec.kind].way(self.request)
-        body = dialect.write_upstream(self.request, candidate.model, self.params_for(candidate))
-        return Asking(path, body, self.checked(candidate, dialect.stream_reader()))
+        request, notes = self.fitting(candidate)
+        path, dialect = KINDS[candidate.spec.kind].way(request)
+        body = dialect.write_upstream(request, candidate.model, self.params_for(candidate))
+        return Asking(path, body, self.checked(candidate, dialect.stream_reader()), notes=notes)
+
+    def fitting(self, candidate: Candidate) -> tuple[ChatRequest, tuple[str, ...]]:
+        """The request without the wishes that this server's model cannot have, and notes on those."""
+        think = self.request.think
+        if think is None or self.thinks(candidate) is not False:
+            return self.request, ()
+        request = replace(self.request, think=None)
+        return request, () if think is False else (note("think", "dropped"),)  # no thoughts are what it will get
 
     def params_for(self, candidate: Candidate) -> dict[str, Json]:
         """The parameters with a context that the prompt fits. Raises Fault(CONTEXT) when this server has no such."""
@@ -142,27 +158,20 @@ class Attempt:
 
     async def run(self, work: Work) -> Stream:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
-        response: Response | None = None
         try:
-            asking = await work.asking(self.candidate)
-            asked = self._parts.clock.now()
-            until = work.plan.deadline
-            response = await send(self._parts, self.candidate, asking.path, asking.body, until, asking.max_body)
-            if response.status != 200:
-                raise work.refused(self.candidate, asking, await refusal(self._parts, response))
-            if "html" in response.headers.get("content-type", ""):
-                raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
-            stream = Stream(self._parts.clock, self._plan, self, response, asking.reader)
-            await stream.find_content()
+            try:
+                stream, asked = await self._open(work)
+            except Fault as fault:
+                if fault.lacks != "thinking" or work.fitting(self.candidate)[0].think is None:
+                    raise
+                self._lacks(fault)
+                stream, asked = await self._open(work)  # it was only a wish
         except Fault as fault:
-            if response is not None:
-                response.abort()
+            self._lacks(fault)
             meant = self._unless_too_large(work, fault)
             self.ended(meant)
             raise meant from fault.__cause__
         except BaseException:
-            if response is not None:
-                response.abort()
             self.ended(None)
             raise
         self.first_content_at = stream.first_sign_at or self._parts.clock.now()
@@ -171,6 +180,29 @@ class Attempt:
         prompt = self._plan.ask.prompt_tokens
         self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt, self._race))
         return stream
+
+    async def _open(self, work: Work) -> tuple[Stream, float]:
+        """The stream, its first content in hand, and when it was asked for. Raises Fault; then nothing is open."""
+        asking = await work.asking(self.candidate)
+        asked, until = self._parts.clock.now(), work.plan.deadline
+        response = await send(self._parts, self.candidate, asking.path, asking.body, until, asking.max_body)
+        try:
+            if response.status != 200:
+                raise work.refused(self.candidate, asking, await refusal(self._parts, response))
+            if "html" in response.headers.get("content-type", ""):
+                raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
+            stream = Stream(self._parts.clock, self._plan, self, response, asking)
+            await stream.find_content()
+        except BaseException:
+            response.abort()
+            raise
+        return stream, asked
+
+    def _lacks(self, fault: Fault) -> None:
+        """Tells the fleet what the model lacks there, where the server has said so."""
+        if fault.lacks is not None:
+            server, now = self.candidate.spec.id, self._parts.clock.now()
+            self._parts.apply(Lacks(server, now, self.candidate.model, fault.lacks))
 
     def _unless_too_large(self, work: Work, fault: Fault) -> Fault:
         """A server that has no memory for a large context has it for others' requests: it neither rests nor is asked
@@ -238,12 +270,13 @@ async def refusal(parts: Parts, response: Response) -> Fault:
 class Stream:
     """One answer that has begun."""
 
-    def __init__(self, clock: Clock, plan: Plan, attempt: Attempt, response: Response, reader: StreamReader) -> None:
+    def __init__(self, clock: Clock, plan: Plan, attempt: Attempt, response: Response, asking: Asking) -> None:
         self.attempt = attempt
+        self.notes = asking.notes
         self._clock = clock
         self._plan = plan
         self._response = response
-        self._reader = reader
+        self._reader = asking.reader
         self.first_sign_at = 0.0
         """When the first content was read that is kept back until it is whole (a tool call); 0 = there was none."""
         self._ready: list[Event] = []

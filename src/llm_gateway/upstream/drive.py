@@ -20,6 +20,7 @@ from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstTok
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.prefill import Skills
+from llm_gateway.names import canonical
 from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Attempt, Stream, Work
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
@@ -28,6 +29,7 @@ from llm_gateway.upstream.transport import Transport
 
 __all__ = ["Drive", "Stream", "Work"]
 
+THINKING = frozenset({"thinking"})
 LIGHT_ANSWER = 1024 * 1024
 """Bytes of the answer to a light question: a list of models at most."""
 
@@ -88,6 +90,12 @@ class Drive:
     def too_large(self, key: str) -> bool:
         """A candidate has no memory for the context it was asked for: as `Contexts.forget`."""
         return self._contexts.forget(key)
+
+    def thinks(self, candidate: Candidate) -> bool | None:
+        """Is its model able to think? None = nobody knows."""
+        server = self.fleet.servers.get(candidate.spec.id)
+        model = server.models.get(canonical(candidate.model)) if server else None
+        return model.abilities.able(THINKING, self.clock.now()) if model else None
 
     def plan(self, ask: Ask, total: float | None = None) -> Plan:
         """A fresh plan over all permitted candidates; `total` (seconds) may lower the whole request's time."""

@@ -104,7 +104,7 @@ class Lines:
 
     def _join(self, line: Line, turn: _Turn, until: float) -> Waiting[_Turn]:
         plan, ask, now = turn.plan, turn.plan.ask, self._drive.clock.now()
-        needs = (plan.pool, ask.backends, ask.trust, frozenset(plan.tried))
+        needs = (plan.pool, ask.backends, ask.trust, ask.needs, frozenset(plan.tried))
         tokens = float(ask.prompt_tokens + ask.answer_tokens)
         waiting = Waiting(turn, ask.project, needs, tokens, until)
         try:

@@ -1,5 +1,5 @@
 """The questions that servers are asked of our own accord, one method each: its version, its list, what it has in
-memory, and a few words of an answer. What is no answer is a Fault, whichever question it was.
+memory, what a model is able to, and a few words of an answer. What is no answer is a Fault, whichever question it was.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.kinds.kind import MOST_MODELS, MOST_OF_STRANGERS, Kind
 from llm_gateway.upstream.transport import Response, Transport
 from llm_gateway.wire.faults import fault_of
+from llm_gateway.wire.models import ModelShow
 from llm_gateway.wire.neutral import ChatRequest, Message, Piece
 
 LARGEST_LIST: Final = 2**20
 """Bytes of a model list."""
+LARGEST_SHOW: Final = 2**20
+"""Bytes of what is shown of one model: its licence, template and tensors are in it."""
 LARGEST_VERSION: Final = 4096
 """Bytes of a version answer."""
 LARGEST_ANSWER: Final = 2**18
@@ -72,6 +75,15 @@ class Looks:
             raise Fault(FaultKind.INCAPABLE, f"status {status} to {kind.memory_path}")
         return tuple(model.name for model in kind.read_list(body, MOST_OF_STRANGERS))
 
+    async def show(self, spec: ServerSpec, model: str) -> ModelShow:
+        """What one of its models is; unknown where it answers and does not tell."""
+        kind = KINDS[spec.kind]
+        if kind.show_path is None or kind.dialect.show is None:
+            return ModelShow()
+        ask = kind.dialect.show
+        status, body = await self._ask(spec, kind, "POST", kind.show_path, LARGEST_SHOW, ask.write(model))
+        return ask.read(body) if status == 200 else ModelShow()
+
     async def words(self, spec: ServerSpec, model: str, text: str, tokens: int) -> Words:
         """Asks a model for a few words. Returns at the first of them: `Words.rest` reads on. Close it."""
         kind = KINDS[spec.kind]
@@ -96,12 +108,19 @@ class Looks:
         return words
 
     async def _get(self, spec: ServerSpec, kind: Kind, path: str, limit: int) -> tuple[int, bytes]:
+        return await self._ask(spec, kind, "GET", path, limit)
+
+    async def _ask(
+        self, spec: ServerSpec, kind: Kind, method: str, path: str, limit: int, question: bytes = b""
+    ) -> tuple[int, bytes]:
         """Status and body of one question, both within the timeout."""
         origin, base = self._origin(spec)
         until = self._clock.now() + self._timeout
         headers = kind.auth_headers(spec.api_key)
         try:
-            response = await self._transport.send(origin, "GET", base + path, headers, deadline=until, max_body=limit)
+            response = await self._transport.send(
+                origin, method, base + path, headers, question, deadline=until, max_body=limit
+            )
         except Fault as fault:
             if fault.kind is FaultKind.FIRST_TOKEN_TIMEOUT:  # a list waits for no model: this server hangs
                 raise Fault(FaultKind.HEAD_TIMEOUT, f"silent for {self._timeout:g} s after {path}") from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -21,7 +21,7 @@ import structlog
 from llm_gateway.access.policy import Trust
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, GatewayError, NotFound
-from llm_gateway.fleet.facts import Fact, Listed, ListedModel, ProbeFailed, ServerSpec, Warm
+from llm_gateway.fleet.facts import Fact, Listed, ListedModel, ProbeFailed, ServerSpec, Shown, Warm
 from llm_gateway.fleet.faults import UNCOUNTED
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.probes import (
@@ -39,6 +39,7 @@ from llm_gateway.fleet.server import ServerState
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.looks import Looks, TurnedAway
 from llm_gateway.upstream.sampler import Sampler
+from llm_gateway.wire.models import ModelShow
 
 AT_ONCE: Final = 8
 """Scheduled looks that run at the same time."""
@@ -75,10 +76,11 @@ class Prober:
         every: float = NEW,
         *,
         remember: Callable[[str, tuple[ListedModel, ...]], Awaitable[None]] | None = None,
+        exposed: Callable[[], Container[str]] = frozenset,
     ) -> None:
         """`fleet` tells the servers of now (after a change: `kick()`) and what is believed of them, `apply` hears each
         fact and tells the fleet, `remember` hears each list that differs from the last. `every`: seconds between two
-        looks; `dice` gives numbers in [0, 1)."""
+        looks; `dice` gives numbers in [0, 1); `exposed`: canonical names of models that projects know by name."""
         self.sampler = Sampler(looks, fleet, apply, clock, dice)
         self._looks = looks
         self._fleet = fleet
@@ -87,6 +89,7 @@ class Prober:
         self._dice = dice
         self._every = every
         self._remember = remember
+        self._exposed = exposed
         self._plans: dict[str, _Plan] = {}
         self._queue: list[tuple[float, int, _Plan]] = []
         """A heap by due time; an entry whose plan was scheduled anew or dropped is skipped."""
@@ -214,6 +217,7 @@ class Prober:
                 self._schedule(plan, next_turn(state, self._clock.now(), self._dice(), self._every))
             if listed is not None:
                 await self._keep(plan, listed.models)
+            await self._ask_shows(plan)
         return listed
 
     async def _look(self, plan: _Plan, state: ServerState, *, whole: bool) -> tuple[Listed | None, Warm | None]:
@@ -246,6 +250,24 @@ class Prober:
                 warm = await self._ask_memory(spec)
         listed = None if models is None else Listed(spec.id, self._clock.now(), models, plan.version)
         return listed, warm
+
+    async def _ask_shows(self, plan: _Plan) -> None:
+        """What a few of its models are able to, where nobody has said so. One that refuses is not asked again, and is
+        no worse for it: many proxies let through no more than answers and lists."""
+        state = self._fleet.servers.get(plan.spec.id)
+        if state is None or KINDS[plan.spec.kind].show_path is None:
+            return
+        for model in self._fleet.unshown(state, self._exposed(), self._clock.now()):
+            try:
+                show = await self._looks.show(plan.spec, model.listed.name)
+            except Fault as fault:
+                if fault.kind in UNCOUNTED:
+                    return  # it has just gone: the next look finds out
+                show = ModelShow()
+            if self._plans.get(plan.spec.id) is not plan:
+                return
+            now = self._clock.now()
+            self._apply(Shown(plan.spec.id, now, model.listed.name, model.listed.digest, show))
 
     async def _ask_version(self, plan: _Plan) -> None:
         """A server that keeps its version to itself is no worse for it."""

@@ -57,6 +57,8 @@ class Unbroken:
     def __init__(self, drive: Drive, work: Work, stream: Stream, continues: bool, least: int) -> None:
         self.candidate = stream.candidate
         self.attempt = stream.attempt
+        self.notes = stream.notes
+        """What of the caller's wishes the first server's model could not have."""
         self.meter = Meter()
         """Counts what was given out, whoever said it."""
         self.servers = [stream.candidate.spec.id]
@@ -227,7 +229,7 @@ class Unbroken:
 
     def _rest(self, text: str, plan: Plan) -> Resumed:
         return Resumed(
-            self._work.request,
+            self._work.fitting(self.candidate)[0],
             self._params_left(),
             plan,
             self._work.trust,

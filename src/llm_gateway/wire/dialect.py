@@ -78,6 +78,15 @@ class RenderDialect:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowDialect:
+    """How a server is asked what one of its models is."""
+
+    write: Callable[[str], bytes]
+    read: Callable[[bytes], models.ModelShow]
+    """Raises Fault when it is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerDialect:
     """How model servers of one kind are asked and read."""
 
@@ -91,3 +100,5 @@ class ServerDialect:
     vectors: VectorDialect
     render: RenderDialect | None = None
     """None where the template does not show."""
+    show: ShowDialect | None = None
+    """None where models are only listed."""

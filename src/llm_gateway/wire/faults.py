@@ -14,6 +14,26 @@ from llm_gateway.wire.decoding import BadJson, decode_answer
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import Json
 
+_LACKS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
+    (capability, re.compile(pattern))
+    for capability, pattern in (
+        ("thinking", r"does not support (thinking|reasoning)|reasoning.?effort.{0,60}(not supported|unsupported)"),
+        (
+            "tools",
+            r"does not support (tools?|function)|tool choice requires --|tools?\b.{0,20} requires? --jinja"
+            r"|no endpoints found that support tool",
+        ),
+        (
+            "vision",
+            r"does not support (vision|image|multimodal)|not a multimodal model|image input is not supported"
+            r"|requires? --mmproj|no endpoints found that support image",
+        ),
+        ("insert", r"does not support (insert|suffix|infill)|infill is not supported"),
+        ("embedding", r"does not support embed|requires? --embedding|not support embeddings?\b"),
+        ("completion", r"does not support (chat|generat|completion)"),
+    )
+)
+"""What a refusal says is lacking, by Ollama's names for capabilities."""
 _TEXTS: Final[tuple[tuple[FaultKind, re.Pattern[str]], ...]] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
@@ -30,13 +50,14 @@ _TEXTS: Final[tuple[tuple[FaultKind, re.Pattern[str]], ...]] = tuple(
         ),
         (
             FaultKind.MODEL_MISSING,
-            r"model_not_found|try pulling it first|no such model|no endpoints found"
+            r"model_not_found|try pulling it first|no such model|no endpoints found(?! that support)"
             r"|model\b.{0,300}\b(not found|does not exist)",
         ),
         (
             FaultKind.INCAPABLE,
-            r"does not support|not_supported_error|is not a multimodal model|image input is not supported"
-            r"|requires? --(jinja|enable-auto-tool-choice|mmproj|embeddings?)",
+            r"does not support|not_supported_error|is not a multimodal model|(image input|infill) is not supported"
+            r"|requires? --(jinja|enable-auto-tool-choice|mmproj|embeddings?)|no endpoints found that support"
+            r"|reasoning.?effort.{0,60}(not supported|unsupported)",
         ),
         (
             FaultKind.BUSY,
@@ -90,13 +111,14 @@ def fault_of(status: int, content_type: str | None, body_head: bytes, *, retry_a
     else:
         kind, text = _silent(status, wait), body_head[:200].decode("utf-8", "replace")
     detail = f"{status} {'HTML page' if html else ascii(text[:_MOST_SAID])}"
-    return Fault(kind, detail, retry_after=wait, said=_said(kind, text) if error is not None else None)
+    said, lacks = (_said(kind, text), _lacks(kind, text)) if error is not None else (None, None)
+    return Fault(kind, detail, retry_after=wait, said=said, lacks=lacks)
 
 
 def fault_of_error(error: Json, *, status: int = 200) -> Fault:
     """The Fault behind the `error` value (a text or an object) of a frame in a stream that began with `status`."""
     kind, text = _judge(error, status)
-    return Fault(kind, f"error frame: {text[:_MOST_SAID]!a}", said=_said(kind, text))
+    return Fault(kind, f"error frame: {text[:_MOST_SAID]!a}", said=_said(kind, text), lacks=_lacks(kind, text))
 
 
 def error_in_frame(frame: dict[str, Json]) -> Json:
@@ -163,6 +185,14 @@ def _said(kind: FaultKind, text: str) -> str | None:
     if kind not in (FaultKind.CALLER, FaultKind.CONTEXT, FaultKind.INCAPABLE):
         return None
     return _ADDRESS.sub("…", text[:_MOST_CLEANED])[:_MOST_SAID]
+
+
+def _lacks(kind: FaultKind, text: str) -> str | None:
+    """What the model lacks, where the refusal says so."""
+    if kind is not FaultKind.INCAPABLE:
+        return None
+    searched = text[:_MOST_JUDGED].lower()
+    return next((capability for capability, pattern in _LACKS if pattern.search(searched)), None)
 
 
 def _is_tag(value: Json) -> bool:

@@ -17,10 +17,10 @@ import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.decoding import BadJson, decode_answer, decode_json
-from llm_gateway.wire.dialect import PromptDialect, RenderDialect, ServerDialect, VectorDialect
+from llm_gateway.wire.dialect import PromptDialect, RenderDialect, ServerDialect, ShowDialect, VectorDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
-from llm_gateway.wire.models import read_tags
+from llm_gateway.wire.models import read_show, read_tags, write_show
 from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Prompt, ToolCall, ToolPart
 from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS, kept_alive
@@ -288,4 +288,5 @@ SERVER: Final = ServerDialect(
     PromptDialect(goes_as_prompt, write_prompt, PromptReader),
     VectorDialect(write_inputs, OllamaVectors),
     RenderDialect(write_render, read_rendering),
+    ShowDialect(write_show, read_show),
 )

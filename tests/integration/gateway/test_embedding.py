@@ -163,7 +163,7 @@ async def test_a_server_too_old_for_vectors_still_chats(start: StartGateway, rog
     live = await start(old)
     old.mood = "not_ollama_404"
     answer = await live.http.post("/api/embed", json=ASK)
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert (answer.status_code, answer.json()["code"]) == (400, "capability_missing")
     old.mood = "good"
     assert (await live.chat()).status_code == 200
 

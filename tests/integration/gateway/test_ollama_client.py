@@ -100,7 +100,7 @@ async def test_models_are_listed_and_shown(live: Live):
         assert model.modified_at is not None
         assert model.details is not None
         assert (model.details.family, model.details.quantization_level) == ("recite", "Q4_K_M")
-    assert shown.capabilities == ["completion", "tools"]
+    assert shown.capabilities == ["completion", "tools", "insert", "vision", "embedding", "thinking"]
     assert shown.modelinfo == {
         "general.architecture": "recite", "general.basename": "law", "recite.context_length": 4096,
     }  # fmt: skip

@@ -29,6 +29,7 @@ class Asked:
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 @dataclass
@@ -66,8 +67,11 @@ class Server:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 line, *fields = head.strip().split("\r\n")
                 method, path, _ = line.split(" ")
+                body = b""
                 headers = {name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)}
-                self.asked.append(Asked(method, path, headers))
+                if length := int(headers.get("content-length", "0")):
+                    body = await reader.readexactly(length)
+                self.asked.append(Asked(method, path, headers, body))
                 answer = self.answers.get(path, reply(404, b"404 page not found", "text/plain"))
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)

@@ -53,6 +53,36 @@ async def test_lists_tell_names_digests_and_what_is_warm(rogue: StartRogue):
     assert (await get(server, "/api/show", "POST", {"model": "recite"})).lines[0]["capabilities"]
 
 
+async def test_its_models_are_able_to_what_it_is_told_and_refuse_the_rest_in_ollamas_words(rogue: StartRogue):
+    server = await rogue(
+        capabilities=("completion",), abilities={"calls": ("completion", "tools")}, models=["recite", "calls"]
+    )
+    tags = (await get(server, "/api/tags")).lines[0]["models"]
+    assert [tag["capabilities"] for tag in tags] == [["completion"], ["completion", "tools"]]
+    tool = {"type": "function", "function": {"name": "f"}}
+    look = [{"role": "user", "content": "What is it?", "images": ["aGk="]}]
+    library = "registry.ollama.ai/library/recite:latest does not support"
+    for wish, words in {
+        "tools": ({"tools": [tool]}, f"{library} tools"),
+        "thinking": ({"think": True}, '"recite" does not support thinking'),
+        "vision": ({"messages": look}, f"{library} vision"),
+    }.values():
+        refused = await get(server, "/api/chat", "POST", ASK | wish)
+        assert (refused.status, refused.lines) == (400, [{"error": words}])
+    assert (await get(server, "/api/chat", "POST", ASK | {"model": "calls", "tools": [tool]})).status == 200
+    assert (await get(server, "/api/chat", "POST", ASK | {"tools": [], "think": False})).status == 200
+
+
+async def test_an_old_server_does_not_tell_what_its_models_are_able_to(rogue: StartRogue):
+    server = await rogue(quirks=("silent_tags", "silent_show"))
+    (tag,) = (await get(server, "/api/tags")).lines[0]["models"]
+    assert "capabilities" not in tag
+    assert "context_length" not in tag["details"]
+    show = (await get(server, "/api/show", "POST", {"model": "recite"})).lines[0]
+    assert "capabilities" not in show
+    assert show["model_info"]["general.architecture"] == "llama"
+
+
 async def test_strange_paths_methods_and_models_are_answered_as_ollama_does(rogue: StartRogue):
     server = await rogue()
     assert ((await get(server, "/nope")).status, (await get(server, "/api/chat")).status) == (404, 405)

@@ -30,6 +30,8 @@ class Ask:
     """`group.affinity` of the conversation; None = it has none."""
     hedge: bool = True
     """May it be raced on two servers?"""
+    needs: frozenset[str] = frozenset()
+    """What the model must be able to, by the names of `wire.models.CAPABILITIES`."""
 
 
 class Policy(Protocol):

@@ -38,6 +38,8 @@ class Kind:
     """Reads the body of `version_path`; None when there is no version in it."""
     memory_path: str | None
     """Tells which models are in memory, as a list; `/api/ps`."""
+    show_path: str | None
+    """Tells what one model is able to; with it `dialect.show` is there."""
     echoes_model: bool
     """Do its frames carry the name that was asked for? Then another name is another model."""
     cuts_prompts: bool
@@ -50,7 +52,7 @@ class Kind:
         """All that is ever asked of such a server."""
         paths = (
             *(self.chat_path, self.prompt_path, self.vector_path, self.list_path, self.alive_path),
-            *(self.version_path, self.memory_path),
+            *(self.version_path, self.memory_path, self.show_path),
         )
         return frozenset(path for path in paths if path is not None)
 
@@ -79,6 +81,7 @@ class Kind:
                 context_length=entry.context_length,
                 size=entry.size,
                 capabilities=entry.capabilities,
+                embedding_length=entry.embedding_length,
             )
             for entry in entries
         )

@@ -30,6 +30,7 @@ KIND: Final = Kind(
     version_path="/api/version",
     read_version=read_version,
     memory_path="/api/ps",
+    show_path="/api/show",
     echoes_model=True,
     cuts_prompts=True,
     may_lack_list=False,

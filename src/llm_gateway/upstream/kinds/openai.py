@@ -18,6 +18,7 @@ KIND: Final = Kind(
     version_path=None,
     read_version=lambda _: None,
     memory_path=None,
+    show_path=None,
     # llama.cpp answers with its own file's name, hosted services with a dated one.
     echoes_model=False,
     cuts_prompts=False,

@@ -12,7 +12,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from llm_gateway.access.policy import Owner, Project, Trust
-from llm_gateway.errors import ModelNotFound
+from llm_gateway.errors import InvalidRequest, ModelNotFound
 from llm_gateway.exposures import Target, resolve
 from llm_gateway.fleet.conclusion import Conclusion, Outcome, conclude
 from llm_gateway.fleet.explain import Standing, Verdict
@@ -20,6 +20,7 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.names import SHORTEST_PIN, canonical, pinned
 from llm_gateway.storage import projects
 from llm_gateway.web.admin.common import Live, admin_router
+from llm_gateway.wire.models import CAPABILITIES
 
 router = admin_router("models")
 SHOWN: Final = 20
@@ -39,8 +40,8 @@ class Candidate(BaseModel):
     standing: Standing = Field(
         description="usable, returning (from a rest: one attempt at a time), doubted (asked when nobody else may), "
         "full, busy (it said so), resting, "
-        "quarantined (another model under that name), not_pinned (another digest), not_permitted (its trust class), "
-        "disabled."
+        "quarantined (another model under that name), incapable (it lacks what is needed), not_pinned (another "
+        "digest), not_permitted (its trust class), disabled."
     )
     reason: str | None
     again_in_s: float | None = Field(description="Seconds until it is tried next, where that is known.")
@@ -53,6 +54,8 @@ class Candidate(BaseModel):
     success_rate: float = Field(description="Share of its answers that are whole, of late.")
     success_rate_known: bool
     warm: bool | None = Field(description="Is the model in its memory? null = unknown.")
+    capabilities: list[str] = Field(description="What the model is said to be able to there; empty = unknown.")
+    lacks: list[str] = Field(description="What it is known not to be able to: by the same words, or by refusals.")
     cost: float = Field(description="What the choice goes by, the lower the better: made of the figures before.")
 
 
@@ -64,7 +67,8 @@ class Explained(BaseModel):
     trust: list[Trust] = Field(description="Classes of servers that may be used.")
     outcome: Outcome = Field(
         description="serves, waits (all are full or busy), tries_resting (all rest), or why nobody can: quarantined "
-        "(another model under that name), not_pinned (another digest), not_permitted, disabled, not_held."
+        "(another model under that name), incapable (all lack what is needed), not_pinned (another digest), "
+        "not_permitted, disabled, not_held."
     )
     conclusion: str
     advice: str | None = Field(description="What would change it.")
@@ -78,8 +82,12 @@ async def explain_model(
     project: Annotated[
         str | None, Query(description="Id or name. Absent: shared and physical names, all trust classes.")
     ] = None,
+    need: Annotated[
+        list[str] | None, Query(description=f"What a request needs, of {', '.join(CAPABILITIES)}; may be repeated.")
+    ] = None,
 ) -> Explained:
     """404 names what there is instead."""
+    needs = _needs(need or ())
     gw = running.gateway
     of: Project | None = None
     if project is not None:
@@ -87,7 +95,7 @@ async def explain_model(
             of = await projects.get_project(s, project)
     target = _meaning(gw, of, name)
     trust = of.trust if of else EVERYBODY
-    verdicts = gw.fleet.explain(target.backends, trust, gw.clock.now())
+    verdicts = gw.fleet.explain(target.backends, trust, gw.clock.now(), needs)
     concluded = conclude(verdicts, target.backends, trust)
     return Explained(
         name=target.logical,
@@ -175,6 +183,14 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:SHOWN]) + more
 
 
+def _needs(named: Sequence[str]) -> frozenset[str]:
+    """Raises InvalidRequest for one that there is not."""
+    for name in named:
+        if name not in CAPABILITIES:
+            raise InvalidRequest(f"`need` must be one of {_list(CAPABILITIES)}; you sent {name[:60]!r}.", param="need")
+    return frozenset(named)
+
+
 def _advice(concluded: Conclusion, target: Target, verdicts: Sequence[Verdict], of: Project | None) -> str | None:
     """What an administrator can do about it, as commands where there are some."""
     if of is not None and not of.is_active:
@@ -221,5 +237,7 @@ def _candidate(v: Verdict) -> Candidate:
         success_rate=round(v.score.success, 3),
         success_rate_known=v.results > 0,
         warm=v.score.warm,
+        capabilities=list(v.able),
+        lacks=list(v.lacks),
         cost=float(f"{v.score.cost:.3g}"),
     )
