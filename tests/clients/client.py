@@ -78,7 +78,8 @@ class Client(ABC):
         raise NotImplementedError
 
 
-def class_of(error: BaseException) -> str:
-    """`openai.NotFoundError`: package and class; of a JavaScript error what the script told."""
-    told = getattr(error, "told_class", None)
-    return told or f"{type(error).__module__.partition('.')[0]}.{type(error).__name__}"
+def classes_of(error: BaseException) -> list[str]:
+    """`openai.NotFoundError`: package and class, and those it is made of; of a JavaScript error what the script told."""
+    if told := getattr(error, "told_class", None):
+        return [told]
+    return [f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__]

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from client import Ask, Client, class_of
+from client import Ask, Client, classes_of
 from upstreams import Rogues, Upstream
 
 from support.gateway import words
@@ -128,13 +128,13 @@ async def error(up: Upstream) -> None:
     for ask in (good.chat, good.stream):
         with pytest.raises(Exception) as refused:
             await ask(Ask(model="gpt-9"))
-        assert class_of(refused.value) == good.unknown_model
+        assert good.unknown_model in classes_of(refused.value)
         assert "gpt-9" in str(refused.value)
         assert "recite" in str(refused.value), "it says what there is"
     for ask in (locked_out.chat, locked_out.stream):
         with pytest.raises(Exception) as refused:
             await ask(Ask())
-        assert class_of(refused.value) == good.bad_key
+        assert good.bad_key in classes_of(refused.value)
         assert "key" in str(refused.value).lower()
 
 
@@ -153,7 +153,7 @@ async def killed_for_good(up: Upstream) -> None:
     async with up.breaking() as (ask, text):
         said = await up.client(**NEVER).stream(ask)
         assert said.error is not None, said
-        assert class_of(said.error) == up.client().lost, repr(said.error)
+        assert up.client().lost in classes_of(said.error), repr(said.error)
         assert str(said.error), "it says something"
         assert text.startswith(said.text)
         assert 0 < len(said.text) < len(text)

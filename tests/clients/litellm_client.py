@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from typing import Any
@@ -34,9 +35,10 @@ class LiteLLM(Client):
         return where | {"max_retries": 0, "num_retries": 0}
 
     async def models(self) -> list[str]:
-        found = litellm.get_valid_models(
-            check_provider_endpoint=True, custom_llm_provider="openai", api_base=self.url, api_key=self.key
-        )
+        found = await asyncio.to_thread(
+            litellm.get_valid_models,
+            check_provider_endpoint=True, custom_llm_provider="openai", api_base=self.url, api_key=self.key,
+        )  # fmt: skip
         return [name.removeprefix("openai/") for name in found]
 
     async def chat(self, ask: Ask) -> Said:

@@ -133,11 +133,14 @@ class Llamas(Upstream):
         try:
             yield Ask(max_tokens=LONG), "".join(cycle[n % len(cycle)] for n in range(LONG))
         finally:
-            killing.cancel()
+            if not killing.cancel():
+                killing.result()
 
     async def _kill_the_first(self, servers: list[LlamaServer]) -> None:
         """kill -9 as soon as it has begun to speak."""
         states = list(self.live.fleet.servers.values())
-        await wait_until(lambda: any(state.in_flight and state.models[MODEL].waits for state in states), 20, every=0.01)
+        await wait_until(
+            lambda: any(s.in_flight and any(m.waits for m in s.models.values()) for s in states), 20, every=0.01
+        )
         (url,) = (state.spec.url for state in states if state.in_flight)
         next(server for server in servers if server.openai_url == url).kill()
