@@ -79,7 +79,7 @@ class Client(ABC):
 
 
 def classes_of(error: BaseException) -> list[str]:
-    """`openai.NotFoundError`: package and class, and those it is made of; of a JavaScript error what the script told."""
+    """`openai.NotFoundError`: package and class, its bases as well; of a JavaScript error its class."""
     if told := getattr(error, "told_class", None):
         return [told]
     return [f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__]
