@@ -22,7 +22,7 @@ class LiteLLM(Client):
     embeds = "/v1/embeddings"
     unknown_model = "litellm.NotFoundError"
     bad_key = "litellm.AuthenticationError"
-    lost = "litellm.APIError"
+    lost = "litellm.MidStreamFallbackError"
 
     def _words(self, ask: Ask, **more: Any) -> dict[str, Any]:
         words = asked(ask, **more)
@@ -57,6 +57,10 @@ class LiteLLM(Client):
                 for choice in chunk.choices:
                     said.finish = choice.finish_reason or said.finish
                     said.thinking += getattr(choice.delta, "reasoning_content", None) or ""
+                    said.calls += [
+                        (call.function.name, json.loads(call.function.arguments), call.id)
+                        for call in choice.delta.tool_calls or ()
+                    ]
                     if choice.delta.content:
                         said.text += choice.delta.content
                         said.pieces += 1
