@@ -7,25 +7,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-ANY = set(
-    [
-        "id",
-        "created",
-        "created_at",
-        "completed_at",
-        "system_fingerprint",
-        "timings",
-        "request_id",
-        "call_id",
-        "item_id",
-        "total_duration",
-        "load_duration",
-        "prompt_eval_duration",
-        "eval_duration",
-        "modified_at",
-        "expires_at",
-    ]
-)
+ANY = {
+    "id",
+    "created",
+    "created_at",
+    "completed_at",
+    "system_fingerprint",
+    "timings",
+    "request_id",
+    "call_id",
+    "item_id",
+    "total_duration",
+    "load_duration",
+    "prompt_eval_duration",
+    "eval_duration",
+    "modified_at",
+    "expires_at",
+}
 """Fields whose values nobody can expect to be equal."""
 
 
