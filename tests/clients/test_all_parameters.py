@@ -163,8 +163,10 @@ def test_the_tables_are_complete() -> None:
     assert count <= set(MESSAGE)
 
 
-def openai_client(live: Live) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{live.base_url}/v1", api_key=KEY, _strict_response_validation=True)
+def openai_client(live: Live, *, strict: bool = True) -> openai.AsyncOpenAI:
+    """Strict ones cannot read what OpenAI itself sends in two cases: vectors in the base64 that the library asks for,
+    and `finish_reason: null` in streamed completions."""
+    return openai.AsyncOpenAI(base_url=f"{live.base_url}/v1", api_key=KEY, _strict_response_validation=strict)
 
 
 def anthropic_client(live: Live) -> anthropic.AsyncAnthropic:
@@ -191,6 +193,7 @@ async def test_completions(live: Live):
     async with openai_client(live) as ai:
         whole = await ai.completions.create(**{k: v for k, v in COMPLETION.items() if k != "stream_options"})
         assert whole.choices[0].text == words()
+    async with openai_client(live, strict=False) as ai:
         stream = await ai.completions.create(**COMPLETION, stream=True)
         assert "".join([c.choices[0].text async for c in stream if c.choices]) == words()
 
@@ -198,7 +201,7 @@ async def test_completions(live: Live):
 @needs("/v1/embeddings")
 @pytest.mark.parametrize("form", ["float", "base64"])
 async def test_embeddings(live: Live, form: str):
-    async with openai_client(live) as ai:
+    async with openai_client(live, strict=form == "float") as ai:
         answer = await ai.embeddings.create(**EMBEDDING | {"encoding_format": form})
     assert answer.data[0].embedding
 
@@ -237,7 +240,7 @@ async def test_models_as_openai_lists_them(live: Live):
         assert (await ai.models.retrieve("recite:latest")).id == "recite:latest"
 
 
-@pytest.mark.xfail(reason="our `capabilities` is a list, theirs an object, and they want `lifecycle`", strict=True)
+@needs("/v1/messages")
 async def test_models_as_anthropic_lists_them(live: Live):
     async with anthropic_client(live) as ai:
         assert {model.id for model in (await ai.models.list()).data} == {"recite:latest", "embed:latest"}
