@@ -100,7 +100,7 @@ class Llamas(Upstream):
         "tools": "upstream limit: the tiny model only recites",
         "JSON schema": "upstream limit: the tiny model only recites",
         "thinking": "upstream limit: the tiny model only recites",
-        "embeddings": "upstream limit: llama.cpp serves text or embeddings, not both",
+        "embeddings": "upstream limit: llama.cpp has no embeddings unless it is started with `--embeddings`",
     }
 
     def __init__(self, client: type[Client], start: StartGateway, shared: LlamaServer, stack: AsyncExitStack) -> None:
