@@ -128,7 +128,8 @@ def test_an_answer_is_read_as_it_was_given(api: Api, data: st.DataObject) -> Non
         parts = [writer.finish(e, answer.usage) if isinstance(e, Finish) else writer.piece(e) for e in events]
         body, media = b"".join(parts), writer.content_type
     else:
-        body, media = dialect.write_answer(ENVELOPE, ask, answer), "application/json"
+        body = dialect.write_answer(ENVELOPE, ask, answer)
+        media = "application/json; charset=utf-8" if api.path.startswith("/api/") else "application/json"
     heard = api.read(httpx.Response(200, headers={"content-type": media}, content=body))
     assert (heard.text, heard.thinking, heard.complete, heard.error) == (answer.text, answer.thinking, True, None)
     assert [(name, json.loads(arguments)) for name, arguments in heard.calls] == [
