@@ -2,11 +2,13 @@
 left out. Arguments go to pytest. Upstream connections may only go to this machine: the catalogue's servers are
 strangers'.
 
-Programs that are no Python packages are installed only on a throw-away machine (CI set, root, apt-get there).
+Programs that are no Python packages are installed only on a throw-away machine (CI set, root, apt-get there). Where
+there is npm, it puts the JavaScript clients that tests drive beside those tests, as their lock names them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+JS = ROOT / "tests/clients/js"
 PROGRAMS = {"nginx": ("nginx", "the gateway behind a real nginx")}  # program -> Debian package, what needs it
 
 
@@ -24,6 +27,7 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("LLM_GATEWAY_ONLY_NETWORKS", "127.0.0.0/8,::1/128")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"])
     install(package for program, (package, _) in PROGRAMS.items() if not shutil.which(program))
+    javascript = install_javascript()
     lines = [
         section("ruff check", "ruff", "check", ".", "run"),
         section("ruff format", "ruff", "format", "--check", ".", "run"),
@@ -33,6 +37,8 @@ def main(arguments: list[str]) -> int:
     for program, (package, needed_for) in PROGRAMS.items():
         if not shutil.which(program):
             lines.append(f"skipped  {needed_for}: no {program} here (Debian package {package})")
+    if javascript:
+        lines.append(f"skipped  the JavaScript clients: {javascript}")
     print("== summary (what pytest skipped, and why, is listed above)", *lines, sep="\n", flush=True)
     return 1 if any(line.startswith("FAILED") for line in lines) else 0
 
@@ -53,6 +59,22 @@ def install(packages: Iterable[str]) -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for words in (["update"], ["install", "-y", "--no-install-recommends", *wanted]):
         subprocess.call(["apt-get", "-qq", *words], env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def install_javascript() -> str | None:
+    """The packages of tests/clients/js, unless they are there already; why not, when they cannot be."""
+    lock = hashlib.sha256((JS / "package-lock.json").read_bytes()).hexdigest()
+    ready = JS / "node_modules/.ready"
+    if ready.exists() and ready.read_text() == lock:
+        return None
+    if not shutil.which("node") or not shutil.which("npm"):
+        return "no node and npm here (Debian packages nodejs and npm)"
+    words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    print(f"== {' '.join(words)}", flush=True)
+    if subprocess.call(words, cwd=JS, stdin=subprocess.DEVNULL):
+        return "npm could not install them, see above"
+    ready.write_text(lock)
+    return None
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The locks that pip reads are the lock that uv reads: same packages, versions and hashes (no uv needed to see it).
 
 After `uv lock`: `uv export --frozen --no-dev --no-emit-project --no-annotate -o requirements.txt`, and the same with
-`--all-groups -o requirements-dev.txt`.
+`--all-groups -o requirements-dev.txt`. The JavaScript clients of the tests have npm's lock: tests/clients/js.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -73,6 +74,21 @@ def test_the_lock_was_made_for_these_dependencies() -> None:
 
 def test_at_most_fifty_packages_run_in_production() -> None:
     assert len(exported("requirements.txt")) <= 50
+
+
+def test_the_clients_that_tests_drive_are_not_installed_in_production() -> None:
+    clients = {"anthropic", "langchain-anthropic", "langchain-ollama", "langchain-openai", "litellm", "openai"}
+    assert clients <= set(exported("requirements-dev.txt"))
+    assert clients & set(exported("requirements.txt")) == set()
+
+
+def test_the_javascript_clients_are_locked_with_hashes() -> None:
+    folder = ROOT / "tests/clients/js"
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert packages.pop("")["dependencies"] == wanted
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert [name for name, package in packages.items() if not package.get("integrity", "").startswith("sha512-")] == []
 
 
 def test_the_floors_of_known_holes_are_kept() -> None:
