@@ -21,6 +21,8 @@ from llm_gateway.wire.responses_tools import Offered, read_choice, read_tools
 _KEPT: Final = ("previous_response_id", "conversation", "prompt", "background")
 """Fields that only a server with a memory can serve."""
 _DROPPED: Final = ("store", "context_management", "moderation")
+_TAGS: Final = ("prompt_cache_key", "safety_identifier", "user")
+"""Repeated where they were sent: OpenAI's description knows no null there."""
 
 
 class Own(msgspec.Struct):
@@ -121,6 +123,7 @@ def _echo(fields: dict[str, Json], text: dict[str, Json], ask: ChatRequest, offe
     """What holds for this answer, in the caller's words; what had no effect is not repeated."""
     choice = fields.get("tool_choice") or "auto"
     metadata = optional(fields, "metadata", dict) or {}
+    tags = {name: tag for name in _TAGS if (tag := optional(fields, name, str)) is not None}
     return {
         "background": False,
         "frequency_penalty": ask.params.get("frequency_penalty", 0),
@@ -131,9 +134,7 @@ def _echo(fields: dict[str, Json], text: dict[str, Json], ask: ChatRequest, offe
         "parallel_tool_calls": fields.get("parallel_tool_calls") is not False,
         "presence_penalty": ask.params.get("presence_penalty", 0),
         "previous_response_id": None,
-        "prompt_cache_key": optional(fields, "prompt_cache_key", str),
         "reasoning": _reasoning(fields),
-        "safety_identifier": fields.get("safety_identifier"),
         "service_tier": "default",
         "store": False,
         "temperature": ask.params.get("temperature"),
@@ -143,7 +144,7 @@ def _echo(fields: dict[str, Json], text: dict[str, Json], ask: ChatRequest, offe
         "top_logprobs": ask.top_logprobs or 0,
         "top_p": ask.params.get("top_p"),
         "truncation": "disabled",
-        "user": fields.get("user"),
+        **tags,
     }
 
 

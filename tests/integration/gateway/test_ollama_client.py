@@ -102,7 +102,8 @@ async def test_models_are_listed_and_shown(live: Live):
         assert (model.details.family, model.details.quantization_level) == ("recite", "Q4_K_M")
     assert shown.capabilities == ["completion", "tools", "insert", "vision", "embedding", "thinking"]
     assert shown.modelinfo == {
-        "general.architecture": "recite", "general.basename": "law", "recite.context_length": 4096, "recite.embedding_length": 384,
+        "general.architecture": "recite", "general.basename": "law",
+        "recite.context_length": 4096, "recite.embedding_length": 384,
     }  # fmt: skip
     assert [line.split(maxsplit=1) for line in (shown.parameters or "").splitlines()] == [
         ["temperature", "0.2"], ["num_predict", "90"], ["stop", '"</s>"'],
