@@ -66,6 +66,7 @@ async def test_a_row_comes_back_as_it_was_written(sessions: Sessions):
         "correlation_id": "c-1",
         "project_context": "case 42",
         "client_request_id": "r-1",
+        "notes": "think=dropped, tool_choice=best_effort",
     }
     (id,) = await put(sessions, written)
     async with sessions.read() as s:
