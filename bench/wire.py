@@ -26,7 +26,7 @@ from startup import machine
 
 from llm_gateway.testing.voices import Ollama, OpenAI, Voice
 from llm_gateway.wire.checked import CheckedReader
-from llm_gateway.wire.neutral import ChatRequest, Envelope, Json, Message, Piece
+from llm_gateway.wire.neutral import ChatRequest, Envelope, Json, Piece
 from llm_gateway.wire.registry import CLIENTS, SERVERS
 
 LIMIT = 6.0
@@ -54,8 +54,14 @@ def reads(frames: list[bytes], kind: str) -> list[bytes]:
     return [b"".join(frames[at : at + TOGETHER]) for at in range(0, len(frames), TOGETHER)]
 
 
-def ask(kind: str) -> ChatRequest:
-    return ChatRequest(MODEL, [Message("user", "hi")], stream=True, tools=[TOOL] if kind == "offered" else [])
+def ask(client: str, kind: str) -> ChatRequest:
+    """A request as this client sends it: each dialect finds its own fields in the one body."""
+    said = [{"role": "user", "content": "hi"}]
+    body = {"model": MODEL, "messages": said, "input": "hi", "max_tokens": 100_000, "stream": True}
+    body |= {} if client == "responses" else {"prompt": "hi"}
+    asked = CLIENTS[client].read_request(orjson.dumps(body))
+    asked.tools = [TOOL] if kind == "offered" else []
+    return asked
 
 
 def unit(texts: list[bytes]) -> float:
@@ -68,7 +74,7 @@ def unit(texts: list[bytes]) -> float:
 
 def translation(server: str, client: str, kind: str, data: list[bytes], count: int) -> float:
     """CPU seconds of one chunk."""
-    asked = ask(kind)
+    asked = ask(client, kind)
     reader = CheckedReader(SERVERS[server].stream_reader(), asked, limit=count + 1)
     writer = CLIENTS[client].stream_writer(ENVELOPE, asked)
     said = 0
