@@ -91,6 +91,9 @@ def _logprobs(fields: dict[str, Json]) -> int | None:
 # ---- what clients get ----
 
 
+_NO_REASON: Final = b',"index":0,"logprobs":null,"finish_reason":null'
+
+
 class StreamWriter:
     """The stream of one answer: everything but the text is encoded once."""
 
@@ -102,15 +105,16 @@ class StreamWriter:
         self._head = b"data: " + encode(_head(envelope))[:-1]
         self._open = self._head + b',"choices":[{"text":'
         usage = b',"usage":null' if ask.include_usage else b""
-        self._close = b',"index":0,"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
+        self._close = b"}]" + usage + b"}\n\n"
         self._usage = ask.include_usage
         self._echo = _echo(ask)
         self._logprobs = _Logprobs(ask)
 
     def piece(self, piece: Piece) -> bytes:
         text = self._begun(piece.text)
-        if piece.logprobs is None and not piece.thinking:
-            return self._open + encode_text(text) + self._close
+        if piece.logprobs is None:
+            thought = b',"reasoning":' + encode_text(piece.thinking) if piece.thinking else b""
+            return self._open + encode_text(text) + _NO_REASON + thought + self._close
         choice = _choice(text, piece.thinking, self._logprobs.object(piece.logprobs), None)
         return self._frame(choice, b',"usage":null' if self._usage else b"")
 

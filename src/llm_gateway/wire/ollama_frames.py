@@ -50,8 +50,9 @@ class FrameWriter:
         """Calls of which the arguments are not complete yet: Ollama's clients know whole ones only."""
 
     def piece(self, piece: Piece) -> bytes:
-        if not piece.thinking and not piece.tools and piece.logprobs is None:
-            return self._open_text + encode_text(piece.text) + self._close_text
+        if not piece.tools and piece.logprobs is None:
+            thought = b',"thinking":' + encode_text(piece.thinking) if piece.thinking else b""
+            return self._open_text + encode_text(piece.text) + thought + self._close_text
         calls = self._whole(piece.tools) if piece.tools else []
         if not (calls or piece.text or piece.thinking or piece.logprobs):
             return b""
