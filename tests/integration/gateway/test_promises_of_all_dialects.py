@@ -1,0 +1,204 @@
+"""What every dialect promises alike: headers of refusals, codes, odd labels and fields, and every feature that reaches
+the server whatever words it was asked for in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llm_gateway.web.surfaces import ROUTES
+from support.apis import APIS, Api
+from support.gateway import HELLO, MODEL, StartGateway
+from support.rogues import StartRogue
+
+EVERY = {route.path: route.body["example"] | {"model": MODEL} for route in ROUTES}
+"""Each hot path with a body that it answers."""
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+URL = f"data:image/png;base64,{PIXEL}"
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
+FORM = {"name": "answer", "schema": SCHEMA}
+
+
+def api_of(name: str) -> Api:
+    return next(api for api in APIS if api.name == name)
+
+
+def error_of(told: dict[str, Any]) -> dict[str, Any]:
+    """With its code and message, wherever the dialect puts them."""
+    return told["error"] if isinstance(told["error"], dict) else {**told, "message": told["error"]}
+
+
+# ---- what goes wrong ----
+
+
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+async def test_a_refused_rate_says_when_to_come_back(start: StartGateway, rogue: StartRogue, api: Api):
+    live = await start(await rogue(), project={"rate_limit_per_minute": 1})
+    body = api.write(MODEL, {"messages": HELLO})
+    assert (await live.http.post(api.path, json=body)).status_code == 200
+    refused = await live.http.post(api.path, json=body)
+    assert (refused.status_code, error_of(refused.json())["code"]) == (429, "rate_limit_exceeded")
+    wait = int(refused.headers["retry-after-ms"])
+    assert 50_000 < wait <= 60_000
+    assert (int(refused.headers["retry-after"]) - 1) * 1000 < wait <= int(refused.headers["retry-after"]) * 1000
+    assert "x-should-retry" not in refused.headers, "waiting helps"
+    assert refused.headers["request-id"] == refused.headers["x-request-id"]
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+
+
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+async def test_when_everything_was_tried_libraries_are_told_not_to_try_again(
+    start: StartGateway, rogue: StartRogue, api: Api
+):
+    server = await rogue()
+    live = await start(server)
+    server.mood = "refuse"
+    failed = await live.http.post(api.path, json=api.write(MODEL, {"messages": HELLO}))
+    error = error_of(failed.json())
+    assert (failed.status_code, error["code"], error["retryable"]) == (503, "no_healthy_upstream", True)
+    assert failed.headers["x-should-retry"] == "false"
+    assert failed.headers["request-id"] == failed.headers["x-request-id"]
+    assert int(failed.headers["retry-after-ms"]) > 0
+    assert int(failed.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("path", EVERY)
+async def test_the_common_refusals_have_openais_codes_on_every_path(start: StartGateway, rogue: StartRogue, path: str):
+    live = await start(await rogue())
+    asks = {
+        "invalid_api_key": (401, {"json": EVERY[path], "headers": {"X-API-Key": "llmgw_wrong"}}),
+        "model_not_found": (404, {"json": EVERY[path] | {"model": "gpt-9"}}),
+        "invalid_json": (400, {"content": b"{"}),
+    }
+    for code, (status, ask) in asks.items():
+        answer = await live.http.post(path, **ask)
+        assert (answer.status_code, error_of(answer.json())["code"]) == (status, code)
+        assert error_of(answer.json())["message"]
+        assert answer.headers["request-id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "head", [{}, {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}]
+)
+@pytest.mark.parametrize("path", [*EVERY, "/api/show"])
+async def test_json_is_read_whatever_it_is_called_and_whatever_else_it_holds(
+    start: StartGateway, rogue: StartRogue, path: str, head: dict[str, str]
+):
+    live = await start(await rogue())
+    body = {**EVERY.get(path, {"model": MODEL}), "some_new_field": {"of": ["tomorrow"]}, "another": None}
+    answer = await live.http.post(path, content=json.dumps(body), headers=head)
+    assert answer.status_code == 200, answer.text
+
+
+# ---- what reaches the server ----
+
+ASKED: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "openai": (
+        "/v1/chat/completions",
+        {
+            "image": {"messages": [{"role": "user", "content": [
+                {"type": "text", "text": "What"}, {"type": "image_url", "image_url": {"url": URL}},
+                {"type": "text", "text": "is it?"}]}]},
+            "form": {"response_format": {"type": "json_schema", "json_schema": FORM}},
+            "think": {"reasoning_effort": "low"},
+            "logprobs": {"logprobs": True, "top_logprobs": 2},
+            "sampling": {"seed": 7, "stop": ["x"], "max_completion_tokens": 3, "max_tokens": 9},
+            "keep": {"keep_alive": "10m"},
+        },
+    ),
+    "responses": (
+        "/v1/responses",
+        {
+            "image": {"input": [{"role": "user", "content": [
+                {"type": "input_text", "text": "What"}, {"type": "input_image", "image_url": URL},
+                {"type": "input_text", "text": "is it?"}]}]},
+            "form": {"text": {"format": {"type": "json_schema", **FORM}}},
+            "think": {"reasoning": {"effort": "low"}},
+            "logprobs": {"top_logprobs": 2, "include": ["message.output_text.logprobs"]},
+            "sampling": {"seed": 7, "stop": ["x"], "max_output_tokens": 3},
+            "keep": {"keep_alive": "10m"},
+        },
+    ),
+    "anthropic": (
+        "/v1/messages",
+        {
+            "image": {"messages": [{"role": "user", "content": [
+                {"type": "text", "text": "What"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+                {"type": "text", "text": "is it?"}]}]},
+            "form": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+            "think": {"output_config": {"effort": "low"}},
+            "sampling": {"stop_sequences": ["x"], "max_tokens": 3},
+        },
+    ),
+    "completions": (
+        "/v1/completions",
+        {
+            "logprobs": {"logprobs": 2},
+            "sampling": {"seed": 7, "stop": "x", "max_tokens": 3},
+            "keep": {"keep_alive": "10m"},
+        },
+    ),
+    "ollama-chat": (
+        "/api/chat",
+        {
+            "image": {"messages": [{"role": "user", "content": "What\nis it?", "images": [PIXEL]}]},
+            "form": {"format": SCHEMA},
+            "think": {"think": "low"},
+            "logprobs": {"logprobs": True, "top_logprobs": 2},
+            "sampling": {"options": {"seed": 7, "stop": ["x"], "num_predict": 3}},
+            "keep": {"keep_alive": "10m"},
+        },
+    ),
+    "ollama-generate": (
+        "/api/generate",
+        {
+            "image": {"prompt": "What\nis it?", "images": [PIXEL]},
+            "form": {"format": SCHEMA},
+            "think": {"think": "low"},
+            "logprobs": {"logprobs": True, "top_logprobs": 2},
+            "sampling": {"options": {"seed": 7, "stop": ["x"], "num_predict": 3}},
+            "keep": {"keep_alive": "10m"},
+        },
+    ),
+}  # fmt: skip
+"""Dialect -> its path, and what it says to ask for each feature it has."""
+ARRIVES: dict[str, dict[str, Any]] = {
+    "image": {"messages": [{"role": "user", "content": "What\nis it?", "images": [PIXEL]}]},
+    "form": {"format": SCHEMA},
+    "think": {"think": "low"},
+    "logprobs": {"logprobs": True, "top_logprobs": 2},
+    "keep": {"keep_alive": "10m"},
+}
+"""What an Ollama server then gets."""
+
+
+def features() -> list[Any]:
+    return [
+        pytest.param(name, path, feature, fields, id=f"{name}-{feature}")
+        for name, (path, asked) in ASKED.items()
+        for feature, fields in asked.items()
+    ]
+
+
+@pytest.mark.parametrize(("name", "path", "feature", "fields"), features())
+async def test_a_feature_reaches_the_server_in_whatever_words(
+    start: StartGateway, rogue: StartRogue, name: str, path: str, feature: str, fields: dict[str, Any]
+):
+    server = await rogue(script=lambda _: ['{"answer": 42}'])
+    live = await start(server)
+    body = api_of(name).write(MODEL, {"messages": HELLO}) | fields
+    answer = await live.http.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    heard = server.chats_heard()[-1].json
+    if feature != "sampling":
+        assert {key: heard.get(key) for key in ARRIVES[feature]} == ARRIVES[feature]
+    else:
+        options = heard.get("options", heard)
+        assert options["stop"] == ["x"]
+        assert (options.get("num_predict") or options["max_tokens"]) == 3
+        assert options.get("seed") == (None if name == "anthropic" else 7)
+        assert "temperature" not in options, "the model's own holds"
+        assert "top_p" not in options
