@@ -52,15 +52,19 @@ async def completions(live: Live) -> str:
 
 
 async def responses(live: Live) -> str:
-    async with openai.AsyncOpenAI(base_url=f"{live.base_url}/v1", api_key=KEY) as ai:
-        async with ai.responses.stream(model=MODEL, input="Hello") as stream:
-            return (await stream.get_final_response()).output_text
+    async with (
+        openai.AsyncOpenAI(base_url=f"{live.base_url}/v1", api_key=KEY) as ai,
+        ai.responses.stream(model=MODEL, input="Hello") as stream,
+    ):
+        return (await stream.get_final_response()).output_text
 
 
 async def messages(live: Live) -> str:
-    async with anthropic.AsyncAnthropic(base_url=live.base_url, api_key=KEY) as ai:
-        async with ai.messages.stream(model=MODEL, max_tokens=9, messages=HELLO) as stream:  # type: ignore[arg-type]
-            return await stream.get_final_text()
+    async with (
+        anthropic.AsyncAnthropic(base_url=live.base_url, api_key=KEY) as ai,
+        ai.messages.stream(model=MODEL, max_tokens=9, messages=HELLO) as stream,  # type: ignore[arg-type]
+    ):
+        return await stream.get_final_text()
 
 
 async def ollama_chat(live: Live) -> str:
