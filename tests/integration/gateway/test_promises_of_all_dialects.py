@@ -10,7 +10,7 @@ import pytest
 
 from llm_gateway.web.surfaces import ROUTES
 from support.apis import APIS, Api
-from support.gateway import HELLO, MODEL, StartGateway
+from support.gateway import HELLO, MODEL, StartGateway, words
 from support.rogues import StartRogue
 
 EVERY = {route.path: route.body["example"] | {"model": MODEL} for route in ROUTES}
@@ -90,6 +90,38 @@ async def test_json_is_read_whatever_it_is_called_and_whatever_else_it_holds(
     body = {**EVERY.get(path, {"model": MODEL}), "some_new_field": {"of": ["tomorrow"]}, "another": None}
     answer = await live.http.post(path, content=json.dumps(body), headers=head)
     assert answer.status_code == 200, answer.text
+
+
+async def test_every_answer_is_numbered_under_both_names(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    for path in (
+        "/v1/models",
+        "/v1/models/nobody",
+        "/api/tags",
+        "/api/version",
+        "/",
+        "/api/nope",
+        "/nope",
+        "/v1/health",
+    ):
+        answer = await live.http.get(path)
+        assert answer.headers["request-id"] == answer.headers["x-request-id"], path
+    refused = await live.http.post("/v1/messages", json={}, headers={f"X-{n}": "x" * 8000 for n in range(5)})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (431, "headers_too_large")
+    assert refused.headers["request-id"] == refused.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("/v1/chat/completions", "n"), ("/v1/completions", "n"), ("/v1/completions", "best_of")],
+)
+async def test_more_than_one_answer_is_an_unsupported_parameter(
+    start: StartGateway, rogue: StartRogue, path: str, field: str
+):
+    live = await start(await rogue())
+    refused = await live.http.post(path, json=EVERY[path] | {field: 2})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", field)
 
 
 # ---- what reaches the server ----
@@ -202,3 +234,62 @@ async def test_a_feature_reaches_the_server_in_whatever_words(
         assert options.get("seed") == (None if name == "anthropic" else 7)
         assert "temperature" not in options, "the model's own holds"
         assert "top_p" not in options
+
+
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+    for name in ("get_weather", "get_time")
+]
+MUST: dict[str, Any] = {"openai": "required", "responses": "required", "anthropic": {"type": "any"}}
+NONE: dict[str, Any] = {"openai": "none", "responses": "none", "anthropic": {"type": "none"}}
+"""`tool_choice`, where the dialect has one."""
+
+
+@pytest.mark.parametrize("api", [api for api in APIS if api.takes_tools], ids=lambda api: api.name)
+async def test_several_calls_at_once_arrive_over_each(start: StartGateway, rogue: StartRogue, api: Api):
+    live = await start(await rogue(mood="parallel_tools"))
+    heard = api.read(await live.http.post(api.path, json=api.write(MODEL, {"messages": HELLO, "tools": TOOLS})))
+    assert [(name, json.loads(text)) for name, text in heard.calls] == [
+        (tool["function"]["name"], {"city": "Boston", "days": 2}) for tool in TOOLS
+    ]
+    assert (heard.thinking, heard.text, heard.finish) == (" Both.", " Let me look", "tool_calls")
+
+
+@pytest.mark.parametrize("name", MUST)
+async def test_a_tool_that_must_be_called_is_asked_for_and_it_is_said_that_nobody_is_forced(
+    start: StartGateway, rogue: StartRogue, name: str
+):
+    server = await rogue(mood="tools")
+    live = await start(server)
+    api = api_of(name)
+    question = api.write(MODEL, {"messages": HELLO, "tools": TOOLS, "max_tokens": 99})
+    answer = await live.http.post(api.path, json=question | {"tool_choice": MUST[name]})
+    assert api.read(answer).finish == "tool_calls"
+    assert answer.headers["x-gateway-notes"] == "tool_choice=best_effort"
+    assert len(server.chats_heard()[-1].json["tools"]) == 2
+    server.mood = "good"
+    answer = await live.http.post(api.path, json=question | {"tool_choice": NONE[name]})
+    assert api.read(answer).text == words()
+    assert "tools" not in server.chats_heard()[-1].json
+
+
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+async def test_a_single_token_of_a_model_that_thinks_in_its_text_is_an_answer(
+    start: StartGateway, rogue: StartRogue, api: Api
+):
+    """Programs ask for one to see whether a model is there."""
+    live = await start(await rogue(script=lambda _: ["<think>", "Hm", "</think>", "Yes"]))
+    answer = await live.http.post(api.path, json=api.write(MODEL, {"messages": HELLO, "max_tokens": 1}))
+    heard = api.read(answer)
+    assert (answer.status_code, heard.text, heard.finish, heard.complete) == (200, "", "length", True)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_who_speaks_for_the_developer_speaks_for_the_system(start: StartGateway, rogue: StartRogue, path: str):
+    server = await rogue()
+    live = await start(server)
+    said = [{"role": "system" if path == "/v1/messages" else "developer", "content": "Be brief."}, *HELLO]
+    body = EVERY[path] | {"input" if path == "/v1/responses" else "messages": said}
+    body.pop("instructions", None)
+    assert (await live.http.post(path, json=body)).status_code == 200
+    assert [m["role"] for m in server.chats_heard()[-1].json["messages"]] == ["system", "user"]
