@@ -10,19 +10,12 @@ import pytest
 
 from llm_gateway.web.surfaces import ROUTES
 from support.apis import APIS, Api
+from support.apis.wishes import HEARD
 from support.gateway import HELLO, MODEL, StartGateway, words
 from support.rogues import StartRogue
 
 EVERY = {route.path: route.body["example"] | {"model": MODEL} for route in ROUTES}
 """Each hot path with a body that it answers."""
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-URL = f"data:image/png;base64,{PIXEL}"
-SCHEMA = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
-FORM = {"name": "answer", "schema": SCHEMA}
-
-
-def api_of(name: str) -> Api:
-    return next(api for api in APIS if api.name == name)
 
 
 def error_of(told: dict[str, Any]) -> dict[str, Any]:
@@ -126,123 +119,39 @@ async def test_more_than_one_answer_is_an_unsupported_parameter(
 
 # ---- what reaches the server ----
 
-ASKED: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
-    "openai": (
-        "/v1/chat/completions",
-        {
-            "image": {"messages": [{"role": "user", "content": [
-                {"type": "text", "text": "What"}, {"type": "image_url", "image_url": {"url": URL}},
-                {"type": "text", "text": "is it?"}]}]},
-            "form": {"response_format": {"type": "json_schema", "json_schema": FORM}},
-            "think": {"reasoning_effort": "low"},
-            "logprobs": {"logprobs": True, "top_logprobs": 2},
-            "sampling": {"seed": 7, "stop": ["x"], "max_completion_tokens": 3, "max_tokens": 9},
-            "keep": {"keep_alive": "10m"},
-        },
-    ),
-    "responses": (
-        "/v1/responses",
-        {
-            "image": {"input": [{"role": "user", "content": [
-                {"type": "input_text", "text": "What"}, {"type": "input_image", "image_url": URL},
-                {"type": "input_text", "text": "is it?"}]}]},
-            "form": {"text": {"format": {"type": "json_schema", **FORM}}},
-            "think": {"reasoning": {"effort": "low"}},
-            "logprobs": {"top_logprobs": 2, "include": ["message.output_text.logprobs"]},
-            "sampling": {"seed": 7, "stop": ["x"], "max_output_tokens": 3},
-            "keep": {"keep_alive": "10m"},
-        },
-    ),
-    "anthropic": (
-        "/v1/messages",
-        {
-            "image": {"messages": [{"role": "user", "content": [
-                {"type": "text", "text": "What"},
-                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
-                {"type": "text", "text": "is it?"}]}]},
-            "form": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
-            "think": {"output_config": {"effort": "low"}},
-            "sampling": {"stop_sequences": ["x"], "max_tokens": 3},
-        },
-    ),
-    "completions": (
-        "/v1/completions",
-        {
-            "logprobs": {"logprobs": 2},
-            "sampling": {"seed": 7, "stop": "x", "max_tokens": 3},
-            "keep": {"keep_alive": "10m"},
-        },
-    ),
-    "ollama-chat": (
-        "/api/chat",
-        {
-            "image": {"messages": [{"role": "user", "content": "What\nis it?", "images": [PIXEL]}]},
-            "form": {"format": SCHEMA},
-            "think": {"think": "low"},
-            "logprobs": {"logprobs": True, "top_logprobs": 2},
-            "sampling": {"options": {"seed": 7, "stop": ["x"], "num_predict": 3}},
-            "keep": {"keep_alive": "10m"},
-        },
-    ),
-    "ollama-generate": (
-        "/api/generate",
-        {
-            "image": {"prompt": "What\nis it?", "images": [PIXEL]},
-            "form": {"format": SCHEMA},
-            "think": {"think": "low"},
-            "logprobs": {"logprobs": True, "top_logprobs": 2},
-            "sampling": {"options": {"seed": 7, "stop": ["x"], "num_predict": 3}},
-            "keep": {"keep_alive": "10m"},
-        },
-    ),
-}  # fmt: skip
-"""Dialect -> its path, and what it says to ask for each feature it has."""
-ARRIVES: dict[str, dict[str, Any]] = {
-    "image": {"messages": [{"role": "user", "content": "What\nis it?", "images": [PIXEL]}]},
-    "form": {"format": SCHEMA},
-    "think": {"think": "low"},
-    "logprobs": {"logprobs": True, "top_logprobs": 2},
-    "keep": {"keep_alive": "10m"},
-}
-"""What an Ollama server then gets."""
-
-
-def features() -> list[Any]:
-    return [
-        pytest.param(name, path, feature, fields, id=f"{name}-{feature}")
-        for name, (path, asked) in ASKED.items()
-        for feature, fields in asked.items()
-    ]
-
-
-@pytest.mark.parametrize(("name", "path", "feature", "fields"), features())
-async def test_a_feature_reaches_the_server_in_whatever_words(
-    start: StartGateway, rogue: StartRogue, name: str, path: str, feature: str, fields: dict[str, Any]
-):
-    server = await rogue(script=lambda _: ['{"answer": 42}'])
-    live = await start(server)
-    body = api_of(name).write(MODEL, {"messages": HELLO}) | fields
-    answer = await live.http.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    heard = server.chats_heard()[-1].json
-    if feature != "sampling":
-        assert {key: heard.get(key) for key in ARRIVES[feature]} == ARRIVES[feature]
-    else:
-        options = heard.get("options", heard)
-        assert options["stop"] == ["x"]
-        assert (options.get("num_predict") or options["max_tokens"]) == 3
-        assert options.get("seed") == (None if name == "anthropic" else 7)
-        assert "temperature" not in options, "the model's own holds"
-        assert "top_p" not in options
-
-
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
     for name in ("get_weather", "get_time")
 ]
-MUST: dict[str, Any] = {"openai": "required", "responses": "required", "anthropic": {"type": "any"}}
-NONE: dict[str, Any] = {"openai": "none", "responses": "none", "anthropic": {"type": "none"}}
-"""`tool_choice`, where the dialect has one."""
+
+
+def asking(*wishes: str) -> list[Any]:
+    """Each API with each of these wishes that it has."""
+    return [pytest.param(api, wish, id=f"{api.name}-{wish}") for api in APIS for wish in wishes if wish in api.asks]
+
+
+@pytest.mark.parametrize(("api", "wish"), asking(*HEARD))
+async def test_a_wish_reaches_the_server_in_whatever_words(start: StartGateway, rogue: StartRogue, api: Api, wish: str):
+    server = await rogue(script=lambda _: ['{"answer": 42}'])
+    live = await start(server)
+    answer = await live.http.post(api.path, json=api.write(MODEL, {"messages": HELLO}) | api.asks[wish])
+    assert answer.status_code == 200, answer.text
+    heard = server.chats_heard()[-1].json
+    assert {key: heard.get(key) for key in HEARD[wish]} == HEARD[wish]
+
+
+@pytest.mark.parametrize(("api", "wish"), asking("sampling"))
+async def test_only_what_was_set_reaches_the_server(start: StartGateway, rogue: StartRogue, api: Api, wish: str):
+    server = await rogue()
+    live = await start(server)
+    answer = await live.http.post(api.path, json=api.write(MODEL, {"messages": HELLO}) | api.asks[wish])
+    assert answer.status_code == 200, answer.text
+    heard = server.chats_heard()[-1].json
+    options = heard.get("options", heard)
+    assert options["stop"] == ["x"]
+    assert (options.get("num_predict") or options["max_tokens"]) == 3
+    assert options.get("seed") == (7 if "seed" in str(api.asks[wish]) else None)
+    assert not {"temperature", "top_p"} & set(options), "the model's own hold"
 
 
 @pytest.mark.parametrize("api", [api for api in APIS if api.takes_tools], ids=lambda api: api.name)
@@ -255,20 +164,19 @@ async def test_several_calls_at_once_arrive_over_each(start: StartGateway, rogue
     assert (heard.thinking, heard.text, heard.finish) == (" Both.", " Let me look", "tool_calls")
 
 
-@pytest.mark.parametrize("name", MUST)
+@pytest.mark.parametrize(("api", "wish"), asking("must"))
 async def test_a_tool_that_must_be_called_is_asked_for_and_it_is_said_that_nobody_is_forced(
-    start: StartGateway, rogue: StartRogue, name: str
+    start: StartGateway, rogue: StartRogue, api: Api, wish: str
 ):
     server = await rogue(mood="tools")
     live = await start(server)
-    api = api_of(name)
     question = api.write(MODEL, {"messages": HELLO, "tools": TOOLS, "max_tokens": 99})
-    answer = await live.http.post(api.path, json=question | {"tool_choice": MUST[name]})
+    answer = await live.http.post(api.path, json=question | api.asks[wish])
     assert api.read(answer).finish == "tool_calls"
     assert answer.headers["x-gateway-notes"] == "tool_choice=best_effort"
     assert len(server.chats_heard()[-1].json["tools"]) == 2
     server.mood = "good"
-    answer = await live.http.post(api.path, json=question | {"tool_choice": NONE[name]})
+    answer = await live.http.post(api.path, json=question | api.asks["none"])
     assert api.read(answer).text == words()
     assert "tools" not in server.chats_heard()[-1].json
 
@@ -282,14 +190,3 @@ async def test_a_single_token_of_a_model_that_thinks_in_its_text_is_an_answer(
     answer = await live.http.post(api.path, json=api.write(MODEL, {"messages": HELLO, "max_tokens": 1}))
     heard = api.read(answer)
     assert (answer.status_code, heard.text, heard.finish, heard.complete) == (200, "", "length", True)
-
-
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
-async def test_who_speaks_for_the_developer_speaks_for_the_system(start: StartGateway, rogue: StartRogue, path: str):
-    server = await rogue()
-    live = await start(server)
-    said = [{"role": "system" if path == "/v1/messages" else "developer", "content": "Be brief."}, *HELLO]
-    body = EVERY[path] | {"input" if path == "/v1/responses" else "messages": said}
-    body.pop("instructions", None)
-    assert (await live.http.post(path, json=body)).status_code == 200
-    assert [m["role"] for m in server.chats_heard()[-1].json["messages"]] == ["system", "user"]

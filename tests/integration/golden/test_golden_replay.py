@@ -290,6 +290,8 @@ async def asked(start: StartGateway, exchange: Exchange, answers: Answers) -> ht
 async def test_what_llama_cpp_answered_is_answered(start: StartGateway, name: str) -> None:
     """Its figures of time and cache are its own; its thoughts may stand in the text."""
     exchange = LLAMA[name]
+    if reason := missing(exchange.path):
+        pytest.skip(reason)
     answer = await asked(start, exchange, llama(OPENAI[name]))
     assert answer.status_code == exchange.status, answer.text
     ours = folded(exchange.path, answer.headers["content-type"], answer.text)
