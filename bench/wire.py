@@ -26,12 +26,22 @@ from startup import machine
 
 from llm_gateway.testing.voices import Ollama, OpenAI, Voice
 from llm_gateway.wire.checked import CheckedReader
-from llm_gateway.wire.neutral import ChatRequest, Envelope, Json, Message, Piece
+from llm_gateway.wire.neutral import ChatRequest, Envelope, Json, Piece
 from llm_gateway.wire.registry import CLIENTS, SERVERS
 
 LIMIT = 6.0
 MODEL = "llama3.2:3b"
 ENVELOPE = Envelope("0190f7a2-0000-7000-8000-0123456789ab", 1795418262, MODEL)
+BODY: Json = {
+    "model": MODEL,
+    "stream": True,
+    "max_tokens": 1_000_000,
+    "messages": [{"role": "user", "content": "hi"}],
+    "input": "hi",
+}
+"""A question in the words of nearly every dialect: each reads its own and ignores the others'."""
+PROMPTED = ("completions", "ollama-generate")
+"""Dialects that ask with a prompt."""
 TOOL: Json = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 KINDS = ("words", "thoughts", "offered", "8 at once")
 TOGETHER = 8
@@ -54,8 +64,10 @@ def reads(frames: list[bytes], kind: str) -> list[bytes]:
     return [b"".join(frames[at : at + TOGETHER]) for at in range(0, len(frames), TOGETHER)]
 
 
-def ask(kind: str) -> ChatRequest:
-    return ChatRequest(MODEL, [Message("user", "hi")], stream=True, tools=[TOOL] if kind == "offered" else [])
+def ask(client: str, kind: str) -> ChatRequest:
+    asked = CLIENTS[client].read_request(orjson.dumps(BODY | ({"prompt": "hi"} if client in PROMPTED else {})))
+    asked.tools = [TOOL] if kind == "offered" else []
+    return asked
 
 
 def unit(texts: list[bytes]) -> float:
@@ -68,7 +80,7 @@ def unit(texts: list[bytes]) -> float:
 
 def translation(server: str, client: str, kind: str, data: list[bytes], count: int) -> float:
     """CPU seconds of one chunk."""
-    asked = ask(kind)
+    asked = ask(client, kind)
     reader = CheckedReader(SERVERS[server].stream_reader(), asked, limit=count + 1)
     writer = CLIENTS[client].stream_writer(ENVELOPE, asked)
     said = 0
