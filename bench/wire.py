@@ -9,7 +9,7 @@ take turns within the run, CPU time counts, and of the rounds the median is told
 `llm-gateway serve` sets it. *words* are chunks of text; *thoughts* the same as reasoning; *offered* is text where tools
 were offered; *8 at once* is text of which eight chunks come in one read.
 
-Exits with 1 when a chunk costs more than 6 units for any pair. Needs orjson (group `dev`), and no network.
+Exits with 1 when words cost more than 6 units for any pair. Needs orjson (group `dev`), and no network.
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ from llm_gateway.wire.registry import CLIENTS, SERVERS
 LIMIT = 6.0
 MODEL = "llama3.2:3b"
 ENVELOPE = Envelope("0190f7a2-0000-7000-8000-0123456789ab", 1795418262, MODEL)
+BODY: Json = {
+    "model": MODEL,
+    "stream": True,
+    "max_tokens": 1_000_000,
+    "messages": [{"role": "user", "content": "hi"}],
+    "input": "hi",
+}
+"""A question in the words of nearly every dialect: each reads its own and ignores the others'."""
+PROMPTED = ("completions", "ollama-generate")
+"""Dialects that ask with a prompt."""
 TOOL: Json = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 KINDS = ("words", "thoughts", "offered", "8 at once")
 TOGETHER = 8
@@ -55,11 +65,7 @@ def reads(frames: list[bytes], kind: str) -> list[bytes]:
 
 
 def ask(client: str, kind: str) -> ChatRequest:
-    """A request as this client sends it: each dialect finds its own fields in the one body."""
-    said = [{"role": "user", "content": "hi"}]
-    body = {"model": MODEL, "messages": said, "input": "hi", "max_tokens": 100_000, "stream": True}
-    body |= {} if client == "responses" else {"prompt": "hi"}
-    asked = CLIENTS[client].read_request(orjson.dumps(body))
+    asked = CLIENTS[client].read_request(orjson.dumps(BODY | ({"prompt": "hi"} if client in PROMPTED else {})))
     asked.tools = [TOOL] if kind == "offered" else []
     return asked
 
@@ -117,12 +123,12 @@ def main() -> int:
                 cost, one = statistics.median(took[1:]), statistics.median(same[1:])
                 units.append(one)
                 row.append(f"{cost * 1e6:9.2f} µs = {cost / one:4.1f}")
-                if cost / one > LIMIT:
+                if kind == "words" and cost / one > LIMIT:
                     broken += 1
                     row[-1] += "!"
             name = f"{server} -> {client}"
             print(f"  {name:28} {units[0] * 1e6:5.2f} µs  " + "".join(f"{cell:>20}" for cell in row))
-    print("all within" if not broken else f"{broken} cells over", f"{LIMIT:g} units")
+    print("all within" if not broken else f"{broken} pairs over", f"{LIMIT:g} units (words)")
     return 1 if broken else 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from llm_gateway.errors import InvalidJson, InvalidRequest, UnsupportedParameter
 from llm_gateway.wire import native, openai
-from llm_gateway.wire.neutral import Message, ToolCall
+from llm_gateway.wire.neutral import ChatRequest, Message, ToolCall
 from llm_gateway.wire.params import PARAMS
 from llm_gateway.wire.requests import text_size
 
@@ -121,6 +122,30 @@ def test_tool_choice_none_takes_the_tools_away():
     assert (ask.tools, ask.tool_choice) == ([], None)
 
 
+def test_only_the_allowed_tools_are_left():
+    other = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}
+    one = {"type": "function", "function": {"name": "get_time"}}
+    for mode, choice in (("auto", None), ("required", "required")):
+        wanted = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [one]}}
+        ask = openai.read_request(body(tools=[WEATHER, other], tool_choice=wanted))
+        assert (ask.tools, ask.tool_choice) == ([other], choice)
+    with pytest.raises(InvalidRequest) as refused:
+        openai.read_request(body(tools=[WEATHER], tool_choice=wanted))
+    assert refused.value.param == "tool_choice.allowed_tools.tools[0]"
+
+
+@pytest.mark.parametrize("read", [openai.read_request, native.read_request])
+def test_sound_and_files_are_left_out_with_a_note(read: Callable[[bytes], ChatRequest]):
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}},
+    ]
+    ask = read(body(messages=[{"role": "user", "content": parts}]))
+    assert ask.messages == [Message("user", "What is this?")]
+    assert ask.notes == ["messages.input_audio=dropped", "messages.file=dropped"]
+
+
 def test_a_byte_order_mark_is_forgiven():
     assert native.read_request(b"\xef\xbb\xbf" + body()).model == "m"
 
@@ -183,7 +208,7 @@ SHARED = [
     ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", "is required"),
     (part(text="x"), "messages[0].content[0].type", "is required"),
     (part(type="text"), "messages[0].content[0].text", "is required"),
-    (part(type="input_audio"), "messages[0].content[0].type", "not supported"),
+    (part(type="input_video"), "messages[0].content[0].type", "not supported"),
     (part(type="image_url", image_url="https://x/y.png"), "messages[0].content[0].image_url", "does not fetch"),
     (
         part(type="image_url", image_url={"url": "data:image/png;base64,*"}),
@@ -255,7 +280,7 @@ def test_a_wrong_field_is_named_by_its_path(read, fields, param, words):
 
 
 def test_what_the_gateway_cannot_do_has_its_own_code():
-    for fields in ({"n": 2}, part(type="input_audio")):
+    for fields in ({"n": 2}, part(type="input_video")):
         with pytest.raises(UnsupportedParameter):
             openai.read_request(body(**fields))
 

@@ -85,6 +85,8 @@ def _tag(gw: Gateway, entry: Mapping[str, Any]) -> dict[str, Any]:
     tag["modified_at"] = _moment(entry["created"])
     if listed.context_length:
         tag["details"]["context_length"] = listed.context_length
+    if listed.embedding_length:
+        tag["details"]["embedding_length"] = listed.embedding_length
     if listed.capabilities:
         tag["capabilities"] = list(listed.capabilities)
     return tag

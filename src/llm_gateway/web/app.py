@@ -133,7 +133,9 @@ class App:
             if message["type"] == "http.response.start" and not any(
                 n == b"x-request-id" for n, _ in message["headers"]
             ):
-                message["headers"] = [*message["headers"], (b"x-request-id", str(self._gateway.ids()).encode())]
+                identity = str(self._gateway.ids()).encode()
+                numbered = [(b"x-request-id", identity), (b"request-id", identity)]
+                message["headers"] = [*message["headers"], *numbered]
             await send(message)
 
         return identified

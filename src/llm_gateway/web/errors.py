@@ -20,7 +20,6 @@ from llm_gateway.wire.registry import CLIENTS
 
 EXAMPLE_ID: Final = "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
 """A request id for the OpenAPI pages."""
-"""Paths whose callers know errors of another shape, by how the path begins."""
 PLAIN: Final = {404: ollama_frames.NO_PAGE, 405: ollama_frames.WRONG_METHOD}
 """What is said, as plain text, of paths and methods below `/api/` that are none."""
 

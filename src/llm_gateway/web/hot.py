@@ -315,6 +315,7 @@ async def refuse(gw: Gateway, shape: WriteError, send: Send, error: GatewayError
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
         (b"x-request-id", identity.encode()),
+        (b"request-id", identity.encode()),
     ]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -190,7 +190,8 @@ class BoundedProtocol(HttpToolsProtocol):
         content = encode(error_body(error, identity))
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(content)}\r\nx-request-id: {identity}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(content)}\r\nx-request-id: {identity}\r\n"
+            f"request-id: {identity}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + content)
         self.transport.close()

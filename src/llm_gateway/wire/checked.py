@@ -202,8 +202,11 @@ class CheckedReader:
                 passed.append(Piece(tools=parts))
             elif not self._gave:
                 self.may_be_empty = True  # the limit left nothing of it; that is what the finish says
-        elif thoughts is not None and thoughts.found and finish.reason == "stop" and not self.may_be_empty:
-            raise Fault(FaultKind.EMPTY, "finished (stop) without an answer after its thought")
+        elif thoughts is not None and thoughts.found:
+            if finish.reason == "stop" and not self.may_be_empty:
+                raise Fault(FaultKind.EMPTY, "finished (stop) without an answer after its thought")
+            if not self._gave:
+                self.may_be_empty = True  # the limit came before the thought's first word
         self.done = True
         passed.append(finish)
 

@@ -91,21 +91,20 @@ def _logprobs(fields: dict[str, Json]) -> int | None:
 # ---- what clients get ----
 
 
-_NO_REASON: Final = b',"index":0,"logprobs":null,"finish_reason":null'
-
-
 class StreamWriter:
     """The stream of one answer: everything but the text is encoded once."""
 
     content_type = "text/event-stream"
 
-    __slots__ = ("_close", "_echo", "_head", "_logprobs", "_open", "_usage")
+    __slots__ = ("_close", "_echo", "_end", "_head", "_logprobs", "_open", "_rest", "_usage")
 
     def __init__(self, envelope: Envelope, ask: ChatRequest) -> None:
         self._head = b"data: " + encode(_head(envelope))[:-1]
         self._open = self._head + b',"choices":[{"text":'
         usage = b',"usage":null' if ask.include_usage else b""
-        self._close = b"}]" + usage + b"}\n\n"
+        self._rest = b',"index":0,"logprobs":null,"finish_reason":null'
+        self._end = b"}]" + usage + b"}\n\n"
+        self._close = self._rest + self._end
         self._usage = ask.include_usage
         self._echo = _echo(ask)
         self._logprobs = _Logprobs(ask)
@@ -113,8 +112,10 @@ class StreamWriter:
     def piece(self, piece: Piece) -> bytes:
         text = self._begun(piece.text)
         if piece.logprobs is None:
-            thought = b',"reasoning":' + encode_text(piece.thinking) if piece.thinking else b""
-            return self._open + encode_text(text) + _NO_REASON + thought + self._close
+            if not piece.thinking:
+                return self._open + encode_text(text) + self._close
+            thought = b',"reasoning":' + encode_text(piece.thinking)
+            return self._open + encode_text(text) + self._rest + thought + self._end
         choice = _choice(text, piece.thinking, self._logprobs.object(piece.logprobs), None)
         return self._frame(choice, b',"usage":null' if self._usage else b"")
 

@@ -10,6 +10,7 @@ from llm_gateway.errors import InvalidRequest, UnsupportedParameter
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.fields import as_object, at_most, join, optional, required, wrong_type
 from llm_gateway.wire.neutral import Json, Message, ToolCall
+from llm_gateway.wire.notes import note
 
 ROLE_NAMES: Final = {
     "system": "system",
@@ -23,11 +24,13 @@ MAX_MESSAGES: Final = 10_000
 """Also of the content parts and tool calls of all messages together."""
 MAX_PARTS: Final = 1_000
 """Content parts, or tool calls, of one message."""
+_DROPPED_PARTS: Final = ("input_audio", "file")
 _DATA_URL: Final = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp|gif))?;base64,", re.IGNORECASE)
 
 
-def read_messages(body: dict[str, Json]) -> list[Message]:
+def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
     """`messages`: from one to MAX_MESSAGES. Raises InvalidRequest or UnsupportedParameter naming the field by its path.
+    Sound and files are left out, with a note.
 
     What is counted is counted before anything is read: a body of a few MiB may hold hundreds of thousands of them."""
     items = required(body, "messages", list)
@@ -41,17 +44,17 @@ def read_messages(body: dict[str, Json]) -> list[Message]:
             f"`messages` hold {parts:,} content parts and tool calls together; at most {MAX_MESSAGES:,} are accepted.",
             param="messages",
         )
-    return [_message(as_object(item, f"messages[{n}]"), f"messages[{n}]") for n, item in enumerate(items)]
+    return [_message(as_object(item, f"messages[{n}]"), f"messages[{n}]", notes) for n, item in enumerate(items)]
 
 
-def _message(item: dict[str, Any], path: str) -> Message:
+def _message(item: dict[str, Any], path: str, notes: list[str]) -> Message:
     sent = required(item, "role", str, path)
     role = ROLE_NAMES.get(sent)
     if role is None:
         known = ", ".join(name for name in ROLE_NAMES if name != "function")
         raise InvalidRequest(f"`{path}.role` is {sent[:40]!r}; it must be one of {known}.", param=f"{path}.role")
     calls = _tool_calls(item, path) if role == "assistant" else []
-    text, images = _content(item.get("content"), f"{path}.content", may_be_null=role == "assistant")
+    text, images = _content(item.get("content"), f"{path}.content", notes, may_be_null=role == "assistant")
     message = Message(role, text, images, tool_calls=calls, name=optional(item, "name", str, path))
     if role == "assistant":
         thinking = optional(item, "reasoning", str, path) or optional(item, "reasoning_content", str, path)
@@ -62,7 +65,7 @@ def _message(item: dict[str, Any], path: str) -> Message:
     return message
 
 
-def _content(content: Json, path: str, *, may_be_null: bool) -> tuple[str, list[str]]:
+def _content(content: Json, path: str, notes: list[str], *, may_be_null: bool) -> tuple[str, list[str]]:
     """Text and images; several parts of one message stay one message, their texts a line apart."""
     if isinstance(content, str):
         return content, []
@@ -81,6 +84,8 @@ def _content(content: Json, path: str, *, may_be_null: bool) -> tuple[str, list[
             texts.append(required(part, kind, str, where))
         elif kind == "image_url":
             images.append(read_image(part, where))
+        elif kind in _DROPPED_PARTS:
+            notes.append(note(f"messages.{kind}", "dropped"))
         else:
             raise UnsupportedParameter(
                 f"`{where}.type` {kind[:40]!r} is not supported; use text or image_url.", param=f"{where}.type"

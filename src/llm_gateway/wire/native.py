@@ -23,7 +23,8 @@ from llm_gateway.wire.requests import read_metadata, read_model, read_params
 def read_request(body: bytes) -> ChatRequest:
     """`stream` is left False: here the path decides. Raises InvalidRequest and its kin."""
     fields = decode_body(body)
-    ask = ChatRequest(read_model(fields), read_messages(fields))
+    notes: list[str] = []
+    ask = ChatRequest(read_model(fields), read_messages(fields, notes), notes=notes)
     ask.params = read_params(fields, PARAMS)
     read_metadata(fields, ask)
     return ask

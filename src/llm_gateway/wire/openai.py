@@ -48,7 +48,8 @@ def read_request(body: bytes) -> ChatRequest:
     fields = decode_body(body)
     _one_answer(fields)
     _modernise(fields)
-    ask = ChatRequest(read_model(fields), read_messages(fields))
+    notes = [note(name, "dropped") for name in _DROPPED if fields.get(name)]
+    ask = ChatRequest(read_model(fields), read_messages(fields, notes), notes=notes)
     ask.stream = optional(fields, "stream", bool) or False
     options = optional(fields, "stream_options", dict) or {}
     ask.include_usage = optional(options, "include_usage", bool, "stream_options") or False
@@ -61,7 +62,6 @@ def read_request(body: bytes) -> ChatRequest:
     ask.top_logprobs = _top_logprobs(fields, ask)
     ask.wishes = {name: fields[name] for name in _GIVEN_ON if fields.get(name)}
     ask.keep_alive = fields.get("keep_alive")  # Ollama's own; clients that know it send it here, too
-    ask.notes = [note(name, "dropped") for name in _DROPPED if fields.get(name)]
     read_metadata(fields, ask)
     ask.end_user = short_text(fields, "user", MAX_TAG) or ask.end_user
     return ask
@@ -121,16 +121,36 @@ def _tool_choice(fields: dict[str, Json], ask: ChatRequest) -> Json:
         raise InvalidRequest("`tool_choice` needs `tools`.", param="tool_choice")
     if choice == "required":
         return choice
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        return _allowed(required(choice, "allowed_tools", dict, "tool_choice"), ask)
     if not isinstance(choice, dict) or choice.get("type") != "function":
         raise InvalidRequest(
-            '`tool_choice` must be "none", "auto", "required" or {"type": "function", "function": {"name": …}}.',
+            '`tool_choice` must be "none", "auto", "required" or an object with a `type`: function or allowed_tools.',
             param="tool_choice",
         )
-    function = required(choice, "function", dict, "tool_choice")
-    name = required(function, "name", str, "tool_choice.function")
-    if all(tool["function"]["name"] != name for tool in ask.tools):
-        raise InvalidRequest(f"`tool_choice` names {name[:64]!r}, which is not among `tools`.", param="tool_choice")
+    _chosen(choice, "tool_choice", ask)
     return choice
+
+
+def _allowed(allowed: dict[str, Json], ask: ChatRequest) -> Json:
+    """Leaves only these tools in sight."""
+    path = "tool_choice.allowed_tools"
+    mode = optional(allowed, "mode", str, path) or "auto"
+    if mode not in ("auto", "required"):
+        raise InvalidRequest(f"`{path}.mode` is {mode[:40]!r}; it must be auto or required.", param=f"{path}.mode")
+    listed = required(allowed, "tools", list, path)
+    at_most(MAX_TOOLS, listed, f"{path}.tools")
+    places = [(item, f"{path}.tools[{n}]") for n, item in enumerate(listed)]
+    names = {_chosen(as_object(item, where), where, ask) for item, where in places}
+    ask.tools = [tool for tool in ask.tools if tool["function"]["name"] in names]
+    return mode if mode == "required" and ask.tools else None
+
+
+def _chosen(choice: dict[str, Json], path: str, ask: ChatRequest) -> str:
+    name = required(required(choice, "function", dict, path), "name", str, f"{path}.function")
+    if all(tool["function"]["name"] != name for tool in ask.tools):
+        raise InvalidRequest(f"`{path}` names {name[:64]!r}, which is not among `tools`.", param=path)
+    return name
 
 
 def _format(fields: dict[str, Json]) -> Json:

@@ -46,6 +46,10 @@ def exchanges(file: str) -> dict[str, Exchange]:
 OLLAMA = exchanges("ollama-0.33.jsonl")
 LLAMA = exchanges("llamacpp-2026-10.jsonl")
 
+COLD = ("root", "version", "tags", "show", "ps", "v1-models", "v1-model", "method-not-allowed", "no-route")
+LLAMA_COLD = ("v1-models", "count-tokens")
+"""Exchanges that the gateway answers from memory: `test_golden_lists` has them."""
+
 
 def first_words(body: str, count: int) -> str:
     """The native stream that would have been sent had only so many tokens been asked for."""

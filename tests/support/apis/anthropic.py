@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from support.apis.api import Api, Heard
+from support.apis.wishes import PIXEL, SCHEMA
 
 PLENTY = 1_000_000
 """Of tokens, where a question sets no limit: this API wants one."""
@@ -122,7 +123,20 @@ def error(value: dict[str, Any]) -> dict[str, Any]:
     return {**value["error"], "request_id": value["request_id"]}
 
 
+ASKS: Mapping[str, Mapping[str, Any]] = {
+    "image": {"messages": [{"role": "user", "content": [
+        {"type": "text", "text": "What"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+        {"type": "text", "text": "is it?"}]}]},
+    "form": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+    "think": {"output_config": {"effort": "low"}},
+    "sampling": {"stop_sequences": ["x"], "max_tokens": 3},
+    "developer": {"system": [{"type": "text", "text": "Be brief."}]},
+    "must": {"tool_choice": {"type": "any"}},
+    "none": {"tool_choice": {"type": "none"}},
+}  # fmt: skip
+
 APIS = (
-    Api("anthropic", "/v1/messages", False, True, write, read),
+    Api("anthropic", "/v1/messages", False, True, write, read, ASKS),
     Api("anthropic-stream", "/v1/messages", True, True, write_stream, read_stream),
 )

@@ -40,3 +40,5 @@ class Api:
     and may have `max_tokens`, `temperature`, `stop`, `tools` (OpenAI's shape)."""
     read: Callable[[httpx.Response], Heard]
     """Of any status, as strictly as a client may be."""
+    asks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """How each of `support.apis.wishes` is asked for, where the API has it: fields over those of a question."""

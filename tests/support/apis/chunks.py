@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from support.apis.api import Api, Heard
+from support.apis.wishes import FORM, HELLO, URL
 from support.sse import told
 
 
@@ -60,9 +61,23 @@ def usage(value: Mapping[str, Any] | None) -> tuple[int, int] | None:
     return (value["prompt_tokens"], value["completion_tokens"]) if value else None
 
 
+OPENAI_ASKS: Mapping[str, Mapping[str, Any]] = {
+    "image": {"messages": [{"role": "user", "content": [
+        {"type": "text", "text": "What"}, {"type": "image_url", "image_url": {"url": URL}},
+        {"type": "text", "text": "is it?"}]}]},
+    "form": {"response_format": {"type": "json_schema", "json_schema": FORM}},
+    "think": {"reasoning_effort": "low"},
+    "logprobs": {"logprobs": True, "top_logprobs": 2},
+    "sampling": {"seed": 7, "stop": ["x"], "max_completion_tokens": 3, "max_tokens": 9},
+    "keep": {"keep_alive": "10m"},
+    "developer": {"messages": [{"role": "developer", "content": "Be brief."}, *HELLO]},
+    "must": {"tool_choice": "required"},
+    "none": {"tool_choice": "none"},
+}  # fmt: skip
+
 APIS = (
     Api("native", "/v1/chat", False, False, write, read),
     Api("native-stream", "/v1/chat/stream", True, False, write, read_stream),
-    Api("openai", "/v1/chat/completions", False, True, write, read),
+    Api("openai", "/v1/chat/completions", False, True, write, read, OPENAI_ASKS),
     Api("openai-stream", "/v1/chat/completions", True, True, write_stream, read_stream),
 )

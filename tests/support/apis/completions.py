@@ -55,7 +55,13 @@ def read_stream(answer: httpx.Response) -> Heard:
     )
 
 
+ASKS: Mapping[str, Mapping[str, Any]] = {
+    "logprobs": {"logprobs": 2},
+    "sampling": {"seed": 7, "stop": "x", "max_tokens": 3},
+    "keep": {"keep_alive": "10m"},
+}
+
 APIS = (
-    Api("completions", "/v1/completions", False, False, write, read),
+    Api("completions", "/v1/completions", False, False, write, read, ASKS),
     Api("completions-stream", "/v1/completions", True, False, write_stream, read_stream),
 )

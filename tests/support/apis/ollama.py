@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from support.apis.api import Api, Heard
+from support.apis.wishes import PIXEL, SCHEMA, SEEN
 
 _OPTIONS = {"max_tokens": "num_predict", "temperature": "temperature", "stop": "stop"}
 
@@ -73,9 +74,19 @@ def _options(question: Mapping[str, Any]) -> dict[str, Any]:
     return {"options": {name: question[key] for key, name in _OPTIONS.items() if key in question}}
 
 
+ASKS: Mapping[str, Mapping[str, Any]] = {
+    "form": {"format": SCHEMA},
+    "think": {"think": "low"},
+    "logprobs": {"logprobs": True, "top_logprobs": 2},
+    "sampling": {"options": {"seed": 7, "stop": ["x"], "num_predict": 3}},
+    "keep": {"keep_alive": "10m"},
+}
+IN_A_CHAT = {"image": {"messages": [{"role": "user", "content": SEEN, "images": [PIXEL]}]}}
+IN_A_PROMPT = {"image": {"prompt": SEEN, "images": [PIXEL]}, "developer": {"system": "Be brief."}}
+
 APIS = (
-    Api("ollama-chat", "/api/chat", False, True, write, read),
+    Api("ollama-chat", "/api/chat", False, True, write, read, {**ASKS, **IN_A_CHAT}),
     Api("ollama-chat-stream", "/api/chat", True, True, write_stream, read_stream),
-    Api("ollama-generate", "/api/generate", False, False, write_prompt, read),
+    Api("ollama-generate", "/api/generate", False, False, write_prompt, read, {**ASKS, **IN_A_PROMPT}),
     Api("ollama-generate-stream", "/api/generate", True, False, write_prompt_stream, read_stream),
 )

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from support.apis.api import Api, Heard
+from support.apis.wishes import FORM, HELLO, URL
 
 TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -94,7 +95,21 @@ def read_stream(answer: httpx.Response) -> Heard:
     return whole
 
 
+ASKS: Mapping[str, Mapping[str, Any]] = {
+    "image": {"input": [{"role": "user", "content": [
+        {"type": "input_text", "text": "What"}, {"type": "input_image", "image_url": URL},
+        {"type": "input_text", "text": "is it?"}]}]},
+    "form": {"text": {"format": {"type": "json_schema", **FORM}}},
+    "think": {"reasoning": {"effort": "low"}},
+    "logprobs": {"top_logprobs": 2, "include": ["message.output_text.logprobs"]},
+    "sampling": {"seed": 7, "stop": ["x"], "max_output_tokens": 3},
+    "keep": {"keep_alive": "10m"},
+    "developer": {"input": [{"role": "developer", "content": "Be brief."}, *HELLO]},
+    "must": {"tool_choice": "required"},
+    "none": {"tool_choice": "none"},
+}  # fmt: skip
+
 APIS = (
-    Api("responses", "/v1/responses", False, True, write, read),
+    Api("responses", "/v1/responses", False, True, write, read, ASKS),
     Api("responses-stream", "/v1/responses", True, True, write_stream, read_stream),
 )

@@ -124,6 +124,12 @@ def test_blanks_without_end_are_no_sign_of_work():
     assert [event.text for event in events] == ["\n"] * (FEW_BLANKS + 5)
 
 
+@pytest.mark.parametrize("pieces", [["<think>"], ["<think>", "\n"], ["<think>", "</think>"]])
+def test_a_limit_before_the_first_word_leaves_nothing_and_is_no_fault(pieces: list[str]):
+    """Programs ask for a single token to see whether a model is there."""
+    assert told(pieces, reason="length") == ("", "", "length")
+
+
 def test_a_thought_that_the_limit_cut_is_all_there_is():
     assert told(["<think>", "a", " b</th"], reason="length") == ("a b</th", "", "length")
     assert told(["<think>", "ab", "cd", "ef"], limit=3) == ("abcd", "", "length")
