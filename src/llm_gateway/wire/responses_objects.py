@@ -34,14 +34,13 @@ class Shape:
         self._base = encode(base)[:-1] + b","
 
     def response(self, status: str, output: list[Json], **more: Json) -> bytes:
-        """The whole object; `more` over the nulls of what has not come about."""
+        """The whole object; `more` over the nulls of what has not come about. OpenAI describes no null for the usage."""
         fields: dict[str, Json] = {
             "status": status,
             "completed_at": None,
             "error": None,
             "incomplete_details": None,
             "output": output,
-            "usage": None,
             **more,
         }
         return self._base + encode(fields)[1:]
