@@ -18,6 +18,7 @@ from langchain_clients import LangChainAnthropic, LangChainOllama, LangChainOpen
 from litellm_client import LiteLLM
 from ollama_client import Ollama
 from openai_client import OpenAIAsync, OpenAISync
+from responses_client import OpenAIResponses
 from upstreams import Llamas, Rogues, Upstream
 
 from llm_gateway.web.surfaces import ROUTERS, ROUTES
@@ -28,6 +29,7 @@ from support.rogues import StartRogue
 CLIENTS: tuple[type[Client], ...] = (
     OpenAIAsync,
     OpenAISync,
+    OpenAIResponses,
     OpenAIJavaScript,
     Anthropic,
     AnthropicJavaScript,
