@@ -7,7 +7,7 @@ import json
 import pytest
 
 from llm_gateway.errors import InvalidJson, InvalidRequest, UnsupportedParameter
-from llm_gateway.wire import native, openai
+from llm_gateway.wire import native, ollama_upstream, openai
 from llm_gateway.wire.neutral import Message, ToolCall
 from llm_gateway.wire.params import PARAMS
 from llm_gateway.wire.requests import text_size
@@ -60,6 +60,17 @@ def test_parts_of_one_message_stay_one_message():
     ]
     ask = openai.read_request(body(messages=[{"role": "user", "content": parts}]))
     assert ask.messages == [Message("user", "What is\nthis?", images=["iVBORw0KGgo="])]
+
+
+def test_one_call_at_a_time_is_a_wish_where_there_are_tools():
+    tool = {"type": "function", "function": {"name": "f"}}
+    asked = openai.read_request(body(parallel_tool_calls=False, tools=[tool]))
+    assert asked.wishes == {"parallel_tool_calls": False}
+    assert ollama_upstream.dropped(asked) == ["parallel_tool_calls=dropped"]
+    asked = openai.read_request(body(parallel_tool_calls=True, tools=[tool]))
+    assert asked.wishes == {"parallel_tool_calls": True}
+    assert ollama_upstream.dropped(asked) == []
+    assert openai.read_request(body(parallel_tool_calls=False)).wishes == {}
 
 
 def test_parts_of_an_answer_follow_each_other_as_the_model_wrote_them():

@@ -197,7 +197,9 @@ class StreamReader(FrameReader):
 
 def dropped(ask: ChatRequest) -> list[str]:
     """Notes on what `write_upstream` leaves out."""
-    notes = [note(name, "dropped") for name in ask.wishes] + dropped_params("ollama", ask.params)
+    # several calls in one turn are what it does anyway
+    notes = [note(name, "dropped") for name, wish in ask.wishes.items() if wish is not True]
+    notes += dropped_params("ollama", ask.params)
     if ask.tool_choice is not None:
         notes.append(note("tool_choice", "best_effort"))
     if ask.keep_alive is not None and kept_alive(ask.keep_alive) != ask.keep_alive:
