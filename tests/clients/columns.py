@@ -9,9 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from client import Ask, Client, classes_of
-from upstreams import Rogues, Upstream
-
-from support.gateway import words
+from upstreams import CALLED, Upstream
 
 WEATHER = {
     "type": "function",
@@ -60,21 +58,23 @@ async def stream(up: Upstream) -> None:
     assert said.pieces > 1
 
 
-async def tools(up: Rogues) -> None:
+async def tools(up: Upstream) -> None:
     """A call, whole and streamed; then its result goes back and the answer comes."""
-    server = await up.serve(mood="tools")
+    await up.calling()
     client = up.client()
     question = [{"role": "user", "content": "What will the weather be in Boston?"}]
     for ask in (client.chat, client.stream):
         said = await ask(Ask(messages=question, tools=[WEATHER]))
         ((name, arguments, call_id),) = said.calls
-        assert (name, arguments) == ("get_weather", {"city": "Boston", "days": 2})
+        assert (name, arguments) == ("get_weather", CALLED)
         assert said.finish == "tool_calls"
-    heard = server.chats_heard()[-1].json
-    assert heard["tools"][0]["function"]["name"] == "get_weather"
-    assert heard["tools"][0]["function"]["parameters"]["properties"] == WEATHER["function"]["parameters"]["properties"]  # type: ignore[index]
+    if heard := up.heard():
+        function = heard["tools"][0]["function"]
+        assert function["name"] == "get_weather"
+        assert function["parameters"]["properties"] == WEATHER["function"]["parameters"]["properties"]  # type: ignore[index]
 
-    server.mood = "good"
+    text = await up.good()
+    client = up.client()
     call = {
         "id": call_id or "call_1",
         "type": "function",
@@ -83,33 +83,36 @@ async def tools(up: Rogues) -> None:
     result = {"role": "tool", "tool_call_id": call["id"], "name": name, "content": "sunny"}
     messages: list[dict[str, Any]] = [*question, {"role": "assistant", "content": "", "tool_calls": [call]}, result]
     said = await client.chat(Ask(messages=messages, tools=[WEATHER]))
-    assert (said.text, said.calls, said.finish) == (words(), [], "stop")
-    _, asked, answered = server.chats_heard()[-1].json["messages"]
-    assert asked["tool_calls"][0]["function"]["arguments"] == {"city": "Boston", "days": 2}
-    assert (answered["role"], answered["content"], answered["tool_name"]) == ("tool", "sunny", "get_weather")
+    assert (said.text, said.calls, said.finish) == (text, [], "stop")
+    if heard := up.heard():
+        _, asked, answered = heard["messages"]
+        assert asked["tool_calls"][0]["function"]["arguments"] == CALLED
+        assert (answered["role"], answered["content"], answered["tool_name"]) == ("tool", "sunny", "get_weather")
 
 
-async def schema(up: Rogues) -> None:
-    server = await up.serve(script=lambda _: ['{"ans', 'wer": 4', "2}"])
+async def schema(up: Upstream) -> None:
+    await up.writing('{"answer": 42}')
     said = await up.client().chat(Ask(schema=SCHEMA))
     jsonschema.validate(json.loads(said.text), SCHEMA)
-    assert server.chats_heard()[-1].json["format"]["properties"] == SCHEMA["properties"]
+    if heard := up.heard():
+        assert heard["format"]["properties"] == SCHEMA["properties"]
 
 
-async def thinking(up: Rogues) -> None:
-    server = await up.serve(mood="think")
+async def thinking(up: Upstream) -> None:
+    thoughts, text = await up.thinking()
     for ask in (up.client().chat, up.client().stream):
         said = await ask(Ask(think=True))
-        assert (said.text, said.thinking) == (words(), " The user asks politely.")
-    assert server.chats_heard()[-1].json["think"] in (True, "high")
+        assert (said.text, said.thinking) == (text, thoughts)
+    if heard := up.heard():
+        assert heard["think"] in (True, "high")
 
 
-async def embeddings(up: Rogues) -> None:
-    await up.serve(models=["recite", "embed"])
+async def embeddings(up: Upstream) -> None:
+    await up.vectors()
     one, other = await up.client().embed(["first text", "second text"])
     assert one != other
     assert len(one) == len(other) > 1
-    assert all(isinstance(number, float) for number in one)
+    assert all(isinstance(number, int | float) for number in one)
 
 
 async def cancel(up: Upstream) -> None:
@@ -160,7 +163,7 @@ async def killed_for_good(up: Upstream) -> None:
     assert (await up.live.row())["error_code"] == "upstream_stream_lost"
 
 
-Check = Callable[[Any], Awaitable[None]]
+Check = Callable[[Upstream], Awaitable[None]]
 
 COLUMNS: dict[str, Check] = {
     "list": listing,

@@ -5,8 +5,8 @@ that recite. Each can serve well, serve for ever, and break off in the middle.
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, ClassVar
 
@@ -19,6 +19,8 @@ from support.net import wait_until
 from support.rogues import StartRogue
 
 TIMEOUTS = {"connect": 2, "head": 2, "first_token": 5, "stall": 2.5, "budget": 20, "total": 60}
+CALLED = {"city": "Boston", "days": 2}
+"""Arguments of every call."""
 LONG = 2_000
 """Tokens of an answer that takes llama.cpp half a second, so that it can be broken in its middle."""
 
@@ -27,8 +29,6 @@ class Upstream(ABC):
     """One test's servers and the gateway before them."""
 
     name: ClassVar[str]
-    limits: ClassVar[Mapping[str, str]] = {}
-    """Column -> what of these servers forbids it."""
     live: Live
 
     def __init__(self, client: type[Client], start: StartGateway) -> None:
@@ -45,6 +45,26 @@ class Upstream(ABC):
     @abstractmethod
     async def good(self) -> str:
         """One that answers well. Gives what it says."""
+
+    @abstractmethod
+    async def calling(self) -> None:
+        """One that calls `get_weather`."""
+
+    @abstractmethod
+    async def writing(self, text: str) -> None:
+        """One that writes this."""
+
+    @abstractmethod
+    async def thinking(self) -> tuple[str, str]:
+        """One that thinks before it answers. Gives its thoughts and its answer."""
+
+    @abstractmethod
+    async def vectors(self) -> None:
+        """One that has a model `embed`."""
+
+    def heard(self) -> Any:
+        """What it was asked at last, where that can be known."""
+        return None
 
     @abstractmethod
     async def endless(self) -> None:
@@ -79,6 +99,22 @@ class Rogues(Upstream):
         await self.serve()
         return words()
 
+    async def calling(self) -> None:
+        await self.serve(mood="tools")
+
+    async def writing(self, text: str) -> None:
+        await self.serve(script=lambda _: [text[:5], text[5:]])
+
+    async def thinking(self) -> tuple[str, str]:
+        await self.serve(mood="think")
+        return " The user asks politely.", words()
+
+    async def vectors(self) -> None:
+        await self.serve(models=["recite", "embed"])
+
+    def heard(self) -> Any:
+        return self.server.chats_heard()[-1].json
+
     async def endless(self) -> None:
         await self.serve(mood="endless")
 
@@ -96,12 +132,6 @@ class Rogues(Upstream):
 class Llamas(Upstream):
     name = "llama.cpp"
     model = MODEL
-    limits: ClassVar[Mapping[str, str]] = {
-        "tools": "upstream limit: the tiny model only recites",
-        "JSON schema": "upstream limit: the tiny model only recites",
-        "thinking": "upstream limit: the tiny model only recites",
-        "embeddings": "upstream limit: llama.cpp has no embeddings unless it is started with `--embeddings`",
-    }
 
     def __init__(self, client: type[Client], start: StartGateway, shared: LlamaServer, stack: AsyncExitStack) -> None:
         super().__init__(client, start)
@@ -117,6 +147,21 @@ class Llamas(Upstream):
     async def good(self) -> str:
         await self._serve(self._shared)
         return self._shared.words()
+
+    async def calling(self) -> None:
+        """In the text, as models without a template for tools do it."""
+        call = json.dumps({"name": "get_weather", "arguments": CALLED})
+        await self.writing(f"<tool_call>\n{call}\n</tool_call>")
+
+    async def writing(self, text: str) -> None:
+        await self._serve(await self._stack.enter_async_context(llama_server(text=text)))
+
+    async def thinking(self) -> tuple[str, str]:
+        await self.writing("<think>\nHow polite.\n</think>\n\nHello there")
+        return "How polite.\n", "Hello there"
+
+    async def vectors(self) -> None:
+        await self._serve(await self._stack.enter_async_context(llama_server("embed", vectors=True)))
 
     async def endless(self) -> None:
         await self._serve(await self._stack.enter_async_context(llama_server(loop=True)))

@@ -31,7 +31,9 @@ from llm_gateway.assemble import Running, assemble
 from llm_gateway.config.load import load
 from llm_gateway.fleet.facts import FirstToken
 from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.server import ServerState
+from llm_gateway.fleet.waits import Samples, Waits
 from llm_gateway.gateway import Gateway
 from llm_gateway.storage import requests
 from llm_gateway.storage.requests import RequestFilters
@@ -111,7 +113,9 @@ class Live:
         first word than the one before."""
         for place, server in enumerate(servers):
             state = self.state(server)
+            state.rest = Rest()
             for model in state.models.values():
+                model.rest, model.warm_waits, model.cold_waits = Rest(), Waits(), Samples()
                 model.good = model.results = 0.0
                 model.rate = None
                 model.tokens_per_second = None

@@ -121,8 +121,8 @@ def test_a_tool_loop_is_read_with_results_before_what_the_user_adds():
                 ToolCall("get_weather", '{"city":"Rome"}', "toolu_2"),
             ],
         ),
-        Message("tool", "rain", tool_call_id="toolu_1"),
-        Message("tool", "sun\nwarm", tool_call_id="toolu_2"),
+        Message("tool", "rain", tool_call_id="toolu_1", name="get_weather"),
+        Message("tool", "sun\nwarm", tool_call_id="toolu_2", name="get_weather"),
         Message("user", "Be quick."),
     ]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from llm_gateway.errors import InvalidJson, InvalidRequest, UnsupportedParameter
-from llm_gateway.wire import native, openai
+from llm_gateway.wire import native, ollama_upstream, openai
 from llm_gateway.wire.neutral import ChatRequest, Message, ToolCall
 from llm_gateway.wire.params import PARAMS
 from llm_gateway.wire.requests import text_size
@@ -63,6 +63,44 @@ def test_parts_of_one_message_stay_one_message():
     assert ask.messages == [Message("user", "What is\nthis?", images=["iVBORw0KGgo="])]
 
 
+def test_one_call_at_a_time_is_a_wish_where_there_are_tools():
+    tool = {"type": "function", "function": {"name": "f"}}
+    asked = openai.read_request(body(parallel_tool_calls=False, tools=[tool]))
+    assert asked.wishes == {"parallel_tool_calls": False}
+    assert ollama_upstream.dropped(asked) == ["parallel_tool_calls=dropped"]
+    asked = openai.read_request(body(parallel_tool_calls=True, tools=[tool]))
+    assert asked.wishes == {"parallel_tool_calls": True}
+    assert ollama_upstream.dropped(asked) == []
+    assert openai.read_request(body(parallel_tool_calls=False)).wishes == {}
+
+
+def test_parts_of_an_answer_follow_each_other_as_the_model_wrote_them():
+    parts = [{"type": "text", "text": "Let me"}, {"type": "text", "text": " look."}]
+    (message,) = openai.read_request(body(messages=[{"role": "assistant", "content": parts}])).messages
+    assert message.text == "Let me look."
+
+
+def test_images_of_results_are_in_what_the_user_says_next():
+    def image(data: str) -> dict[str, object]:
+        return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+    calls = [{"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}} for id in ("c1", "c2")]
+    loop = [
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "one"}, image("AAAA")]},
+        {"role": "tool", "tool_call_id": "c2", "content": [image("BBBB")]},
+    ]
+    more = {"role": "user", "content": [{"type": "text", "text": "And?"}, image("CCCC")]}
+    answer = {"role": "assistant", "content": "Ah."}
+    told = [Message("tool", "one", tool_call_id="c1", name="look"), Message("tool", tool_call_id="c2", name="look")]
+    for last, expected in (
+        ([], [Message("user", images=["AAAA", "BBBB"])]),
+        ([more], [Message("user", "And?", ["AAAA", "BBBB", "CCCC"])]),
+        ([answer], [Message("user", images=["AAAA", "BBBB"]), Message("assistant", "Ah.")]),
+    ):
+        assert openai.read_request(body(messages=[*loop, *last])).messages[1:] == [*told, *expected]
+
+
 def test_a_tool_loop_is_read():
     call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Bonn"}'}}
     messages = [
@@ -73,7 +111,7 @@ def test_a_tool_loop_is_read():
     assert openai.read_request(body(messages=messages)).messages == [
         Message("system", "Be brief."),
         Message("assistant", thinking="hm", tool_calls=[ToolCall("get_weather", '{"city":"Bonn"}', "c1")]),
-        Message("tool", "rain", tool_call_id="c1"),
+        Message("tool", "rain", tool_call_id="c1", name="get_weather"),
     ]
 
 

@@ -65,7 +65,7 @@ def test_a_tool_loop_for_ollama_has_objects_and_the_tools_name():
     loop = [
         HI,
         Message("assistant", thinking="hm", tool_calls=[ToolCall("get_weather", '{"city": "Bonn"}', "call_1")]),
-        Message("tool", "rain", tool_call_id="call_1"),
+        Message("tool", "rain", tool_call_id="call_1", name="get_weather"),
     ]
     body = json.loads(ollama.write_upstream(ask(messages=loop), "m", {}))
     assert body["messages"][1:] == [

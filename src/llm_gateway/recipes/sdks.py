@@ -98,13 +98,17 @@ SDKS: Final[tuple[Recipe, ...]] = (
                 'answer = chat(model=«MODEL», messages=[{"role": "user", "content": "Hola"}])\n'
                 "print(answer.message.content)"
             ),
+            Part(
+                "The `ollama` command sends a key to nobody but ollama.com. Where the gateway's setting `keys_in_urls` "
+                "is true, it may be in the address:",
+                "sh",
+                "OLLAMA_HOST=«BASE/k/KEY» ollama run «MODEL»",
+            ),
         ),
         "`OLLAMA_HOST=«BASE»` (without `/api`), `OLLAMA_API_KEY`",
         (
             "The SDK for Python sends `OLLAMA_API_KEY`. With the SDK for JavaScript give it as a header: "
             "`new Ollama({ host, headers: { Authorization: 'Bearer …' } })`.",
-            "The `ollama` command sends no key to servers other than ollama.com: it needs a proxy of yours that adds "
-            "the header `Authorization`.",
             "Models are managed on the servers: `pull`, `push`, `create`, `copy` and `delete` are refused.",
         ),
         packages=("ollama",),

@@ -14,7 +14,7 @@ from typing import Final
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.fields import as_object, at_most, join, optional, required, wrong_type
-from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS
+from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, settled
 from llm_gateway.wire.neutral import Json, Message, ToolCall
 from llm_gateway.wire.notes import note
 
@@ -49,7 +49,8 @@ def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
     for n, item in enumerate(items):
         path = f"messages[{n}]"
         read += _turn(as_object(item, path), path, notes)
-    return [message for role, run in groupby(read, lambda message: message.role) for message in _as_one(role, [*run])]
+    runs = groupby(read, lambda message: message.role)
+    return settled([message for role, run in runs for message in _as_one(role, [*run])])
 
 
 def _count(items: list[Json]) -> int:
@@ -130,11 +131,9 @@ def _assistant(content: Json, path: str, notes: list[str]) -> Message:
 
 
 def _user(content: Json, path: str, notes: list[str]) -> list[Message]:
-    """Results of tools, then the rest. Images of results go with the rest: templates, and servers of OpenAI's kind,
-    look for images only in what users say."""
+    """Results of tools, then the rest."""
     results: list[Message] = []
     rest: list[_Block] = []
-    shown: list[str] = []
     for kind, block, where in _blocks(content, path):
         if kind != "tool_result":
             rest.append((kind, block, where))
@@ -144,12 +143,11 @@ def _user(content: Json, path: str, notes: list[str]) -> list[Message]:
         text, images = ("", []) if held is None else _texts(held, f"{where}.content", notes)
         if optional(block, "is_error", bool, where):
             text = f"Error: {text}" if text else "Error"
-        results.append(Message("tool", text, tool_call_id=id))
-        shown += images
+        results.append(Message("tool", text, images, tool_call_id=id))
     text, images = _joined(rest, notes)
-    if results and not (text or images or shown):
+    if results and not (text or images):
         return results
-    return [*results, Message("user", text, shown + images)]
+    return [*results, Message("user", text, images)]
 
 
 def _texts(content: Json, path: str, notes: list[str]) -> tuple[str, list[str]]:

@@ -44,7 +44,31 @@ def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
             f"`messages` hold {parts:,} content parts and tool calls together; at most {MAX_MESSAGES:,} are accepted.",
             param="messages",
         )
-    return [_message(as_object(item, f"messages[{n}]"), f"messages[{n}]", notes) for n, item in enumerate(items)]
+    read = [_message(as_object(item, f"messages[{n}]"), f"messages[{n}]", notes) for n, item in enumerate(items)]
+    return settled(read)
+
+
+def settled(messages: list[Message]) -> list[Message]:
+    """Results of tools as any server can use them, whatever dialect they came in.
+
+    They bear the tool's name, which templates render and many clients leave to the id of the call. Their images are in
+    what the user says next: templates, and servers of OpenAI's kind, look for images only there."""
+    names: dict[str | None, str] = {}
+    told: list[Message] = []
+    shown: list[str] = []
+    for message in messages:
+        if shown and message.role != "tool":
+            if message.role != "user":
+                told.append(Message("user", images=shown))
+            else:
+                message.images = [*shown, *message.images]
+            shown = []
+        if message.role == "tool":
+            message.name = message.name or names.get(message.tool_call_id)
+            shown, message.images = [*shown, *message.images], []
+        names.update((call.id, call.name) for call in message.tool_calls if call.id)
+        told.append(message)
+    return [*told, Message("user", images=shown)] if shown else told
 
 
 def _message(item: dict[str, Any], path: str, notes: list[str]) -> Message:
@@ -54,7 +78,7 @@ def _message(item: dict[str, Any], path: str, notes: list[str]) -> Message:
         known = ", ".join(name for name in ROLE_NAMES if name != "function")
         raise InvalidRequest(f"`{path}.role` is {sent[:40]!r}; it must be one of {known}.", param=f"{path}.role")
     calls = _tool_calls(item, path) if role == "assistant" else []
-    text, images = _content(item.get("content"), f"{path}.content", notes, may_be_null=role == "assistant")
+    text, images = _content(item.get("content"), f"{path}.content", notes, answer=role == "assistant")
     message = Message(role, text, images, tool_calls=calls, name=optional(item, "name", str, path))
     if role == "assistant":
         thinking = optional(item, "reasoning", str, path) or optional(item, "reasoning_content", str, path)
@@ -65,11 +89,12 @@ def _message(item: dict[str, Any], path: str, notes: list[str]) -> Message:
     return message
 
 
-def _content(content: Json, path: str, notes: list[str], *, may_be_null: bool) -> tuple[str, list[str]]:
-    """Text and images; several parts of one message stay one message, their texts a line apart."""
+def _content(content: Json, path: str, notes: list[str], *, answer: bool) -> tuple[str, list[str]]:
+    """Text and images; several parts of one message stay one message, their texts a line apart. Those of an answer,
+    which may be null, follow each other as the model wrote them."""
     if isinstance(content, str):
         return content, []
-    if content is None and may_be_null:
+    if content is None and answer:
         return "", []
     if not isinstance(content, list):
         raise wrong_type(path, "a string or a list of content parts", content)
@@ -90,7 +115,7 @@ def _content(content: Json, path: str, notes: list[str], *, may_be_null: bool) -
             raise UnsupportedParameter(
                 f"`{where}.type` {kind[:40]!r} is not supported; use text or image_url.", param=f"{where}.type"
             )
-    return "\n".join(texts), images
+    return ("" if answer else "\n").join(texts), images
 
 
 def read_image(part: dict[str, Any], path: str) -> str:

@@ -12,9 +12,9 @@ from typing import Final, Literal
 from llm_gateway.wire.neutral import Json
 from llm_gateway.wire.params import PARAMS
 
-Fate = Literal["dropped", "best_effort", "invalid", "estimated", "clamped"]
-"""dropped: had no effect. best_effort: asked of the model, which cannot be forced. invalid: the answer does not fit it.
-estimated: our own count. clamped: brought within what is allowed here."""
+Fate = Literal["dropped", "best_effort", "estimated", "clamped"]
+"""dropped: had no effect. best_effort: asked of the model, which cannot be forced. estimated: our own count. clamped:
+brought within what is allowed here."""
 FORMAT_INVALID: Final = "format_invalid"
 """The answer is no JSON, or does not fit the schema, and nobody gave a better one."""
 MOST: Final = 24

@@ -14,7 +14,7 @@ from llm_gateway.wire.decoding import decode_body
 from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.fields import as_object, at_most, join, optional, required, wrong_type
-from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, ROLE_NAMES
+from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, ROLE_NAMES, settled
 from llm_gateway.wire.neutral import ChatRequest, Json, Message, ToolCall
 from llm_gateway.wire.ollama_fields import read_images, read_shared
 from llm_gateway.wire.ollama_frames import CHAT, CONTENT_TYPE, WRONG_METHOD, FrameWriter, error_body, write_answer
@@ -49,7 +49,7 @@ def _messages(fields: dict[str, Json]) -> list[Message]:
             param="messages",
         )
     calls = _Calls()
-    return [_message(item, f"messages[{n}]", calls) for n, item in enumerate(objects)]
+    return settled([_message(item, f"messages[{n}]", calls) for n, item in enumerate(objects)])
 
 
 def _message(item: dict[str, Json], path: str, calls: _Calls) -> Message:
@@ -111,9 +111,7 @@ class _Calls:
             named = (id for id, call in self._open.items() if call.name == message.name)
             found = next(named, next(iter(self._open), None))
             message.tool_call_id = found
-        call = self._open.pop(found or "", None)
-        if call is not None:
-            message.name = message.name or call.name
+        self._open.pop(found or "", None)
 
 
 def _tools(fields: dict[str, Json]) -> list[Json]:

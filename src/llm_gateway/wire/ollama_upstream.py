@@ -63,7 +63,6 @@ def _settings(ask: ChatRequest, params: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _messages(messages: list[Message]) -> list[Json]:
-    tool_names: dict[str, str] = {}
     written: list[Json] = []
     for message in messages:
         item: dict[str, Json] = {"role": message.role, "content": message.text}
@@ -73,11 +72,9 @@ def _messages(messages: list[Message]) -> list[Json]:
             item["thinking"] = message.thinking
         if message.tool_calls:
             item["tool_calls"] = [_call(call) for call in message.tool_calls]
-            tool_names.update({call.id: call.name for call in message.tool_calls if call.id})
         if message.role == "tool":
-            # templates render the tool's name; OpenAI's clients send only the id of the call
-            if name := message.name or tool_names.get(message.tool_call_id or ""):
-                item["tool_name"] = name
+            if message.name:
+                item["tool_name"] = message.name
             if message.tool_call_id:
                 item["tool_call_id"] = message.tool_call_id
         written.append(item)
@@ -200,7 +197,9 @@ class StreamReader(FrameReader):
 
 def dropped(ask: ChatRequest) -> list[str]:
     """Notes on what `write_upstream` leaves out."""
-    notes = [note(name, "dropped") for name in ask.wishes] + dropped_params("ollama", ask.params)
+    # several calls in one turn are what it does anyway
+    notes = [note(name, "dropped") for name, wish in ask.wishes.items() if wish is not True]
+    notes += dropped_params("ollama", ask.params)
     if ask.tool_choice is not None:
         notes.append(note("tool_choice", "best_effort"))
     if ask.keep_alive is not None and kept_alive(ask.keep_alive) != ask.keep_alive:

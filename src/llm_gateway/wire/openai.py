@@ -35,7 +35,7 @@ _EFFORTS: Final[dict[str, bool | str]] = {
     "xhigh": "max",
     "ultra": "max",
 }
-_GIVEN_ON: Final = ("logit_bias", "parallel_tool_calls", "prediction", "verbosity")
+_GIVEN_ON: Final = ("logit_bias", "prediction", "verbosity")
 """Wishes that servers of OpenAI's kind may know."""
 _DROPPED: Final = ("audio", "web_search_options")
 
@@ -60,7 +60,7 @@ def read_request(body: bytes) -> ChatRequest:
     ask.think = read_think(fields)
     ask.logprobs = optional(fields, "logprobs", bool) or False
     ask.top_logprobs = _top_logprobs(fields, ask)
-    ask.wishes = {name: fields[name] for name in _GIVEN_ON if fields.get(name)}
+    ask.wishes = {name: fields[name] for name in _GIVEN_ON if fields.get(name)} | read_parallel(fields, ask.tools)
     ask.keep_alive = fields.get("keep_alive")  # Ollama's own; clients that know it send it here, too
     read_metadata(fields, ask)
     ask.end_user = short_text(fields, "user", MAX_TAG) or ask.end_user
@@ -169,6 +169,12 @@ def _format(fields: dict[str, Json]) -> Json:
         f"`response_format.type` is {kind[:40]!r}; it must be text, json_object or json_schema.",
         param="response_format.type",
     )
+
+
+def read_parallel(fields: dict[str, Json], tools: list[Json]) -> dict[str, Json]:
+    """The wish that is `parallel_tool_calls`, where there are tools. Servers differ in what they do unasked."""
+    parallel = optional(fields, "parallel_tool_calls", bool)
+    return {} if parallel is None or not tools else {"parallel_tool_calls": parallel}
 
 
 def read_think(fields: dict[str, Json]) -> bool | str | None:

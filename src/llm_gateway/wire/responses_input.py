@@ -12,7 +12,7 @@ from typing import Any, Final
 from llm_gateway.errors import InvalidRequest, UnsupportedParameter
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.fields import as_object, at_most, join, optional, required, wrong_type
-from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, ROLE_NAMES, read_image
+from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, ROLE_NAMES, read_image, settled
 from llm_gateway.wire.neutral import Json, Message, ToolCall
 from llm_gateway.wire.notes import note
 from llm_gateway.wire.responses_tools import custom_arguments, flat_name
@@ -57,7 +57,7 @@ def read_input(fields: dict[str, Json]) -> tuple[list[Message], list[str]]:
         turns.read(as_object(item, f"input[{n}]"), f"input[{n}]")
     if not turns.messages:
         raise InvalidRequest("`input` holds no message: send at least one.", param="input")
-    return turns.messages, turns.notes
+    return settled(turns.messages), turns.notes
 
 
 _HOLDERS: Final = ("content", "output", "summary")
@@ -106,7 +106,7 @@ class _Turns:
             self.notes.append(note("input.reasoning", "dropped"))
             return
         turn = self._model(talks=True)
-        turn.thinking = f"{turn.thinking}\n{thinking}" if turn.thinking else thinking
+        turn.thinking += thinking
 
     def _message(self, item: dict[str, Any], path: str) -> None:
         sent = required(item, "role", str, path)
@@ -116,10 +116,10 @@ class _Turns:
                 f"`{path}.role` is {sent[:40]!r}; it must be one of system, developer, user, assistant.",
                 param=f"{path}.role",
             )
-        text, images = self._content(item.get("content"), f"{path}.content")
-        if role == "assistant":
+        text, images = self._content(item.get("content"), f"{path}.content", "" if role == "assistant" else "\n")
+        if role == "assistant":  # the parts of a turn follow each other as the model wrote them
             turn = self._model(talks=True)
-            turn.text = f"{turn.text}\n{text}" if turn.text else text
+            turn.text += text
             turn.images = [*turn.images, *images]
         else:
             self._turn = None
@@ -132,7 +132,7 @@ class _Turns:
         self._turn = None
         self.messages.append(Message("tool", text, images, tool_call_id=call))
 
-    def _content(self, content: Json, path: str) -> tuple[str, list[str]]:
+    def _content(self, content: Json, path: str, between: str = "\n") -> tuple[str, list[str]]:
         if isinstance(content, str):
             return content, []
         if not isinstance(content, list):
@@ -155,7 +155,7 @@ class _Turns:
                     f"`{where}.type` {kind[:40]!r} is not supported; use input_text, input_image or output_text.",
                     param=f"{where}.type",
                 )
-        return "\n".join(texts), images
+        return between.join(texts), images
 
 
 # ---- what the model thought ----

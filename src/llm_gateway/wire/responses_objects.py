@@ -34,8 +34,8 @@ class Shape:
         self._base = encode(base)[:-1] + b","
 
     def response(self, status: str, output: list[Json], **more: Json) -> bytes:
-        """The whole object; `more` over the nulls of what has not come about. Usage has none: until it is known it is
-        left out, as OpenAI's description has it."""
+        """The whole object; `more` over the nulls of what has not come about. A usage that is not known yet is left
+        out: OpenAI describes no null there."""
         fields: dict[str, Json] = {
             "status": status,
             "completed_at": None,

@@ -12,7 +12,7 @@ from llm_gateway.wire.decoding import decode_body
 from llm_gateway.wire.fields import optional, required, short_text
 from llm_gateway.wire.neutral import ChatRequest, Json, Message
 from llm_gateway.wire.notes import note
-from llm_gateway.wire.openai import read_think
+from llm_gateway.wire.openai import read_parallel, read_think
 from llm_gateway.wire.params import PARAMS, check_param
 from llm_gateway.wire.requests import MAX_TAG, read_metadata, read_model, read_params
 from llm_gateway.wire.responses_input import read_input
@@ -111,12 +111,8 @@ def _top_logprobs(fields: dict[str, Json]) -> int | None:
 
 
 def _wishes(fields: dict[str, Json], text: dict[str, Json], ask: ChatRequest) -> dict[str, Json]:
-    wishes: dict[str, Json] = {}
-    if verbosity := optional(text, "verbosity", str, "text"):
-        wishes["verbosity"] = verbosity
-    if optional(fields, "parallel_tool_calls", bool) is False and ask.tools:
-        wishes["parallel_tool_calls"] = False
-    return wishes
+    verbosity = optional(text, "verbosity", str, "text")
+    return ({"verbosity": verbosity} if verbosity else {}) | read_parallel(fields, ask.tools)
 
 
 def _echo(fields: dict[str, Json], text: dict[str, Json], ask: ChatRequest, offered: Offered) -> dict[str, Json]:

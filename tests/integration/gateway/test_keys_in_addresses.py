@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ollama
+import pytest
+
 from support.gateway import HELLO, MODEL, StartGateway, words
 from support.rogues import StartRogue
 from support.served import KEY
@@ -22,6 +25,21 @@ async def test_a_key_in_the_address_counts_as_one_where_it_is_allowed(start: Sta
     nothing = await live.http.get(f"/k/{KEY}/nothing", headers=NO_KEY)
     assert nothing.status_code == 404
     assert KEY not in nothing.text
+
+
+async def test_ollamas_client_takes_the_key_from_its_host_as_the_ollama_command_does(
+    start: StartGateway, rogue: StartRogue, monkeypatch: pytest.MonkeyPatch
+):
+    live = await start(await rogue(), keys_in_urls=True)
+    monkeypatch.setenv("OLLAMA_HOST", f"{live.base_url}/k/{KEY}")
+    monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
+    assert (await live.http.head(f"/k/{KEY}/", headers=NO_KEY)).status_code == 200  # what the command begins with
+    ai = ollama.AsyncClient()
+    assert [model.model for model in (await ai.list()).models] == ["recite:latest"]
+    assert (await ai.show(MODEL)).capabilities
+    assert "".join([f.message.content or "" async for f in await ai.chat(MODEL, HELLO, stream=True)]) == words()
+    with pytest.raises(ollama.ResponseError, match="owners of the servers"):
+        await ai.pull(MODEL)
 
 
 async def test_a_key_in_a_header_wins_over_the_one_in_the_address(start: StartGateway, rogue: StartRogue):

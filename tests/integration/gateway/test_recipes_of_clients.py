@@ -1,7 +1,9 @@
 """Recipes do what they promise: what can be run of each is run as it is printed, against a live gateway, and programs
 that are installed here are run with the file that `connect --write` makes for them.
 
-Clients in JavaScript are looked for in the directory that `LLM_GATEWAY_TEST_NODE_MODULES` names.
+None of them may call home: what can be turned off is, and where the machine allows it they are run in a network that
+has only loopback, which hears what they try. Clients in JavaScript are looked for in the directory that
+`LLM_GATEWAY_TEST_NODE_MODULES` names.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,7 +23,8 @@ from llm_gateway.recipes import files
 from llm_gateway.recipes.recipe import KEY_VARIABLE, Filling, Recipe, script
 from llm_gateway.recipes.table import RECIPES, find
 from llm_gateway.web.surfaces import ROUTES
-from support.gateway import MODEL, StartGateway, words
+from support.gateway import MODEL, Live, StartGateway, words
+from support.island import island
 from support.rogues import StartRogue
 from support.served import KEY
 
@@ -29,16 +33,37 @@ PATIENCE = 120.0
 NODE_MODULES = "LLM_GATEWAY_TEST_NODE_MODULES"
 """Directory with the JavaScript clients, where there is one."""
 NOWHERE = "http://127.0.0.1:9"
-"""A proxy that answers nobody: programs that call home stay here."""
+"""A proxy that answers nobody: where there is no island, programs that call home stay here."""
+QUIET = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CONTINUE_METRICS_ENABLED": "0",
+    "CONTINUE_TELEMETRY_ENABLED": "0",
+    "DO_NOT_TRACK": "1",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGSMITH_TRACING": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "OPENCODE_DISABLE_AUTOUPDATE": "1",
+    "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+    "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+    "OPENCODE_DISABLE_MODELS_FETCH": "1",
+    "OPENCODE_DISABLE_SHARE": "1",
+    "OPENCODE_PURE": "1",
+    "npm_config_offline": "true",
+}
+"""Turns off what clients tell about their users, and what they fetch unasked."""
+UNSTOPPABLE = {"continue": {"api.continue.dev"}}
+"""What a program wants whatever it is told: `cn` looks for a newer version of itself."""
 ROOMY = 131_072
 """Tokens of context that coding tools fill with their instructions."""
 PROGRAMS = {
-    "codex": "codex exec --skip-git-repo-check --profile llm-gateway Hola",
+    "codex": "codex exec --skip-git-repo-check --profile llm-gateway -c analytics.enabled=false "
+    "-c check_for_update_on_startup=false -c features.plugins=false Hola",
     "opencode": f"opencode run -m llm-gateway/{MODEL} Hola",
     "claude-code": "claude -p Hola",
     "continue": "cn -p --config ~/.continue/models/llm-gateway.yaml Hola",
-    "aider": "git init -q . && aider --yes-always --no-check-update --no-show-model-warnings --analytics-disable "
-    "--message Hola",
+    "aider": "mkdir -p ~/.aider/caches && cd ~/.aider/caches && echo '{\"nothing\": {}}' > "
+    "model_prices_and_context_window.json && cd - && git init -q . && aider --yes-always --no-check-update "
+    "--no-show-model-warnings --analytics-disable --message Hola",
 }
 """How each is asked one question without a terminal, once its file is written."""
 RUNNABLE = [recipe for recipe in RECIPES if any(part.runs for part in recipe.parts)]
@@ -54,7 +79,7 @@ async def test_a_recipe_gets_its_answer_as_it_is_printed(
     live = await start(await rogue())
     interpreters = {"python": sys.executable, "js": "node --input-type=module"}
     program = script(recipe, Filling(live.base_url, MODEL, KEY), interpreters)
-    assert words().strip() in await _run(program, tmp_path)
+    assert words().strip() in await _run(program, live, tmp_path)
 
 
 @pytest.mark.parametrize("client", PROGRAMS)
@@ -74,10 +99,22 @@ async def test_a_program_gets_its_answer_with_the_file_that_was_written(
     work.mkdir()
     path = files.place(recipe.file, tmp_path, work)
     files.carry_out(files.write(recipe.file, Filling(live.base_url, MODEL, KEY), path))
-    said = await _run(PROGRAMS[client], work, HOME=str(tmp_path), OPENAI_API_KEY=KEY, **{KEY_VARIABLE: KEY})
+    known = UNSTOPPABLE.get(client, set())
+    more = {"HOME": str(tmp_path), "OPENAI_API_KEY": KEY, KEY_VARIABLE: KEY}
+    said = await _run(PROGRAMS[client], live, work, known, **more)
     assert words().strip() in said
     files.carry_out(files.restore(recipe.file, path))
     assert not path.exists()
+
+
+async def test_whoever_calls_home_is_heard(start: StartGateway, tmp_path: Path):
+    live = await start()
+    async with island(live.port) as alone:
+        if alone is None:
+            pytest.skip("needs root, `ip` and `nsenter`")
+    program = f"{sys.executable} -c 'import socket; socket.create_connection((\"home.example.com\", 80))' || true"
+    with pytest.raises(AssertionError, match="it calls home"):
+        await _run(program, live, tmp_path)
 
 
 def test_every_library_has_a_part_that_runs():
@@ -116,20 +153,25 @@ def _path() -> str:
     return os.pathsep.join([*([f"{modules}/.bin"] if modules else []), os.environ["PATH"]])
 
 
-async def _run(program: str, folder: Path, **more: str) -> str:
-    """What the program prints, run by a shell that knows nothing of this one's settings."""
-    environ = {"PATH": _path(), "HOME": str(folder), "HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, **more}
-    environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+async def _run(program: str, live: Live, folder: Path, known: Collection[str] = (), **more: str) -> str:
+    """What the program prints, run by a shell that knows nothing of this one's settings. Raises AssertionError when it
+    wants to talk to anybody but the gateway and those who are `known`."""
     if modules := os.environ.get(NODE_MODULES):
         (folder / "node_modules").symlink_to(modules)
-    process = await asyncio.create_subprocess_exec(
-        "sh", "-eu", "-c", program, cwd=folder, env=environ, start_new_session=True,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
+    environ = {"PATH": _path(), "HOME": str(folder), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **QUIET, **more}
+    async with island(live.port) as alone:
+        if alone is None:
+            environ |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
+        process = await asyncio.create_subprocess_exec(
+            *(alone.command if alone else ()), "sh", "-eu", "-c", program, cwd=folder, env=environ,
+            start_new_session=True, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     assert process.returncode == 0, err.decode()
+    assert alone is None or alone.seen <= set(known), "it calls home"
     return out.decode()

@@ -238,6 +238,13 @@ async def test_calls_that_are_cut(rogue: StartRogue):
     assert (contents(answer), answer.end) == ([" Let", " me", " look"], "closed")
 
 
+async def test_a_thought_that_is_cut(rogue: StartRogue):
+    server = await rogue(mood="cut_in_thought", cut_after=9)
+    answer = await ask(server)
+    assert [line["message"]["thinking"] for line in answer.lines] == list(streams.THOUGHTS[:4])
+    assert answer.end == "closed"
+
+
 # now this, now that
 
 

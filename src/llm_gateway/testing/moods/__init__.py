@@ -110,6 +110,7 @@ MOODS: dict[str, Mood] = {
     "cut_anywhere": cuts.cut_anywhere,
     "cut_tool_call": cuts.cut_tool_call,
     "cut_before_tool_call": cuts.cut_before_tool_call,
+    "cut_in_thought": cuts.cut_in_thought,
     "error_mid": cuts.error_mid,
     "bad_json_mid": cuts.bad_json_mid,
     "stall_mid": cuts.stall_mid,

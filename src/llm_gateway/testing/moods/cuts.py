@@ -6,7 +6,9 @@ Where they break is `manner.cut_after` pieces. An answer that is not streamed br
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+from llm_gateway.testing.moods.streams import THOUGHTS
 from llm_gateway.testing.scene import Scene
 from llm_gateway.testing.voices import Said
 
@@ -78,6 +80,13 @@ async def cut_before_tool_call(scene: Scene) -> None:
     """Some words that announce a tool call, then the connection is closed."""
     answer = scene.answer(Said([" Let", " me", " look", "."], calls=[scene.tool_call()]))
     await scene.deliver_part(answer, scene.manner.cut_after)
+    scene.line.close()
+
+
+async def cut_in_thought(scene: Scene) -> None:
+    """A part of the thoughts, then the connection is closed."""
+    answer = scene.answer(replace(scene.said(), thinking=THOUGHTS))
+    await scene.deliver_part(answer, min(scene.manner.cut_after, len(THOUGHTS) - 1))
     scene.line.close()
 
 
