@@ -113,13 +113,20 @@ class Live:
         first word than the one before."""
         for place, server in enumerate(servers):
             state = self.state(server)
-            state.rest = Rest()
             for model in state.models.values():
-                model.rest, model.warm_waits, model.cold_waits = Rest(), Waits(), Samples()
+                model.warm_waits, model.cold_waits = Waits(), Samples()
                 model.good = model.results = 0.0
                 model.rate = None
                 model.tokens_per_second = None
             self.fleet.apply(FirstToken(state.spec.id, MODEL, self.gateway.clock.now(), 0.01 + 3.0 * place))
+
+    def forgive(self, *servers: Rogue) -> None:
+        """Ends their rests, and forgets what they were for."""
+        for server in servers:
+            state = self.state(server)
+            state.rest = Rest()
+            for model in state.models.values():
+                model.rest = Rest()
 
     async def chat(
         self, path: str = "/v1/chat", headers: Mapping[str, str] | None = None, **body: Any

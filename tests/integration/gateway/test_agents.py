@@ -215,6 +215,7 @@ class Work:
 
     async def step(self, mood: str, then: str | None = None, cut_after: int = 3) -> tuple[str, list[tuple[str, Any]]]:
         """The server that is asked first is in `mood`, the other in `then`, by default the same."""
+        self._live.forgive(*self._servers)
         self._live.rank(*self._servers)
         for server, now in zip(self._servers, (mood, then or mood), strict=True):
             server.mood, server.manner.cut_after = now, cut_after
