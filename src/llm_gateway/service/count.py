@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from llm_gateway.gateway import Gateway
-from llm_gateway.service.chat import Call, envelope_of, read_ask
+from llm_gateway.service.call import Call, envelope_of
+from llm_gateway.service.chat import read_ask
 from llm_gateway.wire.collect import estimate_prompt
 from llm_gateway.wire.neutral import Answer, Usage
 from llm_gateway.wire.notes import note, told

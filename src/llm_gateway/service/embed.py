@@ -8,13 +8,13 @@ from llm_gateway.exposures import Target, merge
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
-from llm_gateway.service.chat import Call, Served
+from llm_gateway.service.call import Call, Served, envelope_of
 from llm_gateway.service.needs import check, missing, needs_of
 from llm_gateway.upstream.embedding import Embedding
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.wire.collect import estimate_prompt
 from llm_gateway.wire.dialect import EmbedDialect
-from llm_gateway.wire.neutral import ChatRequest, Envelope, Usage, Vectors
+from llm_gateway.wire.neutral import ChatRequest, Usage, Vectors
 from llm_gateway.wire.notes import told
 
 
@@ -30,7 +30,7 @@ async def embed(gw: Gateway, call: Call, spelling: EmbedDialect) -> None:
             target = gw.resolve(caller.project, ask.model)  # 404, 403
             entry.model = target.logical
             if ask.inputs is None or not ask.inputs.texts:
-                return await _answer(call, entry, spelling.write_answer(_envelope(gw, entry), ask, [], Usage()))
+                return await _answer(call, entry, spelling.write_answer(envelope_of(gw, entry), ask, [], Usage()))
             work = _plan(gw, caller, ask, target, call.total)
             entry.goes_upstream()
             try:
@@ -52,7 +52,7 @@ async def _vectors(gw: Gateway, call: Call, entry: Entry, work: Embedding, spell
         assert isinstance(event, Vectors)
         upstream = gw.clock.now() - stream.attempt.began
     usage = event.usage or Usage(estimate_prompt(ask), estimated=True)
-    body = spelling.write_answer(_envelope(gw, entry), ask, event.vectors, usage)
+    body = spelling.write_answer(envelope_of(gw, entry), ask, event.vectors, usage)
     own = max(0.0, entry.elapsed() - upstream)
     await _answer(call, entry, body, usage, Served(model, spec.id, tier, entry.attempts, upstream, own, entry.notes))
 
@@ -87,7 +87,3 @@ async def _answer(
     entry.finished("stop", usage or Usage())
     await call.begin(served, None)
     await call.end(body)
-
-
-def _envelope(gw: Gateway, entry: Entry) -> Envelope:
-    return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or entry.model or "")

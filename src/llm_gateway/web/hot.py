@@ -27,7 +27,7 @@ from llm_gateway.errors import (
     UpstreamError,
 )
 from llm_gateway.gateway import Gateway
-from llm_gateway.service.chat import Served
+from llm_gateway.service.call import Served
 from llm_gateway.settings import Settings
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
@@ -51,7 +51,7 @@ class ClientGone(ConnectionError):
 
 
 class HttpCall:
-    """One request on the hot path, as `service.chat.Call`."""
+    """One request on the hot path, as `service.call.Call`."""
 
     __slots__ = (
         "_body_seconds",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_gateway.gateway import Gateway
-from llm_gateway.service.chat import Call, chat
+from llm_gateway.service.call import Call
+from llm_gateway.service.chat import chat
 from llm_gateway.wire.dialect import ClientDialect
 
 Serve = Callable[[Gateway, Call], Awaitable[None]]

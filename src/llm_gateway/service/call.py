@@ -1,0 +1,89 @@
+"""The client's side of a request as the service sees it, and what it is told of who answered."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from llm_gateway.access.limits import Lease
+from llm_gateway.gateway import Gateway
+from llm_gateway.ledger.entry import Entry
+from llm_gateway.upstream.drive import Work
+from llm_gateway.upstream.kinds import KINDS
+from llm_gateway.upstream.unbroken import Unbroken
+from llm_gateway.wire.neutral import Envelope, StreamWriter
+from llm_gateway.wire.notes import told
+from llm_gateway.wire.registry import ClientDialect
+
+
+class Served(NamedTuple):
+    """What a client is told about who answered; the server only by its opaque id."""
+
+    model: str
+    server: str
+    tier: str
+    attempts: int
+    upstream: float
+    """Seconds of the attempt that answered: to its first content, or to its end for a whole answer."""
+    gateway: float
+    """Seconds of everything else until now: our own work and the attempts that failed."""
+    notes: str = ""
+    """What the caller asked for and did not get: as `wire.notes.told`."""
+
+
+class Call(Protocol):
+    """The client's side of one request, as the edge hands it in."""
+
+    id: UUID
+    key: str | None
+    peer: str
+    """The client's IP address, for counting wrong keys."""
+    endpoint: str
+    client_request_id: str | None
+    dialect: ClientDialect
+    streams: bool | None
+    """What the path says about streaming; None = the body decides."""
+    left: str | None
+    """Why the client is no longer there: `client_closed`, `client_too_slow`; None while it is."""
+    total: float | None
+    """Seconds the caller gives the whole request (`X-Request-Timeout`)."""
+    continues: bool
+    """May another server go on with a stream that broke? (`X-Gateway-Continue: never`)"""
+
+    def admitted(self, lease: Lease) -> None:
+        """The limits' figures, for headers of whatever answer follows."""
+
+    async def body(self) -> bytes:
+        """Raises 408, 413, 415; ConnectionError when the client leaves."""
+
+    async def begin(self, served: Served | None, writer: StreamWriter | None, notes: str = "") -> None:
+        """Sends status 200 and the headers; `writer` is None for a whole answer, `served` where no server was asked:
+        then `notes` are told, as `Served.notes` otherwise."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self, data: bytes) -> None:
+        """The last bytes."""
+
+
+def serves(entry: Entry, work: Work, stream: Unbroken) -> None:
+    """The row learns who answers."""
+    spec = stream.candidate.spec
+    entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
+    entry.attempts = work.plan.attempts
+    entry.servers = stream.servers
+    dropped = KINDS[spec.kind].dialect.dropped(work.request)
+    entry.notes = told([*work.request.notes, *dropped, *stream.notes])
+    entry.first_token()
+
+
+def served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
+    """What the client is told. `until`: when the attempt had its first content, or the whole answer was there."""
+    spec, upstream = stream.candidate.spec, until - stream.attempt.began
+    own = max(0.0, entry.elapsed() - upstream)
+    return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own, entry.notes)
+
+
+def envelope_of(gw: Gateway, entry: Entry) -> Envelope:
+    """What all frames of the answer share."""
+    return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or entry.model or "")
