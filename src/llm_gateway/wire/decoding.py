@@ -31,7 +31,9 @@ MAX_FRAME_VALUES: Final = 50_000
 _MANY: Final = 10_000
 """Values among which none is looked for one by one."""
 
-_BOM = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK: Final = "\ufeff"
+"""Forgiven before JSON that is read here; nobody else's JSON may begin with it."""
+_BOM = BYTE_ORDER_MARK.encode()
 _WHAT_AND_WHERE = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
