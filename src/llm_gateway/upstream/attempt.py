@@ -37,6 +37,8 @@ LINGER = 0.05
 CHECK_TIMEOUT = 3.0
 """Seconds that a server has for a light question: is it alive, what does its error say. A request that nobody answers
 takes this much longer than its budget, at the end of which the last servers are asked."""
+SLOWEST_HELD = 2.0
+"""Characters per second below which what is kept back is no sign of life: half a token."""
 MOST_BLANKS = 1_000
 """Pieces of nothing but white space before an answer counts as none."""
 ON_TIME = 0.05
@@ -300,8 +302,10 @@ class Stream:
             events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
             self._ready += events
             if self._reader.held > held:
-                self.first_sign_at = self.first_sign_at or self._clock.now()
-                self._plan.speaks(self.candidate, self._clock.now())
+                now = self._clock.now()
+                self.first_sign_at = self.first_sign_at or now
+                if self._reader.held >= SLOWEST_HELD * (now - self.first_sign_at):
+                    self._plan.speaks(self.candidate, now)
             if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
                 return
             if self._reader.done and self._reader.may_be_empty:
