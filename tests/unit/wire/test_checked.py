@@ -193,6 +193,15 @@ def test_large_pieces_hold_more_than_a_token():
 # loops
 
 
+def test_blanks_after_a_long_thought_cost_no_more_than_others():
+    voice = Ollama("m", 7)
+    body = voice.text(f"<think>{'x' * 200_000}</think>") + b"".join(
+        voice.text(" " * (1 + n % 5)) for n in range(40_000)
+    )
+    asked = ChatRequest("m", [Message("user", "hi")])
+    assert effort(lambda: CheckedReader(ollama.StreamReader(), asked, limit=100_000).feed(body)) < 0.5
+
+
 @pytest.mark.parametrize("piece", ["G", "@", "<unused50>", "\n"])
 def test_the_same_piece_for_ever_is_no_answer(piece: str):
     assert f"{MOST_REPEATED} times" in unfit(Said([" a", *[piece] * MOST_REPEATED]))
