@@ -112,7 +112,14 @@ class Work:
         seen = None
         if KINDS[candidate.spec.kind].cuts_prompts:
             seen = window(self.prompt_tokens, self._context(candidate), candidate.context)
-        return CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
+        checked = CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
+        checked.may_be_empty = self._stops_at_once()
+        return checked
+
+    def _stops_at_once(self) -> bool:
+        """May a stop string of the caller's be the first that the model says? An answer without a word is believed when
+        one was had already."""
+        return "stop" in self.params and any(fault.kind is FaultKind.EMPTY for _, fault in self.plan.faults)
 
     def _context(self, candidate: Candidate) -> int | None:
         """Tokens; None = the server chooses. The caller's own wish is not remembered for others."""
@@ -281,6 +288,8 @@ class Stream:
         self._reader = asking.reader
         self.first_sign_at = 0.0
         """When the first content was read that is kept back until it is whole (a tool call); 0 = there was none."""
+        self.empty = False
+        """It is complete, and there is nothing in it."""
         self._ready: list[Event] = []
         self._answers = False
         """Has it come to the answer, or does it still think?"""
@@ -309,7 +318,8 @@ class Stream:
             if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
                 return
             if self._reader.done and self._reader.may_be_empty:
-                return  # the rest of an answer of which nothing was missing
+                self.empty = True
+                return  # nothing was missing, or the caller's own stop string came first
             if self._reader.done or len(self._ready) > MOST_BLANKS:
                 raise Fault(FaultKind.EMPTY, "an answer without content")
 
