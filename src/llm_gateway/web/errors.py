@@ -15,6 +15,7 @@ from llm_gateway.access.limits import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import CLIENT_CLOSED
+from llm_gateway.web.keyed import PREFIX
 from llm_gateway.wire import anthropic, ollama_frames
 from llm_gateway.wire.dialect import WriteError
 from llm_gateway.wire.errors import error_body
@@ -91,7 +92,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         known = MethodNotAllowed(f"{request.url.path} does not take {request.method}.")
     elif error.status_code == 404:
-        known = NotFound(f"There is nothing at {request.url.path}. The API is described at /docs.")
+        where = "that address" if _path(request).startswith(PREFIX) else request.url.path  # a second key in it
+        known = NotFound(f"There is nothing at {where}. The API is described at /docs.")
     else:
         known = InvalidRequest(str(error.detail))
     answer = render(request, known)
