@@ -197,7 +197,7 @@ class Attempt:
         response = await send(self._parts, self.candidate, asking.path, asking.body, until, asking.max_body)
         try:
             if response.status != 200:
-                raise work.refused(self.candidate, asking, await refusal(self._parts, response))
+                raise work.refused(self.candidate, asking, await refusal(self._parts, response, asking.body))
             if "html" in response.headers.get("content-type", ""):
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
             stream = Stream(self._parts.clock, self._plan, self, response, asking)
@@ -264,8 +264,8 @@ async def send(
     return await parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline, max_body=max_body)
 
 
-async def refusal(parts: Parts, response: Response) -> Fault:
-    """What an answer with another status than 200 says."""
+async def refusal(parts: Parts, response: Response, asked: bytes) -> Fault:
+    """What an answer with another status than 200 says to a request with this body."""
     head = b""
     until = parts.clock.now() + CHECK_TIMEOUT
     with suppress(Fault):  # the status alone tells enough
@@ -273,7 +273,7 @@ async def refusal(parts: Parts, response: Response) -> Fault:
             head += data
     headers = response.headers
     kind, after = headers.get("content-type", ""), headers.get("retry-after")
-    return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after)
+    return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after, asked=asked)
 
 
 class Stream:
