@@ -378,3 +378,12 @@ def test_turns_become_one_at_the_price_of_turns_that_stay_apart():
     same = body(messages=[{"role": "user", "content": said}] * MAX_MESSAGES)
     apart = body(messages=[{"role": r, "content": said} for r in ("user", "assistant")] * (MAX_MESSAGES // 2))
     assert effort(lambda: CLIENT.read_request(same)) < 4 * effort(lambda: CLIENT.read_request(apart))
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking"])
+def test_what_an_assistant_said_in_many_blocks_is_put_together_once(kind: str):
+    long = "x" * 1_000_000 + "\N{GRINNING FACE}"
+    said = [{"type": kind, kind: part} for part in [long, *["y"] * 999]]
+    raw = body(messages=[{"role": "assistant", "content": said}])
+    assert getattr(CLIENT.read_request(raw).messages[0], kind) == long + "y" * 999
+    assert effort(lambda: CLIENT.read_request(raw)) < 0.1

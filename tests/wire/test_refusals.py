@@ -67,6 +67,34 @@ def test_what_refusals_mean(status, content_type, body, kind):
     assert fault_of(status, content_type and f"x/{content_type}", body.encode()).kind.value == kind
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (400, "no such model", "caller"),
+        (400, "out of memory", "caller"),
+        (400, "rate limit", "caller"),
+        (400, "the model x does not exist", "caller"),
+        (500, "llama-server process has terminated", "server_error"),
+        (400, "does not support tools", "incapable"),
+        (400, "tool choice requires --x", "caller"),
+        (400, "requires --mmproj", "incapable"),
+    ],
+)
+def test_a_callers_own_words_that_a_server_repeats_put_nobody_out(status: int, words: str, kind: str):
+    """As llama.cpp quotes a schema."""
+    body = (
+        b'{"error":{"message":"For this model: JSON schema error at #/tools: unrecognized type %s"}}' % words.encode()
+    )
+    asked = b'{"messages":[],"response_format":{"schema":{"type":"%s"}}}' % words.title().encode()
+    fault = fault_of(status, "x/json", body, asked=asked)
+    assert (fault.kind.value, fault.lacks) == (kind, None)
+
+
+def test_a_model_that_is_missing_is_missing_whatever_the_caller_says():
+    body = b'{"error":"model \'x\' not found"}'
+    assert fault_of(404, "x/json", body, asked=b'{"prompt":"What is 404 not found?"}').kind is FaultKind.MODEL_MISSING
+
+
 def test_retry_after_is_kept_in_seconds_and_makes_a_bare_503_a_busy_one():
     fault = fault_of(503, "text/html", HTML.encode(), retry_after=" 7 ")
     assert (fault.kind, fault.retry_after) == (FaultKind.BUSY, 7.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +140,27 @@ def test_two_answers_in_a_row_stay_two_messages():
 def test_every_call_takes_only_its_own_turn_along():
     turns = messages(call(1), output(1), call(2), output(2))
     assert [len(turn.tool_calls) for turn in turns] == [1, 0, 1, 0]
+
+
+def test_a_turn_of_thousands_of_items_is_put_together_once():
+    long = "x" * 1_000_000 + "\N{GRINNING FACE}"
+    call = {"type": "function_call", "name": "f", "call_id": "c"}
+    said = [{"role": "assistant", "content": part} for part in [long, *["y"] * 4_000]]
+    thought = [{"type": "reasoning", "content": [{"type": "reasoning_text", "text": i["content"]}]} for i in said]
+    for items, field in ((said, "text"), (thought, "thinking")):
+        raw = json.dumps({"model": "m", "input": [call, *items]}).encode()
+        (message,) = CLIENTS["responses"].read_request(raw).messages
+        assert getattr(message, field) == long + "y" * 4_000
+        assert effort(partial(CLIENTS["responses"].read_request, raw)) < 0.2
+
+
+def test_namespaces_of_too_many_tools_are_refused_at_once():
+    spaces = [
+        {"type": "namespace", "name": f"n{n}", "tools": [{"type": "function", "name": "f"}] * 1_000} for n in range(100)
+    ]
+    raw = json.dumps({"model": "m", "input": "hi", "tools": spaces}).encode()
+    with pytest.raises(InvalidRequest, match="`tools` has 2,000 entries"):
+        CLIENTS["responses"].read_request(raw)
 
 
 def test_custom_and_shell_calls_are_calls_of_functions():

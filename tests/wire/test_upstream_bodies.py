@@ -99,7 +99,13 @@ def test_a_tool_loop_for_openai_keeps_the_text_of_the_arguments():
 
 
 def test_arguments_that_are_no_object_are_wrapped_for_ollama():
-    for text, sent in {'{"a": ': {"arguments": '{"a": '}, "[1]": {"arguments": [1]}, "": {}, "{}": {}}.items():
+    for text, sent in {
+        '{"a": ': {"arguments": '{"a": '},
+        "[1]": {"arguments": [1]},
+        "": {},
+        "{}": {},
+        "\ufeff{}": {},
+    }.items():
         loop = [Message("assistant", tool_calls=[ToolCall("f", text)])]
         body = json.loads(ollama.write_upstream(ask(messages=loop), "m", {}))
         assert body["messages"][0]["tool_calls"] == [{"function": {"name": "f", "arguments": sent}}]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,10 +172,28 @@ def test_numbers_with_exponents_are_read_as_any(reader: type[VectorReader]):
 
 
 @pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("number", ["1" * 400, "1" * 5_000, "0." + "0" * 400 + "1"])
+@pytest.mark.parametrize("others", ["1.5,", "1e1,"])
+def test_a_number_without_end_is_no_answer(reader: type[VectorReader], number: str, others: str):
+    raw = body(reader, [["here"]]).replace(b'"here"', (others * 600 + number).encode())
+    assert fails(reader(Inputs(["a"])), raw).kind is FaultKind.UNFIT
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_stands_beside_the_vectors_is_not_taken_apart_when_it_is_large(reader: type[VectorReader]):
+    large = {str(n): {} for n in range(50_000)}
+    raw = body(reader, TWO, model=large, usage=large, prompt_eval_count=large)
+    assert read(reader(Inputs(["a", "b"])), raw) == [Vectors("stop", None, vectors=TWO)]
+    assert effort(lambda: read(reader(Inputs(["a", "b"])), raw)) < 0.02
+
+
+@pytest.mark.parametrize("reader", READERS)
 def test_what_was_read_so_far_is_known_to_be_kept_back(reader: type[VectorReader]):
     made = reader(Inputs(["a"]))
-    made.feed(b'{"mod')
-    assert (made.held, made.may_be_empty) == (5, True)
+    assert (made.held, made.may_be_empty) == (0, True)
+    for _ in range(4 * vectors.DROP):
+        made.feed(b" ")
+    assert made.held == 4
 
 
 # ---- what servers are asked ----

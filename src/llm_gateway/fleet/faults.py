@@ -60,10 +60,11 @@ CONSEQUENCES: Final[dict[K, Consequence]] = {
     K.BAD_FRAME: _LIES,
     K.WRONG_MODEL: Consequence(Scope.IDENTITY, 600, 86_400),
     K.DIGEST_CHANGED: Consequence(Scope.IDENTITY, 600, 86_400),
-    K.EMPTY: _WEAK,
     K.LOOP: _WEAK,
-    # what no answer fits may be the caller's schema, and others need the servers: blamed once another one has answered
+    # what no answer fits may be the caller's schema, and what nobody has a word for the caller's stop string or wish;
+    # others need the servers: blamed once another one has answered
     K.UNFIT: Consequence(Scope.NOBODY, 0, 0),
+    K.EMPTY: Consequence(Scope.NOBODY, 0, 0),
     # what Ollama does with every prompt that is too long: one caller's long prompts must not put servers out for all
     K.PROMPT_CUT: Consequence(Scope.NOBODY, 0, 0),
     K.FIRST_TOKEN_TIMEOUT: _WEAK,

@@ -45,6 +45,7 @@ from llm_gateway.fleet.server import LIES, WARM_LASTS, ModelState, ServerState, 
 from llm_gateway.fleet.slots import ceiling
 from llm_gateway.names import canonical, pinned
 
+EVERYBODY = frozenset(Trust)
 LOOK_TAKES = 10.0
 """Seconds that the next look may come late, before a server that nobody can reach is tried with a request."""
 BROKEN = 4.0
@@ -324,14 +325,16 @@ class Fleet:
         group = self._index.group(model)
         return sum(1 for m in group.fit(trust, now) if m.server.answers()) if group else 0
 
-    def details(self, model: str) -> ListedModel | None:
-        """What the first server that holds it, and is believed to, says about a model; one that tells what the model
-        is able to before one that does not."""
-        listing = self._index.listing(model)
+    def details(self, model: str, trust: frozenset[Trust] = EVERYBODY) -> ListedModel | None:
+        """What the first server of these classes that holds it, and is believed to, says about a model; one that tells
+        what the model is able to before one that does not. Nobody's word counts for a server that is trusted more."""
+        listing = [m for m in self._index.listing(model) if m.server.spec.trust in trust]
         if not listing:
             return None
         first = min(listing, key=lambda m: (m.doubt is not None, not m.abilities.has))
-        return described(first, self._index.alike(first.listed.digest or ""))
+        heard = trust if first.server.spec.trust is Trust.PUBLIC else trust - {Trust.PUBLIC}
+        alike = self._index.alike(first.listed.digest or "")
+        return described(first, (m for m in alike if m.server.spec.trust in heard))
 
     def listing(self, model: str) -> Sequence[ModelState]:
         """All that list a model, those included that are not believed to hold it."""

@@ -46,7 +46,7 @@ def _entry(gw: Gateway, project: Project, healthy: Counter[str], v: Visible) -> 
 
     counts = [(backend, count(backend)) for backend in v.backends]
     serving = next((b for b, count in counts if count), v.backends[0] if v.backends else v.name)
-    details = gw.fleet.details(serving)
+    details = gw.fleet.details(serving, project.trust)
     created = int(v.created_at or gw.fleet.since(v.name))
     return {
         "id": v.name,

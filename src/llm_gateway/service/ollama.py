@@ -32,7 +32,7 @@ CAPABILITIES: Final = ("completion",)
 
 def tags(gw: Gateway, project: Project) -> list[dict[str, Any]]:
     """`GET /api/tags`: logical names first, then physical ones; also those that no healthy server holds now."""
-    return [_tag(gw, entry) for entry in models.visible(gw, project)]
+    return [_tag(_listed(gw, project, entry), entry) for entry in models.visible(gw, project)]
 
 
 def loaded(gw: Gateway, project: Project) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def loaded(gw: Gateway, project: Project) -> list[dict[str, Any]]:
 def show(gw: Gateway, project: Project, asked: str) -> dict[str, Any]:
     """`POST /api/show`. Raises ModelNotFound that lists what is exposed, NoPermittedUpstream."""
     entry = models.one(gw, project, asked)
-    listed = _listed(gw, entry)
+    listed = _listed(gw, project, entry)
     return {
         "modelfile": f"# A model behind an LLM gateway.\nFROM {entry['name']}\n",
         "parameters": _parameters(entry["default_params"]),
@@ -79,8 +79,7 @@ def _warm(gw: Gateway, visible: Visible, trust: frozenset[Trust], now: float) ->
                 yield model
 
 
-def _tag(gw: Gateway, entry: Mapping[str, Any]) -> dict[str, Any]:
-    listed = _listed(gw, entry)
+def _tag(listed: ListedModel, entry: Mapping[str, Any]) -> dict[str, Any]:
     tag = _facts(entry["name"], listed)
     tag["modified_at"] = _moment(entry["created"])
     if listed.context_length:
@@ -92,10 +91,10 @@ def _tag(gw: Gateway, entry: Mapping[str, Any]) -> dict[str, Any]:
     return tag
 
 
-def _listed(gw: Gateway, entry: Mapping[str, Any]) -> ListedModel:
-    """What is known of the model that serves an entry of `models.visible`."""
+def _listed(gw: Gateway, project: Project, entry: Mapping[str, Any]) -> ListedModel:
+    """What servers that the project may use tell of the model that serves an entry of `models.visible`."""
     serving: str = entry["backend_model"]
-    return gw.fleet.details(serving) or ListedModel(serving)
+    return gw.fleet.details(serving, project.trust) or ListedModel(serving)
 
 
 def _facts(name: str, listed: ListedModel) -> dict[str, Any]:

@@ -37,6 +37,8 @@ LINGER = 0.05
 CHECK_TIMEOUT = 3.0
 """Seconds that a server has for a light question: is it alive, what does its error say. A request that nobody answers
 takes this much longer than its budget, at the end of which the last servers are asked."""
+SLOWEST_HELD = 2.0
+"""Characters per second below which what is kept back is no sign of life: half a token."""
 MOST_BLANKS = 1_000
 """Pieces of nothing but white space before an answer counts as none."""
 ON_TIME = 0.05
@@ -110,7 +112,14 @@ class Work:
         seen = None
         if KINDS[candidate.spec.kind].cuts_prompts:
             seen = window(self.prompt_tokens, self._context(candidate), candidate.context)
-        return CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
+        checked = CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
+        checked.may_be_empty = self._stops_at_once()
+        return checked
+
+    def _stops_at_once(self) -> bool:
+        """May a stop string of the caller's be the first that the model says? An answer without a word is believed when
+        one was had already."""
+        return "stop" in self.params and any(fault.kind is FaultKind.EMPTY for _, fault in self.plan.faults)
 
     def _context(self, candidate: Candidate) -> int | None:
         """Tokens; None = the server chooses. The caller's own wish is not remembered for others."""
@@ -188,7 +197,7 @@ class Attempt:
         response = await send(self._parts, self.candidate, asking.path, asking.body, until, asking.max_body)
         try:
             if response.status != 200:
-                raise work.refused(self.candidate, asking, await refusal(self._parts, response))
+                raise work.refused(self.candidate, asking, await refusal(self._parts, response, asking.body))
             if "html" in response.headers.get("content-type", ""):
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
             stream = Stream(self._parts.clock, self._plan, self, response, asking)
@@ -255,8 +264,8 @@ async def send(
     return await parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline, max_body=max_body)
 
 
-async def refusal(parts: Parts, response: Response) -> Fault:
-    """What an answer with another status than 200 says."""
+async def refusal(parts: Parts, response: Response, asked: bytes) -> Fault:
+    """What an answer with another status than 200 says to a request with this body."""
     head = b""
     until = parts.clock.now() + CHECK_TIMEOUT
     with suppress(Fault):  # the status alone tells enough
@@ -264,7 +273,7 @@ async def refusal(parts: Parts, response: Response) -> Fault:
             head += data
     headers = response.headers
     kind, after = headers.get("content-type", ""), headers.get("retry-after")
-    return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after)
+    return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after, asked=asked)
 
 
 class Stream:
@@ -279,6 +288,8 @@ class Stream:
         self._reader = asking.reader
         self.first_sign_at = 0.0
         """When the first content was read that is kept back until it is whole (a tool call); 0 = there was none."""
+        self.empty = False
+        """It is complete, and there is nothing in it."""
         self._ready: list[Event] = []
         self._answers = False
         """Has it come to the answer, or does it still think?"""
@@ -300,12 +311,15 @@ class Stream:
             events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
             self._ready += events
             if self._reader.held > held:
-                self.first_sign_at = self.first_sign_at or self._clock.now()
-                self._plan.speaks(self.candidate, self._clock.now())
+                now = self._clock.now()
+                self.first_sign_at = self.first_sign_at or now
+                if self._reader.held >= SLOWEST_HELD * (now - self.first_sign_at):
+                    self._plan.speaks(self.candidate, now)
             if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
                 return
             if self._reader.done and self._reader.may_be_empty:
-                return  # the rest of an answer of which nothing was missing
+                self.empty = True
+                return  # nothing was missing, or the caller's own stop string came first
             if self._reader.done or len(self._ready) > MOST_BLANKS:
                 raise Fault(FaultKind.EMPTY, "an answer without content")
 

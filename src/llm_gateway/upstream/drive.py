@@ -30,6 +30,7 @@ from llm_gateway.upstream.transport import Transport
 __all__ = ["Drive", "Stream", "Work"]
 
 THINKING = frozenset({"thinking"})
+WRONG_IF_ANSWERED = frozenset({FaultKind.CALLER, FaultKind.UNFIT, FaultKind.EMPTY})
 LIGHT_ANSWER = 1024 * 1024
 """Bytes of the answer to a light question: a list of models at most."""
 
@@ -152,7 +153,7 @@ class Drive:
                 if winner is not None:
                     winner.abort()
                 raise
-        self._compare(plan)
+        self._compare(plan, winner)
         return winner
 
     async def _wait(self, until: float, running: Running, checks: Checks) -> None:
@@ -189,11 +190,11 @@ class Drive:
             plan.failed(candidate, fault, self.clock.now())
             await _abandon(dead, {})
 
-    def _compare(self, plan: Plan) -> None:
-        """A server that called the request wrong, or could not make a tool call of it, which another one then answered,
-        was wrong itself."""
+    def _compare(self, plan: Plan, winner: Stream) -> None:
+        """A server that called the request wrong, or had no word for it, or made no tool call of it, which another one
+        then answered, was wrong itself."""
         for n, (candidate, fault) in enumerate(plan.faults):
-            if fault.kind in (FaultKind.CALLER, FaultKind.UNFIT):
+            if fault.kind in WRONG_IF_ANSWERED and not (fault.kind is FaultKind.EMPTY and winner.empty):
                 did = "refused" if fault.kind is FaultKind.CALLER else "failed at"
                 plan.faults[n] = (
                     candidate,

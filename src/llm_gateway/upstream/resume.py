@@ -145,7 +145,7 @@ class Resumed(Work):
         response = await send(self.drive, candidate, kind.chat_path, body, until)
         try:
             if response.status != 200:
-                fault = await refusal(self.drive, response)
+                fault = await refusal(self.drive, response, body)
                 if fault.kind in _REFUSALS:
                     return None
                 raise fault
@@ -180,7 +180,7 @@ class Resumed(Work):
         response = await send(self.drive, candidate, kind.chat_path, body, until)
         try:
             if response.status != 200:
-                raise await refusal(self.drive, response)
+                raise await refusal(self.drive, response, body)
             reader = kind.dialect.stream_reader()
             pieces: list[str] = []
             while not reader.done and len(pieces) < 2 * PROBE_TOKENS:

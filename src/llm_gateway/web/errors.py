@@ -9,10 +9,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from llm_gateway.access.limits import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
+from llm_gateway.ledger.entry import CLIENT_CLOSED
+from llm_gateway.web.keyed import PREFIX
 from llm_gateway.wire import anthropic, ollama_frames
 from llm_gateway.wire.dialect import WriteError
 from llm_gateway.wire.errors import error_body
@@ -30,6 +33,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -87,13 +91,19 @@ async def _http_error(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         known = MethodNotAllowed(f"{request.url.path} does not take {request.method}.")
     elif error.status_code == 404:
-        known = NotFound(f"There is nothing at {request.url.path}. The API is described at /docs.")
+        where = "that address" if _path(request).startswith(PREFIX) else request.url.path  # a second key in it
+        known = NotFound(f"There is nothing at {where}. The API is described at /docs.")
     else:
         known = InvalidRequest(str(error.detail))
     answer = render(request, known)
     for name, value in (error.headers or {}).items():
         answer.headers[name] = value
     return answer
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """The client left before its body was complete: nobody hears this, and nothing is wrong here."""
+    return Response(status_code=CLIENT_CLOSED)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -115,19 +115,21 @@ def _blocks(content: Json, path: str) -> Iterator[_Block]:
 
 
 def _assistant(content: Json, path: str, notes: list[str]) -> Message:
-    message = Message("assistant", tool_calls=[])
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[ToolCall] = []
     for kind, block, where in _blocks(content, path):
         if kind == "text":
-            message.text += required(block, "text", str, where)
+            texts.append(required(block, "text", str, where))
         elif kind == "thinking":
-            message.thinking += required(block, "thinking", str, where)
+            thoughts.append(required(block, "thinking", str, where))
         elif kind == "tool_use":
             arguments = optional(block, "input", dict, where) or {}
             name, id = required(block, "name", str, where), required(block, "id", str, where)
-            message.tool_calls.append(ToolCall(name, encode(arguments).decode(), id))
+            calls.append(ToolCall(name, encode(arguments).decode(), id))
         else:
             notes.append(_left_out(kind))
-    return message
+    return Message("assistant", "".join(texts), thinking="".join(thoughts), tool_calls=calls)
 
 
 def _user(content: Json, path: str, notes: list[str]) -> list[Message]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_answer
+from llm_gateway.wire.decoding import BYTE_ORDER_MARK, BadJson, decode_answer
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import ChatRequest, Json, ToolPart
-from llm_gateway.wire.schema import mended, misfit
+from llm_gateway.wire.schema import MAX_STEPS, Patience, mended, misfit
 
 MAX_CALLS: Final = 128
 """Of one answer."""
@@ -56,9 +56,10 @@ class Calls:
         """All calls, each in one part. Raises Fault(UNFIT). `cut`: the answer ended at a token limit, so the last
         call may be a part of one, and is left out."""
         parts = []
+        patience = Patience(2 * MAX_STEPS)  # with all of them: there may be a hundred, and a schema may take long
         for n, (first, texts) in enumerate(zip(self._names, self._parts, strict=True)):
             try:
-                arguments = _fitting("".join(texts), first.name, self._offered[first.name])
+                arguments = _fitting("".join(texts), first.name, self._offered[first.name], patience)
             except Fault:
                 if cut and n == len(self._names) - 1:
                     break
@@ -77,7 +78,7 @@ def offered(ask: ChatRequest) -> dict[str, Json]:
     return tools
 
 
-def _fitting(text: str, name: str, schema: Json) -> str:
+def _fitting(text: str, name: str, schema: Json, patience: Patience) -> str:
     """The arguments as they may be given on; as they came, where nothing had to be mended. Raises Fault(UNFIT)."""
     if not text.strip():
         text = "{}"  # servers leave out what is empty
@@ -87,9 +88,9 @@ def _fitting(text: str, name: str, schema: Json) -> str:
         raise Fault(FaultKind.UNFIT, f"a call of {name[:64]!a}: the text of its arguments {bad.sentence}") from None
     if not isinstance(value, dict):
         raise Fault(FaultKind.UNFIT, f"a call of {name[:64]!a}: its arguments are not an object")
-    if misfit(value, schema) is None:
-        return text
-    right = mended(value, schema)
-    if wrong := misfit(right, schema):
+    if misfit(value, schema, patience) is None:
+        return text.removeprefix(BYTE_ORDER_MARK)
+    right = mended(value, schema, patience)
+    if wrong := misfit(right, schema, patience):
         raise Fault(FaultKind.UNFIT, f"a call of {name[:64]!a}: {wrong[:200]!a}")
     return encode(right).decode()

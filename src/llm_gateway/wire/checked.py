@@ -171,9 +171,8 @@ class CheckedReader:
         pieces = [piece]
         if self._thoughts is not None:
             pieces = self._thoughts.add(piece)
-            self.opening = self._thoughts.opening
             if self._thoughts.over:
-                self._thoughts = None
+                self.opening, self._thoughts = self._thoughts.opening, None
         self._give(pieces, passed)
 
     def _give(self, pieces: list[Piece], passed: list[Event]) -> None:

@@ -28,10 +28,14 @@ number of its values, and millions of them would hold the event loop for seconds
 nothing: a table of millions of commas may be one prompt."""
 MAX_FRAME_VALUES: Final = 50_000
 """The same for a frame, which holds one piece of an answer, and may be followed by more of its kind."""
+MAX_PATH: Final = 256
+"""Characters of the path of a field that an error message repeats: its names are the sender's."""
 _MANY: Final = 10_000
 """Values among which none is looked for one by one."""
 
-_BOM = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK: Final = "\ufeff"
+"""Forgiven before JSON that is read here; nobody else's JSON may begin with it."""
+_BOM = BYTE_ORDER_MARK.encode()
 _WHAT_AND_WHERE = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -204,6 +208,8 @@ def _refused(root: dict[str, Json], bad: Callable[[Json], bool], raw: bytes, wha
     """Says where it is, unless looking for it would take long."""
     few = raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= _MANY
     where = _find(root, bad) if few else None
+    if where is not None and len(where) > MAX_PATH:
+        where = None
     return InvalidRequest(f"{f'`{where}`' if where else 'The request body'} holds {what}.", param=where)
 
 

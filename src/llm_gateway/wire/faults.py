@@ -66,6 +66,8 @@ _TEXTS: Final[tuple[tuple[FaultKind, re.Pattern[str]], ...]] = tuple(
         (FaultKind.CALLER, r"^option \"|^invalid format:|^invalid option"),
     )
 )
+_COSTLY: Final = frozenset({FaultKind.OUT_OF_MEMORY, FaultKind.MODEL_MISSING, FaultKind.BUSY})
+"""What puts a model out for minutes at once, or halves a server's limit: no caller's words may do that to others."""
 _STATUS: Final[dict[int, FaultKind]] = {
     401: FaultKind.AUTH,
     402: FaultKind.AUTH,
@@ -99,19 +101,27 @@ _MOST_SAID: Final = 300
 _SECONDS: Final = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*")
 
 
-def fault_of(status: int, content_type: str | None, body_head: bytes, *, retry_after: str | None = None) -> Fault:
+def fault_of(
+    status: int,
+    content_type: str | None,
+    body_head: bytes,
+    *,
+    retry_after: str | None = None,
+    asked: bytes = b"",
+) -> Fault:
     """The Fault behind an answer whose status is not 200. `body_head`: the first bytes of the body, as many as the
-    caller cared to read; `retry_after`: that header's text (dates are not understood: no clock here)."""
+    caller cared to read; `retry_after`: that header's text (dates are not understood: no clock here); `asked`: the body
+    of the request that was refused, of which servers repeat parts in their words."""
     seconds = _SECONDS.fullmatch(retry_after) if retry_after else None
     wait = float(seconds[1]) if seconds else None
     error = _error_in(body_head)
     html = "html" in (content_type or "").lower() or body_head.lstrip()[:1] == b"<"
     if error is not None:
-        kind, text = _judge(error, status)
+        kind, text = _judge(error, status, asked)
     else:
         kind, text = _silent(status, wait), body_head[:200].decode("utf-8", "replace")
     detail = f"{status} {'HTML page' if html else ascii(text[:_MOST_SAID])}"
-    said, lacks = (_said(kind, text), _lacks(kind, text)) if error is not None else (None, None)
+    said, lacks = (_said(kind, text), _lacks(kind, text, asked)) if error is not None else (None, None)
     return Fault(kind, detail, retry_after=wait, said=said, lacks=lacks)
 
 
@@ -139,7 +149,7 @@ def _error_in(body: bytes) -> Json:
     return error_in_frame(value) or value.get("detail")
 
 
-def _judge(error: Json, status: int) -> tuple[FaultKind, str]:
+def _judge(error: Json, status: int, asked: bytes = b"") -> tuple[FaultKind, str]:
     text = error if isinstance(error, str) else encode(error).decode()
     tags = ""
     if isinstance(error, dict):
@@ -155,7 +165,8 @@ def _judge(error: Json, status: int) -> tuple[FaultKind, str]:
     if 300 <= status < 400:
         return FaultKind.REDIRECT, text
     for kind, pattern in _TEXTS:
-        if pattern.search(searched):
+        found = pattern.search(searched)
+        if found and not (kind in _COSTLY and status != 404 and _repeats(found[0], asked)):
             return kind, text
     if status == 404:
         return FaultKind.NOT_THE_PROTOCOL, text
@@ -187,12 +198,22 @@ def _said(kind: FaultKind, text: str) -> str | None:
     return _ADDRESS.sub("…", text[:_MOST_CLEANED])[:_MOST_SAID]
 
 
-def _lacks(kind: FaultKind, text: str) -> str | None:
+def _lacks(kind: FaultKind, text: str, asked: bytes = b"") -> str | None:
     """What the model lacks, where the refusal says so."""
     if kind is not FaultKind.INCAPABLE:
         return None
     searched = text[:_MOST_JUDGED].lower()
-    return next((capability for capability, pattern in _LACKS if pattern.search(searched)), None)
+    for capability, pattern in _LACKS:
+        if found := pattern.search(searched):
+            return None if _repeats(found[0], asked) else capability
+    return None
+
+
+def _repeats(words: str, asked: bytes) -> bool:
+    """May a server's words be the caller's own? llama.cpp quotes what it does not understand of a schema, Ollama what
+    the model made of a prompt. The last two words decide: what stands before them may be the server's."""
+    told = " ".join(words.split()[-2:]).encode()
+    return bool(asked) and told in asked.lower()
 
 
 def _is_tag(value: Json) -> bool:

@@ -122,7 +122,7 @@ def _image(image: Json, path: str) -> str:
     head = _DATA_URL.match(image[:100])
     data = image[head.end() :] if head else image
     if "\n" in data[:200]:  # as `base64` the command wraps it
-        data = "".join(data.split())
+        data = data.encode("ascii", "replace").translate(None, b" \t\r\n").decode()
     try:
         binascii.a2b_base64(data, strict_mode=True)
     except ValueError:  # binascii.Error, and characters beyond ASCII

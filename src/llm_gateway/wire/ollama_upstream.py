@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_answer, decode_json
+from llm_gateway.wire.decoding import BYTE_ORDER_MARK, BadJson, decode_answer, decode_json
 from llm_gateway.wire.dialect import PromptDialect, RenderDialect, ServerDialect, ShowDialect, VectorDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
@@ -89,7 +89,7 @@ def _call(call: ToolCall) -> dict[str, Json]:
 def _arguments(text: str) -> Json:
     """The object that Ollama wants. What a model once wrote may be broken JSON: it is kept, wrapped, rather than
     refused, since the conversation has to go on."""
-    raw = text.encode()
+    raw = text.removeprefix(BYTE_ORDER_MARK).encode()
     try:
         value = decode_json(raw)
     except BadJson:

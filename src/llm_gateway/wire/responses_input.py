@@ -55,6 +55,7 @@ def read_input(fields: dict[str, Json]) -> tuple[list[Message], list[str]]:
     turns = _Turns()
     for n, item in enumerate(given):
         turns.read(as_object(item, f"input[{n}]"), f"input[{n}]")
+    turns.end()
     if not turns.messages:
         raise InvalidRequest("`input` holds no message: send at least one.", param="input")
     return settled(turns.messages), turns.notes
@@ -66,13 +67,22 @@ _HOLDERS: Final = ("content", "output", "summary")
 class _Turns:
     """Messages as they grow, item by item."""
 
-    __slots__ = ("_turn", "messages", "notes")
+    __slots__ = ("_texts", "_thoughts", "_turn", "messages", "notes")
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.notes: list[str] = []
         self._turn: Message | None = None
         """What the model said last, until somebody else speaks."""
+        self._texts: list[str] = []
+        """What is said in it, and thought: put together at its end, for it may come in thousands of items."""
+        self._thoughts: list[str] = []
+
+    def end(self) -> None:
+        """Of the model's turn, if it has one."""
+        if self._turn is not None:
+            self._turn.text, self._turn.thinking = "".join(self._texts), "".join(self._thoughts)
+        self._turn, self._texts, self._thoughts = None, [], []
 
     def read(self, item: dict[str, Any], path: str) -> None:
         kind = optional(item, "type", str, path) or ("message" if "role" in item else "item_reference")
@@ -95,7 +105,8 @@ class _Turns:
         """The model's turn. With calls that nobody has answered yet it is still the same one; otherwise one that
         `talks` anew begins another."""
         turn = self._turn
-        if turn is None or (talks and turn.text and not turn.tool_calls):
+        if turn is None or (talks and self._texts and not turn.tool_calls):
+            self.end()
             turn = self._turn = Message("assistant", tool_calls=[])
             self.messages.append(turn)
         return turn
@@ -105,8 +116,8 @@ class _Turns:
         if not thinking:  # sealed by somebody else, and without a summary
             self.notes.append(note("input.reasoning", "dropped"))
             return
-        turn = self._model(talks=True)
-        turn.thinking += thinking
+        self._model(talks=True)
+        self._thoughts.append(thinking)
 
     def _message(self, item: dict[str, Any], path: str) -> None:
         sent = required(item, "role", str, path)
@@ -119,17 +130,18 @@ class _Turns:
         text, images = self._content(item.get("content"), f"{path}.content", "" if role == "assistant" else "\n")
         if role == "assistant":  # the parts of a turn follow each other as the model wrote them
             turn = self._model(talks=True)
-            turn.text += text
-            turn.images = [*turn.images, *images]
+            turn.images += images
+            if text:
+                self._texts.append(text)
         else:
-            self._turn = None
+            self.end()
             self.messages.append(Message(role, text, images))
 
     def _output(self, item: dict[str, Any], path: str) -> None:
         """The shell's outputs name their call by `id` in OpenAI's description, by `call_id` in what clients send."""
         call = optional(item, "call_id", str, path) or required(item, "id", str, path)
         text, images = self._content(item.get("output"), f"{path}.output")
-        self._turn = None
+        self.end()
         self.messages.append(Message("tool", text, images, tool_call_id=call))
 
     def _content(self, content: Json, path: str, between: str = "\n") -> tuple[str, list[str]]:

@@ -58,7 +58,7 @@ def read_tools(fields: dict[str, Json]) -> Offered:
         else:
             known = next((name for name in BUILT_IN if kind.startswith(name)), "other")
             offered.notes.append(note(f"tools.{known}", "dropped"))
-    at_most(MAX_TOOLS, offered.functions, "tools")
+        at_most(MAX_TOOLS, offered.functions, "tools")  # at once: namespaces may hold a hundred times as many
     return offered
 
 

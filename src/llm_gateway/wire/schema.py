@@ -17,6 +17,8 @@ MAX_STEPS: Final = 20_000
 """Pairs of a value and a schema that are compared."""
 LIGHT: Final = 10
 """Entries of a list, or characters of a reference, that are looked through as quickly as one step is done."""
+LIGHT_TEXT: Final = 4096
+"""Characters of two texts that are compared as quickly."""
 _LISTS: Final = ("enum", "required", "type", "$ref")
 MAX_DEPTH: Final = 64
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -30,22 +32,41 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 
 
-def misfit(value: Json, schema: Json) -> str | None:
+class Patience:
+    """Steps that are left, for all that is judged of one answer."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self.left = steps
+
+    def take(self, steps: int) -> None:
+        """Raises _Enough when there are no more."""
+        self.left -= steps
+        if self.left < 0:
+            raise _Enough
+
+
+class _Enough(Exception):
+    """What has not been judged by now fits."""
+
+
+def misfit(value: Json, schema: Json, patience: Patience | None = None) -> str | None:
     """Where and how `value` does not fit, in a few words without the value itself; None when it fits."""
-    return _Judge(schema).misfit(value, schema, "", MAX_DEPTH)
+    return _Judge(schema, patience or Patience()).says(value, schema)
 
 
-def mended(fields: dict[str, Json], schema: Json) -> dict[str, Json]:
+def mended(fields: dict[str, Json], schema: Json, patience: Patience | None = None) -> dict[str, Json]:
     """`fields` with what models commonly get wrong put right where nothing is lost by it: a value written as text
     (`"2"`, `"[1]"`) where the schema wants the value, and null for a property that may be left out."""
     known = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(known, dict):
         return fields
     required = {name for name in _list(schema.get("required")) if isinstance(name, str)}
-    judge = _Judge(schema)
+    judge = _Judge(schema, patience or Patience())
     right = dict(fields)
     for name, value in fields.items():
-        if name not in known or judge.misfit(value, known[name], "", MAX_DEPTH) is None:
+        if name not in known or judge.says(value, known[name]) is None:
             continue
         if value is None and name not in required:
             del right[name]
@@ -54,32 +75,37 @@ def mended(fields: dict[str, Json], schema: Json) -> dict[str, Json]:
                 meant = decode_json(value.encode())
             except BadJson:
                 continue
-            if judge.misfit(meant, known[name], "", MAX_DEPTH) is None:
+            if judge.says(meant, known[name]) is None:
                 right[name] = meant
     return right
 
 
 class _Judge:
-    def __init__(self, root: Json) -> None:
+    def __init__(self, root: Json, patience: Patience) -> None:
         self._root = root
-        self._steps = MAX_STEPS
+        self._patience = patience
+
+    def says(self, value: Json, schema: Json) -> str | None:
+        try:
+            return self.misfit(value, schema, "", MAX_DEPTH)
+        except _Enough:
+            return None
 
     def misfit(self, value: Json, schema: Json, path: str, depth: int) -> str | None:
-        self._steps -= 1
+        """Raises _Enough."""
+        self._patience.take(1)
         if schema is False:
             return f"{path or 'the value'} is not allowed"
         if not isinstance(schema, dict) or depth <= 0:
             return None
-        self._steps -= sum(map(_length, (schema.get(name) for name in _LISTS))) // LIGHT
-        if self._steps < 0:
-            return None
+        self._patience.take(sum(map(_length, (schema.get(name) for name in _LISTS))) // LIGHT)
         if value is None and schema.get("nullable") is True:
             return None
         if not _of_type(value, schema.get("type")):
             return f"{path or 'the value'} is of another type"
-        if isinstance(allowed := schema.get("enum"), list) and not any(_same(value, one) for one in allowed):
+        if isinstance(allowed := schema.get("enum"), list) and not any(self._same(value, one) for one in allowed):
             return f"{path or 'the value'} is none of its enum"
-        if "const" in schema and not _same(value, schema["const"]):
+        if "const" in schema and not self._same(value, schema["const"]):
             return f"{path or 'the value'} is not its const"
         return (
             self._combined(value, schema, path, depth - 1)
@@ -123,6 +149,14 @@ class _Judge:
                 return wrong
         return None
 
+    def _same(self, one: Json, other: Json) -> bool:
+        """Equal, and true is not 1. Raises _Enough."""
+        if isinstance(one, bool) is not isinstance(other, bool):
+            return False
+        if isinstance(one, str | list | dict) and type(one) is type(other) and len(one) == len(other):
+            self._patience.take(_weight(one))
+        return bool(one == other)
+
     def _at(self, ref: str) -> Json:
         """The schema behind `#/…`; one that fits everything for any other address."""
         if ref != "#" and not ref.startswith("#/"):
@@ -151,9 +185,20 @@ def _of_type(value: Json, wanted: Json) -> bool:
     return not names
 
 
-def _same(one: Json, other: Json) -> bool:
-    """Equal, and true is not 1."""
-    return isinstance(one, bool) is isinstance(other, bool) and one == other
+def _weight(value: Json) -> int:
+    """Steps that it takes at most to compare it with another one."""
+    entries, characters = 0, 0
+    below = [value]
+    while below and entries < LIGHT * MAX_STEPS:
+        one = below.pop()
+        entries += 1
+        if isinstance(one, str):
+            characters += len(one)
+        elif isinstance(one, list):
+            below += one
+        elif isinstance(one, dict):
+            below += one.values()
+    return entries // LIGHT + characters // LIGHT_TEXT
 
 
 def _length(value: Json) -> int:

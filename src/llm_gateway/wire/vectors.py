@@ -7,13 +7,13 @@ model cannot do.
 
 from __future__ import annotations
 
-from math import hypot
+from math import hypot, inf
 from typing import Any, Final
 
 import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.wire.decoding import BadJson, decode_answer, fraction
+from llm_gateway.wire.decoding import MAX_DIGITS, BadJson, decode_answer, fraction
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
 from llm_gateway.wire.neutral import Event, Inputs, Json, Usage, Vectors
 from llm_gateway.wire.readers import usage_of
@@ -28,9 +28,15 @@ LARGEST: Final = 3.4e38
 """Length of a vector: models compute with 32 bits, and clients may ask for these."""
 _ERROR_BYTES: Final = 65_536
 """An answer that is an error is no longer."""
+DROP: Final = 512
+"""Bytes of an answer that count for as much as a character of one that is thought up while it is sent."""
+_BESIDE: Final = 4096
+"""Bytes of the model's name, or of the figures."""
 _FEW_EXPONENTS: Final = (256, 16)
 """Letters `e` of an answer in which numbers are hardly ever written with an exponent: so many, and so many for each
 text. Names hold some."""
+_ENDLESS: Final = b"0" * MAX_DIGITS
+"""A number that is next to nothing takes a hundred times as long to read, written with an exponent or without."""
 _SAME_LENGTH: Final = 1e-3
 """By how much the length of a vector may miss 1 and still be called that."""
 
@@ -45,10 +51,15 @@ class _ItemOfExponents(msgspec.Struct):
     index: int | None = None
 
 
+_NOTHING: Final = msgspec.Raw(b"null")
+
+
 class _OllamaAnswer(msgspec.Struct):
+    """What stands beside the vectors is not looked into before it is known to be small."""
+
     embeddings: list[list[float]]
-    model: Json = None
-    prompt_eval_count: Json = None
+    model: msgspec.Raw = _NOTHING
+    prompt_eval_count: msgspec.Raw = _NOTHING
 
 
 class _OllamaAnswerOfExponents(_OllamaAnswer):
@@ -57,8 +68,8 @@ class _OllamaAnswerOfExponents(_OllamaAnswer):
 
 class _OpenAIAnswer(msgspec.Struct):
     data: list[_Item]
-    model: Json = None
-    usage: Json = None
+    model: msgspec.Raw = _NOTHING
+    usage: msgspec.Raw = _NOTHING
 
 
 class _OpenAIAnswerOfExponents(_OpenAIAnswer):
@@ -87,7 +98,8 @@ class VectorReader:
 
     @property
     def held(self) -> int:
-        return len(self._body)
+        """In units in which a body that comes drop by drop hardly grows."""
+        return len(self._body) // DROP
 
     def feed(self, data: bytes) -> list[Event]:
         if self.fault is not None:
@@ -118,14 +130,16 @@ class VectorReader:
             raise _too_much()
         if raw.count(b"[") > 2 * len(self._inputs.texts) + 16:
             raise _unfit("more vectors than texts")
+        if _ENDLESS in raw:
+            raise _unfit("a number without end")
         base, each = _FEW_EXPONENTS
         plain = raw.count(b"e") + raw.count(b"E") <= base + each * len(self._inputs.texts)
         try:
             answer = self.decoders[0 if plain else 1].decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise self._no_answer(raw) from None
-        if isinstance(answer.model, str) and answer.model:
-            self.echoed = answer.model
+        if isinstance(model := _beside(answer.model), str) and model:
+            self.echoed = model
         vectors = self._vectors(answer)
         if not plain and not all({int, float}.issuperset(map(type, vector)) for vector in vectors):
             raise _unfit("a vector of something else than numbers")
@@ -145,7 +159,7 @@ class VectorReader:
         for vector in vectors:
             if not vector or len(vector) != size:
                 raise _unfit("vectors of different lengths, or of none")
-            if not 0 < hypot(*vector) <= LARGEST:
+            if not 0 < _length(vector) <= LARGEST:
                 raise _unfit("a vector of zeros, or of numbers beyond belief")
         if wanted is None or size == wanted:
             return vectors
@@ -195,7 +209,7 @@ class OllamaVectors(VectorReader):
         return answer.embeddings
 
     def _usage(self, answer: _OllamaAnswer) -> Usage | None:
-        return usage_of(answer.prompt_eval_count, 0)
+        return usage_of(_beside(answer.prompt_eval_count), 0)
 
 
 class OpenAIVectors(VectorReader):
@@ -218,7 +232,8 @@ class OpenAIVectors(VectorReader):
         return ordered
 
     def _usage(self, answer: _OpenAIAnswer) -> Usage | None:
-        return usage_of(answer.usage.get("prompt_tokens"), 0) if isinstance(answer.usage, dict) else None
+        usage = _beside(answer.usage)
+        return usage_of(usage.get("prompt_tokens"), 0) if isinstance(usage, dict) else None
 
 
 def stretched(vector: list[float]) -> list[float]:
@@ -227,6 +242,23 @@ def stretched(vector: list[float]) -> list[float]:
     if not length or abs(length - 1) < _SAME_LENGTH:
         return vector
     return [number / length for number in vector]
+
+
+def _length(vector: list[Any]) -> float:
+    try:
+        return hypot(*vector)
+    except OverflowError:  # a whole number of hundreds of digits
+        return inf
+
+
+def _beside(raw: msgspec.Raw) -> Json:
+    """None for what is larger than such things are, and for what is no JSON."""
+    if memoryview(raw).nbytes > _BESIDE:
+        return None
+    try:
+        return decode_answer(bytes(raw))
+    except BadJson:
+        return None
 
 
 def _unfit(detail: str) -> Fault:

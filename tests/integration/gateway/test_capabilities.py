@@ -13,6 +13,7 @@ from llm_gateway.fleet.facts import FirstToken
 from llm_gateway.testing.catalogue import CAPABILITIES
 from llm_gateway.testing.rogue import Rogue
 from support.gateway import HELLO, MODEL, Live, StartGateway, entry, words
+from support.llama import LlamaServer
 from support.net import wait_until
 from support.rogues import StartRogue
 
@@ -222,3 +223,16 @@ async def test_a_stranger_cannot_talk_our_own_servers_out_of_what_they_do(start:
         live.fleet.apply(FirstToken(live.state(liar).spec.id, MODEL, live.gateway.clock.now(), 0.01))
     answer = await live.chat(OPENAI, tools=[TOOL], messages=HELLO)
     assert (answer.status_code, own.chats) == (200, 1)
+
+
+@pytest.mark.parametrize("said", ["no such model", "out of memory", "this does not support tools"])
+async def test_a_schema_that_a_real_server_quotes_in_its_refusal_puts_it_out_for_nobody(
+    start: StartGateway, shared_llama: LlamaServer, said: str
+):
+    live = await start({"name": "llama", "url": shared_llama.openai_url, "kind": "openai", "trust": "own"})
+    wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": said}}}
+    refused = await ask(live, model=shared_llama.model, response_format=wanted)
+    assert refused.status_code == 400
+    (server,) = live.fleet.servers.values()
+    for model in server.models.values():
+        assert (model.rest.rests, model.abilities.lacks) == (0, {})

@@ -187,3 +187,43 @@ async def test_the_place_at_a_server_of_a_client_that_left_goes_to_one_that_wait
     visitor.leave()
     answer = await waiting
     assert answer.json()["choices"][0]["message"]["content"] == words()
+
+
+async def test_while_a_second_server_is_asked_for_an_answer_of_the_right_form(start: StartGateway, rogue: StartRogue):
+    proper = {"type": "object"}
+    servers = [await rogue(script=lambda _: ["no", " JSON"]) for _ in range(2)]
+    live = await start(*servers)
+    live.prefer(servers[0])
+    servers[1].mood = "hang_after_request"
+    visitor = await Visitor.asks(live, request("/api/chat", stream=False, format=proper))
+    await servers[1].until(lambda s: s.in_flight == 1)
+    visitor.leave()
+    await servers[1].until(lambda s: s.in_flight == 0 and s.aborted == 1, within=1.0)
+    await left(live)
+    row = await live.row()
+    assert (row["outcome"], row["status"], row["attempts"]) == ("client_closed", 499, 2)
+
+
+async def test_while_a_server_is_asked_again_without_the_wish_to_think(start: StartGateway, rogue: StartRogue):
+    server = await rogue(capabilities=("completion",), quirks=("silent_tags", "silent_show"), load=30.0)
+    live = await start(server)
+    visitor = await Visitor.asks(live, request("/api/chat", think=True))
+    await server.until(lambda s: s.chats == 2 and s.in_flight == 1)
+    visitor.leave()
+    await server.until(lambda s: s.in_flight == 0 and s.aborted == 1, within=1.0)
+    await left(live)
+    row = await live.row()
+    assert (row["outcome"], row["status"], row["attempts"]) == ("client_closed", 499, 1)
+
+
+async def test_while_it_asks_what_a_model_is(
+    start: StartGateway, rogue: StartRogue, capsys: pytest.CaptureFixture[str]
+):
+    """No request of the log, and nothing that anybody has to look into."""
+    live = await start(await rogue())
+    visitor = await Visitor.asks(live, request("/api/show", whole=False))
+    await asyncio.sleep(0.05)
+    visitor.leave()
+    assert (await live.http.post("/api/show", json={"model": "recite"})).status_code == 200
+    await asyncio.sleep(0.05)
+    assert "request_failed" not in "".join(capsys.readouterr())

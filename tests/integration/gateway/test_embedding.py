@@ -12,8 +12,10 @@ import ollama
 import openai
 import pytest
 
+from llm_gateway.testing.moods import MOODS
+from llm_gateway.testing.scene import Scene
 from llm_gateway.testing.vectors import vector_of
-from support.gateway import KEY, Live, StartGateway, entry
+from support.gateway import HELLO, KEY, Live, StartGateway, entry
 from support.llama import LlamaServer, llama_server
 from support.rogues import StartRogue
 
@@ -136,6 +138,32 @@ async def test_bad_vectors_only_are_an_error(start: StartGateway, rogue: StartRo
             await ai.embeddings.create(model="recite", input=TEXTS)
     assert (failed.value.status_code, failed.value.code) == (502, "upstream_error")
     assert (await live.row())["attempts"] == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/chat/completions"])
+async def test_a_server_that_answers_drop_by_drop_gets_company(
+    start: StartGateway, rogue: StartRogue, path: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Vectors, and what may be a tool call, are kept back to the end."""
+
+    async def drips(scene: Scene) -> None:
+        call = [scene.voice.text(character) for character in "<tool_call>" * 99]
+        await scene.line.start(scene.voice.stream_type if scene.words else "application/json")
+        for drop in call if scene.words else map(bytes, zip(scene.answer().whole)):
+            await scene.line.chunk(drop)
+            await asyncio.sleep(0.7)
+
+    monkeypatch.setitem(MOODS, "drips", drips)
+    bad, good = await rogue(), await rogue()
+    servers = [entry(server, hedge=False) for server in (bad, good)]
+    live = await start(*servers, timeouts={"first_token": 1, "stall": 1, "budget": 5, "total": 20})
+    live.prefer(bad)
+    bad.mood = "drips"
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
+    asks = {"/v1/embeddings": ASK, "/v1/chat/completions": {"model": "recite", "messages": HELLO, "tools": [tool]}}
+    answer = await live.http.post(path, json=asks[path])
+    assert (answer.status_code, bad.chats, good.chats) == (200, 1, 1)
+    await bad.until(lambda s: s.in_flight == 0, within=1.0)
 
 
 async def test_vectors_in_another_order_are_put_in_theirs(start: StartGateway, rogue: StartRogue):

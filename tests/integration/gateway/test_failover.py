@@ -258,3 +258,34 @@ async def test_the_callers_own_mistake_is_not_carried_to_every_server(start: Sta
     answer = await live.chat(messages=[*HELLO, {"role": "user", "content": [{"type": "video"}]}])
     assert answer.status_code == 400
     assert one.chats + two.chats == 0
+
+
+async def test_a_callers_own_stop_string_may_come_first_and_nobody_is_blamed_for_it(
+    start: StartGateway, rogue: StartRogue
+):
+    """A Rogue begins every word with a blank."""
+    servers = [await rogue(), await rogue()]
+    live = await start(*servers)
+    for _ in range(4):
+        answer = await live.chat("/v1/chat/completions", stop=[" "])
+        assert answer.status_code == 200
+        assert answer.json()["choices"][0] == {
+            "index": 0, "message": {"role": "assistant", "content": "", "refusal": None}, "finish_reason": "stop",
+            "logprobs": None,
+        }  # fmt: skip
+        told = await live.stream(stop=" ")
+        assert (told.status, told.text, told.error, told.done) == (200, "", None, True)
+    for server in servers:
+        model = next(iter(live.state(server).models.values()))
+        assert (model.rest.faults, model.rest.rests) == (0, 0)
+    assert (await live.chat()).json()["choices"][0]["message"]["content"] == words()
+
+
+async def test_one_callers_answers_of_nothing_put_no_server_out_for_others(start: StartGateway, rogue: StartRogue):
+    servers = [await rogue(script=lambda body: [] if "nothing" in str(body) else [" w000"]) for _ in range(2)]
+    live = await start(*servers)
+    for _ in range(5):
+        answer = await live.chat(messages=[{"role": "user", "content": "Say nothing."}])
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+    assert all(model.rest.rests == 0 for server in servers for model in live.state(server).models.values())
+    assert {(await live.chat()).headers["x-gateway-attempts"] for _ in range(5)} == {"1"}

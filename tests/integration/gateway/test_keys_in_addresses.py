@@ -22,9 +22,10 @@ async def test_a_key_in_the_address_counts_as_one_where_it_is_allowed(start: Sta
     assert (row["endpoint"], row["status"]) == ("/v1/chat", 200)
     wrong = await live.http.post("/k/nonsense/v1/chat", json=asked, headers=NO_KEY)
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (401, "invalid_api_key")
-    nothing = await live.http.get(f"/k/{KEY}/nothing", headers=NO_KEY)
-    assert nothing.status_code == 404
-    assert KEY not in nothing.text
+    for path in (f"/k/{KEY}/nothing", f"/k/{KEY}/k/{KEY}/v1/models"):
+        nothing = await live.http.get(path, headers=NO_KEY)
+        assert nothing.status_code == 404
+        assert KEY not in nothing.text
 
 
 async def test_ollamas_client_takes_the_key_from_its_host_as_the_ollama_command_does(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.gateway import HELLO, Live, StartGateway, entry
+from support.net import wait_until
 from support.rogues import StartRogue
 
 CASES = Path(__file__).parents[2] / "wire" / "cases"
@@ -81,6 +82,25 @@ async def test_a_project_sees_its_own_models_and_nothing_of_others(start: StartG
     for path in ("/api/tags", "/api/ps"):
         assert [model["name"] for model in (await live.http.get(path)).json()["models"]] == ["a:1"]
     assert (await live.http.post("/api/show", json={"model": "b:1"})).status_code == 404
+
+
+async def test_what_strangers_say_of_a_model_is_not_told_to_those_who_may_not_ask_them(
+    start: StartGateway, rogue: StartRogue
+):
+    """Not even where our own server says nothing."""
+    ours = await rogue(["a:1"], quirks=("silent_tags", "silent_show"))
+    liar = await rogue(["a:1"], context_length=77_777, capabilities=("completion", "vision"))
+    live = await start(entry(liar, trust="public"), ours, project={"trust": ["own"]})
+    await wait_until(lambda: all(m.abilities.has for m in live.state(liar).models.values()))
+    for answer in (
+        await live.http.post("/api/show", json={"model": "a:1"}),
+        await live.http.get("/api/tags"),
+        await live.http.get("/v1/models"),
+        await live.http.get("/v1/models/a:1"),
+    ):
+        assert answer.status_code == 200
+        assert "77777" not in answer.text
+        assert "vision" not in answer.text
 
 
 async def test_a_server_that_rests_has_nothing_in_memory_that_counts(start: StartGateway, rogue: StartRogue):

@@ -102,7 +102,7 @@ def test_one_weak_answer_is_forgiven_and_two_in_a_row_rest_the_model_only():
     fleet = fleet_of(spec("a", models=(LLAMA, other)), spec("b", models=(LLAMA, other)))
     fail(fleet, "a", FaultKind.SERVER_ERROR, at=1.0)
     assert fleet.healthy("llama3.2:3b", ALL, now=1.0) == 2
-    fail(fleet, "a", FaultKind.EMPTY, at=2.0)
+    fail(fleet, "a", FaultKind.CUT, at=2.0)
     assert fleet.healthy("llama3.2:3b", ALL, now=2.0) == 1
     assert fleet.healthy("mistral", ALL, now=2.0) == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from effort import effort
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.testing.voices import Call, Ollama, OpenAI, Said
@@ -105,6 +106,19 @@ def test_arguments_that_fit_stay_as_they_were_written():
     assert piece.tools[0].arguments == '{ "city":"Boston" }'
 
 
+def test_a_byte_order_mark_before_arguments_is_not_given_on():
+    events = heard(Said([], calls=[Call("get_weather", '\ufeff{"city": "Boston"}')]), "openai")
+    assert calls(events) == [("get_weather", {"city": "Boston"})]
+
+
+def test_a_hundred_calls_take_no_longer_to_judge_than_a_few():
+    endless = {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}
+    asked = ask([{"type": "function", "function": {"name": "f", "parameters": endless}}])
+    voice = Ollama("m", 7)
+    body = b"".join(voice.call(n, Call("f", {})) for n in range(100)) + voice.finish(Said([]))
+    assert effort(lambda: CheckedReader(ollama.StreamReader(), asked).feed(body)) < 0.5
+
+
 def test_fragments_of_two_calls_may_come_in_turns():
     def chunk(index: int, **function: str) -> bytes:
         part = {"index": index, "function": function} | ({"id": f"call_{index}"} if "name" in function else {})
@@ -177,6 +191,15 @@ def test_large_pieces_hold_more_than_a_token():
 
 
 # loops
+
+
+def test_blanks_after_a_long_thought_cost_no_more_than_others():
+    voice = Ollama("m", 7)
+    body = voice.text(f"<think>{'x' * 200_000}</think>") + b"".join(
+        voice.text(" " * (1 + n % 5)) for n in range(40_000)
+    )
+    asked = ChatRequest("m", [Message("user", "hi")])
+    assert effort(lambda: CheckedReader(ollama.StreamReader(), asked, limit=100_000).feed(body)) < 0.5
 
 
 @pytest.mark.parametrize("piece", ["G", "@", "<unused50>", "\n"])

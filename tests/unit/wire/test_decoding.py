@@ -141,6 +141,14 @@ def test_what_is_wrong_within_very_many_values_is_not_looked_for_one_by_one(odd)
     assert caught.value.param is None
 
 
+@pytest.mark.parametrize("odd", ['"\\u0000"', "10" * 40])
+def test_a_long_name_is_not_repeated(odd):
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(b'{"%s": %s}' % (b"n" * 300, odd.encode()))
+    assert caught.value.param is None
+    assert len(caught.value.message) < 100
+
+
 def test_a_large_whole_number_is_found_at_any_depth_and_beside_anything():
     for inside in ('"x"', "null", "true", "1.5", "[]", '{"y": 18446744073709551615}'):
         raw = b'{"a": {"b": [[{"c": %d}, %s]]}}' % (2**64, inside.encode())

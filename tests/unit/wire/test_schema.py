@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -98,6 +99,26 @@ def test_a_schema_without_end_is_judged_in_bounded_time():
     assert effort(lambda: misfit({}, round_about)) < 1.0
     many = {"items": {"anyOf": [{"type": "string"}] * 1000 + [{}]}}
     assert effort(lambda: misfit([1] * 100_000, many)) < 1.0
+
+
+def test_what_is_compared_as_a_whole_is_compared_in_bounded_time():
+    long = [f"v{n}" for n in range(100_000)]
+    again = {"$defs": {"a": {"const": long}, "b": {"enum": [long]}}}
+    for name in "ab":
+        same = again | {"allOf": [{"$ref": f"#/$defs/{name}"}] * 9_000}
+        assert effort(partial(misfit, [f"v{n}" for n in range(100_000)], same)) < 1.0
+    texts = {"$defs": {"a": {"enum": ["a" * 999_999 + "b"] * 9}}, "anyOf": [{"$ref": "#/$defs/a"}] * 9_000}
+    assert effort(lambda: misfit("a" * 1_000_000, texts)) < 1.0
+
+
+def test_a_value_of_many_entries_is_let_go_when_there_are_no_steps_left():
+    assert effort(lambda: misfit([1] * 500_000, {"items": {"type": "integer"}})) < 0.5
+    assert effort(lambda: misfit({str(n): 1 for n in range(500_000)}, {"additionalProperties": {"type": "null"}})) < 0.5
+
+
+def test_lists_and_objects_are_compared_as_a_whole():
+    assert misfit([1, [2, {"a": "b"}]], {"const": [1, [2, {"a": "b"}]]}) is None
+    assert misfit([1, [2, {"a": "b"}]], {"const": [1, [2, {"a": "c"}]]}) == "the value is not its const"
 
 
 _json = st.recursive(
