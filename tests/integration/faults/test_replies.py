@@ -16,8 +16,9 @@ ENDLESS_HEADS = ("slow_loris", "slow_headers", "endless_100", "endless_1xx")
 LARGE_HEADS = ("header_flood", "big_header", "megabyte_head")
 
 
-async def test_row_06_heads_without_end_or_measure_are_cut_short(trap: SetTrap, vitals: Vitals):
-    caught = await trap(*ENDLESS_HEADS, *LARGE_HEADS, timeouts=IMPATIENT)
+@pytest.mark.parametrize("heads", [ENDLESS_HEADS, LARGE_HEADS], ids=["endless", "large"])
+async def test_row_06_heads_without_end_or_measure_are_cut_short(trap: SetTrap, vitals: Vitals, heads: tuple[str, ...]):
+    caught = await trap(*heads, timeouts=IMPATIENT)
     await caught.expect_exact()
     vitals.expect_calm()
 
@@ -50,8 +51,10 @@ async def test_row_09_a_server_that_wants_a_password_is_left_alone_for_long(trap
     await caught.expect_ejected()
 
 
-async def test_row_10_the_error_pages_of_proxies_are_invisible(trap: SetTrap):
-    caught = await trap("html_502", *(f"html_{status}" for status in replies.PAGES))
+@pytest.mark.parametrize("statuses", [(502, 503, 504), (520, 521, 522), (523, 524, 530)])
+async def test_row_10_the_error_pages_of_proxies_are_invisible(trap: SetTrap, statuses: tuple[int, ...]):
+    assert {*statuses} <= {502, *replies.PAGES}
+    caught = await trap(*(f"html_{status}" for status in statuses))
     await caught.expect_exact()
     await caught.expect_ejected()
 
