@@ -3,7 +3,7 @@ that are installed here are run with the file that `connect --write` makes for t
 
 None of them may call home: what can be turned off is, and where the machine allows it they are run in a network that
 has only loopback, which hears what they try. Clients in JavaScript are looked for in the directory that
-`LLM_GATEWAY_TEST_NODE_MODULES` names.
+`LLM_GATEWAY_TEST_NODE_MODULES` names, else among those of `tests/clients/js`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _missing(recipe: Recipe) -> str:
         if not there:
             return f"{package} is not installed"
     languages = {part.language for part in recipe.parts if part.runs}
-    if "js" in languages and not (shutil.which("node") and os.environ.get(NODE_MODULES)):
+    if "js" in languages and not (shutil.which("node") and _modules()):
         return f"needs node, and {NODE_MODULES} with the package"
     if recipe.name == "curl" and shutil.which("curl") is None:
         return "curl is not installed"
@@ -148,15 +148,20 @@ def _without_route(recipe: Recipe) -> str:
     return "" if route in {each.path for each in ROUTES} else f"this version has no {route}"
 
 
+def _modules() -> str | None:
+    own = Path(__file__).parents[2] / "clients/js/node_modules"
+    return os.environ.get(NODE_MODULES) or (str(own) if own.exists() else None)
+
+
 def _path() -> str:
-    modules = os.environ.get(NODE_MODULES)
+    modules = _modules()
     return os.pathsep.join([*([f"{modules}/.bin"] if modules else []), os.environ["PATH"]])
 
 
 async def _run(program: str, live: Live, folder: Path, known: Collection[str] = (), **more: str) -> str:
     """What the program prints, run by a shell that knows nothing of this one's settings. Raises AssertionError when it
     wants to talk to anybody but the gateway and those who are `known`."""
-    if modules := os.environ.get(NODE_MODULES):
+    if modules := _modules():
         (folder / "node_modules").symlink_to(modules)
     environ = {"PATH": _path(), "HOME": str(folder), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **QUIET, **more}
     async with island(live.port) as alone:
