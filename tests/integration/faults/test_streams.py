@@ -229,13 +229,15 @@ async def test_f27_thinking_without_end_has_a_clock_of_its_own(start: StartGatew
 async def test_row_22_a_model_that_babbles_is_stopped_long_before_the_token_cap(start: StartGateway, rogue: StartRogue):
     server = await rogue(mood="babble")
     live = await start(server, timeouts={**IMPATIENT, "total": 3})
-    for seen in await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS)):
+    answers = await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS))
+    for seen in answers:
         assert len(seen.text) <= 1000
         assert seen.seconds < 2
-        if seen.streams:
+        if seen.status == 200:
             seen.expect_lost()
         else:
-            seen.expect_refused(502)
+            seen.expect_refused(502, 503)  # one that comes last may find the model at rest
+    assert any(seen.status == 200 for seen in answers)
     await server.until(lambda s: s.in_flight == 0, within=1.0)
 
 
