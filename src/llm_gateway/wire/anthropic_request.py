@@ -15,9 +15,8 @@ from llm_gateway.wire.fields import as_object, at_most, join, optional, required
 from llm_gateway.wire.neutral import ChatRequest, Json
 from llm_gateway.wire.notes import note
 from llm_gateway.wire.params import check_param
-from llm_gateway.wire.requests import read_metadata, read_model, read_params
+from llm_gateway.wire.requests import MAX_TOOLS, read_metadata, read_model, read_params
 
-MAX_TOOLS: Final = 1_000
 MAX_TOOL_NAME: Final = 256
 MOST_TEMPERATURE: Final = 1
 """Elsewhere it is 2: who sends more here has mistaken the API."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from llm_gateway.errors import InvalidRequest, UnsupportedParameter
+from llm_gateway.errors import InvalidRequest
 from llm_gateway.wire.decoding import decode_body
 from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode
@@ -18,15 +18,14 @@ from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, ROLE_NAMES, settl
 from llm_gateway.wire.neutral import ChatRequest, Json, Message, ToolCall
 from llm_gateway.wire.ollama_fields import read_images, read_shared
 from llm_gateway.wire.ollama_frames import CHAT, CONTENT_TYPE, WRONG_METHOD, FrameWriter, error_body, write_answer
-from llm_gateway.wire.openai import MAX_TOOLS
-from llm_gateway.wire.requests import read_model
+from llm_gateway.wire.requests import read_model, read_tools
 
 
 def read_request(body: bytes) -> ChatRequest:
     """The body of `POST /api/chat`. Raises InvalidRequest and its kin; unknown fields are ignored."""
     fields = decode_body(body)
     ask = ChatRequest(read_model(fields), _messages(fields))
-    ask.tools = _tools(fields)
+    ask.tools = read_tools(fields)
     read_shared(fields, ask)
     return ask
 
@@ -112,19 +111,6 @@ class _Calls:
             found = next(named, next(iter(self._open), None))
             message.tool_call_id = found
         self._open.pop(found or "", None)
-
-
-def _tools(fields: dict[str, Json]) -> list[Json]:
-    tools = optional(fields, "tools", list) or []
-    at_most(MAX_TOOLS, tools, "tools")
-    for n, item in enumerate(tools):
-        path = f"tools[{n}]"
-        tool = as_object(item, path)
-        kind = optional(tool, "type", str, path) or "function"
-        if kind != "function":
-            raise UnsupportedParameter(f"`{path}.type` {kind[:40]!r} is not supported; use function.", param=path)
-        required(required(tool, "function", dict, path), "name", str, f"{path}.function")
-    return tools
 
 
 CLIENT: Final = ClientDialect(

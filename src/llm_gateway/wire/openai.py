@@ -22,9 +22,8 @@ from llm_gateway.wire.neutral import (
 )
 from llm_gateway.wire.notes import note
 from llm_gateway.wire.params import PARAMS, check_param
-from llm_gateway.wire.requests import MAX_TAG, read_metadata, read_model, read_params
+from llm_gateway.wire.requests import MAX_TAG, MAX_TOOLS, read_metadata, read_model, read_params, read_tools
 
-MAX_TOOLS: Final = 1_000
 _EFFORTS: Final[dict[str, bool | str]] = {
     "none": False,
     "minimal": "low",
@@ -54,7 +53,7 @@ def read_request(body: bytes) -> ChatRequest:
     options = optional(fields, "stream_options", dict) or {}
     ask.include_usage = optional(options, "include_usage", bool, "stream_options") or False
     ask.params = _params(fields)
-    ask.tools = _tools(fields)
+    ask.tools = read_tools(fields)
     ask.tool_choice = _tool_choice(fields, ask)
     ask.format = _format(fields)
     ask.think = read_think(fields)
@@ -94,19 +93,6 @@ def _params(fields: dict[str, Json]) -> dict[str, Json]:
             params["max_tokens"] = check_param("max_tokens", fields[name], where=name)
             break
     return params
-
-
-def _tools(fields: dict[str, Json]) -> list[Json]:
-    tools = optional(fields, "tools", list) or []
-    at_most(MAX_TOOLS, tools, "tools")
-    for n, item in enumerate(tools):
-        path = f"tools[{n}]"
-        tool = as_object(item, path)
-        kind = optional(tool, "type", str, path) or "function"
-        if kind != "function":
-            raise UnsupportedParameter(f"`{path}.type` {kind[:40]!r} is not supported; use function.", param=path)
-        required(required(tool, "function", dict, path), "name", str, f"{path}.function")
-    return tools
 
 
 def _tool_choice(fields: dict[str, Json], ask: ChatRequest) -> Json:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from llm_gateway.errors import InvalidRequest
-from llm_gateway.wire.fields import optional, required, short_text
+from llm_gateway.errors import InvalidRequest, UnsupportedParameter
+from llm_gateway.wire.fields import as_object, at_most, optional, required, short_text
 from llm_gateway.wire.neutral import ChatRequest, Json
 from llm_gateway.wire.params import check_param
 
+MAX_TOOLS: Final = 1_000
 MAX_MODEL_NAME: Final = 256
 MAX_TAG: Final = 512
 MAX_CONTEXT: Final = 4096
@@ -31,6 +32,20 @@ def read_params(body: dict[str, Json], names: Iterable[str]) -> dict[str, Json]:
     if params.get("stop") == []:
         del params["stop"]
     return params
+
+
+def read_tools(fields: dict[str, Json]) -> list[Json]:
+    """`tools` in OpenAI's shape, which is Ollama's, too. Raises InvalidRequest, UnsupportedParameter."""
+    tools = optional(fields, "tools", list) or []
+    at_most(MAX_TOOLS, tools, "tools")
+    for n, item in enumerate(tools):
+        path = f"tools[{n}]"
+        tool = as_object(item, path)
+        kind = optional(tool, "type", str, path) or "function"
+        if kind != "function":
+            raise UnsupportedParameter(f"`{path}.type` {kind[:40]!r} is not supported; use function.", param=path)
+        required(required(tool, "function", dict, path), "name", str, f"{path}.function")
+    return tools
 
 
 def read_metadata(body: dict[str, Json], ask: ChatRequest) -> None:

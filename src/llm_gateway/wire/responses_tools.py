@@ -16,7 +16,7 @@ from llm_gateway.wire.decoding import BadJson, decode_answer
 from llm_gateway.wire.fields import as_object, at_most, optional, required
 from llm_gateway.wire.neutral import Json
 from llm_gateway.wire.notes import note
-from llm_gateway.wire.openai import MAX_TOOLS
+from llm_gateway.wire.requests import MAX_TOOLS
 
 BUILT_IN: Final = (
     *("web_search", "file_search", "code_interpreter", "image_generation", "local_shell", "shell", "mcp", "computer"),
