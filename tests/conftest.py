@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-pytest_plugins = ["databases"]
+pytest_plugins = ["databases", "redises"]
 
 
 @pytest.fixture(scope="module", autouse=True)

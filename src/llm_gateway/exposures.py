@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from llm_gateway.access.policy import Exposure, Project, Snapshot, Trust
+from llm_gateway.access.policy import Exposure, Price, Project, Snapshot, Trust
 from llm_gateway.errors import InvalidRequest, ModelNotFound, NoPermittedUpstream
 from llm_gateway.names import SHORTEST_PIN, canonical, mistaken_pin, pinned
 
@@ -43,6 +43,11 @@ class Target:
     """Defaults, by the names of `wire.params`."""
     exposure: Exposure | None = None
     """None = a physical name used directly."""
+
+    @property
+    def price(self) -> Price | None:
+        """None = its tokens cost nothing."""
+        return self.exposure.price if self.exposure else None
 
 
 @dataclass(frozen=True, slots=True)

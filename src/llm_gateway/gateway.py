@@ -107,7 +107,7 @@ class Gateway:
         self.ledger.opened(entry.id, entry.row())
 
     def closed(self, entry: Entry) -> None:
-        row = entry.row()
+        row = entry.record()
         self.ledger.closed(entry.id, row)
         self.metrics.request_ended(entry)
         log.info(

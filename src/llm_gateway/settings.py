@@ -191,6 +191,18 @@ class Probes(Section):
     timeout: Seconds = Field(default=5.0, description="Of one such look.")
 
 
+class Retention(Section):
+    request_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        default=90, description="Days that rows of the request log, and of its attempts, are kept."
+    )
+    payload_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        default=7, description="Days that prompts and answers are kept, where a project keeps them and says no other."
+    )
+    minute_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        default=14, description="Days that figures by the minute are kept; those by hours and days stay."
+    )
+
+
 class Settings(Section):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
         default=None,
@@ -205,9 +217,11 @@ class Settings(Section):
         default="127.0.0.1", description="Address to listen on. Others than loopback need `admin_token`."
     )
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0: any free one.")
-    workers: int = Field(default=1, ge=1, description="Worker processes. This version serves with one.")
+    workers: int = Field(
+        default=1, ge=1, le=256, description="Worker processes. More than one need PostgreSQL and Redis/Valkey."
+    )
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
-        default=None, description="`redis://…`, for limits shared by several workers. Not used by this version."
+        default=None, description="`redis://…`, for limits and fleet state shared by several workers and hosts."
     )
     admin_token: Annotated[SecretStr, AfterValidator(_credential)] | None = Field(
         default=None,
@@ -262,6 +276,21 @@ class Settings(Section):
     )
     sources: Sources = Field(default=Sources(), description="Where servers come from besides this file.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Longest waits, in seconds.")
+    log_mode: Annotated[Literal["serve", "strict"], BeforeValidator(_folded)] = Field(
+        default="serve",
+        description="When the request log cannot be written (disk full): `serve` requests all the same and count the "
+        "rows that are lost, or refuse them (`strict`, 503 `log_unavailable`).",
+    )
+    attempt_rows: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        default=1.0,
+        description="Share of requests whose attempts are written down, from 0 to 1. Requests with more than one "
+        "attempt are, unless it is 0.",
+    )
+    retention: Retention = Field(default=Retention(), description="How long things are kept, in days.")
+    snapshot_max_age: Annotated[float, Field(gt=0, le=30 * 86_400)] = Field(
+        default=86_400.0,
+        description="Seconds for which the last known configuration serves while the database is away at a start.",
+    )
     probes: Probes = Field(default=Probes(), description="How often servers are looked at, in seconds.")
 
     @property
@@ -295,8 +324,12 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
                 "several workers need PostgreSQL and Redis/Valkey (shared limits and fleet state), this is SQLite.",
                 "Leave `workers` at 1.",
             )
-        else:
-            yield Contradiction(("workers",), "this version serves with one worker.", "Leave `workers` at 1.")
+        elif settings.redis_url is None:
+            yield Contradiction(
+                ("redis_url",),
+                "several workers need Redis/Valkey for shared limits and fleet state, and `redis_url` is not set.",
+                f"Set {PREFIX}REDIS_URL, or leave `workers` at 1.",
+            )
     if settings.admin_token is None and not is_loopback(settings.host):
         yield Contradiction(
             ("host",),

@@ -67,7 +67,12 @@ def test_the_lock_was_made_for_these_dependencies() -> None:
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = about["dependency-groups"]
     recorded = LOCKED[PROJECT]["metadata"]
-    assert spelled(recorded["requires-dist"]) == {squeezed(need) for need in about["project"]["dependencies"]}
+    extras = {
+        f"{need};extra=='{extra}'"
+        for extra, needs in about["project"]["optional-dependencies"].items()
+        for need in map(squeezed, needs)
+    }
+    assert spelled(recorded["requires-dist"]) == {squeezed(need) for need in about["project"]["dependencies"]} | extras
     for group, needs in groups.items():
         assert spelled(recorded["requires-dev"][group]) == {squeezed(need) for need in needs}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Trust(StrEnum):
@@ -30,6 +30,19 @@ DEFAULT_TRUST: frozenset[Trust] = frozenset({Trust.OWN, Trust.PARTNER})
 """Of every project but the first-run one: public servers only when asked for by name."""
 
 
+LIMITS: Final = (
+    "rate_limit_per_minute",
+    "tokens_per_minute",
+    "max_concurrency",
+    "daily_tokens",
+    "monthly_tokens",
+    "daily_cost",
+    "monthly_cost",
+)
+"""What a project and each of its keys may use, in the order in which people read it. Absent = unlimited. Costs are in
+the unit that the prices are in, whole days and months are UTC's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     id: str
@@ -43,8 +56,17 @@ class Project:
     rate_limit_per_minute: int | None = None
     """None = unlimited, as for every limit."""
     tokens_per_minute: int | None = None
-    monthly_tokens: int | None = None
     max_concurrency: int | None = None
+    daily_tokens: int | None = None
+    monthly_tokens: int | None = None
+    daily_cost: float | None = None
+    monthly_cost: float | None = None
+    store_payloads: bool = False
+    """Keep prompts and answers, redacted?"""
+    payload_days: int | None = None
+    """Days that they are kept; None = as the settings say."""
+    redact: tuple[str, ...] = ()
+    """Patterns of its own (regular expressions) besides the built-in ones."""
     allowed_models: frozenset[str] | None = None
     """None = its logical names and every physical name that its trust classes reach."""
     owner: Owner = Owner.DATABASE
@@ -67,6 +89,26 @@ class ApiKey:
     revoked_at: float | None = None
     created_at: float = 0.0
     owner: Owner = Owner.DATABASE
+    rate_limit_per_minute: int | None = None
+    """As all limits: within those of its project."""
+    tokens_per_minute: int | None = None
+    max_concurrency: int | None = None
+    daily_tokens: int | None = None
+    monthly_tokens: int | None = None
+    daily_cost: float | None = None
+    monthly_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Of a million tokens, in whatever unit an operator counts in."""
+
+    input: float = 0.0
+    output: float = 0.0
+
+    def of(self, tokens_input: int, tokens_output: int) -> int:
+        """Billionths of the unit, whole: sums of them are exact."""
+        return round((tokens_input * self.input + tokens_output * self.output) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +122,7 @@ class Exposure:
     backend: tuple[str, ...]
     description: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
+    price: Price | None = None
     owner: Owner = Owner.DATABASE
     created_at: float = 0.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.access.policy import Exposure, Project
+from llm_gateway.access.policy import LIMITS, Exposure, Project
 from llm_gateway.storage import exposures, keys, projects, servers
 from llm_gateway.storage.keys import StoredKey
 
@@ -47,10 +47,10 @@ def _project(project: Project, held: Iterable[StoredKey], models: Iterable[Expos
         _given(name=project.name, description=project.description, trust=sorted(map(str, project.trust)))
         | _given(
             public_tools=project.public_tools,
-            rate_limit_per_minute=project.rate_limit_per_minute,
-            tokens_per_minute=project.tokens_per_minute,
-            monthly_tokens=project.monthly_tokens,
-            max_concurrency=project.max_concurrency,
+            **_limits(project),
+            store_payloads=project.store_payloads,
+            payload_days=project.payload_days,
+            redact=list(project.redact),
             allowed_models=sorted(project.allowed_models or ()),
         )
         | _given(keys=_keys(held), models=[_model(one) for one in models])
@@ -67,14 +67,23 @@ def _keys(held: Iterable[StoredKey]) -> list[dict[str, Any]]:
             count += 1
             name = f"{key.name} {count}"
         taken.add(name)
-        written.append(_given(name=name, sha256=key.hash.hex(), expires_at=_moment(key.expires_at)))
+        written.append(_given(name=name, sha256=key.hash.hex(), expires_at=_moment(key.expires_at), **_limits(key)))
     return written
 
 
 def _model(one: Exposure) -> dict[str, Any]:
+    price = _given(input=one.price.input, output=one.price.output) if one.price else None
     return _given(
-        name=one.logical_name, backend=list(one.backend), description=one.description, params=dict(one.params)
+        name=one.logical_name,
+        backend=list(one.backend),
+        description=one.description,
+        params=dict(one.params),
+        price=price,
     )
+
+
+def _limits(of: Project | StoredKey) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in LIMITS}
 
 
 def _lives(key: StoredKey, now: float) -> bool:

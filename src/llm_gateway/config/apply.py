@@ -83,10 +83,10 @@ def _fields(entry: ProjectEntry) -> ProjectFields:
         "is_active": True,
         "trust": frozenset(entry.trust),
         "public_tools": entry.public_tools,
-        "rate_limit_per_minute": entry.rate_limit_per_minute,
-        "tokens_per_minute": entry.tokens_per_minute,
-        "monthly_tokens": entry.monthly_tokens,
-        "max_concurrency": entry.max_concurrency,
+        **entry.limits(),  # type: ignore[typeddict-item]  # by the names of LIMITS
+        "store_payloads": entry.store_payloads,
+        "payload_days": entry.payload_days,
+        "redact": entry.redact,
         "allowed_models": frozenset(entry.allowed_models) or None,
         "owner": FILE,
     }
@@ -122,6 +122,7 @@ async def _keys(
                     last4=key.last4,
                     expires_at=entry.expires_at,
                     owner=FILE,
+                    **entry.limits(),
                 )
                 changes.created.append(called)
                 continue
@@ -132,10 +133,16 @@ async def _keys(
                 "expires_at": entry.expires_at,
                 "owner": FILE,
                 "revoked_at": None,
+                **entry.limits(),
             }
             if _differs(found, wanted):
                 await keys.take_key(
-                    s, found.id, project_id=ids[project.name], name=entry.name, expires_at=entry.expires_at
+                    s,
+                    found.id,
+                    project_id=ids[project.name],
+                    name=entry.name,
+                    expires_at=entry.expires_at,
+                    **entry.limits(),
                 )
                 changes.updated.append(called)
     for hash, old in known.items():
@@ -175,6 +182,7 @@ async def _models(document: Document, ids: Mapping[str, str], s: AsyncSession, c
             "backend": entry.backend,
             "description": entry.description,
             "params": entry.given_params(),
+            "price": entry.given_price(),
             "owner": FILE,
         }
         found = known.get((project_id, name))

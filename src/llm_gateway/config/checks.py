@@ -71,15 +71,6 @@ def server_addresses(tree: Tree, guard: Guard) -> Iterator[Mistake]:
     yield from _twice(tree, iter(usable), "server address")
 
 
-def not_enforced(tree: Tree) -> Iterator[Mistake]:
-    """Limits that are only kept for later. Warnings, not mistakes."""
-    for loc, project in _entries(tree.value, "projects"):
-        for limit in ("tokens_per_minute", "monthly_tokens"):
-            if limit in project:
-                where = tree.at((*loc, limit), key=True)
-                yield Mistake(where, f"`{limit}` is stored, but not enforced by this version.")
-
-
 def _twice(tree: Tree, texts: Iterator[tuple[Loc, str]], what: str) -> Iterator[Mistake]:
     first: dict[str, Loc] = {}
     for loc, text in texts:

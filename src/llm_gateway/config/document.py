@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
-from llm_gateway.access.policy import DEFAULT_TRUST, Trust
+from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Price, Trust
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.names import SHORTEST_PIN, mistaken_pin, pinned
 from llm_gateway.settings import PREFIX, Section, wrong
@@ -93,6 +93,8 @@ ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_
 Backend = Annotated[ModelName, AfterValidator(_backend)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Limit = Annotated[int, Field(ge=1, le=_MAX_INT)]
+Tokens = Annotated[int, Field(ge=1, le=_MAX_TOKENS)]
+Cost = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 Description = Annotated[str, Field(max_length=2000)]
 
 
@@ -153,6 +155,15 @@ class ServerEntry(Section):
         return self
 
 
+class PriceEntry(Section):
+    input: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = Field(
+        default=0.0, description="Of a million tokens of prompts."
+    )
+    output: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = Field(
+        default=0.0, description="Of a million tokens of answers."
+    )
+
+
 class ModelEntry(Section):
     name: ModelName = Field(description="The name that clients ask for. It may equal a physical one.")
     backend: tuple[Backend, ...] = Field(
@@ -166,13 +177,42 @@ class ModelEntry(Section):
         default_factory=Params, description="Default parameters; a request's own win."
     )
 
+    price: PriceEntry | None = Field(
+        default=None, description="What its tokens cost, in any unit you count in; absent: nothing."
+    )
+
+    def given_price(self) -> Price | None:
+        return None if self.price is None else Price(self.price.input, self.price.output)
+
     def given_params(self) -> dict[str, Any]:
         """The parameters that were written, in their canonical types."""
         given: dict[str, Any] = self.params.model_dump(exclude_unset=True)  # type: ignore[attr-defined]  # as above
         return given
 
 
-class KeyEntry(Section):
+class Limited(Section):
+    """What a project or one of its keys may use; each absent one means unlimited."""
+
+    rate_limit_per_minute: Limit | None = Field(default=None, description="Requests per minute; absent: unlimited.")
+    tokens_per_minute: Tokens | None = Field(
+        default=None, description="Tokens per minute, prompts and answers together; absent: unlimited."
+    )
+    max_concurrency: Limit | None = Field(default=None, description="Requests at the same time; absent: unlimited.")
+    daily_tokens: Tokens | None = Field(default=None, description="Tokens per day (UTC); absent: unlimited.")
+    monthly_tokens: Tokens | None = Field(
+        default=None, description="Tokens per calendar month (UTC); absent: unlimited."
+    )
+    daily_cost: Cost | None = Field(
+        default=None, description="Cost per day (UTC), in the unit of the prices; absent: unlimited."
+    )
+    monthly_cost: Cost | None = Field(default=None, description="Cost per calendar month (UTC); absent: unlimited.")
+
+    def limits(self) -> dict[str, Any]:
+        """By the names of `access.policy.LIMITS`."""
+        return {name: getattr(self, name) for name in LIMITS}
+
+
+class KeyEntry(Limited):
     name: Name = Field(description="What people call it, unique within the project.")
     value_env: Variable | None = Field(default=None, description="Environment variable that holds the key.")
     sha256: Annotated[str, AfterValidator(_sha256)] | None = Field(
@@ -191,7 +231,7 @@ class KeyEntry(Section):
         return self
 
 
-class ProjectEntry(Section):
+class ProjectEntry(Limited):
     name: Name = Field(description="Unique name.")
     description: Description = Field(default="", description="What it is for.")
     trust: tuple[Trust, ...] = Field(
@@ -200,13 +240,17 @@ class ProjectEntry(Section):
         description="Who may see this project's prompts: any of `own`, `partner`, `public`.",
     )
     public_tools: bool = Field(default=False, description="May requests with tools use public servers?")
-    rate_limit_per_minute: Limit | None = Field(default=None, description="Requests per minute; absent: unlimited.")
-    tokens_per_minute: Annotated[int, Field(ge=1, le=_MAX_TOKENS)] | None = Field(
-        default=None, description="Tokens per minute; absent: unlimited. Stored, not enforced by this version."
+    store_payloads: bool = Field(
+        default=False, description="Keep prompts and answers, redacted, for people to look at."
     )
-    max_concurrency: Limit | None = Field(default=None, description="Requests at the same time; absent: unlimited.")
-    monthly_tokens: Annotated[int, Field(ge=1, le=_MAX_TOKENS)] | None = Field(
-        default=None, description="Tokens per calendar month; absent: unlimited. Stored, not enforced by this version."
+    payload_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
+        default=None, description="Days that they are kept; absent: as `retention.payload_days` says."
+    )
+    redact: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = Field(
+        default=(),
+        max_length=50,
+        description="Regular expressions of what is taken out of them besides keys, e-mail addresses, phone numbers, "
+        "IBANs and card numbers.",
     )
     allowed_models: tuple[Backend, ...] = Field(
         default=(), description="Logical or physical names; absent or empty: all that its trust classes reach."

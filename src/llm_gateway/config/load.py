@@ -100,7 +100,6 @@ def load(
         everywhere = ("0.0.0.0/0", "::/0") if ("allow_private_upstreams",) in refused else ()
         guard = Guard(allow_private=settings.allow_private_upstreams + everywhere)
         mistakes += checks.server_addresses(tree, guard)
-        warnings += checks.not_enforced(tree)
         mistakes[:] = _in_order_of_lines(mistakes, tree.file)
     if mistakes:
         raise ConfigMistakes(mistakes)

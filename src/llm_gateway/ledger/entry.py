@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 from uuid import UUID
 
-from llm_gateway.access.policy import Caller
+from llm_gateway.access.policy import Caller, Price
 from llm_gateway.clock import Clock
 from llm_gateway.errors import GatewayError, InternalError, Overloaded, QueueFull, QueueTimeout, ShuttingDown
 from llm_gateway.wire.neutral import ChatRequest, Usage
@@ -62,6 +62,12 @@ class Entry:
         self.tier: str | None = None
         self.stream = False
         self.attempts = 0
+        self.failovers = 0
+        """Attempts that failed before the answer began."""
+        self.tries: list[dict[str, Any]] = []
+        """The attempts that are written down, as `storage.attempts` takes them."""
+        self.price: Price | None = None
+        """Of its tokens; None = they cost nothing."""
         self.servers: list[str] = []
         """Who spoke, in order: each after the first went on where the one before broke off."""
         self.status = 0
@@ -84,6 +90,10 @@ class Entry:
         self.end_user = ask.end_user[:TAG] if ask.end_user else None
         self.correlation_id = ask.correlation_id[:TAG] if ask.correlation_id else None
         self.project_context = ask.project_context[:TAG] if ask.project_context else None
+
+    def tried(self, attempts: int, failures: int) -> None:
+        """So many servers were asked, and so many of these failed before the answer began."""
+        self.attempts, self.failovers = attempts, failures
 
     def served_by(self, server_id: str, model: str, tier: str) -> None:
         self.server_id, self.backend_model, self.tier = server_id, model, tier
@@ -142,6 +152,15 @@ class Entry:
             case _:
                 self.failed(InternalError("The request ended without an answer."))
 
+    @property
+    def cost(self) -> int:
+        """Billionths of the unit of prices."""
+        return self.price.of(self.usage.input, self.usage.output) if self.price and self.usage else 0
+
+    def record(self) -> dict[str, Any]:
+        """All that is written down when it has ended: the row, and the attempts under `tries`."""
+        return {**self.row(), "tries": self.tries} if self.tries else self.row()
+
     def row(self) -> dict[str, Any]:
         """The row as `storage.requests.insert_rows` takes it."""
         usage = self.usage or Usage()
@@ -172,4 +191,6 @@ class Entry:
             "project_context": self.project_context,
             "client_request_id": self.client_request_id,
             "notes": self.notes or None,
+            "failovers": self.failovers,
+            "cost_nanos": self.cost,
         }

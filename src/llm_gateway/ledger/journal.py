@@ -30,6 +30,7 @@ LARGEST: Final = 2**20
 """Bytes of one record; a longer length is no record."""
 OPEN: Final = 1
 CLOSE: Final = 2
+PAYLOAD: Final = 3
 _HEAD: Final = struct.Struct("<II")
 _LOCK: Final = "lock"
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -49,10 +50,11 @@ START: Final = Position(0, 0)
 
 class Record(NamedTuple):
     kind: int
-    """OPEN | CLOSE"""
+    """OPEN | CLOSE | PAYLOAD"""
     id: UUID
     row: Row
-    """What is known: of an open record the fields that a `gateway_crashed` row needs, of a close record all."""
+    """Of an open record the fields that a `gateway_crashed` row needs, of a close record all, and its attempts under
+    `tries`; of a payload what `storage.payloads` takes."""
     end: Position
 
 
@@ -85,6 +87,10 @@ class Journal:
         """Returns the position behind the record."""
         self._write(CLOSE, id, row)
         return self.position
+
+    def kept(self, id: UUID, row: Row) -> None:
+        """What was said, of a request that is closed."""
+        self._write(PAYLOAD, id, row)
 
     def sync(self) -> None:
         """Brings everything written so far to the disk itself. May be called from another thread."""

@@ -77,6 +77,16 @@ class Ledger:
             if not self._opens[segment]:
                 del self._opens[segment]
 
+    def kept(self, id: UUID, payload: Row) -> None:
+        """What was said, of a request that is closed. Best effort: where the journal cannot take it, it is gone."""
+        try:
+            self._room()
+            self.journal.kept(id, payload)
+        except OSError as error:
+            self._trouble(error)
+        else:
+            self.wake()
+
     @property
     def waiting(self) -> int:
         """Rows that are in the journal only."""

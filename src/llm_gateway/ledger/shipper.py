@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
 from llm_gateway.errors import DatabaseUnavailable
-from llm_gateway.ledger.journal import CLOSE, START, Adopted, Position, Record, Row, abandoned, read
+from llm_gateway.ledger.journal import CLOSE, OPEN, PAYLOAD, START, Adopted, Position, Record, Row, abandoned, read
 from llm_gateway.ledger.ledger import Ledger
 
 BATCH: Final = 500
@@ -29,14 +29,28 @@ BACKOFF = (0.5, 1.0, 2.0, 5.0)
 log = structlog.get_logger(__name__)
 
 
+class Batch(NamedTuple):
+    """What one transaction brings in."""
+
+    rows: list[Row]
+    """Of `request_log`."""
+    tries: list[Row]
+    """Of `attempt_log`."""
+    payloads: list[Row]
+    """Of `payload`."""
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.payloads)
+
+
 class Store(Protocol):
     """The database as the shipper sees it. Every method raises DatabaseUnavailable when it could not."""
 
     async def position(self, journal: str) -> Position | None:
         """How far the journal is in the database; None = nothing of it."""
 
-    async def ship(self, journal: str, rows: list[Row], position: Position) -> None:
-        """Rows, sums and position in one transaction."""
+    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+        """The batch, its sums and the position in one transaction."""
 
     async def forget(self, journal: str) -> None:
         """The journal is gone."""
@@ -57,7 +71,7 @@ class Shipper:
         position, failures = START, 0
         while True:
             self._wake.clear()
-            rows, end = self._batch(journal.directory, position)
+            batch, end = self._batch(journal.directory, position)
             if end == position:
                 if self._stopping:
                     await self._store.forget(journal.directory.name)
@@ -68,8 +82,8 @@ class Shipper:
                 if failures:  # did the transaction that failed commit after all?
                     position, failures = await self._store.position(journal.directory.name) or START, 0
                     continue
-                if rows:
-                    await self._store.ship(journal.directory.name, rows, end)
+                if batch:
+                    await self._store.ship(journal.directory.name, batch, end)
             except DatabaseUnavailable as error:
                 failures += 1
                 if self._stopping and failures > 1:
@@ -79,11 +93,11 @@ class Shipper:
                 await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
                 continue
             except Exception:  # the outermost edge: a bug must not stop every later row
-                log.exception("log_rows_dropped", rows=len(rows))
-                self._ledger.dropped += len(rows)
+                log.exception("log_rows_dropped", rows=len(batch.rows))
+                self._ledger.dropped += len(batch.rows)
             position = end
-            self._ledger.shipped(len(rows), end)
-            if len(rows) < BATCH and not self._stopping:
+            self._ledger.shipped(len(batch.rows), end)
+            if len(batch.rows) < BATCH and not self._stopping:
                 await self._pause()
 
     async def recover(self, root: Path) -> None:
@@ -104,20 +118,22 @@ class Shipper:
             crashed: dict[Any, Record] = {}
             whole = START
             for record in read(journal.directory):
-                crashed.pop(record.id, None)
-                if record.kind != CLOSE:
+                if record.kind == OPEN:
                     crashed[record.id] = record
+                else:
+                    crashed.pop(record.id, None)
                 whole = record.end
             count = 0
             while True:
-                rows, end = self._batch(journal.directory, position)
+                batch, end = self._batch(journal.directory, position)
                 if end == position:
                     break
-                if rows:
-                    await self._store.ship(name, rows, end)
-                position, count = end, count + len(rows)
+                if batch:
+                    await self._store.ship(name, batch, end)
+                position, count = end, count + len(batch.rows)
             if crashed and position < (done := Position(whole.segment + 1, 0)):
-                await self._store.ship(name, [_crashed(record.row) for record in crashed.values()], done)
+                ended = Batch([_crashed(record.row) for record in crashed.values()], [], [])
+                await self._store.ship(name, ended, done)
             await asyncio.to_thread(journal.remove)
             await self._store.forget(name)
         except DatabaseUnavailable as error:
@@ -128,16 +144,19 @@ class Shipper:
         return True
 
     @staticmethod
-    def _batch(directory: Path, after: Position) -> tuple[list[Row], Position]:
+    def _batch(directory: Path, after: Position) -> tuple[Batch, Position]:
         """The next rows, and the position behind the last record that was looked at."""
-        rows: list[Row] = []
+        batch = Batch([], [], [])
         for record in islice(read(directory, after), SCAN):
             after = record.end
             if record.kind == CLOSE:
-                rows.append(record.row)
-                if len(rows) == BATCH:
+                batch.tries.extend(record.row.pop("tries", ()))
+                batch.rows.append(record.row)
+                if len(batch.rows) == BATCH:
                     break
-        return rows, after
+            elif record.kind == PAYLOAD:
+                batch.payloads.append(record.row)
+        return batch, after
 
     async def _pause(self) -> None:
         """Lets rows gather; a stop ends it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llm_gateway.ledger.journal import Position, Row
+from llm_gateway.ledger.journal import Position
+from llm_gateway.ledger.shipper import Batch
 from llm_gateway.storage import journals, requests
 from llm_gateway.storage.sessions import Sessions
 
@@ -16,9 +17,9 @@ class DatabaseStore:
             found = await journals.get_position(s, journal)
         return Position(*found) if found is not None else None
 
-    async def ship(self, journal: str, rows: list[Row], position: Position) -> None:
+    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
         async with self._sessions.write() as s:
-            await requests.insert_rows(s, rows)
+            await requests.insert_rows(s, batch.rows)
             await journals.set_position(s, journal, position.segment, position.offset)
 
     async def forget(self, journal: str) -> None:

@@ -70,7 +70,7 @@ def serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     """The row learns who answers."""
     spec = stream.candidate.spec
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
-    entry.attempts = work.plan.attempts
+    entry.tried(work.plan.attempts, len(work.plan.faults))
     entry.servers = stream.servers
     dropped = KINDS[spec.kind].dialect.dropped(work.request)
     entry.notes = told([*work.request.notes, *dropped, *stream.notes])

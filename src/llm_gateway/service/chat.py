@@ -35,7 +35,7 @@ async def chat(gw: Gateway, call: Call) -> None:
                 ask.stream = call.streams
             entry.asked(ask)
             target = gw.resolve(caller.project, ask.model)  # 404, 403
-            entry.model = target.logical
+            entry.model, entry.price = target.logical, target.price
             if not ask.messages and ask.prompt is None:
                 return await _nothing(gw, call, entry, ask)
             work = _plan(gw, caller, ask, target, call.total)  # 400, 403
@@ -46,7 +46,7 @@ async def chat(gw: Gateway, call: Call) -> None:
                 else:
                     await deliver(gw, call, entry, work)  # 502, 503, 504
             finally:
-                entry.attempts = work.plan.attempts
+                entry.tried(work.plan.attempts, len(work.plan.faults))
 
 
 def read_ask(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
@@ -123,7 +123,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                         if form is not None and not has_form(form.answer(), work.request):
                             entry.noted(FORMAT_INVALID)  # for the log: the headers have left
                         usage = meter.usage(event.usage, prompt=prompt)
-                        entry.attempts = work.plan.attempts
+                        entry.tried(work.plan.attempts, len(work.plan.faults))
                         entry.finished(event.reason, usage)
                         event.seconds, event.first_token = entry.latency, entry.ttft
                         out.append(writer.finish(event, usage))

@@ -28,7 +28,7 @@ async def embed(gw: Gateway, call: Call, spelling: EmbedDialect) -> None:
             ask = _read(gw, spelling, await call.body())  # 400, 408, 413, 415, 503
             entry.asked(ask)
             target = gw.resolve(caller.project, ask.model)  # 404, 403
-            entry.model = target.logical
+            entry.model, entry.price = target.logical, target.price
             if ask.inputs is None or not ask.inputs.texts:
                 return await _answer(call, entry, spelling.write_answer(envelope_of(gw, entry), ask, [], Usage()))
             work = _plan(gw, caller, ask, target, call.total)
@@ -36,7 +36,7 @@ async def embed(gw: Gateway, call: Call, spelling: EmbedDialect) -> None:
             try:
                 await _vectors(gw, call, entry, work, spelling)  # 400, 502, 503, 504
             finally:
-                entry.attempts = work.plan.attempts
+                entry.tried(work.plan.attempts, len(work.plan.faults))
 
 
 async def _vectors(gw: Gateway, call: Call, entry: Entry, work: Embedding, spelling: EmbedDialect) -> None:
@@ -45,7 +45,8 @@ async def _vectors(gw: Gateway, call: Call, entry: Entry, work: Embedding, spell
     async with gw.drive.open(work) as stream:
         spec, model, tier = stream.candidate.spec, stream.candidate.model, stream.candidate.spec.trust.value
         entry.served_by(spec.id, model, tier)
-        entry.attempts, entry.servers = work.plan.attempts, [spec.id]
+        entry.tried(work.plan.attempts, len(work.plan.faults))
+        entry.servers = [spec.id]
         entry.notes = told([*ask.notes, *KINDS[spec.kind].dialect.dropped(ask)])
         entry.first_token()
         (event,) = await stream.next()

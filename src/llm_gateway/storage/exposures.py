@@ -1,7 +1,7 @@
 """Exposures: logical names, for one project or shared by all.
 
 The first backend is the column `backend_model`; the further ones, the default parameters and the description are in
-`config`: `{"fallbacks": […], "params": {…}, "description": "…"}`.
+`config`: `{"fallbacks": […], "params": {…}, "description": "…", "price": {"input": …, "output": …}}`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.access.policy import Exposure, Owner
+from llm_gateway.access.policy import Exposure, Owner, Price
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.storage.columns import as_uuid
 from llm_gateway.storage.owners import guard
@@ -29,6 +29,7 @@ class ExposureChanges(TypedDict, total=False):
     backend: Sequence[str]
     description: str
     params: Mapping[str, Any]
+    price: Price | None
     owner: Owner
 
 
@@ -40,6 +41,7 @@ async def create_exposure(
     backend: Sequence[str],
     description: str = "",
     params: Mapping[str, Any] | None = None,
+    price: Price | None = None,
     owner: Owner = Owner.DATABASE,
 ) -> Exposure:
     """A name for `backend`, the physical models in order of preference. No project = shared by all. Raises NotFound
@@ -54,7 +56,7 @@ async def create_exposure(
                 id=id,
                 project_id=project_id,
                 logical_name=logical_name,
-                **_targets(backend, description, params or {}),
+                **_targets(backend, description, params or {}, price),
                 owner=owner,
                 created_at=time.time(),
             )
@@ -70,6 +72,7 @@ async def put_exposure(
     backend: Sequence[str],
     description: str = "",
     params: Mapping[str, Any] | None = None,
+    price: Price | None = None,
     owner: Owner = Owner.DATABASE,
 ) -> Exposure:
     """Creates the name or replaces what it means, as `owner`. Raises OwnedByFile and what `create_exposure` does."""
@@ -84,10 +87,18 @@ async def put_exposure(
             backend=backend,
             description=description,
             params=params,
+            price=price,
             owner=owner,
         )
     return await update_exposure(
-        s, found.id, by=owner, backend=backend, description=description, params=params or {}, owner=owner
+        s,
+        found.id,
+        by=owner,
+        backend=backend,
+        description=description,
+        params=params or {},
+        price=price,
+        owner=owner,
     )
 
 
@@ -122,6 +133,7 @@ async def update_exposure(
         changes.get("backend", found.backend),
         changes.get("description", found.description),
         changes.get("params", found.params),
+        changes.get("price", found.price),
     )
     async with unique(s, _taken(name, found.project_id)):
         await s.execute(
@@ -158,13 +170,16 @@ def _taken(logical_name: str, project_id: str | None) -> str:
     return f"A model named {logical_name!r} exists already {where}."
 
 
-def _targets(backend: Sequence[str], description: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def _targets(
+    backend: Sequence[str], description: str, params: Mapping[str, Any], price: Price | None
+) -> dict[str, Any]:
     if not backend:
         raise InvalidRequest("A model needs at least one backend.", param="backend")
     first, *further = backend
     return {
         "backend_model": first,
-        "config": {"fallbacks": further, "params": dict(params), "description": description},
+        "config": {"fallbacks": further, "params": dict(params), "description": description}
+        | ({"price": {"input": price.input, "output": price.output}} if price is not None else {}),
     }
 
 
@@ -177,6 +192,7 @@ def _exposure(row: RowMapping) -> Exposure:
         backend=(row["backend_model"], *config.get("fallbacks", ())),
         description=config.get("description", ""),
         params=config.get("params", {}),
+        price=Price(**config["price"]) if config.get("price") else None,
         owner=Owner(row["owner"]),
         created_at=row["created_at"],
     )

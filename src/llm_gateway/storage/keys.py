@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from sqlalchemy import RowMapping, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.access.policy import ApiKey, Owner
+from llm_gateway.access.policy import LIMITS, ApiKey, Owner
 from llm_gateway.errors import NotFound
 from llm_gateway.storage.columns import as_uuid
 from llm_gateway.storage.owners import guard
@@ -28,6 +29,18 @@ class StoredKey(ApiKey):
     """Unix seconds."""
 
 
+class KeyLimits(TypedDict, total=False):
+    """As `access.policy.LIMITS`; None = unlimited."""
+
+    rate_limit_per_minute: int | None
+    tokens_per_minute: int | None
+    max_concurrency: int | None
+    daily_tokens: int | None
+    monthly_tokens: int | None
+    daily_cost: float | None
+    monthly_cost: float | None
+
+
 async def add_key(
     s: AsyncSession,
     project_id: str,
@@ -38,6 +51,7 @@ async def add_key(
     last4: str,
     expires_at: float | None = None,
     owner: Owner = Owner.DATABASE,
+    **limits: Unpack[KeyLimits],
 ) -> StoredKey:
     """One more key for a project. `hash` is the key's SHA-256. Raises NotFound, and Conflict when the key is used."""
     await bump_version(s)
@@ -55,6 +69,7 @@ async def add_key(
                 expires_at=expires_at,
                 owner=owner,
                 created_at=time.time(),
+                **limits,
             )
         )
     return await get_key(s, id)
@@ -88,6 +103,16 @@ async def expire_key(s: AsyncSession, id: str, at: float | None, *, by: Owner = 
     return await get_key(s, found.id)
 
 
+async def limit_key(s: AsyncSession, id: str, *, by: Owner = Owner.DATABASE, **limits: Unpack[KeyLimits]) -> StoredKey:
+    """Changes the named limits, nothing else. Raises NotFound, OwnedByFile."""
+    await bump_version(s)
+    found = await get_key(s, id)
+    guard(found.owner, by, f"Key {found.name!r}")
+    if limits:
+        await s.execute(update(api_key).where(api_key.c.id == found.id).values(**limits))
+    return await get_key(s, found.id)
+
+
 async def revoke_key(s: AsyncSession, id: str, at: float, *, by: Owner = Owner.DATABASE) -> StoredKey:
     """Ends the key for good. Revoking it again changes nothing. Raises NotFound, OwnedByFile."""
     await bump_version(s)
@@ -99,7 +124,15 @@ async def revoke_key(s: AsyncSession, id: str, at: float, *, by: Owner = Owner.D
     return await get_key(s, found.id)
 
 
-async def take_key(s: AsyncSession, id: str, *, project_id: str, name: str, expires_at: float | None) -> StoredKey:
+async def take_key(
+    s: AsyncSession,
+    id: str,
+    *,
+    project_id: str,
+    name: str,
+    expires_at: float | None,
+    **limits: Unpack[KeyLimits],
+) -> StoredKey:
     """The config file makes the key its own and says all there is to say of it. One that it had dropped, and so
     revoked, is valid again. Raises NotFound."""
     await bump_version(s)
@@ -113,6 +146,7 @@ async def take_key(s: AsyncSession, id: str, *, project_id: str, name: str, expi
             expires_at=expires_at,
             revoked_at=None,
             owner=Owner.FILE,
+            **limits,
         )
     )
     return await get_key(s, found.id)
@@ -148,4 +182,5 @@ def _key(row: RowMapping) -> StoredKey:
         created_at=row["created_at"],
         owner=Owner(row["owner"]),
         last_used_at=row["last_used_at"],
+        **{name: row[name] for name in LIMITS},
     )

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.access.policy import DEFAULT_TRUST, Owner, Project, Trust
+from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Owner, Project, Trust
 from llm_gateway.errors import NotFound
 from llm_gateway.storage.owners import guard
 from llm_gateway.storage.sessions import unique
@@ -27,8 +27,14 @@ class ProjectFields(TypedDict, total=False):
     public_tools: bool
     rate_limit_per_minute: int | None
     tokens_per_minute: int | None
-    monthly_tokens: int | None
     max_concurrency: int | None
+    daily_tokens: int | None
+    monthly_tokens: int | None
+    daily_cost: float | None
+    monthly_cost: float | None
+    store_payloads: bool
+    payload_days: int | None
+    redact: Iterable[str]
     allowed_models: Iterable[str] | None
     owner: Owner
 
@@ -44,6 +50,7 @@ async def create_project(s: AsyncSession, *, name: str, **fields: Unpack[Project
         "is_active": True,
         "trust": DEFAULT_TRUST,
         "public_tools": False,
+        "store_payloads": False,
         "owner": Owner.DATABASE,
     }
     id = str(uuid4())
@@ -103,6 +110,8 @@ def _columns(fields: ProjectChanges) -> dict[str, Any]:
         values["trust"] = sorted(fields["trust"])
     if "allowed_models" in fields:
         values["allowed_models"] = sorted(set(fields["allowed_models"] or ())) or None
+    if "redact" in fields:
+        values["redact"] = list(fields["redact"]) or None
     return values
 
 
@@ -115,10 +124,10 @@ def _project(row: RowMapping) -> Project:
         is_active=row["is_active"],
         trust=frozenset(Trust(name) for name in row["trust"]),
         public_tools=row["public_tools"],
-        rate_limit_per_minute=row["rate_limit_per_minute"],
-        tokens_per_minute=row["tokens_per_minute"],
-        monthly_tokens=row["monthly_tokens"],
-        max_concurrency=row["max_concurrency"],
+        store_payloads=row["store_payloads"],
+        payload_days=row["payload_days"],
+        redact=tuple(row["redact"] or ()),
+        **{name: row[name] for name in LIMITS},
         allowed_models=frozenset(allowed) if allowed else None,
         owner=Owner(row["owner"]),
         created_at=row["created_at"],

@@ -32,6 +32,8 @@ _ABSENT: Final[Mapping[str, Any]] = {
     "tokens_input": 0,
     "tokens_output": 0,
     "tokens_estimated": False,
+    "failovers": 0,
+    "cost_nanos": 0,
 }
 _c: Final = request_log.c
 

@@ -7,7 +7,7 @@ may arrive after it was deleted.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -23,8 +23,10 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Uuid,
+    false,
     text,
 )
+from sqlalchemy import Text as UnboundedText
 
 from llm_gateway.storage.columns import Json, Text, UnixTime
 
@@ -38,8 +40,36 @@ metadata: Final = MetaData(
     }
 )
 
+LATENCY_BOUNDS: Final = (
+    25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000,
+)  # fmt: skip
+"""Milliseconds up to which a request counts in the buckets of `usage_rollup`; the last bucket has no bound."""
+ROLLED: Final = (
+    *("requests", "errors", "tokens_input", "tokens_output", "tokens_estimated", "attempts", "failovers", "saved"),
+    *("continuations", "cost_nanos", "latency_us", "ttft_us", "ttft_count"),
+    *(f"latency_{n}" for n in range(len(LATENCY_BOUNDS) + 1)),
+    *(f"ttft_{n}" for n in range(len(LATENCY_BOUNDS) + 1)),
+)
+"""What roll-ups add up: all whole numbers, so that any order gives the same sum. `errors`: status of 400 and more.
+`tokens_estimated`: input and output of rows whose tokens are estimates. `saved`: answered although an attempt had
+failed. `latency_us` and `ttft_us`: sums of microseconds; `latency_N`, `ttft_N`: how many rows fell in that bucket."""
+
 ONLY: Final = "only"
 """In the `info` of an object that one of the databases has and the other has not: which one."""
+
+
+def _limits() -> list[Column[Any]]:
+    """The columns of `access.policy.LIMITS`."""
+    return [
+        Column("rate_limit_per_minute", Integer),
+        Column("tokens_per_minute", BigInteger),
+        Column("max_concurrency", Integer),
+        Column("daily_tokens", BigInteger),
+        Column("monthly_tokens", BigInteger),
+        Column("daily_cost", Double),
+        Column("monthly_cost", Double),
+    ]
+
 
 project: Final = Table(
     "project",
@@ -48,10 +78,10 @@ project: Final = Table(
     Column("name", Text(100, "project name", empty=False), nullable=False, unique=True),
     Column("description", Text(2000, "description"), nullable=False),
     Column("is_active", Boolean, nullable=False),
-    Column("rate_limit_per_minute", Integer),
-    Column("tokens_per_minute", BigInteger),
-    Column("monthly_tokens", BigInteger),
-    Column("max_concurrency", Integer),
+    *_limits(),
+    Column("store_payloads", Boolean, nullable=False, server_default=false()),
+    Column("payload_days", Integer),
+    Column("redact", Json),  # list of regular expressions
     Column("allowed_models", Json),  # list of names; NULL = everything that it may reach
     Column("trust", Json, nullable=False),  # list of trust classes
     Column("public_tools", Boolean, nullable=False),
@@ -76,6 +106,7 @@ api_key: Final = Table(
     Column("revoked_at", UnixTime),
     Column("last_used_at", UnixTime),
     Column("owner", Text(16), nullable=False),
+    *_limits(),
     Column("created_at", UnixTime, nullable=False),
 )
 
@@ -160,6 +191,8 @@ request_log: Final = Table(
     Column("client_request_id", Text(256)),
     Column("continuations", Integer, nullable=False, server_default="0"),  # by other servers, of one broken answer
     Column("notes", Text(512)),  # what the caller asked for and did not get
+    Column("failovers", Integer, nullable=False, server_default="0"),  # attempts that failed before the answer began
+    Column("cost_nanos", BigInteger, nullable=False, server_default="0"),  # billionths of the unit of prices
     Index(None, "timestamp", "id"),
     Index(None, "project_id", "timestamp", "id"),
 )
@@ -167,6 +200,58 @@ request_log: Final = Table(
 Index(
     "ix_request_log_timestamp_brin", request_log.c.timestamp, postgresql_using="brin", info={ONLY: "postgresql"}
 ).ddl_if(dialect="postgresql")
+
+attempt_log: Final = Table(
+    "attempt_log",
+    metadata,
+    Column("request_id", Uuid(as_uuid=False), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # from 1, in the order in which they began
+    Column("timestamp", UnixTime, nullable=False),  # of its beginning
+    Column("server_id", Text(32), nullable=False),
+    Column("backend_model", Text(300), nullable=False),
+    Column("tier", Text(16), nullable=False),
+    Column("why", Text(32), nullable=False),  # first | failover | race | continuation | second_try
+    Column("after", Text(64)),  # what the attempt before did wrong
+    Column("outcome", Text(64), nullable=False),  # ok | cancelled | an errors.FaultKind
+    Column("detail", Text(300)),
+    Column("ttft_ms", Double),  # from its beginning to its first content
+    Column("duration_ms", Double, nullable=False),
+    Column("tokens_output", BigInteger, nullable=False),  # that the client got
+    Column("tokens_wasted", BigInteger, nullable=False),  # that it did not get
+    Index(None, "timestamp"),
+)
+
+payload: Final = Table(
+    "payload",
+    metadata,
+    Column("request_id", Uuid(as_uuid=False), primary_key=True),
+    Column("project_id", Uuid(as_uuid=False), nullable=False),
+    Column("timestamp", UnixTime, nullable=False),
+    Column("expires_at", UnixTime, nullable=False, index=True),
+    Column("end_user", Text(256)),
+    Column("request", UnboundedText, nullable=False),  # JSON as the client sent it, redacted
+    Column("response", UnboundedText, nullable=False),  # JSON: text, thinking, tool_calls; redacted
+    Column("redactions", Integer, nullable=False),  # how many places were redacted
+    Column("cut", Boolean, nullable=False),  # is a part of it left out for its length?
+    Index(None, "project_id", "end_user"),
+)
+
+usage_rollup: Final = Table(
+    "usage_rollup",
+    metadata,
+    Column("seconds", Integer, primary_key=True, autoincrement=False),  # length of the bucket: 60, 3600, 86400
+    Column("bucket", BigInteger, primary_key=True, autoincrement=False),  # its beginning, Unix seconds, UTC
+    Column("project_id", Uuid(as_uuid=False), primary_key=True),
+    Column("key_id", Uuid(as_uuid=False), primary_key=True),
+    Column("model", Text(300), primary_key=True),  # as asked for; '' = the name did not resolve
+    Column("backend_model", Text(300), primary_key=True),  # '' = nobody answered; so are the others
+    Column("tier", Text(16), primary_key=True),
+    Column("endpoint", Text(100), primary_key=True),
+    Column("status_class", Integer, primary_key=True, autoincrement=False),
+    Column("error_code", Text(64), primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in ROLLED),
+    Index(None, "project_id", "seconds", "bucket"),
+)
 
 journal_position: Final = Table(
     "journal_position",

@@ -24,13 +24,6 @@ def test_the_example_of_the_documentation_loads_as_it_stands(example):
     assert legal.models[0].given_params() == {"temperature": 0.2, "max_tokens": 1500}
 
 
-def test_limits_that_are_not_enforced_yet_are_warned_of_with_their_line(example):
-    assert [str(w).partition(" is ")[0] for w in example.warnings] == [
-        "gateway.yaml:15:5: `tokens_per_minute`",
-        "gateway.yaml:17:5: `monthly_tokens`",
-    ]
-
-
 def test_no_secret_is_in_the_repr_of_what_was_loaded(example, loading):
     assert "a-key-chosen" not in repr(example)
     hashed = loading(PROJECT + f"    keys: [{{name: k, sha256: {'ab' * 32}}}]\n")

@@ -15,7 +15,7 @@ from llm_gateway.ledger import ledger as ledger_module
 from llm_gateway.ledger import shipper as shipper_module
 from llm_gateway.ledger.journal import Journal, Position, Row, segments
 from llm_gateway.ledger.ledger import Ledger
-from llm_gateway.ledger.shipper import BATCH, Shipper
+from llm_gateway.ledger.shipper import BATCH, Batch, Shipper
 from support.net import wait_until
 
 
@@ -38,11 +38,11 @@ class Database:
         self._maybe_down()
         return self.positions.get(journal)
 
-    async def ship(self, journal: str, rows: list[Row], position: Position) -> None:
+    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
         await asyncio.sleep(0)
         self._maybe_down()
-        self.rows += rows
-        self.batches.append(len(rows))
+        self.rows += batch.rows
+        self.batches.append(len(batch.rows))
         self.positions[journal] = position
         if self.lost:
             self.lost -= 1
@@ -145,10 +145,10 @@ async def test_past_its_bound_rows_are_dropped_and_counted(tmp_path: Path, monke
 
 async def test_a_batch_that_cannot_be_written_at_all_is_counted_and_the_next_ones_go_on(tmp_path: Path):
     class Picky(Database):
-        async def ship(self, journal: str, rows: list[Row], position: Position) -> None:
-            if any(row["n"] == "broken" for row in rows):
+        async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+            if any(row["n"] == "broken" for row in batch.rows):
                 raise TypeError("no such column")
-            await super().ship(journal, rows, position)
+            await super().ship(journal, batch, position)
 
     database = Picky()
     async with shipping(tmp_path / "j", database) as ledger:

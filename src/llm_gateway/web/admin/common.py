@@ -19,12 +19,26 @@ _YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 Live = Annotated[Running, Depends(running_of)]
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
+Tokens = Annotated[int, Field(ge=1, le=2**53)] | None
+Cost = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] | None
 
 
 class Input(BaseModel):
     """A request body: unknown fields are errors, so that nothing is changed by accident."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Limited(Input):
+    """What a project or a key may use (`access.policy.LIMITS`); absent or null: unlimited."""
+
+    rate_limit_per_minute: Limit = None
+    tokens_per_minute: Tokens = None
+    max_concurrency: Limit = None
+    daily_tokens: Tokens = None
+    monthly_tokens: Tokens = None
+    daily_cost: Cost = None
+    monthly_cost: Cost = None
 
 
 def admin_router(topic: str) -> APIRouter:

@@ -10,19 +10,24 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.keys import make_key
+from llm_gateway.access.policy import LIMITS
 from llm_gateway.errors import Conflict
 from llm_gateway.storage import keys, projects
 from llm_gateway.storage.keys import StoredKey
-from llm_gateway.web.admin.common import Input, Live, admin_router, changing, listed, moment, when
+from llm_gateway.web.admin.common import Input, Limited, Live, admin_router, changing, listed, moment, when
 
 router = admin_router("keys")
 KEY_BYTES = 32
 
 
-class NewKey(Input):
+class NewKey(Limited):
     project: str = Field(description="Id or name.")
     name: Annotated[str, Field(min_length=1, max_length=100)] = "key"
     expires_at: str | None = Field(default=None, description="ISO 8601; absent: never.")
+
+
+class KeyChanges(Limited):
+    """Only the fields that are sent are changed; null takes a limit away."""
 
 
 class Rotation(Input):
@@ -49,7 +54,16 @@ async def create_key(running: Live, body: NewKey) -> dict[str, Any]:
     expires = moment(body.expires_at, "expires_at")
     async with changing(running) as s:
         project = await projects.get_project(s, body.project)
-        return await _made(running, s, project.id, project.name, body.name, expires)
+        limits = body.model_dump(include=set(LIMITS))
+        return await _made(running, s, project.id, project.name, body.name, expires, limits)
+
+
+@router.patch("/{key_id}", summary="Change what a key may use")
+async def limit_key(running: Live, key_id: str, body: KeyChanges) -> dict[str, Any]:
+    async with changing(running) as s:
+        key = await keys.limit_key(s, key_id, **body.model_dump(exclude_unset=True))
+        project = await projects.get_project(s, key.project_id)
+    return shown(key, project.name, running.gateway.clock.wall())
 
 
 @router.post("/{key_id}/rotate", status_code=201, summary="A new key beside the old one, which ends after the overlap")
@@ -67,7 +81,8 @@ async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -
             await keys.expire_key(s, old.id, ends)
         else:  # at once, without the minute that expiry grants to clocks that differ
             await keys.revoke_key(s, old.id, wall)
-        made = await _made(running, s, project.id, project.name, old.name, expires)
+        limits = {name: getattr(old, name) for name in LIMITS}
+        made = await _made(running, s, project.id, project.name, old.name, expires, limits)
     return {**made, "replaces": old.id, "old_key_ends_at": when(ends)}
 
 
@@ -81,11 +96,17 @@ async def revoke_key(running: Live, key_id: str) -> dict[str, Any]:
 
 
 async def _made(
-    running: Live, s: AsyncSession, project_id: str, project: str, name: str, expires: float | None
+    running: Live,
+    s: AsyncSession,
+    project_id: str,
+    project: str,
+    name: str,
+    expires: float | None,
+    limits: dict[str, Any],
 ) -> dict[str, Any]:
     made = make_key(secrets.token_bytes(KEY_BYTES))
     stored = await keys.add_key(
-        s, project_id, name=name, hash=made.hash, prefix=made.prefix, last4=made.last4, expires_at=expires
+        s, project_id, name=name, hash=made.hash, prefix=made.prefix, last4=made.last4, expires_at=expires, **limits
     )
     return {**shown(stored, project, running.gateway.clock.wall()), "key": made.text}
 
@@ -109,5 +130,6 @@ def shown(key: StoredKey, project: str | None, wall: float) -> dict[str, Any]:
         "revoked_at": when(key.revoked_at),
         "last_used_at": when(key.last_used_at),
         "owner": key.owner,
+        **{name: getattr(key, name) for name in LIMITS},
         "created_at": when(key.created_at),
     }

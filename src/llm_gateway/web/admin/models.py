@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from pydantic import Field
 
-from llm_gateway.access.policy import Exposure
+from llm_gateway.access.policy import Exposure, Price
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.exposures import check_backends
 from llm_gateway.storage import exposures, projects
@@ -30,12 +30,26 @@ Backends = Annotated[
 Description = Annotated[str, Field(max_length=2000)]
 
 
+Amount = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class PriceOf(Input):
+    """Of a million tokens, in any unit that you count in."""
+
+    input: Amount = 0.0
+    output: Amount = 0.0
+
+    def price(self) -> Price:
+        return Price(self.input, self.output)
+
+
 class NewModel(Input):
     name: ModelName
     backend: Backends
     project: str | None = Field(default=None, description="Id or name; absent: shared by all projects.")
     description: Description = ""
     params: dict[str, Any] = Field(default_factory=dict, description="Defaults where a request is silent.")
+    price: PriceOf | None = Field(default=None, description="Absent: its tokens cost nothing.")
 
 
 class ModelChanges(Input):
@@ -44,6 +58,7 @@ class ModelChanges(Input):
     backend: Backends = Field(default_factory=list)
     description: Description = ""
     params: dict[str, Any] = Field(default_factory=dict)
+    price: PriceOf | None = None
 
 
 @router.get("", summary="Logical names, and with them the physical models of the fleet")
@@ -97,6 +112,7 @@ async def create_model(running: Live, body: NewModel) -> dict[str, Any]:
             backend=body.backend,
             description=body.description,
             params=params,
+            price=body.price.price() if body.price else None,
         )
     return shown(made, of.name if of else None)
 
@@ -107,6 +123,8 @@ async def update_model(running: Live, model_id: str, body: ModelChanges) -> dict
     changes = body.model_dump(exclude_unset=True)
     if "params" in changes:
         changes["params"] = checked(changes["params"])
+    if "price" in changes:
+        changes["price"] = body.price.price() if body.price else None
     async with changing(running) as s:
         changed = await exposures.update_exposure(s, model_id, **changes)
         of = await projects.get_project(s, changed.project_id) if changed.project_id else None
@@ -141,6 +159,7 @@ def shown(e: Exposure, project: str | None) -> dict[str, Any]:
         "backend": list(e.backend),
         "description": e.description,
         "params": dict(e.params),
+        "price": {"input": e.price.input, "output": e.price.output} if e.price else None,
         "owner": e.owner,
         "created_at": when(e.created_at),
     }

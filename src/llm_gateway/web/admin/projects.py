@@ -7,18 +7,19 @@ from typing import Annotated, Any
 from fastapi import Response
 from pydantic import Field
 
-from llm_gateway.access.policy import DEFAULT_TRUST, Project, Trust
+from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Project, Trust
 from llm_gateway.storage import keys, projects
-from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing, listed, when
+from llm_gateway.web.admin.common import Limited, Live, admin_router, changing, listed, when
 
 router = admin_router("projects")
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)]
-Tokens = Annotated[int, Field(ge=1, le=2**53)] | None
+Days = Annotated[int, Field(ge=1, le=3650)] | None
+Patterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=50)]
 
 
-class NewProject(Input):
+class NewProject(Limited):
     name: Name
     description: Annotated[str, Field(max_length=2000)] = ""
     is_active: bool = True
@@ -27,14 +28,13 @@ class NewProject(Input):
         description="Whose servers may see its prompts; `public` are strangers' machines.",
     )
     public_tools: bool = False
-    rate_limit_per_minute: Limit = None
-    tokens_per_minute: Tokens = None
-    monthly_tokens: Tokens = None
-    max_concurrency: Limit = None
+    store_payloads: bool = Field(default=False, description="Keep prompts and answers, redacted?")
+    payload_days: Days = None
+    redact: Patterns = Field(default_factory=list)
     allowed_models: Names | None = None
 
 
-class ProjectChanges(Input):
+class ProjectChanges(Limited):
     """Only the fields that are sent are changed; null takes a limit away."""
 
     name: Name = ""
@@ -42,10 +42,9 @@ class ProjectChanges(Input):
     is_active: bool = True
     trust: Annotated[list[Trust], Field(min_length=1)] = Field(default=sorted(DEFAULT_TRUST))
     public_tools: bool = False
-    rate_limit_per_minute: Limit = None
-    tokens_per_minute: Tokens = None
-    monthly_tokens: Tokens = None
-    max_concurrency: Limit = None
+    store_payloads: bool = Field(default=False, description="Keep prompts and answers, redacted?")
+    payload_days: Days = None
+    redact: Patterns = Field(default_factory=list)
     allowed_models: Names | None = None
 
 
@@ -93,10 +92,10 @@ def shown(p: Project) -> dict[str, Any]:
         "is_active": p.is_active,
         "trust": sorted(p.trust),
         "public_tools": p.public_tools,
-        "rate_limit_per_minute": p.rate_limit_per_minute,
-        "tokens_per_minute": p.tokens_per_minute,
-        "monthly_tokens": p.monthly_tokens,
-        "max_concurrency": p.max_concurrency,
+        **{name: getattr(p, name) for name in LIMITS},
+        "store_payloads": p.store_payloads,
+        "payload_days": p.payload_days,
+        "redact": list(p.redact),
         "allowed_models": sorted(p.allowed_models) if p.allowed_models is not None else None,
         "owner": p.owner,
         "created_at": when(p.created_at),
