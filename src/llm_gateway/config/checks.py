@@ -71,6 +71,20 @@ def server_addresses(tree: Tree, guard: Guard) -> Iterator[Mistake]:
     yield from _twice(tree, iter(usable), "server address")
 
 
+def costs_without_prices(tree: Tree) -> Iterator[Mistake]:
+    """Budgets of costs where the file gives no model a price. A warning: the database may know some."""
+    projects = list(_entries(tree.value, "projects"))
+    models = [model for _, model in _entries(tree.value, "models")]
+    models += [model for _, project in projects for _, model in _entries(project, "models")]
+    if any("price" in model for model in models):
+        return
+    limited = projects + [each for loc, project in projects for each in _entries(project, "keys", loc)]
+    for loc, owner in limited:
+        for limit in ("daily_cost", "monthly_cost"):
+            if limit in owner:
+                yield Mistake(tree.at((*loc, limit), key=True), f"`{limit}` is never reached: no model has a `price`.")
+
+
 def _twice(tree: Tree, texts: Iterator[tuple[Loc, str]], what: str) -> Iterator[Mistake]:
     first: dict[str, Loc] = {}
     for loc, text in texts:

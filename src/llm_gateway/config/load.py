@@ -100,11 +100,10 @@ def load(
         everywhere = ("0.0.0.0/0", "::/0") if ("allow_private_upstreams",) in refused else ()
         guard = Guard(allow_private=settings.allow_private_upstreams + everywhere)
         mistakes += checks.server_addresses(tree, guard)
+        warnings += checks.costs_without_prices(tree)
         mistakes[:] = _in_order_of_lines(mistakes, tree.file)
     if mistakes:
         raise ConfigMistakes(mistakes)
-    if settings.redis_url is not None:
-        warnings.append(Mistake(given["redis_url",].where, "`redis_url` is not used by this version."))
     sources = {".".join(keys): given[keys].where if keys in given else "default" for keys in LEAVES}
     return Loaded(settings, document, sources, tuple(warnings), variables, config)
 

@@ -64,8 +64,8 @@ def test_mistakes_stop_every_command(command: Command, file: Path, monkeypatch: 
 
 
 def test_a_warning_is_no_mistake(command: Command, file: Path):
-    file.write_text("projects: [{name: a, tokens_per_minute: 5}]\n")
-    assert "warning: gateway.yaml:1:22: `tokens_per_minute`" in command.done("config", "check", "gateway.yaml").out
+    file.write_text("projects: [{name: a, daily_cost: 5}]\n")
+    assert "warning: gateway.yaml:1:22: `daily_cost`" in command.done("config", "check", "gateway.yaml").out
 
 
 def test_applying_twice_changes_once(command: Command, file: Path):

@@ -67,6 +67,8 @@ async def test_a_row_comes_back_as_it_was_written(sessions: Sessions):
         "project_context": "case 42",
         "client_request_id": "r-1",
         "notes": "think=dropped, tool_choice=best_effort",
+        "failovers": 2,
+        "cost_nanos": 1_234_567,
     }
     (id,) = await put(sessions, written)
     async with sessions.read() as s:
