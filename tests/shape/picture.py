@@ -17,7 +17,7 @@ ROOT: Final = "llm_gateway"
 
 GROUND: Final = ("errors", "clock", "names")
 CORES: Final = ("wire", "fleet", "access", "exposures")
-OUTSIDE: Final = ("ledger", "upstream", "storage")
+OUTSIDE: Final = ("ledger", "upstream", "storage", "shared")
 INNER: Final = (*GROUND, *CORES, *OUTSIDE, "observe", "gateway", "service")
 EDGES: Final = ("settings", "config")
 
@@ -38,6 +38,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "storage": (*GROUND, *CORES),
     "upstream": (*GROUND, *CORES, "observe"),
     "ledger": (*GROUND, *CORES, "observe", "storage"),
+    "shared": (*GROUND, *CORES, "observe"),
     # the parts together, and what is done with them
     "gateway": (*GROUND, *CORES, *OUTSIDE, "observe"),
     "service": (*GROUND, *CORES, *OUTSIDE, "observe", "gateway"),

@@ -164,8 +164,11 @@ def test_a_mistake_is_one_line_without_control_characters(mistakes):
     assert line.isprintable()
 
 
-def test_what_this_version_does_not_use_is_a_warning(loading):
-    loaded = loading(LLM_GATEWAY_REDIS_URL="redis://localhost")
-    assert [str(w) for w in loaded.warnings] == [
-        "environment LLM_GATEWAY_REDIS_URL: `redis_url` is not used by this version."
+def test_a_budget_of_costs_without_any_price_is_a_warning(loading):
+    budget = "projects: [{name: a, monthly_cost: 5, keys: [{name: k, sha256: " + "ab" * 32 + ", daily_cost: 1}]}]\n"
+    assert [str(w).partition(" is ")[0] for w in loading(budget).warnings] == [
+        "gateway.yaml:1:22: `monthly_cost`",
+        f"gateway.yaml:1:{budget.index('daily_cost') + 1}: `daily_cost`",
     ]
+    priced = "models: [{name: fast, backend: [m], price: {input: 0.1}}]\n"
+    assert not loading(priced + budget).warnings
