@@ -78,7 +78,7 @@ class Client:
 
     async def command(self, *words: str | bytes | int | float) -> Any:
         """What one command returns. Raises Away."""
-        return await self.ask(lambda: self._redis.execute_command(*words))
+        return await self.ask(lambda: self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
 
     async def ask(self, call: Callable[[], Any], *, patience: float | None = None) -> Any:
         """The answer of one call. Raises Away within `patience` seconds (50 ms unless said)."""
