@@ -197,7 +197,15 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         ledger = Ledger(Journal(journals / ids().hex))
         shipper = Shipper(ledger, DatabaseStore(sessions))
         gateway = Gateway(
-            clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
+            clock,
+            ids,
+            fleet,
+            drive,
+            ledger,
+            metrics,
+            max_text=settings.max_body,
+            max_tokens=settings.max_tokens,
+            attempt_rows=settings.attempt_rows,
         )
         metrics.watch(lambda: figures(gateway))
         prober = Prober(

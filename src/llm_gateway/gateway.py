@@ -64,6 +64,8 @@ class Gateway:
     """Bytes of a request's body besides its images."""
     max_tokens: int = MOST_TOKENS
     """Of one answer, where no exposure says more."""
+    attempt_rows: float = 1.0
+    """Share of requests whose attempts are written down: as `Entry.record`."""
     limits: Limits = field(default_factory=Limits)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
     pressure: Pressure = field(default_factory=Pressure)
@@ -107,7 +109,7 @@ class Gateway:
         self.ledger.opened(entry.id, entry.row())
 
     def closed(self, entry: Entry) -> None:
-        row = entry.record()
+        row = entry.record(self.attempt_rows)
         self.ledger.closed(entry.id, row)
         self.metrics.request_ended(entry)
         log.info(

@@ -162,6 +162,8 @@ class Attempt:
         self._over = False
         self._race = plan.raced(candidate)
         after = plan.faults[-1][1].kind if plan.faults else None
+        self.told = plan.tries.began(candidate, self.began, after, race=self._race, underway=plan.underway)
+        """What is written down of it."""
         parts.holds(plan.ask, 1)
         parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began, after, self._race))
 
@@ -183,7 +185,7 @@ class Attempt:
         except BaseException:
             self.ended(None)
             raise
-        self.first_content_at = stream.first_sign_at or self._parts.clock.now()
+        self.first_content_at = self.told.first_at = stream.first_sign_at or self._parts.clock.now()
         wait = self.first_content_at - asked
         spec = self.candidate.spec
         prompt = self._plan.ask.prompt_tokens
@@ -233,6 +235,8 @@ class Attempt:
         late = not complete if fault is None else fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
         if late and plan.hurried and now >= plan.deadline - ON_TIME:
             fault, waited = None, 0.0
+        self.told.end(now, fault, complete=complete)
+        self.told.tokens = self.tokens
         self._parts.holds(plan.ask, -1)
         self._parts.apply(
             AttemptEnded(
@@ -387,4 +391,6 @@ class Stream:
     def abort(self) -> None:
         """The same without waiting for anything."""
         self.attempt.ended(None)
+        self.attempt.told.tokens += len(self._ready)  # what nobody asked for any more
+        self._ready = []
         self._response.abort()
