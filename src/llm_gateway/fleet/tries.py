@@ -49,8 +49,9 @@ class Try:
         return self.candidate.spec.id
 
     @property
-    def server_name(self) -> str:
-        return self.candidate.spec.name
+    def provider(self) -> str:
+        """The kind of API that it speaks."""
+        return self.candidate.spec.kind
 
     @property
     def model(self) -> str:

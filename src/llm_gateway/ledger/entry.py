@@ -50,17 +50,21 @@ class Entry:
         endpoint: str,
         client_request_id: str | None = None,
         left: Callable[[], str | None] = lambda: "client_closed",
+        traceparent: str | None = None,
     ) -> None:
         """`left` says why the client is no longer there when the request's task is cancelled; None = it still is,
         the gateway ends."""
         self._book = book
         self._clock = clock
         self._left = left
-        self._began = clock.now()
+        self.began = clock.now()
+        """Seconds on the monotonic clock."""
         self.id = id
         self.caller = caller
         self.endpoint = endpoint
         self.client_request_id = client_request_id[:TAG] if client_request_id else None
+        self.traceparent = traceparent
+        """The header of that name."""
         self.timestamp = clock.wall()
         self.model: str | None = None
         self.backend_model: str | None = None
@@ -102,7 +106,7 @@ class Entry:
 
     def elapsed(self) -> float:
         """Seconds since the request was admitted."""
-        return self._clock.now() - self._began
+        return self._clock.now() - self.began
 
     def first_token(self) -> None:
         if self.ttft is None:
@@ -125,7 +129,7 @@ class Entry:
             return
         self.outcome, self.status, self.error_code = outcome, status, error_code
         now = self._clock.now()
-        self.latency = now - self._began
+        self.latency = now - self.began
         if self._tries is not None:
             self._tries.close(now, self.usage.output if self.usage else 0)
         self._book.closed(self)
@@ -174,9 +178,15 @@ class Entry:
         """Attempts that ended by a fault before the client had anything of them. 0 until it is closed."""
         return self._tries.failures if self._tries is not None and self.outcome is not None else 0
 
+    @property
+    def provider(self) -> str:
+        """The kind of API that the server speaks which answered; "" when none did."""
+        spoke = self._tries.spoke if self._tries is not None else ()
+        return spoke[-1].provider if spoke else ""
+
     def moment(self, at: float) -> float:
         """A time of the monotonic clock as Unix time."""
-        return self.timestamp + at - self._began
+        return self.timestamp + at - self.began
 
     def record(self, share: float = 1.0) -> dict[str, Any]:
         """All that is written down when it has ended: the row, and under `tries` its attempts, where it is one of this

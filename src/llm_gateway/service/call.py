@@ -40,6 +40,8 @@ class Call(Protocol):
     """The client's IP address, for counting wrong keys."""
     endpoint: str
     client_request_id: str | None
+    traceparent: str | None
+    """The client's trace, as the header says it."""
     dialect: ClientDialect
     streams: bool | None
     """What the path says about streaming; None = the body decides."""
