@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import Full, Queue
 from typing import Final, NamedTuple
+from uuid import UUID
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -52,7 +53,7 @@ class Told(NamedTuple):
     """A request as it was when its row was closed. Times are Unix nanoseconds."""
 
     labels: RequestLabels
-    trace: int
+    id: UUID
     parent: Parent | None
     model: str | None
     backend: str | None
@@ -89,7 +90,7 @@ class Exporter:
         usage, tries = request.usage, tuple(request.tries)
         told = Told(
             self._labels.of_request(request),
-            request.id.int,
+            request.id,
             trace_of(request.traceparent),
             request.model,
             request.backend_model,
@@ -151,7 +152,7 @@ class Traces:
 
     def tell(self, told: Told) -> None:
         """The spans of one request."""
-        self._ids.trace = told.trace
+        self._ids.trace = told.id.int
         labels = told.labels
         context = None
         if (parent := told.parent) is not None:
@@ -166,7 +167,7 @@ class Traces:
                 "http.request.method": "POST",
                 "http.route": labels.endpoint,
                 "http.response.status_code": labels.status,
-                "llmgw.request.id": f"{told.trace:032x}",
+                "llmgw.request.id": str(told.id),
                 "llmgw.project": labels.project,
                 "llmgw.outcome": told.outcome,
             },
