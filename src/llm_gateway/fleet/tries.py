@@ -118,6 +118,8 @@ class Tries:
         for one in self.all:
             if not one.ended:
                 one.end(now, None)
+            if one not in self.spoke:  # also one whose answer was kept for a while, and then given up
+                one.given = 0
         for one in self.spoke[:-1]:
             one.given = min(one.given, tokens)
             tokens -= one.given

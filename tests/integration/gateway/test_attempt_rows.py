@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from llm_gateway.storage import attempts
-from support.gateway import Live, StartGateway, words
+from support.gateway import Live, StartGateway, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue
 
@@ -71,6 +71,44 @@ async def test_a_continued_stream_says_who_gave_how_many_tokens(start: StartGate
     assert told(found) == [("first", None, "cut"), ("continuation", "cut", "ok")]
     assert (row["continuations"], row["failovers"]) == (1, 0)
     assert all(one["tokens_output"] > 0 and one["tokens_wasted"] == 0 for one in found)
+
+
+async def test_a_stream_that_breaks_twice_says_what_each_server_gave(start: StartGateway, rogue: StartRogue):
+    first, second = await rogue(words=40, cut_after=12), await rogue(words=40, cut_after=9)
+    good = await rogue(words=40)
+    live = await start(first, second, good)
+    live.rank(first, second, good)
+    first.mood = second.mood = "cut_rst"
+    assert (await live.stream()).text == words(40)
+    row = await live.row()
+    found = await tries(live, row)
+    spoke = [one for one in found if one["tokens_output"]]
+    assert [one["outcome"] for one in spoke] == ["cut", "cut", "ok"]
+    assert [one["why"] for one in found] == ["first"] + ["continuation"] * (len(found) - 1)
+
+
+async def test_a_whole_answer_that_broke_gave_nothing_and_another_one_is_asked(start: StartGateway, rogue: StartRogue):
+    cut, good = await rogue(words=30, cut_after=12), await rogue(words=30)
+    live = await start(cut, good)
+    live.prefer(cut)
+    cut.mood = "cut_rst"
+    assert (await live.chat()).status_code == 200
+    row = await live.row()
+    found = await tries(live, row)
+    assert told(found) == [("first", None, "cut"), ("failover", "cut", "ok")]
+    assert (found[0]["tokens_output"], found[0]["tokens_wasted"], row["failovers"]) == (0, 12, 1)
+
+
+async def test_a_server_that_was_wrong_about_the_request_is_blamed_in_its_attempt(
+    start: StartGateway, rogue: StartRogue
+):
+    wrong, good = await rogue(mood="caller_400"), await rogue()
+    live = await start(entry(wrong, trust="public"), entry(good, trust="public"), project={"trust": ["public"]})
+    live.prefer(wrong)
+    assert (await live.chat()).status_code == 200
+    (first, second) = await tries(live, await live.row())
+    assert (first["outcome"], second["why"], second["after"]) == ("server_error", "failover", "caller")
+    assert first["detail"] == "refused what another server answered: 400 …"
 
 
 async def test_the_loser_of_a_race_is_cancelled_and_in_the_log(start: StartGateway, rogue: StartRogue):

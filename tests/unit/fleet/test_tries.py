@@ -58,6 +58,16 @@ def test_what_no_client_got_is_wasted():
     assert (one.given, one.wasted) == (0, 5)
 
 
+def test_an_answer_that_was_given_up_for_another_one_gave_nothing():
+    tries = Tries()
+    broken, gone_on, whole = begin(tries, 0.0), begin(tries, 1.0, on=True), begin(tries, 2.0)
+    broken.tokens, broken.given = 70, 70  # kept until its successor broke, too
+    gone_on.tokens = 5
+    tries.spoke = [whole]
+    tries.close(3.0, 20)
+    assert [(one.given, one.wasted) for one in tries.all] == [(0, 70), (0, 5), (20, 0)]
+
+
 def test_only_attempts_that_gave_nothing_count_as_failures():
     tries = Tries()
     broken, silent, good = begin(tries, 0.0), begin(tries, 1.0), begin(tries, 2.0)
