@@ -129,9 +129,9 @@ class Gateway:
         self.metrics.request_ended(entry)
         for observer in self.observers:
             observer(entry)
-        self._tell(entry, row)
+        self.tell(entry, row)
 
-    def _tell(self, entry: Entry, row: Mapping[str, Any]) -> None:
+    def tell(self, entry: Entry, row: Mapping[str, Any]) -> None:
         """The one line of a request: what its row holds, in short. Nothing of what was said, nor who said it."""
         told = {name: row[name] for name in LOGGED if row[name] is not None}
         if row["cost_nanos"]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from queue import Full, Queue
+from contextlib import suppress
+from queue import Empty, Full, Queue
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -112,10 +113,11 @@ class Exporter:
     def stop(self, done: Callable[[], object]) -> None:
         """Exports what waits, then calls `done` from the thread."""
         self._done = done
-        try:
-            self._queue.put_nowait(None)
-        except Full:
-            done()
+        with suppress(Empty):
+            while self._queue.full():
+                self._queue.get_nowait()
+                self.dropped += 1
+        self._queue.put_nowait(None)
 
     def _run(self) -> None:
         while (told := self._queue.get()) is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
@@ -62,7 +62,12 @@ async def tracing(environ: Mapping[str, str], version: str) -> AsyncIterator[lis
     finally:
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
-        exporter.stop(lambda: loop.call_soon_threadsafe(ended.set))
+
+        def done() -> None:
+            with suppress(RuntimeError):  # the loop did not wait for it
+                loop.call_soon_threadsafe(ended.set)
+
+        exporter.stop(done)
         try:
             await asyncio.wait_for(ended.wait(), GRACE)
         except TimeoutError:

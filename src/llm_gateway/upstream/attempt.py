@@ -160,12 +160,12 @@ class Attempt:
         self._parts = parts
         self._plan = plan
         self._over = False
-        self._race = plan.raced(candidate)
         after = plan.faults[-1][1].kind if plan.faults else None
-        self.told = plan.tries.began(candidate, self.began, after, race=self._race, underway=plan.underway)
+        race = plan.raced(candidate)
+        self.told = plan.tries.began(candidate, self.began, after, race=race, underway=plan.underway)
         """What is written down of it."""
         parts.holds(plan.ask, 1)
-        parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began, after, self._race))
+        parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began))
 
     async def run(self, work: Work) -> Stream:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
@@ -189,7 +189,7 @@ class Attempt:
         wait = self.first_content_at - asked
         spec = self.candidate.spec
         prompt = self._plan.ask.prompt_tokens
-        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt, self._race))
+        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt))
         return stream
 
     async def _open(self, work: Work) -> tuple[Stream, float]:
