@@ -26,7 +26,7 @@ from llm_gateway.errors import Conflict, DatabaseUnavailable
 from llm_gateway.exposures import named
 from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
 from llm_gateway.fleet.attempts import Clocks
-from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, ListedModel, ServerSpec
+from llm_gateway.fleet.facts import ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.identity import Noticed
 from llm_gateway.gateway import Gateway
@@ -37,8 +37,9 @@ from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
+from llm_gateway.observe.tracing import tracing
 from llm_gateway.roster import DEMO, Roster
-from llm_gateway.service.health import DeepHealth, figures
+from llm_gateway.service.health import DeepHealth, figures, watch_states
 from llm_gateway.settings import Settings
 from llm_gateway.storage import keys
 from llm_gateway.storage.engine import open_engine
@@ -191,13 +192,21 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=_demo_models(d))
                 for d in fleet_of_fakes.servers
             ]
-        drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=_counted(metrics))
+        drive = Drive(fleet, transport, guard, clock, _clocks(settings))
         ids = Ids()
         journals = settings.data_dir / "journal"
         ledger = Ledger(Journal(journals / ids().hex))
         shipper = Shipper(ledger, DatabaseStore(sessions, ledger.doubled))
         gateway = Gateway(
-            clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
+            clock,
+            ids,
+            fleet,
+            drive,
+            ledger,
+            metrics,
+            max_text=settings.max_body,
+            max_tokens=settings.max_tokens,
+            attempt_rows=settings.attempt_rows,
         )
         metrics.watch(lambda: figures(gateway))
         prober = Prober(
@@ -230,6 +239,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 learnt.recall()
         await running.refresh()
         if serving:
+            gateway.observers += await stack.enter_async_context(tracing(os.environ, __version__))
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)
@@ -238,6 +248,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "watch": running.watch(),
                 "keys": running.touch_keys(),
                 "journal sync": ledger.sync(),
+                "server states": watch_states(gateway),
                 "recovery": shipper.recover(journals),
             }.items():
                 _start(stack, name, work)
@@ -273,22 +284,6 @@ def _start(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) ->
 
 def _demo_models(server: DemoServer) -> tuple[ListedModel, ...]:
     return tuple(ListedModel(name, tokens_per_second=server.tokens_per_second) for name in server.models)
-
-
-def _counted(metrics: Metrics) -> Callable[[Fact], None]:
-    def count(fact: Fact) -> None:
-        if isinstance(fact, AttemptStarted):
-            if fact.after is not None:
-                metrics.failover(fact.after.value)
-            if fact.race:
-                metrics.race("started")
-        elif isinstance(fact, FirstToken):
-            if fact.race:
-                metrics.race("won")
-        elif isinstance(fact, AttemptEnded):
-            metrics.attempt_ended("cancelled" if fact.cancelled else fact.fault.value if fact.fault else "ok")
-
-    return count
 
 
 def _noticed(metrics: Metrics) -> Callable[[Noticed], None]:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
@@ -25,6 +25,7 @@ from llm_gateway.ledger.entry import Entry
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.names import pinned
 from llm_gateway.observe.metrics import Metrics
+from llm_gateway.observe.parent import trace_of
 from llm_gateway.upstream.drive import Drive
 from llm_gateway.wire.checked import MOST_TOKENS
 
@@ -35,13 +36,16 @@ class Opening(Protocol):
     id: UUID
     endpoint: str
     client_request_id: str | None
+    traceparent: str | None
+    """The header of that name."""
     left: str | None
     """Why the client is no longer there; None while it is."""
 
 
 LOGGED = (
-    *("endpoint", "status", "outcome", "error_code", "model", "backend_model", "server_id", "stream"),
-    *("latency_ms", "ttft_ms", "attempts", "tokens_input", "tokens_output"),
+    *("key_id", "endpoint", "status", "outcome", "error_code", "finish_reason", "model", "backend_model", "server_id"),
+    *("tier", "stream", "latency_ms", "ttft_ms", "attempts", "failovers", "tokens_input", "tokens_output"),
+    *("tokens_estimated", "notes", "client_request_id"),
 )
 """Fields of the one line that a request leaves in the process's log."""
 LISTS = 32
@@ -64,12 +68,16 @@ class Gateway:
     """Bytes of a request's body besides its images."""
     max_tokens: int = MOST_TOKENS
     """Of one answer, where no exposure says more."""
+    attempt_rows: float = 1.0
+    """Share of requests whose attempts are written down: as `Entry.record`."""
     limits: Limits = field(default_factory=Limits)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
     pressure: Pressure = field(default_factory=Pressure)
     snapshot: Snapshot = field(default_factory=Snapshot)
     used_keys: dict[str, float] = field(default_factory=dict)
     """Key id -> Unix time of its latest use, written to the database now and then."""
+    observers: list[Callable[[Entry], None]] = field(default_factory=list)
+    """Called with each request that was closed; they may neither wait nor raise."""
     draining: bool = False
     """True from the moment the process was asked to stop."""
     _lists: dict[Project, Sequence[Visible]] = field(default_factory=dict)
@@ -100,23 +108,39 @@ class Gateway:
     def entry(self, call: Opening, caller: Caller) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
-        return Entry(self, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left)
+        return Entry(
+            self,
+            self.clock,
+            call.id,
+            caller,
+            call.endpoint,
+            call.client_request_id,
+            lambda: call.left,
+            call.traceparent,
+        )
 
     def opened(self, entry: Entry) -> None:
         """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
         self.ledger.opened(entry.id, entry.row())
 
     def closed(self, entry: Entry) -> None:
-        row = entry.record()
+        row = entry.record(self.attempt_rows)
         self.ledger.closed(entry.id, row)
         self.metrics.request_ended(entry)
-        log.info(
-            "request",
-            request_id=row["id"],
-            project=entry.caller.project.name,
-            **{name: row[name] for name in LOGGED if row[name] is not None},
-            **({"continuations": len(entry.servers) - 1, "servers": entry.servers} if len(entry.servers) > 1 else {}),
-        )
+        for observer in self.observers:
+            observer(entry)
+        self.tell(entry, row)
+
+    def tell(self, entry: Entry, row: Mapping[str, Any]) -> None:
+        """The one line of a request: what its row holds, in short. Nothing of what was said, nor who said it."""
+        told = {name: row[name] for name in LOGGED if row[name] is not None}
+        if row["cost_nanos"]:
+            told["cost"] = row["cost_nanos"] / 1e9
+        if len(entry.servers) > 1:
+            told["continuations"], told["servers"] = row["continuations"], entry.servers
+        if (trace := trace_of(entry.traceparent)) is not None:
+            told["trace_id"] = trace.trace
+        log.info("request", request_id=row["id"], project=entry.caller.project.name, **told)
 
     def resolve(self, project: Project, asked: str) -> Target:
         """Raises ModelNotFound, NoPermittedUpstream."""

@@ -31,6 +31,7 @@ from llm_gateway.fleet.candidate import Candidate, Nobody
 from llm_gateway.fleet.faults import CONSEQUENCES, TRANSPARENT, UNCOUNTED
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.too_long import too_long
+from llm_gateway.fleet.tries import Tries
 from llm_gateway.names import pinned
 
 MAX_COUNTED = 12
@@ -173,6 +174,8 @@ class Plan:
     underway: bool = False
     """Does the client read a part of the answer already? Then it is not sent to the end of a queue."""
     races: int = 0
+    tries: Tries = field(default_factory=Tries)
+    """What is told of the attempts afterwards."""
     tried: set[str] = field(default_factory=set)
     _slipped: set[str] = field(default_factory=set)
     """Of these: reliable servers that failed once, and may be asked again before the doubtful ones."""

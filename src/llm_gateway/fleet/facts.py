@@ -122,10 +122,6 @@ class AttemptStarted:
     server: str
     model: str
     at: float
-    after: FaultKind | None = None
-    """The fault of the attempt before, when the request has moved on from another server."""
-    race: bool = False
-    """Was it started beside another one, only to be quicker?"""
     probe: bool = False
     """Our own question: nobody's request."""
 
@@ -139,8 +135,6 @@ class FirstToken:
     """Seconds from the attempt's start to its first content."""
     prompt_tokens: int = 0
     """About how long the prompt was: long ones take longer to read."""
-    race: bool = False
-    """As of its `AttemptStarted`: then the race is won."""
 
 
 @dataclass(frozen=True, slots=True)

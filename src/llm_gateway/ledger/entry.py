@@ -7,14 +7,16 @@ Every request past identify and rate limit opens an entry and closes it exactly 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 from uuid import UUID
+from zlib import crc32
 
 from llm_gateway.access.policy import Caller, Price
 from llm_gateway.clock import Clock
 from llm_gateway.errors import GatewayError, InternalError, Overloaded, QueueFull, QueueTimeout, ShuttingDown
+from llm_gateway.fleet.tries import Tries, Try
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
 Outcome = Literal["ok", "error", "shed", "client_closed"]
@@ -23,6 +25,10 @@ CLIENT_CLOSED = 499
 """The status of a row whose client left before a status was sent (nginx's number for it)."""
 TAG = 256
 """Characters kept of what clients may choose freely (user tag, correlation id, …)."""
+
+
+MOST_TRIES: Final = 500
+"""Attempts of one request that are written down: a record of the journal has its bound."""
 
 
 class Book(Protocol):
@@ -44,28 +50,28 @@ class Entry:
         endpoint: str,
         client_request_id: str | None = None,
         left: Callable[[], str | None] = lambda: "client_closed",
+        traceparent: str | None = None,
     ) -> None:
         """`left` says why the client is no longer there when the request's task is cancelled; None = it still is,
         the gateway ends."""
         self._book = book
         self._clock = clock
         self._left = left
-        self._began = clock.now()
+        self.began = clock.now()
+        """Seconds on the monotonic clock."""
         self.id = id
         self.caller = caller
         self.endpoint = endpoint
         self.client_request_id = client_request_id[:TAG] if client_request_id else None
+        self.traceparent = traceparent
+        """The header of that name."""
         self.timestamp = clock.wall()
         self.model: str | None = None
         self.backend_model: str | None = None
         self.server_id: str | None = None
         self.tier: str | None = None
         self.stream = False
-        self.attempts = 0
-        self.failovers = 0
-        """Attempts that failed before the answer began."""
-        self.tries: list[dict[str, Any]] = []
-        """The attempts that are written down, as `storage.attempts` takes them."""
+        self._tries: Tries | None = None
         self.price: Price | None = None
         """Of its tokens; None = they cost nothing."""
         self.servers: list[str] = []
@@ -91,10 +97,6 @@ class Entry:
         self.correlation_id = ask.correlation_id[:TAG] if ask.correlation_id else None
         self.project_context = ask.project_context[:TAG] if ask.project_context else None
 
-    def tried(self, attempts: int, failures: int) -> None:
-        """So many servers were asked, and so many of these failed before the answer began."""
-        self.attempts, self.failovers = attempts, failures
-
     def served_by(self, server_id: str, model: str, tier: str) -> None:
         self.server_id, self.backend_model, self.tier = server_id, model, tier
 
@@ -104,7 +106,7 @@ class Entry:
 
     def elapsed(self) -> float:
         """Seconds since the request was admitted."""
-        return self._clock.now() - self._began
+        return self._clock.now() - self.began
 
     def first_token(self) -> None:
         if self.ttft is None:
@@ -126,11 +128,16 @@ class Entry:
         if self.outcome is not None:
             return
         self.outcome, self.status, self.error_code = outcome, status, error_code
-        self.latency = self.elapsed()
+        now = self._clock.now()
+        self.latency = now - self.began
+        if self._tries is not None:
+            self._tries.close(now, self.usage.output if self.usage else 0)
         self._book.closed(self)
 
-    def goes_upstream(self) -> None:
-        """A server is about to be asked: from here on a crash leaves a trace of the request."""
+    def goes_upstream(self, tries: Tries | None = None) -> None:
+        """A server is about to be asked: from here on a crash leaves a trace of the request. `tries` is where its
+        attempts are noted."""
+        self._tries = tries
         self._book.opened(self)
 
     async def __aenter__(self) -> Self:
@@ -157,9 +164,56 @@ class Entry:
         """Billionths of the unit of prices."""
         return self.price.of(self.usage.input, self.usage.output) if self.price and self.usage else 0
 
-    def record(self) -> dict[str, Any]:
-        """All that is written down when it has ended: the row, and the attempts under `tries`."""
-        return {**self.row(), "tries": self.tries} if self.tries else self.row()
+    @property
+    def tries(self) -> Sequence[Try]:
+        """Its attempts, in the order in which they began."""
+        return self._tries.all if self._tries is not None else ()
+
+    @property
+    def attempts(self) -> int:
+        return len(self.tries)
+
+    @property
+    def failovers(self) -> int:
+        """Attempts that ended by a fault before the client had anything of them. 0 until it is closed."""
+        return self._tries.failures if self._tries is not None and self.outcome is not None else 0
+
+    @property
+    def provider(self) -> str:
+        """The kind of API that the server speaks which answered; "" when none did."""
+        spoke = self._tries.spoke if self._tries is not None else ()
+        return spoke[-1].provider if spoke else ""
+
+    def moment(self, at: float) -> float:
+        """A time of the monotonic clock as Unix time."""
+        return self.timestamp + at - self.began
+
+    def record(self, share: float = 1.0) -> dict[str, Any]:
+        """All that is written down when it has ended: the row, and under `tries` its attempts, where it is one of this
+        share of requests; with more than one attempt they all are, unless it is 0."""
+        tries = self.tries
+        if not tries or not share or (len(tries) == 1 and crc32(self.id.bytes) >= share * 2**32):
+            return self.row()
+        return {**self.row(), "tries": [self._told(n, one) for n, one in enumerate(tries[:MOST_TRIES], 1)]}
+
+    def _told(self, number: int, one: Try) -> dict[str, Any]:
+        """An attempt as `storage.attempts.insert_rows` takes it."""
+        return {
+            "request_id": str(self.id),
+            "number": number,
+            "timestamp": self.moment(one.began),
+            "server_id": one.server,
+            "backend_model": one.model,
+            "tier": one.tier,
+            "why": one.why,
+            "after": one.after.value if one.after else None,
+            "outcome": one.outcome,
+            "detail": one.detail or None,
+            "ttft_ms": round((one.first_at - one.began) * 1000, 1) if one.first_at else None,
+            "duration_ms": round((one.ended - one.began) * 1000, 1),
+            "tokens_output": one.given,
+            "tokens_wasted": one.wasted,
+        }
 
     def row(self) -> dict[str, Any]:
         """The row as `storage.requests.insert_rows` takes it."""

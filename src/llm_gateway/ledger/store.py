@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llm_gateway.ledger.journal import Position
 from llm_gateway.ledger.shipper import Batch
-from llm_gateway.storage import journals, requests, rollups
+from llm_gateway.storage import attempts, journals, requests, rollups
 from llm_gateway.storage.sessions import Sessions
 
 
@@ -25,9 +25,9 @@ class DatabaseStore:
         rows = await requests.records(batch.rows)
         async with self._sessions.write() as s:
             new = await requests.insert(s, rows)
+            await attempts.insert_rows(s, batch.tries)
             await rollups.add(s, new)  # late: other processes that add to the same sums wait from here on
             await journals.set_position(s, journal, position.segment, position.offset)
-
         if len(new) < len(rows):
             self._repeated(len(rows) - len(new))
 

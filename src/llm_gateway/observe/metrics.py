@@ -1,127 +1,50 @@
 """The figures of this process for Prometheus: counted where things happen, rendered when asked.
 
-Names and buckets follow OpenTelemetry's GenAI conventions where they have one (`gen_ai_…`); our own begin with
-`llmgw_`. Every label value comes from the configuration, the code or the fleet, never from a client's free text, and
-each label is bounded. `llmgw_requests_total` counts what has a row in the request log: no 401, 403 of a disabled
-project or 429 of a rate limit.
+`families` says what there is, `labels` keeps the labels few, `figures` is what is looked up instead of counted. A
+request and its attempts are counted when its row is closed, so the counters are the sums of the rows since this
+process started: no 401, 403 of a disabled project or 429 of a rate limit, which have no row.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
-from llm_gateway.errors import UNRESOLVED
+from llm_gateway.observe import families as f
+from llm_gateway.observe.ended import Ended, Tried, Usage, idle
+from llm_gateway.observe.figures import Figures, Looked
+from llm_gateway.observe.labels import AttemptLabels, Labels, RequestLabels
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-UNKNOWN: Final = "unknown"
-"""The model of a request whose name was not read or did not resolve."""
-OTHER: Final = "other"
-MAX_MODELS: Final = 1000
-"""Different model labels of one process; later ones are counted as `other`."""
 
 SHED: Final = frozenset({"queue_full", "queue_timeout", "retry_budget_exhausted", "overloaded"})
 """Error codes of requests that were refused because the fleet, or the gateway itself, bears no more."""
 
-DURATIONS: Final = tuple(0.01 * 2**i for i in range(16))
-"""Seconds, .01 to 81.92 as the convention has them, and two steps more."""
-FIRST_TOKENS: Final = (
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
-)  # fmt: skip
-"""Seconds."""
-TOKENS: Final = tuple(float(4**i) for i in range(14))
-
-
-class _Project(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-class _Caller(Protocol):
-    @property
-    def project(self) -> _Project: ...
-
-
-class _Usage(Protocol):
-    @property
-    def input(self) -> int: ...
-    @property
-    def output(self) -> int: ...
-    @property
-    def estimated(self) -> bool: ...
-
-
-class Ended(Protocol):
-    """What is read of a request that has ended (`ledger.entry.Entry` is one)."""
-
-    @property
-    def caller(self) -> _Caller: ...
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def model(self) -> str | None:
-        """The asked name."""
-
-    @property
-    def backend_model(self) -> str | None:
-        """The physical model that answered."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def error_code(self) -> str | None: ...
-    @property
-    def latency(self) -> float:
-        """Seconds, as `ttft`."""
-
-    @property
-    def ttft(self) -> float | None: ...
-    @property
-    def usage(self) -> _Usage | None: ...
-    @property
-    def servers(self) -> Sequence[str]:
-        """Who spoke: each after the first went on with an answer that had broken off."""
-
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What is not counted but looked up at the moment of rendering."""
-
-    servers: Mapping[str, int] = field(default_factory=dict)
-    """State -> servers in it."""
-    healthy: Mapping[str, int] = field(default_factory=dict)
-    """Physical model -> servers that hold it and do not rest."""
-    resting: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """(`server` or `model`, fault) -> how many rest for it."""
-    queue: int = 0
-    """Requests that wait for a place at some server."""
-    log_queue: int = 0
-    """Rows that wait for the database."""
-    tasks: int = 0
-    """asyncio tasks of this process: requests, attempts and what runs all the time."""
-    log_rows: Mapping[str, int] = field(default_factory=dict)
-    """Result (`written`, `dropped`, `repeated`) -> rows since this process started."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Children:
-    """The time series of one set of labels, looked up once."""
+class _Series:
+    """The time series of one set of labels of requests, looked up once."""
 
     count: Counter
     seconds: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Those of requests that had content."""
+
     first_token: Histogram
+    output_token: Histogram
     tokens_input: Histogram
     tokens_output: Histogram
     estimated_input: Counter
     estimated_output: Counter
+    cost: Counter
 
 
 class Metrics:
@@ -132,200 +55,138 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot its annotation
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        build = Gauge("llmgw_build_info", "What runs here.", ("version", "python"), registry=registry)
-        build.labels(version, platform.python_version()).set(1)
-
-        self._requests = Counter(
-            "llmgw_requests_total",
-            "Requests that ended and have a row in the log.",
-            ("project", "endpoint", "model", "status_class"),
-            registry=registry,
-        )
-        self._inflight = Gauge("llmgw_inflight", "Requests that are being worked on.", registry=registry)
-        self._attempts = Counter(
-            "llmgw_attempts_total",
-            "Attempts at model servers: ok, cancelled, or what the server did wrong.",
-            ("outcome",),
-            registry=registry,
-        )
-        self._failovers = Counter(
-            "llmgw_failovers_total",
-            "Times a request went on to another server, by what the one before did wrong.",
-            ("reason",),
-            registry=registry,
-        )
-        self._races = Counter(
-            "llmgw_races_total",
-            "Attempts that were started beside a slow one (started), and those of them that spoke first (won).",
-            ("result",),
-            registry=registry,
-        )
-        self._resumed = Counter(
-            "llmgw_stream_resumed_total",
-            "Times another server went on with an answer that had broken off or was far too slow.",
-            registry=registry,
-        )
-        self._shed = Counter(
-            "llmgw_shed_total",
-            "Requests refused under load: queue_full, queue_timeout, retry_budget_exhausted, overloaded.",
-            ("reason",),
-            registry=registry,
-        )
-        self._quarantines = Counter(
-            "llmgw_quarantines_total",
-            "Times a server or a model on it was put out for not being what it claims to be.",
-            ("reason",),
-            registry=registry,
-        )
-        self._rate_limited = Counter(
-            "llmgw_rate_limited_total", "Requests refused by a project's limits.", ("project",), registry=registry
-        )
-        self._auth_failures = Counter(
-            "llmgw_auth_failures_total", "Requests without a valid API key.", registry=registry
-        )
-        labels = ("gen_ai_operation_name", "gen_ai_request_model", "gen_ai_response_model", "llmgw_project")
-        self._seconds = Histogram(
-            "gen_ai_server_request_duration_seconds",
-            "From the request to the end of its answer, as the client saw it.",
-            (*labels, "error_type"),
-            buckets=DURATIONS,
-            registry=registry,
-        )
-        self._first_token = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "From the request to its first content, after all failover.",
-            labels,
-            buckets=FIRST_TOKENS,
-            registry=registry,
-        )
-        self._tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens per request as servers counted them; estimates are left out.",
-            (*labels, "gen_ai_token_type"),
-            buckets=TOKENS,
-            registry=registry,
-        )
-        self._estimated = Counter(
-            "llmgw_tokens_estimated_total",
-            "Tokens of answers whose servers counted none.",
-            ("project", "gen_ai_token_type"),
-            registry=registry,
-        )
-        self._children: dict[tuple[str, str, str, str, int, str], _Children] = {}
-        self._models: set[str] = set()
+        f.BUILD.gauge(registry).labels(version, platform.python_version()).set(1)
+        self._requests = f.REQUESTS.counter(registry)
+        self._inflight = f.INFLIGHT.gauge(registry)
+        self._seconds = f.DURATION.histogram(registry)
+        self._first_token = f.FIRST_TOKEN.histogram(registry)
+        self._output_token = f.OUTPUT_TOKEN.histogram(registry)
+        self._tokens = f.USAGE.histogram(registry)
+        self._estimated = f.ESTIMATED.counter(registry)
+        self._cost = f.COST.counter(registry)
+        self._overhead = f.OVERHEAD.histogram(registry)
+        self._attempt = f.ATTEMPT.histogram(registry)
+        self._attempts = f.ATTEMPTS.counter(registry)
+        self._failovers = f.FAILOVERS.counter(registry)
+        self._absorbed = f.ABSORBED.counter(registry)
+        self._races = f.RACES.counter(registry)
+        self._resumed = f.RESUMED.counter(registry)
+        self._wasted = f.WASTED.counter(registry)
+        self._shed = f.SHED.counter(registry)
+        self._quarantines = f.QUARANTINES.counter(registry)
+        self._state_changes = f.STATE_CHANGES.counter(registry)
+        self._rate_limited = f.RATE_LIMITED.counter(registry)
+        self._auth_failures = f.AUTH_FAILURES.counter(registry)
+        self._labels = Labels()
+        self._series: dict[RequestLabels, _Series] = {}
+        self._answers: dict[tuple[str, ...], _Answers] = {}
+        self._attempt_seconds: dict[AttemptLabels, Histogram] = {}
+        self._attempt_counts: dict[tuple[str, str, str], Counter] = {}
+        self._states: Mapping[str, str] = {}
 
     def request_began(self) -> None:
         self._inflight.inc()
 
     def request_ended(self, request: Ended) -> None:
-        """Counts one request, after its `request_began`."""
+        """Counts one request and its attempts, after its `request_began`."""
         self._inflight.dec()
-        model = self._label(None if request.error_code in UNRESOLVED else request.model)
-        backend = self._label(request.backend_model) if request.backend_model else ""
-        key = (request.caller.project.name, request.endpoint, model, backend, request.status, request.error_code or "")
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = self._look_up(*key)
-        children.count.inc()
+        labels = self._labels.of_request(request)
+        series = self._series.get(labels)
+        if series is None:
+            status = f"{labels.status // 100}xx"
+            series = self._series[labels] = _Series(
+                self._requests.labels(labels.project, labels.endpoint, labels.model, status),
+                self._seconds.labels(*labels.gen_ai, labels.error),
+            )
+        series.count.inc()
+        series.seconds.observe(request.latency)
         if len(request.servers) > 1:
             self._resumed.inc(len(request.servers) - 1)
         if request.error_code in SHED:
             self._shed.labels(request.error_code).inc()
-        children.seconds.observe(request.latency)
+        if request.usage is not None:
+            self._answered(request, request.usage, labels)
+        answered = request.outcome == "ok"
+        if answered:
+            self._overhead.observe(idle(request))
+        for one in request.tries:
+            self._attempt_ended(one, labels.operation, absorbed=answered)
+
+    def _answered(self, request: Ended, usage: Usage, labels: RequestLabels) -> None:
+        """What clients had of a request, whole or not."""
+        gen_ai = labels.gen_ai
+        answers = self._answers.get(gen_ai)
+        if answers is None:
+            answers = self._answers[gen_ai] = self._look_up(gen_ai, labels.project)
         if request.ttft is not None:
-            children.first_token.observe(request.ttft)
-        if (usage := request.usage) is None:
-            return
+            answers.first_token.observe(request.ttft)
+        if request.cost:
+            answers.cost.inc(request.cost / 1e9)
         if usage.estimated:
-            children.estimated_input.inc(usage.input)
-            children.estimated_output.inc(usage.output)
-        else:
-            children.tokens_input.observe(usage.input)
-            children.tokens_output.observe(usage.output)
+            answers.estimated_input.inc(usage.input)
+            answers.estimated_output.inc(usage.output)
+            return
+        answers.tokens_input.observe(usage.input)
+        answers.tokens_output.observe(usage.output)
+        if request.outcome == "ok" and request.ttft is not None and usage.output > 1:
+            answers.output_token.observe((request.latency - request.ttft) / (usage.output - 1))
 
-    def attempt_ended(self, outcome: str) -> None:
-        """`ok`, `cancelled` or a `errors.FaultKind`."""
-        self._attempts.labels(outcome).inc()
-
-    def failover(self, reason: str) -> None:
-        """A request went on to another server; `reason` is the `errors.FaultKind` of the one before."""
-        self._failovers.labels(reason).inc()
-
-    def race(self, result: str) -> None:
-        """`started` or `won`."""
-        self._races.labels(result).inc()
+    def _attempt_ended(self, one: Tried, operation: str, *, absorbed: bool) -> None:
+        outcome = one.outcome
+        error = "" if outcome == "ok" else outcome
+        labels = self._labels.of_attempt(operation, one.provider, one.model, error)
+        seconds = self._attempt_seconds.get(labels)
+        if seconds is None:
+            seconds = self._attempt_seconds[labels] = self._attempt.labels(*labels)
+        seconds.observe(one.ended - one.began)
+        who = (self._labels.server(one.server), one.tier, outcome)
+        count = self._attempt_counts.get(who)
+        if count is None:
+            count = self._attempt_counts[who] = self._attempts.labels(*who)
+        count.inc()
+        if one.why == "failover" and one.after is not None:
+            self._failovers.labels(one.after.value).inc()
+        elif one.why == "race":
+            self._races.labels("started").inc()
+            if one.first_at:
+                self._races.labels("won").inc()
+        if one.failed and absorbed:
+            self._absorbed.labels(outcome).inc()
+        if wasted := one.wasted:
+            self._wasted.labels(outcome).inc(wasted)
 
     def quarantined(self, reason: str) -> None:
         """`reason`: `wrong_digest`, `misnamed` or an `errors.FaultKind`."""
         self._quarantines.labels(reason).inc()
 
+    def server_states(self, states: Mapping[str, str]) -> None:
+        """Counts what has changed since the last call; server -> its state. New servers have not changed."""
+        for server, state in states.items():
+            if self._states.get(server, state) != state:
+                self._state_changes.labels(state).inc()
+        self._states = states
+
     def rate_limited(self, project: str) -> None:
-        self._rate_limited.labels(project).inc()
+        self._rate_limited.labels(self._labels.project(project)).inc()
 
     def auth_failed(self) -> None:
         self._auth_failures.inc()
 
     def watch(self, look: Callable[[], Figures]) -> None:
         """From now on `look` is asked at every rendering; it may not wait for anything. Call it once."""
-        self._registry.register(_Looked(look))
+        self._registry.register(Looked(look))
 
     def render(self) -> bytes:
         """All figures in Prometheus' text format, to be served as `CONTENT_TYPE`."""
         return generate_latest(self._registry)
 
-    def _label(self, model: str | None) -> str:
-        if model is None:
-            return UNKNOWN
-        if model not in self._models:
-            if len(self._models) >= MAX_MODELS:
-                return OTHER
-            self._models.add(model)
-        return model
-
-    def _look_up(self, project: str, endpoint: str, model: str, backend: str, status: int, error: str) -> _Children:
-        labels = ("chat", model, backend, project)
-        return _Children(
-            count=self._requests.labels(project, endpoint, model, f"{status // 100}xx"),
-            seconds=self._seconds.labels(*labels, error),
-            first_token=self._first_token.labels(*labels),
-            tokens_input=self._tokens.labels(*labels, "input"),
-            tokens_output=self._tokens.labels(*labels, "output"),
+    def _look_up(self, gen_ai: tuple[str, ...], project: str) -> _Answers:
+        return _Answers(
+            first_token=self._first_token.labels(*gen_ai),
+            output_token=self._output_token.labels(*gen_ai),
+            tokens_input=self._tokens.labels(*gen_ai, "input"),
+            tokens_output=self._tokens.labels(*gen_ai, "output"),
             estimated_input=self._estimated.labels(project, "input"),
             estimated_output=self._estimated.labels(project, "output"),
+            cost=self._cost.labels(project),
         )
-
-
-class _Looked(Collector):
-    """`Figures` as time series."""
-
-    def __init__(self, look: Callable[[], Figures]) -> None:
-        self._look = look
-
-    def collect(self) -> Iterable[Metric]:
-        figures = self._look()
-        servers = GaugeMetricFamily("llmgw_servers", "Model servers by state.", labels=("state",))
-        for state, count in figures.servers.items():
-            servers.add_metric((state,), count)
-        healthy = GaugeMetricFamily(
-            "llmgw_model_healthy_servers", "Servers that hold a model and do not rest.", labels=("model",)
-        )
-        for model, count in figures.healthy.items():
-            healthy.add_metric((model,), count)
-        resting = GaugeMetricFamily(
-            "llmgw_resting",
-            "Servers, and models on servers that are well otherwise, by what they rest for.",
-            labels=("scope", "fault"),
-        )
-        for scope_and_fault, count in figures.resting.items():
-            resting.add_metric(scope_and_fault, count)
-        waiting = GaugeMetricFamily(
-            "llmgw_queue_depth", "Requests that wait for a place at some server.", value=figures.queue
-        )
-        rows = CounterMetricFamily(
-            "llmgw_log_rows", "Rows of the request log by what became of them.", labels=("result",)
-        )
-        for result, count in figures.log_rows.items():
-            rows.add_metric((result,), count)
-        queue = GaugeMetricFamily("llmgw_log_queue_depth", "Rows that wait for the database.", value=figures.log_queue)
-        tasks = GaugeMetricFamily("llmgw_tasks", "asyncio tasks of this process.", value=figures.tasks)
-        return servers, healthy, resting, waiting, rows, queue, tasks

@@ -40,6 +40,8 @@ class Call(Protocol):
     """The client's IP address, for counting wrong keys."""
     endpoint: str
     client_request_id: str | None
+    traceparent: str | None
+    """The client's trace, as the header says it."""
     dialect: ClientDialect
     streams: bool | None
     """What the path says about streaming; None = the body decides."""
@@ -70,8 +72,7 @@ def serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     """The row learns who answers."""
     spec = stream.candidate.spec
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
-    entry.tried(work.plan.attempts, len(work.plan.faults))
-    entry.servers = stream.servers
+    entry.servers, work.plan.tries.spoke = stream.servers, stream.spoke
     dropped = KINDS[spec.kind].dialect.dropped(work.request)
     entry.notes = told([*work.request.notes, *dropped, *stream.notes])
     entry.first_token()

@@ -37,16 +37,14 @@ async def chat(gw: Gateway, call: Call) -> None:
             target = gw.resolve(caller.project, ask.model)  # 404, 403
             entry.model, entry.price = target.logical, target.price
             if not ask.messages and ask.prompt is None:
-                return await _nothing(gw, call, entry, ask)
+                await _nothing(gw, call, entry, ask)
+                return
             work = _plan(gw, caller, ask, target, call.total)  # 400, 403
-            entry.goes_upstream()
-            try:
-                if ask.stream:
-                    await _stream(gw, call, entry, work)  # 502, 503, 504, or a typed event after the first content
-                else:
-                    await deliver(gw, call, entry, work)  # 502, 503, 504
-            finally:
-                entry.tried(work.plan.attempts, len(work.plan.faults))
+            entry.goes_upstream(work.plan.tries)
+            if ask.stream:
+                await _stream(gw, call, entry, work)  # 502, 503, 504, or a typed event after the first content
+            else:
+                await deliver(gw, call, entry, work)  # 502, 503, 504
 
 
 def read_ask(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
@@ -123,7 +121,6 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                         if form is not None and not has_form(form.answer(), work.request):
                             entry.noted(FORMAT_INVALID)  # for the log: the headers have left
                         usage = meter.usage(event.usage, prompt=prompt)
-                        entry.tried(work.plan.attempts, len(work.plan.faults))
                         entry.finished(event.reason, usage)
                         event.seconds, event.first_token = entry.latency, entry.ttft
                         out.append(writer.finish(event, usage))

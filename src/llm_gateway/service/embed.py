@@ -30,13 +30,11 @@ async def embed(gw: Gateway, call: Call, spelling: EmbedDialect) -> None:
             target = gw.resolve(caller.project, ask.model)  # 404, 403
             entry.model, entry.price = target.logical, target.price
             if ask.inputs is None or not ask.inputs.texts:
-                return await _answer(call, entry, spelling.write_answer(envelope_of(gw, entry), ask, [], Usage()))
+                await _answer(call, entry, spelling.write_answer(envelope_of(gw, entry), ask, [], Usage()))
+                return
             work = _plan(gw, caller, ask, target, call.total)
-            entry.goes_upstream()
-            try:
-                await _vectors(gw, call, entry, work, spelling)  # 400, 502, 503, 504
-            finally:
-                entry.tried(work.plan.attempts, len(work.plan.faults))
+            entry.goes_upstream(work.plan.tries)
+            await _vectors(gw, call, entry, work, spelling)  # 400, 502, 503, 504
 
 
 async def _vectors(gw: Gateway, call: Call, entry: Entry, work: Embedding, spelling: EmbedDialect) -> None:
@@ -45,8 +43,7 @@ async def _vectors(gw: Gateway, call: Call, entry: Entry, work: Embedding, spell
     async with gw.drive.open(work) as stream:
         spec, model, tier = stream.candidate.spec, stream.candidate.model, stream.candidate.spec.trust.value
         entry.served_by(spec.id, model, tier)
-        entry.tried(work.plan.attempts, len(work.plan.faults))
-        entry.servers = [spec.id]
+        entry.servers, work.plan.tries.spoke = [spec.id], [stream.attempt.told]
         entry.notes = told([*ask.notes, *KINDS[spec.kind].dialect.dropped(ask)])
         entry.first_token()
         (event,) = await stream.next()

@@ -11,13 +11,15 @@ from llm_gateway.errors import Fault, GatewayError
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.gateway import Gateway
 from llm_gateway.names import canonical
-from llm_gateway.observe.metrics import Figures
+from llm_gateway.observe.figures import Figures
 from llm_gateway.service.models import healthy_servers
 from llm_gateway.upstream.drive import Work
 from llm_gateway.wire.neutral import ChatRequest, Message
 
 Trusts = frozenset[Trust]
 ADMIN_TRUST: Final[Trusts] = frozenset(Trust)
+LOOK = 1.0
+"""Seconds between looks at the servers' states."""
 DEEP_CACHE = 60.0
 """Seconds that the answer of a deep check is good for."""
 DEEP_TIMEOUT = 30.0
@@ -63,6 +65,14 @@ def figures(gw: Gateway) -> Figures:
             "repeated": gw.ledger.repeated,
         },
     )
+
+
+async def watch_states(gw: Gateway) -> None:
+    """Until cancelled: counts, once a second, which servers are in another state than before."""
+    while True:
+        now = gw.clock.now()
+        gw.metrics.server_states({server.spec.id: server.state(now) for server in gw.fleet.servers.values()})
+        await asyncio.sleep(LOOK)
 
 
 def _resting(gw: Gateway, now: float) -> Counter[tuple[str, str]]:

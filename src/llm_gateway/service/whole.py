@@ -76,6 +76,7 @@ async def _better(gw: Gateway, call: Call, entry: Entry, work: Work, first: Whol
     fault."""
     candidate, misses = first.stream.candidate, Fault(FaultKind.INCAPABLE, "gave an answer of another form")
     work.plan.lost(candidate, misses, gw.clock.now(), elsewhere=True)
+    work.plan.tries.again = True
     took = first.at - first.stream.attempt.began
     try:
         async with asyncio.timeout(gw.drive.clocks.first_token_max + AS_LONG * took):
@@ -83,7 +84,7 @@ async def _better(gw: Gateway, call: Call, entry: Entry, work: Work, first: Whol
     except (GatewayError, TimeoutError):
         return first
     if second.fits:
-        gw.drive.outdone(candidate, misses.detail)
+        gw.drive.outdone(work.plan, candidate, misses.detail)
     return second
 
 

@@ -160,10 +160,12 @@ class Attempt:
         self._parts = parts
         self._plan = plan
         self._over = False
-        self._race = plan.raced(candidate)
         after = plan.faults[-1][1].kind if plan.faults else None
+        race = plan.raced(candidate)
+        self.told = plan.tries.began(candidate, self.began, after, race=race, underway=plan.underway)
+        """What is written down of it."""
         parts.holds(plan.ask, 1)
-        parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began, after, self._race))
+        parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began))
 
     async def run(self, work: Work) -> Stream:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
@@ -183,11 +185,11 @@ class Attempt:
         except BaseException:
             self.ended(None)
             raise
-        self.first_content_at = stream.first_sign_at or self._parts.clock.now()
+        self.first_content_at = self.told.first_at = stream.first_sign_at or self._parts.clock.now()
         wait = self.first_content_at - asked
         spec = self.candidate.spec
         prompt = self._plan.ask.prompt_tokens
-        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt, self._race))
+        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt))
         return stream
 
     async def _open(self, work: Work) -> tuple[Stream, float]:
@@ -233,6 +235,8 @@ class Attempt:
         late = not complete if fault is None else fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
         if late and plan.hurried and now >= plan.deadline - ON_TIME:
             fault, waited = None, 0.0
+        self.told.end(now, fault, complete=complete)
+        self.told.tokens = self.tokens
         self._parts.holds(plan.ask, -1)
         self._parts.apply(
             AttemptEnded(
@@ -387,4 +391,6 @@ class Stream:
     def abort(self) -> None:
         """The same without waiting for anything."""
         self.attempt.ended(None)
+        self.attempt.told.tokens += len(self._ready)  # what nobody asked for any more
+        self._ready = []
         self._response.abort()

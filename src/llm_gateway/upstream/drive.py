@@ -198,12 +198,13 @@ class Drive:
                 did = "refused" if fault.kind is FaultKind.CALLER else "failed at"
                 plan.faults[n] = (
                     candidate,
-                    self.outdone(candidate, f"{did} what another server answered: {fault.detail}"),
+                    self.outdone(plan, candidate, f"{did} what another server answered: {fault.detail}"),
                 )
 
-    def outdone(self, candidate: Candidate, detail: str) -> Fault:
+    def outdone(self, plan: Plan, candidate: Candidate, detail: str) -> Fault:
         """A server failed at what another one then did well: that is held against it."""
         now, blame = self.clock.now(), Fault(FaultKind.SERVER_ERROR, detail)
+        plan.tries.blame(candidate, blame)
         self.apply(AttemptStarted(candidate.spec.id, candidate.model, now))
         self.apply(AttemptEnded(candidate.spec.id, candidate.model, now, blame.kind, blame.detail))
         return blame

@@ -63,6 +63,8 @@ class Unbroken:
         """Counts what was given out, whoever said it."""
         self.servers = [stream.candidate.spec.id]
         """Opaque ids, in the order in which they spoke."""
+        self.spoke = [stream.attempt.told]
+        """Their attempts."""
         self.stack = AsyncExitStack()
         """Closes the stream of now."""
         self._drive = drive
@@ -206,6 +208,7 @@ class Unbroken:
                 faults=faults,
                 underway=True,
                 owes=n > 0,
+                tries=work.plan.tries,
             )
             async with AsyncExitStack() as found:
                 try:
@@ -221,6 +224,8 @@ class Unbroken:
                     work.plan.attempts += plan.attempts
                 await self.stack.aclose()
                 self.stack = found.pop_all()
+            self.spoke[-1].given = self.meter.tokens - self._tokens_before
+            self.spoke.append(stream.attempt.told)
             self._stream = stream
             self._tokens_before = self.meter.tokens
             self._pace = Pace(drive.clocks.slow_span)

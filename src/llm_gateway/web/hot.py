@@ -40,6 +40,8 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of all request headers together."""
+LONGEST_TRACE: Final = 128
+"""Bytes that are looked at of a `traceparent`; today's have 55."""
 IMAGE_MARKS: Final = (b"data:image/", b'"images"', b'"media_type"')
 """What a body with images holds, in one dialect or another."""
 
@@ -80,6 +82,7 @@ class HttpCall:
         "started",
         "streams",
         "total",
+        "traceparent",
         "writing_since",
     )
 
@@ -107,6 +110,7 @@ class HttpCall:
         headers: Headers = scope["headers"]
         self.key = presented_key(headers)
         self.client_request_id: str | None = None
+        self.traceparent: str | None = None
         self.total: float | None = None
         self.continues = True
         size = 0
@@ -118,6 +122,8 @@ class HttpCall:
                 self.total = _seconds(value)
             elif name == b"x-gateway-continue":
                 self.continues = value.strip().lower() != b"never"
+            elif name == b"traceparent":
+                self.traceparent = value[:LONGEST_TRACE].decode("latin-1")
         if size > MAX_HEAD:
             raise HeadersTooLarge(f"The request's headers are larger than {MAX_HEAD} bytes.")
 

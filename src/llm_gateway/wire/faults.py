@@ -93,6 +93,12 @@ _ADDRESS: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """Each alternative begins where a word does, or looks at a bounded number of characters: linear on any text."""
+_ABOUT_PLACES: Final = frozenset(
+    {FaultKind.DNS, FaultKind.TLS, FaultKind.NOT_PERMITTED, FaultKind.REDIRECT, FaultKind.WRONG_MODEL}
+)
+"""Kinds whose details are names of hosts, or of what a server calls itself."""
+_QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*+(?:'|\\?$)|"(?:[^"\\]|\\.)*+(?:"|\\?$)""", re.DOTALL)
+"""Also one that was cut off."""
 _MOST_JUDGED: Final = 2_000
 """Characters of a server's text that are looked at."""
 _MOST_TAG: Final = 100
@@ -129,6 +135,15 @@ def fault_of_error(error: Json, *, status: int = 200) -> Fault:
     """The Fault behind the `error` value (a text or an object) of a frame in a stream that began with `status`."""
     kind, text = _judge(error, status)
     return Fault(kind, f"error frame: {text[:_MOST_SAID]!a}", said=_said(kind, text), lacks=_lacks(kind, text))
+
+
+def impersonal(fault: Fault) -> str:
+    """What may be kept of its `detail` beside a request: no address, and nothing that a stranger said (such words
+    stand in quotes there), for servers repeat what callers wrote."""
+    if fault.kind in _ABOUT_PLACES:
+        return ""
+    text = _QUOTED.sub("…", fault.detail)
+    return _ADDRESS.sub("…", text)[:_MOST_SAID]
 
 
 def error_in_frame(frame: dict[str, Json]) -> Json:

@@ -13,7 +13,7 @@ from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from llm_gateway.assemble import Running
-from llm_gateway.storage import projects, requests
+from llm_gateway.storage import attempts, projects, requests
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
 
@@ -98,11 +98,24 @@ async def export_requests(
     return StreamingResponse(_whole(first, lines), media_type=media, headers=headers)
 
 
-@router.get("/{request_id}", summary="One row, by the `X-Request-ID` that the client got")
+@router.get("/{request_id}", summary="One row and its attempts, by the `X-Request-ID` that the client got")
 async def get_request(running: Live, request_id: str) -> dict[str, Any]:
     async with running.sessions.read() as s:
         row = await requests.get(s, request_id)
-    return shown(row, project_names(running))
+        tries = await attempts.of_request(s, request_id)
+    view = shown(row, project_names(running))
+    # here `attempts` are the attempts themselves, as far as they were kept: `attempt_count` says how many there were
+    return view | {"attempt_count": row["attempts"], "attempts": [_attempt(running, one) for one in tries]}
+
+
+def _attempt(running: Running, row: dict[str, Any]) -> dict[str, Any]:
+    server = running.gateway.fleet.servers.get(row["server_id"])
+    view = {
+        "number": row["number"],
+        "timestamp": when(row["timestamp"]),
+        "server": server.spec.name if server else None,
+    }
+    return view | {name: value for name, value in row.items() if name not in ("request_id", "number", "timestamp")}
 
 
 async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:

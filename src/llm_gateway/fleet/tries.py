@@ -1,0 +1,132 @@
+"""The attempts of one request as they are told afterwards: who was asked, why, and what came of it.
+
+`upstream` notes them while they run, the ledger closes the account together with the request's row. There is one
+`Try` for every attempt that began, whether it answered, failed, lost a race, or was given up in the very moment in
+which the request ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from llm_gateway.errors import Fault, FaultKind
+from llm_gateway.fleet.candidate import Candidate
+from llm_gateway.wire.faults import impersonal
+
+Why = Literal["first", "failover", "race", "continuation", "second_try"]
+"""`race`: beside a slow one. `continuation`: for the rest of an answer that broke or crawled. `second_try`: the answer
+was complete, but had another form than was asked for."""
+
+OK: Final = "ok"
+CANCELLED: Final = "cancelled"
+
+
+@dataclass(slots=True, eq=False)
+class Try:
+    """One attempt. Times are seconds on the monotonic clock."""
+
+    candidate: Candidate
+    began: float
+    why: Why
+    after: FaultKind | None
+    """What the attempt before did wrong; None for a race, and for the first."""
+    first_at: float = 0.0
+    """Its first content; 0 = there was none."""
+    ended: float = 0.0
+    """0 = it has not."""
+    outcome: str = ""
+    """`ok`, `cancelled` (we gave it up) or a FaultKind."""
+    detail: str = ""
+    """Of its fault: without addresses, and without a word that the server, or the caller, said."""
+    tokens: int = 0
+    """About how many were read of its answer."""
+    given: int = 0
+    """How many the client got of it."""
+
+    @property
+    def server(self) -> str:
+        return self.candidate.spec.id
+
+    @property
+    def provider(self) -> str:
+        """The kind of API that it speaks."""
+        return self.candidate.spec.kind
+
+    @property
+    def model(self) -> str:
+        return self.candidate.model
+
+    @property
+    def tier(self) -> str:
+        return self.candidate.spec.trust.value
+
+    @property
+    def wasted(self) -> int:
+        """Tokens that were read and that the client did not get."""
+        return 0 if self.given else self.tokens
+
+    @property
+    def failed(self) -> bool:
+        """Did it end by a fault?"""
+        return self.outcome != OK and self.outcome != CANCELLED
+
+    def end(self, now: float, fault: Fault | None, *, complete: bool = False) -> None:
+        """As of `upstream.attempt.Attempt.ended`."""
+        self.ended = now
+        if fault is None:
+            self.outcome = OK if complete else CANCELLED
+        else:
+            self.outcome, self.detail = fault.kind.value, impersonal(fault)
+
+
+@dataclass(slots=True)
+class Tries:
+    """All attempts of one request, in the order in which they began; its plans share this."""
+
+    all: list[Try] = field(default_factory=list)
+    spoke: list[Try] = field(default_factory=list)
+    """Whose words the client got, or is to get: each after the first went on where the one before broke off."""
+    again: bool = False
+    """A complete answer was of no use: the next attempt is a second try."""
+
+    def began(self, candidate: Candidate, now: float, after: FaultKind | None, *, race: bool, underway: bool) -> Try:
+        """A new one. `underway`: for the rest of an answer."""
+        why: Why
+        if race:
+            why, after = "race", None
+        elif underway:
+            why = "continuation"
+        elif self.again:
+            why, self.again = "second_try", False
+        else:
+            why = "failover" if self.all else "first"
+        one = Try(candidate, now, why, after)
+        self.all.append(one)
+        return one
+
+    def blame(self, candidate: Candidate, fault: Fault) -> None:
+        """A second thought: what this candidate's latest attempt ended with is judged anew."""
+        for one in reversed(self.all):
+            if one.candidate is candidate:
+                one.outcome, one.detail = fault.kind.value, impersonal(fault)
+                return
+
+    def close(self, now: float, tokens: int) -> None:
+        """The request has ended, and the client got so many tokens. Whoever is still being asked is given up; the last
+        who spoke gave what the others did not."""
+        for one in self.all:
+            if not one.ended:
+                one.end(now, None)
+            if one not in self.spoke:  # also one whose answer was kept for a while, and then given up
+                one.given = 0
+        for one in self.spoke[:-1]:
+            one.given = min(one.given, tokens)
+            tokens -= one.given
+        if self.spoke:
+            self.spoke[-1].given = tokens
+
+    @property
+    def failures(self) -> int:
+        """Attempts that ended by a fault before the client had anything of them."""
+        return sum(one.failed and not one.given for one in self.all)
