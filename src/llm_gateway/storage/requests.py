@@ -1,7 +1,7 @@
 """The request log: rows go in by batches, come out by pages, newest first.
 
 Rows are plain dicts with the names of the table's columns. Lists use keyset pages, (timestamp, id): rows that arrive
-while somebody leafs never shift a page.
+while somebody leafs never shift a page. What a follower of the log asks is in `storage.arrivals`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.storage.columns import Text, as_uuid, fit, micros
+from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
 
 Row = dict[str, Any]
 
 MAX_PAGE: Final = 500
+FAILED: Final = 400
+"""The least status of a request that failed."""
 _EXPORT_CHUNK: Final = 1000
 _ABSENT: Final[Mapping[str, Any]] = {
     "stream": False,
@@ -55,7 +58,11 @@ class RequestFilters:
     """The first digit of `status`: 2, 4, 5."""
     outcome: str | None = None
     error_code: str | None = None
+    tier: str | None = None
+    failed: bool | None = None
+    """With a status of 400 or more, as the `errors` of roll-ups."""
     min_latency_ms: float | None = None
+    max_latency_ms: float | None = None
     stream: bool | None = None
     request_id: str | None = None
     correlation_id: str | None = None
@@ -113,8 +120,7 @@ async def page(
     limit = max(1, min(limit, MAX_PAGE))
     wanted = _where(select(request_log), filters).order_by(_c.timestamp.desc(), _c.id.desc()).limit(limit + 1)
     if before is not None:
-        at = tuple_(literal(before.timestamp, _c.timestamp.type), literal(before.id, _c.id.type))
-        wanted = wanted.where(tuple_(_c.timestamp, _c.id) < at)
+        wanted = wanted.where(tuple_(_c.timestamp, _c.id) < place(before))
     rows = [dict(row) for row in (await s.execute(wanted)).mappings()]
     if len(rows) <= limit:
         return rows, None
@@ -122,18 +128,30 @@ async def page(
     return rows[:limit], Cursor(last["timestamp"], last["id"])
 
 
-async def export(s: AsyncSession, filters: RequestFilters | None = None) -> AsyncIterator[Row]:
-    """Every matching row in the order of ids (that is, of admission), a bounded number in memory at a time."""
-    wanted = _where(select(request_log), filters).order_by(_c.id).limit(_EXPORT_CHUNK)
-    after: str | None = None
+async def export(sessions: Sessions, filters: RequestFilters | None = None) -> AsyncIterator[Row]:
+    """Every matching row in the order of (timestamp, id), a bounded number in memory at a time.
+
+    Each block is read in a transaction of its own, so that a slow reader holds neither a connection nor the clean-up of
+    the database back. A key never changes, so no row comes twice, and every row that was there at the beginning comes
+    unless it is pruned before its turn; of those that arrive meanwhile some may come.
+    """
+    after: Cursor | None = None
     while True:
-        chunk = wanted if after is None else wanted.where(_c.id > after)
-        rows = (await s.execute(chunk)).mappings().all()
+        wanted = _where(select(request_log), filters).order_by(_c.timestamp, _c.id).limit(_EXPORT_CHUNK)
+        if after is not None:
+            wanted = wanted.where(tuple_(_c.timestamp, _c.id) > place(after))
+        async with sessions.read() as s:
+            rows = [dict(row) for row in (await s.execute(wanted)).mappings()]
         for row in rows:
-            yield dict(row)
+            yield row
         if len(rows) < _EXPORT_CHUNK:
             return
-        after = rows[-1]["id"]
+        after = Cursor(rows[-1]["timestamp"], rows[-1]["id"])
+
+
+def place(cursor: Cursor) -> ColumnElement[Any]:
+    """The cursor as SQL, to compare (timestamp, id) with."""
+    return tuple_(literal(cursor.timestamp, _c.timestamp.type), literal(cursor.id, _c.id.type))
 
 
 def conditions(filters: RequestFilters) -> list[ColumnElement[bool]]:
@@ -147,6 +165,10 @@ def conditions(filters: RequestFilters) -> list[ColumnElement[bool]]:
         found.append(_c.status.between(filters.status_class * 100, filters.status_class * 100 + 99))
     if filters.min_latency_ms is not None:
         found.append(_c.latency_ms >= filters.min_latency_ms)
+    if filters.max_latency_ms is not None:
+        found.append(_c.latency_ms <= filters.max_latency_ms)
+    if filters.failed is not None:
+        found.append(_c.status >= FAILED if filters.failed else _c.status < FAILED)
     for column, id, what in (
         (_c.id, filters.request_id, "request id"),
         (_c.project_id, filters.project_id, "project id"),
@@ -165,6 +187,7 @@ _EQUAL: Final = (
     "model",
     "backend_model",
     "server_id",
+    "tier",
     "endpoint",
     "status",
     "outcome",

@@ -105,8 +105,7 @@ async def test_a_name_that_is_no_column_is_a_mistake(sessions: Sessions):
 
 async def test_a_large_batch_goes_in_at_once(sessions: Sessions):
     ids = await put(sessions, *(row(DAY + n) for n in range(1500)))
-    async with sessions.read() as s:
-        assert [found["id"] async for found in requests.export(s)] == ids
+    assert [found["id"] async for found in requests.export(sessions)] == ids
 
 
 async def test_a_request_of_another_project_does_not_exist(sessions: Sessions):
@@ -154,6 +153,7 @@ CHOSEN: dict[str, Any] = {
     "model": "fast%",
     "backend_model": "m",
     "server_id": "srv_1",
+    "tier": "partner",
     "endpoint": "/api/chat",
     "status": 504,
     "outcome": "error",
@@ -171,7 +171,9 @@ CHOSEN: dict[str, Any] = {
         *({name: value} for name, value in CHOSEN.items()),
         {"since": DAY + 60},
         {"status_class": 5},
+        {"failed": True},
         {"min_latency_ms": 500},
+        {"min_latency_ms": 100, "max_latency_ms": 500},
         {"since": DAY + 60, "until": DAY + 60.000001, "status_class": 5, "project_id": SALES},
     ],
     ids=lambda filters: "+".join(filters),
@@ -181,7 +183,7 @@ async def test_a_filter_finds_the_row_and_only_the_row(sessions: Sessions, filte
     async with sessions.read() as s:
         rows, _ = await requests.page(s, filters=RequestFilters(**filters))
         assert [found["id"] for found in rows] == [id]
-        assert [found["id"] async for found in requests.export(s, RequestFilters(**filters))] == [id]
+    assert [found["id"] async for found in requests.export(sessions, RequestFilters(**filters))] == [id]
 
 
 async def test_filters_that_exclude_and_filters_of_nonsense(sessions: Sessions):
@@ -189,6 +191,8 @@ async def test_filters_that_exclude_and_filters_of_nonsense(sessions: Sessions):
     async with sessions.read() as s:
         assert await found(s, until=DAY + 1) == [ids[0]]
         assert await found(s, stream=False) == [ids[0]]
+        assert await found(s, failed=False, max_latency_ms=10) == ids[::-1]
+        assert await found(s, failed=True) == await found(s, max_latency_ms=9) == []
         assert await found(s, request_id=ids[1].upper()) == [ids[1]]
         assert await found(s, model="'; DROP TABLE request_log; --") == []
         assert await found(s) == ids[::-1]
