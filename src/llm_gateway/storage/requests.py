@@ -27,7 +27,7 @@ Row = dict[str, Any]
 MAX_PAGE: Final = 500
 FAILED: Final = 400
 """The least status of a request that failed."""
-_EXPORT_CHUNK: Final = 1000
+_EXPORT_CHUNK: Final = 500
 _ABSENT: Final[Mapping[str, Any]] = {
     "stream": False,
     "attempts": 0,
