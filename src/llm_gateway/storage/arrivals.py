@@ -17,6 +17,7 @@ from sqlalchemy import BigInteger, ColumnElement, func, literal, literal_column,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import InvalidRequest
+from llm_gateway.storage.bulk import on_postgresql
 from llm_gateway.storage.columns import micros
 from llm_gateway.storage.requests import MAX_PAGE, Cursor, RequestFilters, Row, conditions, place
 from llm_gateway.storage.tables import request_log
@@ -66,7 +67,7 @@ _PACKED: Final = struct.Struct(">qqqqq16s")
 
 async def now(s: AsyncSession) -> Mark:
     """Where the log is: what arrives from here on comes `after` it."""
-    return await (_now_postgresql if _is_postgresql(s) else _now_sqlite)(s)
+    return await (_now_postgresql if on_postgresql(s) else _now_sqlite)(s)
 
 
 async def after(
@@ -79,13 +80,9 @@ async def after(
     """
     wanted = filters or RequestFilters()
     limit = max(1, min(limit, MAX_PAGE))
-    if _is_postgresql(s):
+    if on_postgresql(s):
         return await _after_postgresql(s, mark, wanted, limit, wall)
     return await _after_sqlite(s, mark, wanted, limit)
-
-
-def _is_postgresql(s: AsyncSession) -> bool:
-    return s.get_bind().dialect.name == "postgresql"
 
 
 async def _now_sqlite(s: AsyncSession) -> Mark:

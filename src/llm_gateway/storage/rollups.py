@@ -1,0 +1,139 @@
+"""What rows add to the sums that figures are read from: by minute, hour and day, apart by what `tables.GROUPED` names.
+
+The sums of a batch are made here and added in the transaction of its rows, so that the two never differ. All of them
+are whole numbers: any order of any batches gives the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Integer, Uuid
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from llm_gateway.errors import UNRESOLVED
+from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
+from llm_gateway.storage.requests import Record
+from llm_gateway.storage.tables import GROUPED, LATENCY_BOUNDS, ROLLED, request_log, usage_rollup
+
+MINUTE: Final = 60
+HOUR: Final = 3_600
+DAY: Final = 86_400
+NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+"""The key of rows without one."""
+
+Key = tuple[int, int, str, str, str, str, str, str, int, str]
+"""Seconds and beginning of the bucket, and the values of `GROUPED`."""
+
+_read: Final = itemgetter(
+    *(
+        list(request_log.columns.keys()).index(name)
+        for name in (
+            *("project_id", "key_id", "timestamp", "endpoint", "model", "backend_model", "tier", "status", "outcome"),
+            *("error_code", "latency_ms", "ttft_ms", "attempts", "tokens_input", "tokens_output", "tokens_estimated"),
+            *("continuations", "failovers", "cost_nanos"),
+        )
+    )
+)
+_LATENCY: Final = ROLLED.index("latency_0")
+_TTFT: Final = ROLLED.index("ttft_0")
+_NONE: Final = (0,) * len(ROLLED)
+
+
+async def add(s: AsyncSession, rows: Sequence[Record]) -> None:
+    """Adds rows that are new to the sums. Every process adds in the same order of keys, so that two of them wait for
+    each other but never in a circle; a transaction does this late, for others wait until it commits."""
+    minutes: dict[Key, list[int]] = {}
+    async for part in slices(rows):
+        for row in part:
+            _count(minutes, row)
+    hours = _coarser(minutes, HOUR)
+    days = _coarser(hours, DAY)
+    await _upsert(s, sorted([*minutes.items(), *hours.items(), *days.items()]))
+
+
+def _count(sums: dict[Key, list[int]], row: Record) -> None:
+    project_id, key_id, micros, endpoint, model, backend_model, tier, status, outcome, error_code, *rest = _read(row)
+    latency, ttft, attempts, tokens_in, tokens_out, estimated, continuations, failovers, cost = rest
+    key: Key = (
+        MINUTE,
+        micros // 60_000_000 * MINUTE,
+        project_id,
+        key_id or NOBODY,
+        "" if error_code in UNRESOLVED else model or "",
+        backend_model or "",
+        tier or "",
+        endpoint,
+        status // 100,
+        error_code or "",
+    )
+    found = sums.get(key)
+    if found is None:
+        found = sums[key] = list(_NONE)
+    found[0] += 1
+    found[2] += tokens_in
+    found[3] += tokens_out
+    found[5] += attempts
+    found[8] += continuations
+    found[9] += cost
+    found[10] += int(latency * 1000 + 0.5)
+    found[_LATENCY + bisect_left(LATENCY_BOUNDS, latency)] += 1
+    if status >= 400:
+        found[1] += 1
+    if estimated:
+        found[4] += tokens_in + tokens_out
+    if failovers:
+        found[6] += failovers
+        if outcome == "ok":
+            found[7] += 1
+    if ttft is not None:
+        found[11] += int(ttft * 1000 + 0.5)
+        found[12] += 1
+        found[_TTFT + bisect_left(LATENCY_BOUNDS, ttft)] += 1
+
+
+def _coarser(finer: Mapping[Key, Sequence[int]], seconds: int) -> dict[Key, list[int]]:
+    sums: dict[Key, list[int]] = {}
+    for (_, bucket, *group), figures in finer.items():
+        key: Any = (seconds, bucket // seconds * seconds, *group)
+        found = sums.get(key)
+        sums[key] = list(figures) if found is None else list(map(int.__add__, found, figures))
+    return sums
+
+
+async def _upsert(s: AsyncSession, sums: Sequence[tuple[Key, Sequence[int]]]) -> None:
+    """One statement, in the order given."""
+    if not sums:
+        return
+    connection = await driver(s)
+    with faults():
+        if on_postgresql(s):
+            await connection.execute(_ADD_ARRAYS, *zip(*((*key, *figures) for key, figures in sums), strict=True))
+        else:
+            await connection.executemany(
+                _ADD, [(*key[:2], *(id.replace("-", "") for id in key[2:4]), *key[4:], *sum) for key, sum in sums]
+            )
+
+
+def _array(column: Column[Any]) -> str:
+    match column.type:
+        case BigInteger():
+            return "bigint[]"
+        case Integer():
+            return "integer[]"
+        case Uuid():
+            return "uuid[]"
+    return "text[]"
+
+
+_COLUMNS: Final = list(usage_rollup.columns)
+_INTO: Final = f"INSERT INTO usage_rollup ({', '.join(c.name for c in _COLUMNS)})"
+_ON_CONFLICT: Final = f"ON CONFLICT (seconds, bucket, {', '.join(GROUPED)}) DO UPDATE SET " + ", ".join(
+    f"{name} = usage_rollup.{name} + excluded.{name}" for name in ROLLED
+)
+_ADD: Final = f"{_INTO} VALUES ({', '.join('?' for _ in _COLUMNS)}) {_ON_CONFLICT}"
+_ARRAYS: Final = ", ".join(f"${n}::{_array(c)}" for n, c in enumerate(_COLUMNS, start=1))
+_ADD_ARRAYS: Final = f"{_INTO} SELECT * FROM unnest({_ARRAYS}) {_ON_CONFLICT}"  # noqa: S608 - names of the schema
