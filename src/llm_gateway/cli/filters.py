@@ -1,4 +1,4 @@
-"""The filters of the request log, as options of every command that reads it."""
+"""The filters of the request log and of the figures over it, as options of the commands that read them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,41 @@ import typer
 
 from llm_gateway.cli import times
 from llm_gateway.cli.exits import Exit, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFilters:
+    """What requests must be to count; every absent one means anything."""
+
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on: 15m, 2h, 7d, a date.")] = None
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Name or id.")] = None
+    key: Annotated[str | None, typer.Option(metavar="ID", help="Id of the key.")] = None
+    model: Annotated[str | None, typer.Option(help="As the client asked for it.")] = None
+    backend_model: Annotated[str | None, typer.Option(help="Physical model that answered.")] = None
+    tier: Annotated[str | None, typer.Option(help="Whose server answered: own, partner or public.")] = None
+    endpoint: Annotated[str | None, typer.Option(help="Such as /v1/chat.")] = None
+    status: Annotated[str | None, typer.Option(help="2xx, 4xx or 5xx.")] = None
+    error: Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")] = None
+
+    def query(self) -> dict[str, Any]:
+        """As the admin API takes them."""
+        now = time.time()
+        status, status_class = _status(self.status)
+        if status is not None:
+            raise Stop(f"Figures are kept by 2xx, 4xx and 5xx, not by {status}.", code=Exit.USAGE)
+        return {
+            "since": times.past(self.since, "--since", now),
+            "until": times.past(self.until, "--until", now),
+            "project": self.project,
+            "key_id": self.key,
+            "model": self.model,
+            "backend_model": self.backend_model,
+            "tier": self.tier,
+            "endpoint": self.endpoint,
+            "status_class": status_class,
+            "error_code": self.error,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Any, Final
 from llm_gateway.cli.client import Api, connect, connect_to_server
 from llm_gateway.cli.exits import Exit, Stop, explained
 from llm_gateway.cli.frame import Where
+from llm_gateway.cli.logs import REQUESTS, latest
 from llm_gateway.cli.show import Row, note
 from llm_gateway.errors import GatewayError
 
-REQUESTS: Final = "/admin/api/requests"
 EVERY: Final = 1.0
 """Seconds between two looks at the log."""
 KNOWN: Final = 100_000
@@ -32,7 +32,7 @@ async def followed(where: Where, query: dict[str, Any], lines: int, follow: bool
                     reach = connect_to_server
                 if mark is None:  # before the page, so that a row comes twice rather than not at all
                     mark = (await api.get(f"{REQUESTS}/tail", **query))["next_cursor"]
-                    page = (await api.get(REQUESTS, **query, limit=max(1, lines)))["data"][:lines]
+                    page = (await latest(api, query, lines))["data"] if lines else []
                     known.update((row["request_id"], None) for row in page)
                     for row in reversed(page):
                         yield row

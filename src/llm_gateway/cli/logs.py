@@ -107,12 +107,8 @@ async def search_logs(
     json: Json = False,
 ) -> None:
     """Show the matching rows, newest first."""
-    query = filters.query()
     async with connect(where) as api:
-        page = await api.get(REQUESTS, **query, limit=PAGE if all else limit, cursor=cursor)
-        while all and page["next_cursor"] and len(page["data"]) < MOST:
-            following = await api.get(REQUESTS, **query, limit=PAGE, cursor=page["next_cursor"])
-            page = {**following, "data": page["data"] + following["data"]}
+        page = await latest(api, filters.query(), MOST if all else limit, cursor)
     if json:
         as_json(page)
         return
@@ -199,6 +195,18 @@ async def export_logs(
             raise Stop(f"{output} cannot be written: {error.strerror}.", code=Exit.ERROR) from error
         finally:
             draft.unlink(missing_ok=True)
+
+
+async def latest(api: Api, query: dict[str, Any], count: int, cursor: str | None = None) -> dict[str, Any]:
+    """Up to `count` matching rows, newest first, as the API's page. Of the API itself a page may be short or empty
+    although more follow: it looks at so many rows and no more."""
+    rows: list[Row] = []
+    while True:
+        page = await api.get(REQUESTS, **query, limit=min(PAGE, count - len(rows)), cursor=cursor)
+        rows += page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None or len(rows) >= count:
+            return {**page, "data": rows}
 
 
 @contextmanager

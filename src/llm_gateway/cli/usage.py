@@ -11,7 +11,7 @@ import typer
 
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
-from llm_gateway.cli.filters import Filters
+from llm_gateway.cli.filters import UsageFilters
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.logs import cost
 from llm_gateway.cli.show import Column, Row, as_json, moment, note, share, table
@@ -54,7 +54,7 @@ COLUMNS: Final = (
 
 async def usage(
     where: Where,
-    filters: Filters,
+    filters: UsageFilters,
     by: Annotated[
         str, typer.Option(help=f"Groups, with commas: {', '.join(_GROUPS)}, and one of {', '.join(BUCKETS)}.")
     ] = "project,model",

@@ -107,7 +107,7 @@ def test_all_pages_at_once(logged: Command, monkeypatch: pytest.MonkeyPatch):
     assert (tokens(ended.rows), ended.json["next_cursor"]) == ([6, 5, 4, 3, 2, 1, 0], None)
     monkeypatch.setattr(logs, "MOST", 3)
     ended = logged.done("logs", "search", "--all")
-    assert len(ended.out.splitlines()) == 5
+    assert len(ended.out.splitlines()) == 1 + 3
     assert "logs export" in ended.err
 
 
@@ -199,7 +199,9 @@ def test_usage_for_people_has_shares_and_a_total(logged: Command):
     out = logged.done("usage").out.splitlines()
     assert out[0].split()[:2] == ["Project", "Model"]
     total = out[-1].split()
-    assert (total[0], total[2], total[3], total[4]) == ("Total", "7", "1", "14")  # 14 %
+    assert (total[0], *total[2:5]) == ("Total", "7", "1", "14")  # 14 %
+    assert "Cost" not in out[0]
+    assert "Saved" not in out[0]
     assert "Total" not in logged.done("usage", "--by", "project").out
     assert logged.done("usage", "--by", "project,day").out.startswith("From")
 
@@ -211,7 +213,17 @@ def test_usage_as_a_sheet(logged: Command):
     assert sum(int(row["requests"]) for row in rows) == ROWS
 
 
-@pytest.mark.parametrize("words", [("--by", "colour"), ("--by", "day,hour"), ("--csv", "--json"), ("--top", "0")])
+def test_usage_of_the_largest_and_of_some(logged: Command):
+    (row,) = logged.done("usage", "--by", "model", "--top", "1", "--json").rows
+    assert (row["model"], row["requests"]) == ("llama3.2:3b", 4)
+    (row,) = logged.done("usage", "--by", "error_code", "--status", "5xx", "--json").rows
+    assert (row["error_code"], row["errors"]) == ("no_healthy_upstream", 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--by", "colour"), ("--by", "day,hour"), ("--csv", "--json"), ("--top", "0"), ("--status", "503"), ("--stream",)],
+)
 def test_usage_of_nonsense_is_refused(logged: Command, words: tuple[str, ...]):
     ended = logged("usage", *words)
     assert (ended.code, ended.out) == (2, "")
