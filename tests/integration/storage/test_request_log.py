@@ -5,13 +5,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import delete, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from llm_gateway.clock import Ids
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.storage import requests
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.storage.sessions import Sessions
+from llm_gateway.storage.tables import request_log
 
 LEGAL, SALES = str(uuid4()), str(uuid4())
 DAY = 1_790_035_200.0
@@ -203,3 +205,34 @@ async def test_filters_that_exclude_and_filters_of_nonsense(sessions: Sessions):
 async def found(s: AsyncSession, **filters: Any) -> list[str]:
     rows, _ = await requests.page(s, filters=RequestFilters(**filters))
     return [row["id"] for row in rows]
+
+
+async def test_an_export_has_every_row_once_while_rows_arrive_and_are_pruned(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(requests, "_EXPORT_CHUNK", 7)
+    there = await put(sessions, *(row(DAY + n // 3) for n in range(100)))
+    seen: list[str] = []
+    pruned: set[str] = set()
+    async for one in requests.export(sessions):
+        seen.append(one["id"])
+        if len(seen) % 10 == 0:  # behind and before the place that has been reached, and where it is
+            await put(sessions, row(DAY), row(DAY + len(seen) // 3), row(DAY + 90))
+            gone = {there[len(seen) // 2], there[-len(seen) // 2]}
+            async with sessions.write() as s:
+                await s.execute(delete(request_log).where(request_log.c.id.in_(gone)))
+            pruned |= gone - set(seen)
+    assert len(seen) == len(set(seen))
+    assert set(there) - pruned <= set(seen)
+
+
+async def test_an_export_that_nobody_reads_on_holds_no_transaction(sessions: Sessions, engine: AsyncEngine):
+    await put(sessions, *(row(DAY + n) for n in range(3)))
+    rows = requests.export(sessions)
+    first = await anext(rows)
+    if engine.dialect.name == "postgresql":
+        async with sessions.read() as s:
+            open_ones = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = "
+            assert (await s.execute(text(f"{open_ones}current_database()"))).scalar_one() == 0
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pools that count
+    assert first["timestamp"] == DAY
