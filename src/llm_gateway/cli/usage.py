@@ -34,7 +34,7 @@ _SUMS: Final = ("requests", "errors", "tokens_input", "tokens_output", "cost", "
 _FIGURES: Final[dict[str, Column]] = {
     "requests": ("Requests", "requests"),
     "errors": ("Errors", "errors"),
-    "error_share": ("Of all", lambda r: share(r["errors"] / r["requests"]) if r.get("errors") else None),
+    "error_share": ("Error rate", lambda r: share(r["errors"] / r["requests"]) if r.get("errors") else None),
     "saved": ("Saved", "saved"),
     "tokens_input": ("Tokens in", "tokens_input"),
     "tokens_output": ("Tokens out", "tokens_output"),
@@ -43,7 +43,7 @@ _FIGURES: Final[dict[str, Column]] = {
     "latency_ms_p95": ("p95 ms", lambda r: _whole(r.get("latency_ms_p95"))),
     "ttft_ms_p95": ("First token p95 ms", lambda r: _whole(r.get("ttft_ms_p95"))),
 }
-_SPARE: Final = ("First token p95 ms", "Mean ms", "Of all", "Tokens in", "Saved", "p95 ms", "Errors")
+_SPARE: Final = ("First token p95 ms", "Mean ms", "Error rate", "Tokens in", "Saved", "p95 ms", "Errors")
 COLUMNS: Final = (
     *("requests", "errors", "saved", "tokens_input", "tokens_output", "tokens_estimated", "cost", "attempts"),
     *("failovers", "continuations", "latency_ms_avg", "latency_ms_p50", "latency_ms_p95", "latency_ms_p99"),
