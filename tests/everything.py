@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
-PATIENT = ("tests/integration/faults",)
+PATIENT = ("tests/integration/faults", "tests/integration/continuation", "tests/integration/prober")
 """Folders whose tests wait for clocks of the gateway for four fifths of their time."""
 PROGRAMS = {"nginx": ("nginx", "the gateway behind a real nginx")}  # program -> Debian package, what needs it
 
