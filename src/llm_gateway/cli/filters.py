@@ -65,7 +65,7 @@ class Filters:
     failed: Annotated[
         bool | None, typer.Option("--failed/--no-failed", help="With a status of 400 or more, or the others.")
     ] = None
-    outcome: Annotated[str | None, typer.Option(help="ok, error, client_closed or gateway_crashed.")] = None
+    outcome: Annotated[str | None, typer.Option(help="ok, error, shed, client_closed or gateway_crashed.")] = None
     error: Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")] = None
     min_latency: Annotated[float | None, typer.Option(metavar="MS", min=0, help="At least so long, in ms.")] = None
     max_latency: Annotated[float | None, typer.Option(metavar="MS", min=0, help="At most so long, in ms.")] = None

@@ -111,7 +111,9 @@ def test_all_pages_at_once(logged: Command, monkeypatch: pytest.MonkeyPatch):
     assert "logs export" in ended.err
 
 
-@pytest.mark.parametrize("filters", [("--tier", "mine"), ("--since", "1h", "--until", "2h"), ("--min-latency", "nan")])
+@pytest.mark.parametrize(
+    "filters", [("--tier", "mine"), ("--outcome", "good"), ("--since", "1h", "--until", "2h"), ("--min-latency", "nan")]
+)
 def test_filters_that_mean_nothing_are_refused(logged: Command, filters: tuple[str, ...]):
     for command in ("search", "export"):
         ended = logged("logs", command, *filters)

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from llm_gateway.access.policy import Trust
 from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidRequest
+from llm_gateway.ledger.entry import Outcome
 from llm_gateway.sheets import Sheet
 from llm_gateway.storage import arrivals, projects, requests
 from llm_gateway.storage.arrivals import Mark
@@ -45,7 +46,7 @@ async def filters(
     status: Annotated[int | None, Query(ge=100, le=599)] = None,
     status_class: Annotated[int | None, Query(ge=1, le=5, description="2, 4 or 5.")] = None,
     failed: Annotated[bool | None, Query(description="With a status of 400 or more; false: the others.")] = None,
-    outcome: Annotated[str | None, Query(description="ok, error, client_closed or gateway_crashed.")] = None,
+    outcome: Outcome | Literal["gateway_crashed"] | None = None,
     error_code: str | None = None,
     min_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     max_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
