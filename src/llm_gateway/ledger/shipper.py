@@ -19,11 +19,11 @@ from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger.journal import CLOSE, OPEN, PAYLOAD, START, Adopted, Position, Row, abandoned, read
 from llm_gateway.ledger.ledger import Ledger
 
-BATCH: Final = 5_000
+BATCH: Final = 10_000
 """Rows of one transaction, where so many wait: it is as large as what came in meanwhile."""
-SCAN: Final = 4 * BATCH
+SCAN: Final = 3 * BATCH
 """Records looked at for one."""
-BYTES: Final = 8 * 2**20
+BYTES: Final = 16 * 2**20
 """Of the journal that are read for one; a single record may exceed it."""
 PAUSE: Final = 0.25
 """Seconds between batches: a finished request is in the database well within two seconds."""

@@ -15,12 +15,15 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    Select,
+    String,
     case,
     cast,
     extract,
     func,
     literal,
     select,
+    text,
     type_coerce,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,7 +32,7 @@ from llm_gateway.errors import UNRESOLVED
 from llm_gateway.storage.bulk import on_postgresql
 from llm_gateway.storage.requests import MOST as MOST_OF
 from llm_gateway.storage.rollups import DAY, HOUR, MINUTE, NOBODY
-from llm_gateway.storage.tables import GROUPED, LATENCY_BOUNDS, ROLLED, request_log, usage_rollup
+from llm_gateway.storage.tables import COARSE, GROUPED, LATENCY_BOUNDS, ROLLED, request_log, usage_rollup
 from llm_gateway.storage.usage import usage
 
 MOST: Final = 100
@@ -38,7 +41,7 @@ TOKENS: Final = MOST_OF["tokens_input"]
 GRAINS: Final = (MINUTE, HOUR, DAY)
 _r: Final = request_log.c
 _u: Final = usage_rollup.c
-_KEY: Final = 2 + len(GROUPED)
+_KEY: Final = 3 + len(GROUPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,16 @@ async def audit(s: AsyncSession, *, rows_from: float = 0.0, minutes_from: float 
     for day in await _days(s, int(start)):
         for seconds in GRAINS:
             if seconds > MINUTE or day >= minutes_from:
-                found += await _compare(s, day, seconds)
+                for detail in (1, 0):
+                    found += await _compare(s, day, seconds, detail)
         found += await _series(s, day)
     return found
+
+
+def derived(s: AsyncSession, seconds: int, detail: int) -> Select[Any]:
+    """Roll-ups of so many seconds as rows say they are."""
+    group = _group(s, seconds, detail)
+    return select(*group, *_sums(s)).group_by(*group)
 
 
 async def _days(s: AsyncSession, start: int) -> list[int]:
@@ -82,18 +92,20 @@ async def _days(s: AsyncSession, start: int) -> list[int]:
     return sorted(int(day) for (day,) in (await s.execute(of_rows.union(of_sums))).all())
 
 
-async def _compare(s: AsyncSession, day: int, seconds: int) -> list[Difference]:
-    group = _group(s, seconds)
-    rows = select(*group, *_sums(s)).where(*_of_day(day)).group_by(*group)
-    sums = select(*usage_rollup.columns).where(_u.seconds == seconds, _u.bucket >= day, _u.bucket < day + DAY)
-    only_rows = _by_key((await s.execute(rows.except_(sums).limit(MOST))).all())
-    only_sums = _by_key((await s.execute(sums.except_(rows).limit(MOST))).all())
+async def _compare(s: AsyncSession, day: int, seconds: int, detail: int) -> list[Difference]:
+    rows = derived(s, seconds, detail).where(*_of_day(day))
+    sums = select(*usage_rollup.columns).where(
+        _u.seconds == seconds, _u.detail == detail, _u.bucket >= day, _u.bucket < day + DAY
+    )
+    order = [text(str(n + 1)) for n in range(_KEY)]
+    only_rows = _by_key((await s.execute(rows.except_(sums).order_by(*order).limit(MOST))).all())
+    only_sums = _by_key((await s.execute(sums.except_(rows).order_by(*order).limit(MOST))).all())
     what = {MINUTE: "minute", HOUR: "hour", DAY: "day"}[seconds]
     zero = (0,) * len(ROLLED)
     return [
         difference
         for key in sorted(only_rows.keys() | only_sums.keys())
-        for difference in _differences(what, key[1], key[2:], only_rows.get(key, zero), only_sums.get(key, zero))
+        for difference in _differences(what, key[2], key[3:], only_rows.get(key, zero), only_sums.get(key, zero))
     ]
 
 
@@ -138,18 +150,26 @@ def _epoch(s: AsyncSession, seconds: int) -> ColumnElement[Any]:
     return second - second % seconds
 
 
-def _group(s: AsyncSession, seconds: int) -> list[ColumnElement[Any]]:
+def _group(s: AsyncSession, seconds: int, detail: int) -> list[ColumnElement[Any]]:
+    nobody = literal(NOBODY, _r.key_id.type)
+    found: dict[str, ColumnElement[Any]] = {
+        "project_id": _r.project_id,
+        "key_id": func.coalesce(_r.key_id, nobody),
+        "model": case((_r.error_code.in_(sorted(UNRESOLVED)), ""), else_=func.coalesce(_r.model, "")),
+        "backend_model": func.coalesce(_r.backend_model, ""),
+        "tier": func.coalesce(_r.tier, ""),
+        "endpoint": _r.endpoint,
+        "status_class": _r.status // 100,
+        "error_code": func.coalesce(_r.error_code, ""),
+    }
+    if not detail:
+        nothing = {name: literal("", String) for name in GROUPED if name not in COARSE}
+        found |= nothing | {"key_id": nobody}
     return [
         literal(seconds, Integer).label("seconds"),
+        literal(detail, Integer).label("detail"),
         _epoch(s, seconds).label("bucket"),
-        _r.project_id,
-        func.coalesce(_r.key_id, literal(NOBODY, _r.key_id.type)).label("key_id"),
-        case((_r.error_code.in_(sorted(UNRESOLVED)), ""), else_=func.coalesce(_r.model, "")).label("model"),
-        func.coalesce(_r.backend_model, "").label("backend_model"),
-        func.coalesce(_r.tier, "").label("tier"),
-        _r.endpoint,
-        (_r.status - _r.status % 100).op("/")(100).label("status_class"),
-        func.coalesce(_r.error_code, "").label("error_code"),
+        *(found[name].label(name) for name in GROUPED),
     ]
 
 

@@ -56,3 +56,10 @@ async def slices(rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:
         if at:
             await asyncio.sleep(0)
         yield rows[at : at + SLICE]
+
+
+async def one_by_one(rows: Sequence[T]) -> AsyncIterator[T]:
+    """The same for who takes rows singly: asyncpg, which would encode thousands in one go."""
+    async for part in slices(rows):
+        for row in part:
+            yield row

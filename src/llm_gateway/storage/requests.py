@@ -38,13 +38,12 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
-from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
+from llm_gateway.storage.bulk import driver, faults, on_postgresql, one_by_one, slices
 from llm_gateway.storage.columns import EPOCH, Text, UnixTime, as_uuid, fit, micros
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
 
 Row = dict[str, Any]
-Record = tuple[Any, ...]
 _Condition = Callable[[Any], ColumnElement[bool]]
 
 MAX_PAGE: Final = 500
@@ -119,29 +118,52 @@ class Cursor(NamedTuple):
         return cls(time / 1_000_000, str(UUID(bytes=id)))
 
 
-async def records(rows: Sequence[Mapping[str, Any]]) -> list[Record]:
-    """Rows as they are stored: tuples in the order of the table's columns, times in microseconds. Other tasks get
-    their turn meanwhile.
+class Records:
+    """Rows as they are stored, column by column, because that is how they are made ready at a third of the cost."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        """Times are whole microseconds since the Unix epoch, ids canonical text."""
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    def only(self, which: Sequence[int]) -> Records:
+        """Some of the rows, by their place."""
+        return Records({name: [values[n] for n in which] for name, values in self.columns.items()})
+
+
+async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
+    """Makes rows ready; other tasks get their turn meanwhile.
 
     A row is never refused for what clients or servers wrote: texts are cut to their column, characters that cannot be
     stored are replaced, numbers bounded. `timestamp` is Unix seconds or an aware datetime, ids are UUIDs or their text.
     """
-    found: list[Record] = []
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     async for part in slices(rows):
-        found += map(_record, part)
-    return found
+        for row in part:
+            if unknown := row.keys() - _NAMES:
+                raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
+        for name, prepare, absent, repeats in _PREPARE:
+            values = [row.get(name) for row in part]
+            if repeats:  # of most columns there are few values
+                known = {value: absent if value is None else prepare(value) for value in set(values)}
+                columns[name] += [known[value] for value in values]
+            else:
+                columns[name] += [absent if value is None else prepare(value) for value in values]
+    return Records(columns)
 
 
-async def insert(s: AsyncSession, rows: Sequence[Record]) -> Sequence[Record]:
+async def insert(s: AsyncSession, rows: Records) -> Records:
     """Adds rows and returns those that were new: an id that is there already stays as it is, which is an alarm, for
     the journal's position lets nothing in twice."""
-    if not rows:
+    if not len(rows):
         return rows
     try:
         async with s.begin_nested():
             await _add(s, rows)
     except Conflict:
-        new = [row for row in rows if await _add_one(s, row)]
+        new = rows.only([n for n in range(len(rows)) if await _is_added(s, rows.only([n]))])
         log.error("log_rows_were_there_already", rows=len(rows) - len(new))
         return new
     return rows
@@ -314,44 +336,36 @@ _EQUAL: Final = (
 )
 
 
-def _record(row: Mapping[str, Any]) -> Record:
-    if unknown := row.keys() - _NAMES:
-        raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-    get = row.get
-    return tuple([absent if (value := get(name)) is None else prepare(value) for name, prepare, absent in _PREPARE])
-
-
-async def _add(s: AsyncSession, rows: Sequence[Record]) -> None:
+async def _add(s: AsyncSession, rows: Records) -> None:
     """Raises Conflict when one is there already: then none of them is."""
     connection = await driver(s)
     with faults():
         if on_postgresql(s):
-            await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=_timed(rows))
+            ready = [*for_driver(rows, postgresql=True)]
+            await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=one_by_one(ready))
         else:
-            await connection.executemany(_INSERT, [_hexed(row) for row in rows])
+            await connection.executemany(_INSERT, for_driver(rows, postgresql=False))
 
 
-async def _add_one(s: AsyncSession, row: Record) -> bool:
+async def _is_added(s: AsyncSession, row: Records) -> bool:
     """Was it new?"""
     try:
         async with s.begin_nested():
-            await _add(s, [row])
+            await _add(s, row)
     except Conflict:
         return False
     return True
 
 
-async def _timed(rows: Sequence[Record]) -> AsyncIterator[tuple[Any, ...]]:
-    """For asyncpg, which takes UUIDs as text and times as datetimes."""
-    async for part in slices(rows):
-        for row in part:
-            yield (*row[:_TIMESTAMP], EPOCH + timedelta(microseconds=row[_TIMESTAMP]), *row[_TIMESTAMP + 1 :])
-
-
-def _hexed(row: Record) -> tuple[Any, ...]:
-    """For SQLite, where a UUID is 32 digits."""
-    id, project_id, key_id, *rest = row
-    return (id.replace("-", ""), project_id.replace("-", ""), key_id and key_id.replace("-", ""), *rest)
+def for_driver(rows: Records, *, postgresql: bool) -> Iterable[tuple[Any, ...]]:
+    """As tuples that the driver takes: asyncpg wants datetimes, to SQLite a UUID is 32 digits."""
+    columns = dict(rows.columns)
+    if postgresql:
+        columns["timestamp"] = [EPOCH + timedelta(microseconds=micros) for micros in columns["timestamp"]]
+    else:
+        for name in ("id", "project_id", "key_id"):
+            columns[name] = [id and id.replace("-", "") for id in columns[name]]
+    return zip(*columns.values(), strict=True)
 
 
 def _preparer(column: Column[Any]) -> Callable[[Any], Any]:
@@ -379,8 +393,12 @@ def _plain(text: str, length: int) -> bool:
     return len(text) <= length and text.isascii() and "\0" not in text
 
 
-_PREPARE: Final = [(c.name, _preparer(c), _ABSENT.get(c.name)) for c in request_log.columns]
+_UNLIKE: Final = {
+    *("id", "timestamp", "latency_ms", "ttft_ms", "tokens_input", "tokens_output", "cost_nanos"),
+    *("correlation_id", "client_request_id"),
+}
+"""Columns whose values are nearly all different."""
+_PREPARE: Final = [(c.name, _preparer(c), _ABSENT.get(c.name), c.name not in _UNLIKE) for c in request_log.columns]
 _COLUMNS: Final = list(request_log.columns.keys())
 _NAMES: Final = frozenset(_COLUMNS)
-_TIMESTAMP: Final = _COLUMNS.index("timestamp")
 _INSERT: Final = f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608

@@ -1,5 +1,7 @@
 """What rows add to the sums that figures are read from: by minute, hour and day, apart by what `tables.GROUPED` names.
 
+Each is kept twice: in detail, and apart by `tables.COARSE` only.
+
 The sums of a batch are made here and added in the transaction of its rows, so that the two never differ. All of them
 are whole numbers: any order of any batches gives the same.
 """
@@ -7,8 +9,7 @@ are whole numbers: any order of any batches gives the same.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Integer, Uuid
@@ -16,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import UNRESOLVED
 from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
-from llm_gateway.storage.requests import Record
-from llm_gateway.storage.tables import GROUPED, LATENCY_BOUNDS, ROLLED, request_log, usage_rollup
+from llm_gateway.storage.requests import Records
+from llm_gateway.storage.tables import GROUPED, LATENCY_BOUNDS, ROLLED, usage_rollup
 
 MINUTE: Final = 60
 HOUR: Final = 3_600
@@ -25,41 +26,40 @@ DAY: Final = 86_400
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 """The key of rows without one."""
 
-Key = tuple[int, int, str, str, str, str, str, str, int, str]
-"""Seconds and beginning of the bucket, and the values of `GROUPED`."""
+Key = tuple[int, int, int, str, str, str, str, str, str, int, str]
+"""Seconds, detail and beginning of the bucket, and the values of `GROUPED`."""
 
-_read: Final = itemgetter(
-    *(
-        list(request_log.columns.keys()).index(name)
-        for name in (
-            *("project_id", "key_id", "timestamp", "endpoint", "model", "backend_model", "tier", "status", "outcome"),
-            *("error_code", "latency_ms", "ttft_ms", "attempts", "tokens_input", "tokens_output", "tokens_estimated"),
-            *("continuations", "failovers", "cost_nanos"),
-        )
-    )
+_READ: Final = (
+    *("project_id", "key_id", "timestamp", "endpoint", "model", "backend_model", "tier", "status", "outcome"),
+    *("error_code", "latency_ms", "ttft_ms", "attempts", "tokens_input", "tokens_output", "tokens_estimated"),
+    *("continuations", "failovers", "cost_nanos"),
 )
+"""What the sums are made of."""
 _LATENCY: Final = ROLLED.index("latency_0")
 _TTFT: Final = ROLLED.index("ttft_0")
 _NONE: Final = (0,) * len(ROLLED)
 
 
-async def add(s: AsyncSession, rows: Sequence[Record]) -> None:
+async def add(s: AsyncSession, rows: Records) -> None:
     """Adds rows that are new to the sums. Every process adds in the same order of keys, so that two of them wait for
     each other but never in a circle; a transaction does this late, for others wait until it commits."""
     minutes: dict[Key, list[int]] = {}
-    async for part in slices(rows):
+    async for part in slices([*zip(*(rows.columns[name] for name in _READ), strict=True)]):
         for row in part:
             _count(minutes, row)
-    hours = _coarser(minutes, HOUR)
-    days = _coarser(hours, DAY)
-    await _upsert(s, sorted([*minutes.items(), *hours.items(), *days.items()]))
+    found: list[tuple[Key, list[int]]] = []
+    for finest in (minutes, _less_detailed(minutes)):
+        hours = _longer(finest, HOUR)
+        found += [*finest.items(), *hours.items(), *_longer(hours, DAY).items()]
+    await _upsert(s, sorted(found))
 
 
-def _count(sums: dict[Key, list[int]], row: Record) -> None:
-    project_id, key_id, micros, endpoint, model, backend_model, tier, status, outcome, error_code, *rest = _read(row)
+def _count(sums: dict[Key, list[int]], row: tuple[Any, ...]) -> None:
+    project_id, key_id, micros, endpoint, model, backend_model, tier, status, outcome, error_code, *rest = row
     latency, ttft, attempts, tokens_in, tokens_out, estimated, continuations, failovers, cost = rest
     key: Key = (
         MINUTE,
+        1,
         micros // 60_000_000 * MINUTE,
         project_id,
         key_id or NOBODY,
@@ -95,13 +95,26 @@ def _count(sums: dict[Key, list[int]], row: Record) -> None:
         found[_TTFT + bisect_left(LATENCY_BOUNDS, ttft)] += 1
 
 
-def _coarser(finer: Mapping[Key, Sequence[int]], seconds: int) -> dict[Key, list[int]]:
-    sums: dict[Key, list[int]] = {}
-    for (_, bucket, *group), figures in finer.items():
-        key: Any = (seconds, bucket // seconds * seconds, *group)
-        found = sums.get(key)
-        sums[key] = list(figures) if found is None else list(map(int.__add__, found, figures))
-    return sums
+def _less_detailed(sums: Mapping[Key, Sequence[int]]) -> dict[Key, list[int]]:
+    return _added(
+        ((seconds, 0, bucket, project_id, NOBODY, model, "", "", "", status_class, ""), figures)
+        for (seconds, _, bucket, project_id, _, model, _, _, _, status_class, _), figures in sums.items()
+    )
+
+
+def _longer(sums: Mapping[Key, Sequence[int]], seconds: int) -> dict[Key, list[int]]:
+    return _added(
+        ((seconds, detail, bucket // seconds * seconds, *group), figures)
+        for (_, detail, bucket, *group), figures in sums.items()
+    )
+
+
+def _added(sums: Iterable[tuple[Any, Sequence[int]]]) -> dict[Key, list[int]]:
+    found: dict[Key, list[int]] = {}
+    for key, figures in sums:
+        known = found.get(key)
+        found[key] = list(figures) if known is None else list(map(int.__add__, known, figures))
+    return found
 
 
 async def _upsert(s: AsyncSession, sums: Sequence[tuple[Key, Sequence[int]]]) -> None:
@@ -114,7 +127,7 @@ async def _upsert(s: AsyncSession, sums: Sequence[tuple[Key, Sequence[int]]]) ->
             await connection.execute(_ADD_ARRAYS, *zip(*((*key, *figures) for key, figures in sums), strict=True))
         else:
             await connection.executemany(
-                _ADD, [(*key[:2], *(id.replace("-", "") for id in key[2:4]), *key[4:], *sum) for key, sum in sums]
+                _ADD, [(*key[:3], *(id.replace("-", "") for id in key[3:5]), *key[5:], *sum) for key, sum in sums]
             )
 
 
@@ -131,7 +144,7 @@ def _array(column: Column[Any]) -> str:
 
 _COLUMNS: Final = list(usage_rollup.columns)
 _INTO: Final = f"INSERT INTO usage_rollup ({', '.join(c.name for c in _COLUMNS)})"
-_ON_CONFLICT: Final = f"ON CONFLICT (seconds, bucket, {', '.join(GROUPED)}) DO UPDATE SET " + ", ".join(
+_ON_CONFLICT: Final = f"ON CONFLICT (seconds, detail, bucket, {', '.join(GROUPED)}) DO UPDATE SET " + ", ".join(
     f"{name} = usage_rollup.{name} + excluded.{name}" for name in ROLLED
 )
 _ADD: Final = f"{_INTO} VALUES ({', '.join('?' for _ in _COLUMNS)}) {_ON_CONFLICT}"

@@ -60,6 +60,8 @@ GROUPED: Final = (
     *("project_id", "key_id", "model", "backend_model", "tier", "endpoint", "status_class", "error_code"),
 )
 """What roll-ups are kept apart by, besides time."""
+COARSE: Final = ("project_id", "model", "status_class")
+"""What the coarse ones are kept apart by: most figures ask for no more, and they are a tenth as many."""
 
 ONLY: Final = "only"
 """In the `info` of an object that one of the databases has and the other has not: which one."""
@@ -266,6 +268,8 @@ usage_rollup: Final = Table(
     "usage_rollup",
     metadata,
     Column("seconds", Integer, primary_key=True, autoincrement=False),  # length of the bucket: 60, 3600, 86400
+    # 1 = apart by all of GROUPED; 0 = the same sums apart by COARSE, with nobody's key and '' in the others
+    Column("detail", Integer, primary_key=True, autoincrement=False),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),  # its beginning, Unix seconds, UTC
     Column("project_id", Uuid(as_uuid=False), primary_key=True),
     Column("key_id", Uuid(as_uuid=False), primary_key=True),
@@ -277,6 +281,7 @@ usage_rollup: Final = Table(
     Column("error_code", Text(64), primary_key=True),
     # the buckets of histograms are 30 of the 43 figures and count rows: half as wide, and summed up twice as fast
     *(Column(name, Integer if name in HISTOGRAMS else BigInteger, nullable=False) for name in ROLLED),
+    sqlite_with_rowid=False,  # rows lie in the order of the key, as they are read
 )
 
 journal_position: Final = Table(

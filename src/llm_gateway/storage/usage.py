@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.storage.columns import as_uuid
-from llm_gateway.storage.tables import LATENCY_BOUNDS, ROLLED, usage_rollup
+from llm_gateway.storage.tables import COARSE, LATENCY_BOUNDS, ROLLED, usage_rollup
 
 Bucket = Literal["minute", "hour", "day"]
 Dimension = Literal["project", "key", "model", "backend_model", "tier", "endpoint", "status_class", "error_code"]
@@ -133,18 +133,18 @@ async def usage(
     Raises InvalidRequest when there would be more than 10,000 rows."""
     wanted = span(since, until, bucket, minutes_from=minutes_from)
     groups = [_GROUPS[dimension] for dimension in by]
-    within = _within(wanted.parts, filters)
+    within = _within(wanted.parts, groups, filters)
     keys = [_bucket(BUCKETS[wanted.bucket]), *groups] if wanted.bucket else groups
     query = _summed(keys, within)
-    requests = func.sum(_c.requests).desc()
+    requests, most = func.sum(_c.requests).desc(), MAX_ROWS + 1
     if top is not None and groups and wanted.bucket is None:
-        query = query.order_by(requests, *groups).limit(top)
+        query, most = query.order_by(requests, *groups), min(top, most)
     else:
         if top is not None and groups:
             best = select(*groups).where(*within).group_by(*groups).order_by(requests, *groups).limit(top)
             query = query.where(tuple_(*groups).in_(best))
         query = query.order_by(*keys)
-    found = [tuple(row) for row in (await s.execute(query.limit(MAX_ROWS + 1))).all()]
+    found = [tuple(row) for row in (await s.execute(query.limit(most))).all()]
     if len(found) > MAX_ROWS:
         raise InvalidRequest(
             f"That would be more than {MAX_ROWS:,} rows: ask for a shorter time, a larger bucket or fewer groups."
@@ -169,7 +169,7 @@ async def overview(
     before = span(now.since - (now.until - now.since), now.since, now.bucket, minutes_from=minutes_from)
     later = _c.bucket >= now.since
     keys = [later.label("later"), _bucket(BUCKETS[now.bucket or "day"])]
-    query = _summed(keys, _within((*now.parts, *before.parts), filters)).order_by(*keys)
+    query = _summed(keys, _within((*now.parts, *before.parts), (), filters)).order_by(*keys)
     rows: dict[bool, list[UsageRow]] = {True: [], False: []}
     for is_later, *row in (await s.execute(query)).all():
         rows[bool(is_later)].append(_row(tuple(row), 0, bucketed=True))
@@ -194,7 +194,7 @@ def percentile(histogram: Sequence[int], share: float) -> float | None:
     return None
 
 
-_GROUPS: Final[Mapping[Dimension, ColumnElement[Any]]] = {
+_GROUPS: Final[Mapping[Dimension, Column[Any]]] = {
     "project": _c.project_id,
     "key": _c.key_id,
     "model": _c.model,
@@ -224,8 +224,17 @@ def _cover(start: int, end: int, grains: Sequence[int]) -> list[tuple[int, int, 
     return [*_cover(start, low, finer), (seconds, low, high), *_cover(high, end, finer)]
 
 
-def _within(parts: Sequence[tuple[int, int, int]], filters: UsageFilters | None) -> list[ColumnElement[bool]]:
-    times = [and_(_c.seconds == seconds, _c.bucket >= start, _c.bucket < end) for seconds, start, end in parts]
+def _within(
+    parts: Sequence[tuple[int, int, int]], groups: Sequence[Column[Any]], filters: UsageFilters | None
+) -> list[ColumnElement[bool]]:
+    used = {group.name for group in groups} | {
+        column.name for column in _GROUPS.values() if filters and getattr(filters, column.name) is not None
+    }
+    detail = 0 if used <= set(COARSE) else 1
+    times = [
+        and_(_c.seconds == seconds, _c.detail == detail, _c.bucket >= start, _c.bucket < end)
+        for seconds, start, end in parts
+    ]
     found: list[ColumnElement[bool]] = [or_(*times) if times else _c.seconds < 0]
     for dimension, column in _GROUPS.items():
         name = column.name

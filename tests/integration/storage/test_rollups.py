@@ -22,7 +22,7 @@ from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.rollups import NOBODY
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log, usage_rollup
-from llm_gateway.storage.usage import UsageFilters, usage
+from llm_gateway.storage.usage import UsageFilters, UsageRow, usage
 
 MIDNIGHT = 1_790_035_200
 PROJECTS = [str(uuid4()) for _ in range(3)]
@@ -149,7 +149,7 @@ async def test_names_that_lead_to_no_model_do_not_make_the_roll_ups_grow(session
     ]
     await ship(sessions, made_up)
     async with sessions.read() as s:
-        assert (await s.execute(select(func.count()).select_from(usage_rollup))).scalar_one() == 3
+        assert (await s.execute(select(func.count()).select_from(usage_rollup))).scalar_one() == 6
         (row,) = await usage(s, since=MIDNIGHT, until=MIDNIGHT + 60, by=["model", "key"])
     assert (row.group, row.requests, row.errors) == (("", NOBODY), 200, 200)
     assert await differences(sessions) == []
@@ -164,16 +164,14 @@ UNKNOWN: dict[str, Any] = {
 }
 
 
-async def test_an_upgrade_sums_up_the_rows_that_are_there(
-    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def test_an_upgrade_sums_up_the_rows_that_are_there(empty_database_url: str, tmp_path: Path):
     engine = open_engine(empty_database_url, data_dir=tmp_path)
     sessions = Sessions(engine)
     try:
         await at_revision(engine, "0004")
         rows = [{k: v for k, v in row.items() if k not in ("failovers", "cost_nanos")} for row in some_rows(300)]
         async with sessions.write() as s:
-            await s.execute(request_log.insert().values(FILLED), [FILLED | row | {"tokens_output": 3} for row in rows])
+            await s.execute(request_log.insert(), [row | {"stream": False, "tokens_output": 3} for row in rows])
         await upgrades.upgrade(empty_database_url, tmp_path)
         assert await differences(sessions) == []
         await ship(sessions, some_rows(100))
@@ -183,9 +181,6 @@ async def test_an_upgrade_sums_up_the_rows_that_are_there(
         assert total.requests == 400
     finally:
         await engine.dispose()
-
-
-FILLED: dict[str, Any] = {"stream": False}
 
 
 async def at_revision(engine: Any, revision: str) -> None:
@@ -258,12 +253,17 @@ async def test_filters_and_groups_are_those_of_the_rows(sessions: Sessions):
         every = await usage(s, since=0, until=MIDNIGHT + 86_400, by=["project", "status_class"])
         assert [row.requests for row in top] == sorted((row.requests for row in every), reverse=True)[:2]
         lines = await usage(s, since=0, until=MIDNIGHT + 86_400, by=["project"], bucket="hour", top=1)
-        assert {row.group for row in lines} == {max(every_project(every), key=every_project(every).get)}
+        assert {row.group for row in lines} == {largest(every)}
         assert [row.bucket for row in lines] == sorted(row.bucket for row in lines if row.bucket)
 
 
-def every_project(rows: list[Any]) -> Any:
-    found: dict[Any, int] = {}
+def of_ollama_4xx(row: dict[str, Any]) -> bool:
+    return row["status"] // 100 == 4 and row["endpoint"] == "/api/chat"
+
+
+def largest(rows: list[UsageRow]) -> tuple[str | int, ...]:
+    """The project with most requests, as a group."""
+    found: dict[tuple[str | int, ...], int] = {}
     for row in rows:
         found[row.group[:1]] = found.get(row.group[:1], 0) + row.requests
-    return found
+    return max(found, key=lambda project: found[project])

@@ -101,6 +101,7 @@ def upgrade() -> None:
     op.create_table(
         "usage_rollup",
         Column("seconds", Integer(), nullable=False),
+        Column("detail", Integer(), nullable=False),
         Column("bucket", BigInteger(), nullable=False),
         Column("project_id", Uuid(), nullable=False),
         Column("key_id", Uuid(), nullable=False),
@@ -112,10 +113,11 @@ def upgrade() -> None:
         Column("error_code", String(64), nullable=False),
         *(Column(name, Integer() if name in HISTOGRAMS else BigInteger(), nullable=False) for name in ROLLED),
         PrimaryKeyConstraint(
-            *("seconds", "bucket", "project_id", "key_id", "model", "backend_model", "tier", "endpoint"),
+            *("seconds", "detail", "bucket", "project_id", "key_id", "model", "backend_model", "tier", "endpoint"),
             *("status_class", "error_code"),
             name=op.f("pk_usage_rollup"),
         ),
+        sqlite_with_rowid=False,
     )
     op.drop_index(op.f("ix_request_log_correlation_id"), "request_log")
     for name in ("correlation_id", "client_request_id", "end_user", "error_code"):
@@ -146,6 +148,7 @@ def sum_up(postgresql: bool) -> None:
     tokens = f"{smaller}(tokens_input, {MOST})", f"{smaller}(tokens_output, {MOST})"
     groups = {
         "seconds": "60",
+        "detail": "1",
         "bucket": f"({second}) / 60 * 60",
         "project_id": "project_id",
         "key_id": f"coalesce(key_id, {nobody})",
@@ -182,7 +185,13 @@ def sum_up(postgresql: bool) -> None:
     numbers = ", ".join(str(n + 1) for n in range(len(groups)))
     into = f"INSERT INTO usage_rollup ({columns})"  # names and numbers of above: nothing that anybody sent
     op.execute(text(f"{into} SELECT {wanted} FROM request_log GROUP BY {numbers}"))  # noqa: S608
+    all_sums = ", ".join(f"sum({name})" for name in ROLLED)
     for seconds, finer in ((3600, 60), (86400, 3600)):
-        wanted = ", ".join((str(seconds), f"bucket / {seconds} * {seconds}", *GROUPED, *(f"sum({n})" for n in ROLLED)))
+        wanted = ", ".join((str(seconds), "1", f"bucket / {seconds} * {seconds}", *GROUPED, all_sums))
         sums_of = f"SELECT {wanted} FROM usage_rollup WHERE seconds = {finer} GROUP BY {numbers}"  # noqa: S608
         op.execute(text(f"{into} {sums_of}"))
+    nothing = {"key_id": nobody, "backend_model": "''", "tier": "''", "endpoint": "''", "error_code": "''"}
+    wanted = ", ".join(("seconds", "0", "bucket", *(nothing.get(name, name) for name in GROUPED), all_sums))
+    op.execute(
+        text(f"{into} SELECT {wanted} FROM usage_rollup GROUP BY seconds, bucket, project_id, model, status_class")  # noqa: S608
+    )
