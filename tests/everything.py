@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
-PATIENT = ("tests/integration/faults", "tests/integration/continuation", "tests/integration/prober")
+PATIENT = tuple(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport"))
 """Folders whose tests wait for clocks of the gateway for four fifths of their time."""
 PROGRAMS = {"nginx": ("nginx", "the gateway behind a real nginx")}  # program -> Debian package, what needs it
 
