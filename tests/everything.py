@@ -13,12 +13,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
+PATIENT = tuple(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport"))
+"""Folders whose tests wait for clocks of the gateway for four fifths of their time."""
 PROGRAMS = {"nginx": ("nginx", "the gateway behind a real nginx")}  # program -> Debian package, what needs it
 
 
@@ -32,7 +36,7 @@ def main(arguments: list[str]) -> int:
         section("ruff check", "ruff", "check", ".", "run"),
         section("ruff format", "ruff", "format", "--check", ".", "run"),
         section("mypy", "mypy"),
-        section("pytest", "pytest", *arguments),
+        *tests(arguments),
     ]
     for program, (package, needed_for) in PROGRAMS.items():
         if not shutil.which(program):
@@ -43,11 +47,39 @@ def main(arguments: list[str]) -> int:
     return 1 if any(line.startswith("FAILED") for line in lines) else 0
 
 
+def tests(arguments: list[str]) -> list[str]:
+    """All of them, or those that the arguments choose. Where there are two cores, tests that mostly wait do so beside
+    the others; what they say is printed when both have ended."""
+    if arguments or (os.cpu_count() or 1) < 2:
+        return [section("pytest", "pytest", *arguments)]
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *PATIENT]
+        beside = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        ended: list[float] = []
+        watch = threading.Thread(target=lambda: ended.append((beside.wait(), time.monotonic())[1]))
+        watch.start()
+        try:
+            others = section("pytest", "pytest", *(f"--ignore={folder}" for folder in PATIENT))
+            watch.join()
+        finally:
+            beside.kill()
+        print(f"== pytest {' '.join(PATIENT)}", flush=True)
+        said.seek(0)
+        shutil.copyfileobj(said, sys.stdout.buffer)
+        sys.stdout.flush()
+    return [others, line("pytest beside", beside.returncode, ended[0] - began)]
+
+
 def section(title: str, module: str, *arguments: str) -> str:
     print(f"== {title}", flush=True)
     began = time.monotonic()
     code = subprocess.call([sys.executable, "-m", module, *arguments])
-    return f"{'FAILED' if code else 'ok':8} {title:12} {time.monotonic() - began:6.1f} s"
+    return line(title, code, time.monotonic() - began)
+
+
+def line(title: str, code: int, seconds: float) -> str:
+    return f"{'FAILED' if code else 'ok':8} {title:13} {seconds:6.1f} s"
 
 
 def install(packages: Iterable[str]) -> None:

@@ -63,9 +63,11 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "assemble": (*INNER, *EDGES, "first_run", "learnt", "roster", "testing"),
     # how clients are told to use the gateway: a leaf
     "recipes": (),
+    # how tables become CSV: a leaf
+    "sheets": (),
     # the outermost
-    "web": (*INNER, *EDGES, "roster", "assemble"),
-    "cli": (*INNER, *EDGES, "first_run", "roster", "assemble", "web", "main", "testing", "recipes"),
+    "web": (*INNER, *EDGES, "roster", "assemble", "sheets"),
+    "cli": (*INNER, *EDGES, "first_run", "roster", "assemble", "web", "main", "testing", "recipes", "sheets"),
     "main": ("assemble", "web", "observe", *EDGES),
     "__main__": ("cli",),
     # shipped fakes: they speak the languages and know nothing of the gateway

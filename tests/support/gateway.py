@@ -146,8 +146,7 @@ class Live:
         found: list[dict[str, Any]] = []
 
         async def read() -> bool:
-            async with self.running.sessions.read() as s:
-                found[:] = [row async for row in requests.export(s, RequestFilters(**filters))]
+            found[:] = [row async for row in requests.export(self.running.sessions, RequestFilters(**filters))]
             return len(found) >= count
 
         with contextlib.suppress(TimeoutError):

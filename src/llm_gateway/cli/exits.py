@@ -96,7 +96,7 @@ def _stop(status: int, code: str, message: str) -> Stop:
     return Stop(message, hint, code=_BY_CODE.get(code) or _BY_STATUS.get(status, Exit.ERROR))
 
 
-_BY_CODE: Final = {"db_unavailable": Exit.UNAVAILABLE, "db_too_new": Exit.UNAVAILABLE}
+_BY_CODE: Final = dict.fromkeys(("db_unavailable", "db_too_new", "server_shutting_down"), Exit.UNAVAILABLE)
 _BY_STATUS: Final = {
     400: Exit.USAGE,
     403: Exit.REFUSED,

@@ -1,4 +1,4 @@
-"""The filters of the request log, as options of every command that reads it."""
+"""The filters of the request log and of the figures over it, as options of the commands that read them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,41 @@ from llm_gateway.cli.exits import Exit, Stop
 
 
 @dataclass(frozen=True, slots=True)
+class UsageFilters:
+    """What requests must be to count; every absent one means anything."""
+
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on: 15m, 2h, 7d, a date.")] = None
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Name or id.")] = None
+    key: Annotated[str | None, typer.Option(metavar="ID", help="Id of the key.")] = None
+    model: Annotated[str | None, typer.Option(help="As the client asked for it.")] = None
+    backend_model: Annotated[str | None, typer.Option(help="Physical model that answered.")] = None
+    tier: Annotated[str | None, typer.Option(help="Whose server answered: own, partner or public.")] = None
+    endpoint: Annotated[str | None, typer.Option(help="Such as /v1/chat.")] = None
+    status: Annotated[str | None, typer.Option(help="2xx, 4xx or 5xx.")] = None
+    error: Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")] = None
+
+    def query(self) -> dict[str, Any]:
+        """As the admin API takes them."""
+        now = time.time()
+        status, status_class = _status(self.status)
+        if status is not None:
+            raise Stop(f"Figures are kept by 2xx, 4xx and 5xx, not by {status}.", code=Exit.USAGE)
+        return {
+            "since": times.past(self.since, "--since", now),
+            "until": times.past(self.until, "--until", now),
+            "project": self.project,
+            "key_id": self.key,
+            "model": self.model,
+            "backend_model": self.backend_model,
+            "tier": self.tier,
+            "endpoint": self.endpoint,
+            "status_class": status_class,
+            "error_code": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Filters:
     """What rows must be; every absent one means anything."""
 
@@ -24,11 +59,16 @@ class Filters:
     model: Annotated[str | None, typer.Option(help="As the client asked for it.")] = None
     backend_model: Annotated[str | None, typer.Option(help="Physical model that answered.")] = None
     server: Annotated[str | None, typer.Option(metavar="ID", help="Id of the server that answered.")] = None
+    tier: Annotated[str | None, typer.Option(help="Whose server answered: own, partner or public.")] = None
     endpoint: Annotated[str | None, typer.Option(help="Such as /v1/chat.")] = None
     status: Annotated[str | None, typer.Option(help="Such as 503, or 5xx for all of them.")] = None
-    outcome: Annotated[str | None, typer.Option(help="ok, error or client_closed.")] = None
+    failed: Annotated[
+        bool | None, typer.Option("--failed/--no-failed", help="With a status of 400 or more, or the others.")
+    ] = None
+    outcome: Annotated[str | None, typer.Option(help="ok, error, shed, client_closed or gateway_crashed.")] = None
     error: Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")] = None
     min_latency: Annotated[float | None, typer.Option(metavar="MS", min=0, help="At least so long, in ms.")] = None
+    max_latency: Annotated[float | None, typer.Option(metavar="MS", min=0, help="At most so long, in ms.")] = None
     stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Streamed or not.")] = None
     request_id: Annotated[str | None, typer.Option(metavar="ID", help="The X-Request-ID of an answer.")] = None
     correlation_id: Annotated[str | None, typer.Option(metavar="ID", help="A request's metadata.correlation_id.")] = (
@@ -49,18 +89,25 @@ class Filters:
             "model": self.model,
             "backend_model": self.backend_model,
             "server_id": self.server,
+            "tier": self.tier,
             "endpoint": self.endpoint,
             "status": status,
             "status_class": status_class,
+            "failed": _flag(self.failed),
             "outcome": self.outcome,
             "error_code": self.error,
             "min_latency_ms": self.min_latency,
-            "stream": None if self.stream is None else str(self.stream).lower(),
+            "max_latency_ms": self.max_latency,
+            "stream": _flag(self.stream),
             "request_id": self.request_id,
             "correlation_id": self.correlation_id,
             "client_request_id": self.client_request_id,
             "end_user": self.end_user,
         }
+
+
+def _flag(value: bool | None) -> str | None:
+    return None if value is None else str(value).lower()
 
 
 def _status(text: str | None) -> tuple[str | None, str | None]:

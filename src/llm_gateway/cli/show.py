@@ -91,11 +91,18 @@ def table(
 def _unshown(widths: Mapping[str, int], spare: Sequence[str], room: int) -> Sequence[str]:
     """Of the spare columns, as many as have to go so that the others have room."""
     over = sum(width + GAP for width in widths.values()) - room
-    for count, heading in enumerate(spare):
+    gone: list[str] = []
+    for heading in spare:
         if over <= 0:
-            return spare[:count]
+            break
+        gone.append(heading)
         over -= widths.get(heading, -GAP) + GAP
-    return spare
+    for heading in reversed(gone[:-1]):  # what a wide one made room for comes back, the most wanted first
+        width = widths.get(heading, -GAP) + GAP
+        if over + width <= 0:
+            gone.remove(heading)
+            over += width
+    return gone
 
 
 def words(text: str) -> None:

@@ -4,6 +4,7 @@
     sessions    transactions; drivers' errors become ours
     upgrade     brings the schema to this version's, under a lock
     tables      the schema;  `columns` its types;  `migrations` its history
+    arrivals    the log in the order in which rows arrive
     rollups     what rows add to the sums that `usage` reads;  `audit` compares the two;  `bulk` brings many rows in
     snapshot    the whole configuration at once, and the version that says when it moved
     projects, keys, exposures, servers, requests, usage

@@ -5,7 +5,7 @@ while somebody leafs never shift a page.
 
 What is fast at any size: all rows, those of a project or of a time, of one correlation id, client's request id, end
 user or error code, and failed ones; each has an index in the order of pages. Any other filter is looked up among the
-rows of such an index, 20,000 at a time.
+rows of such an index, 20,000 at a time. What a follower of the log asks is in `storage.arrivals`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
 from llm_gateway.storage.bulk import driver, faults, on_postgresql, one_by_one, slices
 from llm_gateway.storage.columns import EPOCH, Text, UnixTime, as_uuid, fit, micros
+from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
 
 Row = dict[str, Any]
@@ -52,7 +53,7 @@ MOST: Final[Mapping[str, int]] = {"tokens_input": 10**12, "tokens_output": 10**1
 """What is stored at most of figures that servers send: a day's sum of nonsense must fit its column as well."""
 LONGEST: Final = 1e10
 """Milliseconds."""
-_EXPORT_CHUNK: Final = 1000
+_EXPORT_CHUNK: Final = 500
 _ABSENT: Final[Mapping[str, Any]] = {
     "stream": False,
     "attempts": 0,
@@ -79,13 +80,17 @@ class RequestFilters:
     model: str | None = None
     backend_model: str | None = None
     server_id: str | None = None
+    tier: str | None = None
     endpoint: str | None = None
     status: int | None = None
     status_class: int | None = None
     """The first digit of `status`: 2, 4, 5."""
+    failed: bool | None = None
+    """With a status of 400 or more, as the `errors` of roll-ups."""
     outcome: str | None = None
     error_code: str | None = None
     min_latency_ms: float | None = None
+    max_latency_ms: float | None = None
     stream: bool | None = None
     request_id: str | None = None
     correlation_id: str | None = None
@@ -191,15 +196,31 @@ async def page(
     return await _look(s, filters or RequestFilters(), before, max(1, min(limit, MAX_PAGE)), newest_first=True)
 
 
-async def export(s: AsyncSession, filters: RequestFilters | None = None) -> AsyncIterator[Row]:
-    """Every matching row, oldest first, a bounded number in memory at a time."""
+async def export(sessions: Sessions, filters: RequestFilters | None = None) -> AsyncIterator[Row]:
+    """Every matching row in the order of (timestamp, id), a bounded number in memory at a time.
+
+    Each block is read in a transaction of its own, so that a slow reader holds neither a connection nor the clean-up of
+    the database back. A key never changes, so no row comes twice, and every row that was there at the beginning comes
+    unless it is pruned before its turn; of those that arrive meanwhile some may come.
+    """
     after: Cursor | None = None
     while True:
-        rows, after = await _look(s, filters or RequestFilters(), after, _EXPORT_CHUNK, newest_first=False)
+        async with sessions.read() as s:
+            rows, after = await _look(s, filters or RequestFilters(), after, _EXPORT_CHUNK, newest_first=False)
         for row in rows:
             yield row
         if after is None:
             return
+
+
+def conditions(filters: RequestFilters) -> list[ColumnElement[bool]]:
+    """The filters as SQL. Raises InvalidRequest for an id that is none."""
+    return [condition(_c) for condition in _conditions(filters).values()]
+
+
+def place(cursor: Cursor) -> ColumnElement[Any]:
+    """The cursor as SQL, to compare (timestamp, id) with."""
+    return tuple_(literal(cursor.timestamp, _c.timestamp.type), literal(cursor.id, _c.id.type))
 
 
 async def _look(
@@ -208,8 +229,8 @@ async def _look(
     """The next rows from a cursor on, and where to go on from."""
     along, within = _ways(filters)
     if at is not None:
-        here = tuple_(literal(at.timestamp, _c.timestamp.type), literal(at.id, _c.id.type))
-        along.append(tuple_(_c.timestamp, _c.id) < here if newest_first else tuple_(_c.timestamp, _c.id) > here)
+        key = tuple_(_c.timestamp, _c.id)
+        along.append(key < place(at) if newest_first else key > place(at))
 
     def ordered(wanted: Select[Any], columns: Any) -> Select[Any]:
         if newest_first:
@@ -259,8 +280,9 @@ def _ways(filters: RequestFilters) -> tuple[list[ColumnElement[bool]], list[_Con
     along = [found.pop(name)(_c) for name in ("since", "until") if name in found]
     if (way := next((name for name in _INDEXED if name in found), None)) is not None:
         along.append(found.pop(way)(_c))
-    elif (filters.status or 0) >= 400 or (filters.status_class or 0) >= 4:
+    elif filters.failed or (filters.status or 0) >= 400 or (filters.status_class or 0) >= 4:
         along.append(_c.status >= text("400"))  # as in the index: a bound number would not be known for that
+        found.pop("failed", None)
     elif "project_id" in found:
         along.append(found.pop("project_id")(_c))
     return along, list(found.values())
@@ -277,6 +299,10 @@ def _conditions(filters: RequestFilters) -> dict[str, _Condition]:
         found["status_class"] = lambda c: c.status.between(first * 100, first * 100 + 99)
     if (least := filters.min_latency_ms) is not None:
         found["min_latency_ms"] = lambda c: c.latency_ms >= least
+    if (most := filters.max_latency_ms) is not None:
+        found["max_latency_ms"] = lambda c: c.latency_ms <= most
+    if filters.failed is not None:
+        found["failed"] = (lambda c: c.status >= 400) if filters.failed else (lambda c: c.status < 400)
     for name, column, what in (
         ("request_id", "id", "request id"),
         ("project_id", "project_id", "project id"),
@@ -298,6 +324,7 @@ _EQUAL: Final = (
     "model",
     "backend_model",
     "server_id",
+    "tier",
     "endpoint",
     "status",
     "outcome",

@@ -20,6 +20,7 @@ TAGS: Final = [
     {"name": "chat", "description": "Ask a model."},
     {"name": "embeddings", "description": "Texts as vectors."},
     {"name": "models", "description": "What your key may call."},
+    {"name": "usage", "description": "What your project has used."},
     {"name": "health", "description": "For people, load balancers and Prometheus."},
     {"name": "admin", "description": "Everything the command line can do. Needs the admin token."},
 ]

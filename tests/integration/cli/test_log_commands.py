@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import gzip
+import io
 import json
 import time
 from pathlib import Path
@@ -11,10 +13,12 @@ from uuid import UUID
 
 import pytest
 
+from llm_gateway.cli import logs
 from llm_gateway.clock import Ids
 from llm_gateway.storage import requests, rollups
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
+from llm_gateway.web.admin.requests import COLUMNS
 from support.command import Command
 
 ROWS = 7
@@ -45,6 +49,7 @@ def logged(command: Command) -> Command:
             "status": 503 if n == 0 else 200,
             "outcome": "error" if n == 0 else "ok",
             "error_code": "no_healthy_upstream" if n == 0 else None,
+            "tier": "own" if n == 0 else None,
             "latency_ms": 100.0 * n,
             "tokens_input": 10,
             "tokens_output": n,
@@ -77,6 +82,9 @@ def test_a_page_is_newest_first_and_names_the_next(logged: Command):
         (("--status", "2XX", "--since", "70m"), [6, 5]),
         (("--error", "no_healthy_upstream"), [0]),
         (("--outcome", "ok", "--min-latency", "500"), [6, 5]),
+        (("--failed",), [0]),
+        (("--no-failed", "--min-latency", "100", "--max-latency", "200"), [2, 1]),
+        (("--tier", "own"), [0]),
         (("--model", "=fast"), [5, 3, 1]),
         (("--correlation-id", "c-2"), [2]),
         (("--project", "legal", "--endpoint", "/v1/chat", "--no-stream", "--since", "1h"), [6]),
@@ -93,16 +101,72 @@ def test_a_request_is_found_by_the_id_that_its_client_got(logged: Command):
     assert row["request_id"] in logged.done("logs", "search", "-n", "1").out
 
 
+def test_all_pages_at_once(logged: Command, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logs, "PAGE", 2)
+    ended = logged.done("logs", "search", "--all", "--json")
+    assert (tokens(ended.rows), ended.json["next_cursor"]) == ([6, 5, 4, 3, 2, 1, 0], None)
+    monkeypatch.setattr(logs, "MOST", 3)
+    ended = logged.done("logs", "search", "--all")
+    assert len(ended.out.splitlines()) == 1 + 3
+    assert "logs export" in ended.err
+
+
+@pytest.mark.parametrize(
+    "filters", [("--tier", "mine"), ("--outcome", "good"), ("--since", "1h", "--until", "2h"), ("--min-latency", "nan")]
+)
+def test_filters_that_mean_nothing_are_refused(logged: Command, filters: tuple[str, ...]):
+    for command in ("search", "export"):
+        ended = logged("logs", command, *filters)
+        assert (ended.code, ended.out) == (2, ""), ended
+
+
+def test_one_request_is_shown_with_all_that_is_known(logged: Command):
+    row = logged.done("logs", "search", "--failed", "--json").rows[0]
+    shown = logged.done("logs", "show", row["request_id"])
+    for part in ("legal", "503", "no_healthy_upstream", "c-0", row["request_id"]):
+        assert part in shown.out
+    told = logged.done("logs", "show", row["request_id"], "--payload", "--json").json
+    assert (told["request_id"], told["payload"]) == (row["request_id"], None)
+    assert "not kept" in logged.done("logs", "show", row["request_id"], "--payload").out
+
+
+def test_a_request_that_is_not_there_is_said_to_be_missing(logged: Command):
+    assert logged("logs", "show", "019a2f6e-7c1b-7d3e-9f00-0123456789ab").code == 3
+    assert logged("logs", "show", "../projects").code in (2, 3)
+
+
 def test_an_export_holds_every_row_oldest_first(logged: Command, tmp_path: Path):
     lines = [json.loads(line) for line in logged.done("logs", "export").out.splitlines()]
     assert tokens(lines) == list(range(ROWS))
     assert {row["project"] for row in lines} == {"legal"}
     assert str(UUID(lines[0]["request_id"])) == lines[0]["request_id"]
-    logged.done("logs", "export", "--format", "csv", "-o", "rows.csv", "--status", "2xx")
-    with (tmp_path / "rows.csv").open(newline="") as file:
+    logged.done("logs", "export", "--format", "csv", "-o", "rows", "--status", "2xx")
+    with (tmp_path / "rows").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["tokens_output"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     assert rows[0]["model"] == "'=fast"  # a spreadsheet takes it for text
+    assert tuple(rows[0]) == COLUMNS
+
+
+def test_the_name_of_the_file_says_how_it_is_written(logged: Command, tmp_path: Path):
+    whole = logged.done("logs", "export", "--format", "csv").out
+    logged.done("logs", "export", "-o", "rows.csv")
+    logged.done("logs", "export", "-o", "rows.csv.gz")
+    logged.done("logs", "export", "-o", "rows.ndjson.gz")
+    assert (tmp_path / "rows.csv").read_bytes().decode() == whole
+    assert gzip.decompress((tmp_path / "rows.csv.gz").read_bytes()).decode() == whole
+    assert len(gzip.decompress((tmp_path / "rows.ndjson.gz").read_bytes()).splitlines()) == ROWS
+
+
+def test_a_sheet_without_rows_has_its_columns(logged: Command):
+    out = logged.done("logs", "export", "--format", "csv", "--model", "nobody").out
+    assert out.splitlines() == [",".join(COLUMNS)]
+
+
+def test_the_columns_of_a_sheet_are_those_of_a_row(logged: Command):
+    row = logged.done("logs", "search", "-n", "1", "--json").rows[0]
+    assert set(row) - set(COLUMNS) <= {"cost_nanos"}
+    assert set(COLUMNS) - set(row) <= {"cost"}
 
 
 def test_an_export_that_fails_leaves_the_old_file_alone(logged: Command, tmp_path: Path):
@@ -131,4 +195,37 @@ def test_usage_sums_up(logged: Command):
     over_time = logged.done("usage", "--by", "project", "--bucket", "hour", "--json").rows
     assert sum(row["requests"] for row in over_time) == ROWS
     assert len(over_time) >= ROWS
-    assert "legal" in logged.done("usage").out
+
+
+def test_usage_for_people_has_shares_and_a_total(logged: Command):
+    out = logged.done("usage").out.splitlines()
+    assert out[0].split()[:2] == ["Project", "Model"]
+    total = out[-1].split()
+    assert (total[0], *total[2:5]) == ("Total", "7", "1", "14")  # 14 %
+    assert "Cost" not in out[0]
+    assert "Saved" not in out[0]
+    assert "Total" not in logged.done("usage", "--by", "project").out
+    assert logged.done("usage", "--by", "project,day").out.startswith("From")
+
+
+def test_usage_as_a_sheet(logged: Command):
+    rows = list(csv.DictReader(io.StringIO(logged.done("usage", "--by", "model,project,day", "--csv").out)))
+    assert list(rows[0])[:6] == ["bucket", "model", "project", "project_id", "requests", "errors"]
+    assert {row["model"] for row in rows} == {"'=fast", "llama3.2:3b"}
+    assert sum(int(row["requests"]) for row in rows) == ROWS
+
+
+def test_usage_of_the_largest_and_of_some(logged: Command):
+    (row,) = logged.done("usage", "--by", "model", "--top", "1", "--json").rows
+    assert (row["model"], row["requests"]) == ("llama3.2:3b", 4)
+    (row,) = logged.done("usage", "--by", "error_code", "--status", "5xx", "--json").rows
+    assert (row["error_code"], row["errors"]) == ("no_healthy_upstream", 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--by", "colour"), ("--by", "day,hour"), ("--csv", "--json"), ("--top", "0"), ("--status", "503"), ("--stream",)],
+)
+def test_usage_of_nonsense_is_refused(logged: Command, words: tuple[str, ...]):
+    ended = logged("usage", *words)
+    assert (ended.code, ended.out) == (2, "")

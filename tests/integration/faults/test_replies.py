@@ -202,6 +202,6 @@ async def test_f13_a_busy_server_is_given_half_of_what_it_had(start: StartGatewa
 async def test_f13_when_all_are_busy_the_client_is_told_when_to_come_back(
     start: StartGateway, rogue: StartRogue, mood: str
 ):
-    live = await start(await rogue(mood=mood), await rogue(mood=mood))
+    live = await start(await rogue(mood=mood), await rogue(mood=mood), timeouts={"total": 9})  # a third of it to wait
     for seen in await asyncio.gather(*(asked(live, api, MODEL, api.name) for api in APIS)):
         seen.expect_refused(429, 503)

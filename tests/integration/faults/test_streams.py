@@ -147,7 +147,7 @@ async def test_f20_to_f26_a_client_that_wants_no_continuation_gets_one_typed_err
 )
 async def test_f20_to_f26_when_nobody_is_left_the_end_is_typed(start: StartGateway, rogue: StartRogue, mood: str):
     only = await rogue(mood=mood)
-    live = await start(only, timeouts={**IMPATIENT, "budget": 1.5})
+    live = await start(only, timeouts={**IMPATIENT, "budget": 1.5, "total": 9})
     for seen in await asyncio.gather(*(asked(live, api, MODEL, f"{api.name} {mood}") for api in APIS)):
         if seen.streams and seen.status == 200:
             seen.expect_lost()

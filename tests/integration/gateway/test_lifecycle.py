@@ -50,8 +50,7 @@ class Process:
     async def rows(self) -> list[dict[str, Any]]:
         """The request log, read from the file."""
         engine = open_engine("sqlite:///gateway.db", data_dir=self.served.data_dir)
-        async with Sessions(engine).read() as s:
-            found = [row async for row in requests.export(s)]
+        found = [row async for row in requests.export(Sessions(engine))]
         await engine.dispose()
         return found
 

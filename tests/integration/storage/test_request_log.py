@@ -5,13 +5,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import delete, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from llm_gateway.clock import Ids
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.storage import requests
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.storage.sessions import Sessions
+from llm_gateway.storage.tables import request_log
 
 LEGAL, SALES = str(uuid4()), str(uuid4())
 DAY = 1_790_035_200.0
@@ -104,8 +106,7 @@ async def test_a_name_that_is_no_column_is_a_mistake(sessions: Sessions):
 
 async def test_a_large_batch_goes_in_at_once(sessions: Sessions):
     ids = await put(sessions, *(row(DAY + n) for n in range(1500)))
-    async with sessions.read() as s:
-        assert [found["id"] async for found in requests.export(s)] == ids
+    assert [found["id"] async for found in requests.export(sessions)] == ids
 
 
 async def test_a_request_of_another_project_does_not_exist(sessions: Sessions):
@@ -153,6 +154,7 @@ CHOSEN: dict[str, Any] = {
     "model": "fast%",
     "backend_model": "m",
     "server_id": "srv_1",
+    "tier": "partner",
     "endpoint": "/api/chat",
     "status": 504,
     "outcome": "error",
@@ -170,7 +172,9 @@ CHOSEN: dict[str, Any] = {
         *({name: value} for name, value in CHOSEN.items()),
         {"since": DAY + 60},
         {"status_class": 5},
+        {"failed": True},
         {"min_latency_ms": 500},
+        {"min_latency_ms": 100, "max_latency_ms": 500},
         {"since": DAY + 60, "until": DAY + 60.000001, "status_class": 5, "project_id": SALES},
     ],
     ids=lambda filters: "+".join(filters),
@@ -180,7 +184,7 @@ async def test_a_filter_finds_the_row_and_only_the_row(sessions: Sessions, filte
     async with sessions.read() as s:
         rows, _ = await requests.page(s, filters=RequestFilters(**filters))
         assert [found["id"] for found in rows] == [id]
-        assert [found["id"] async for found in requests.export(s, RequestFilters(**filters))] == [id]
+    assert [found["id"] async for found in requests.export(sessions, RequestFilters(**filters))] == [id]
 
 
 async def test_filters_that_exclude_and_filters_of_nonsense(sessions: Sessions):
@@ -188,6 +192,8 @@ async def test_filters_that_exclude_and_filters_of_nonsense(sessions: Sessions):
     async with sessions.read() as s:
         assert await found(s, until=DAY + 1) == [ids[0]]
         assert await found(s, stream=False) == [ids[0]]
+        assert await found(s, failed=False, max_latency_ms=10) == ids[::-1]
+        assert await found(s, failed=True) == await found(s, max_latency_ms=9) == []
         assert await found(s, request_id=ids[1].upper()) == [ids[1]]
         assert await found(s, model="'; DROP TABLE request_log; --") == []
         assert await found(s) == ids[::-1]
@@ -199,3 +205,34 @@ async def test_filters_that_exclude_and_filters_of_nonsense(sessions: Sessions):
 async def found(s: AsyncSession, **filters: Any) -> list[str]:
     rows, _ = await requests.page(s, filters=RequestFilters(**filters))
     return [row["id"] for row in rows]
+
+
+async def test_an_export_has_every_row_once_while_rows_arrive_and_are_pruned(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(requests, "_EXPORT_CHUNK", 7)
+    there = await put(sessions, *(row(DAY + n // 3) for n in range(100)))
+    seen: list[str] = []
+    pruned: set[str] = set()
+    async for one in requests.export(sessions):
+        seen.append(one["id"])
+        if len(seen) % 10 == 0:  # behind and before the place that has been reached, and where it is
+            await put(sessions, row(DAY), row(DAY + len(seen) // 3), row(DAY + 90))
+            gone = {there[len(seen) // 2], there[-len(seen) // 2]}
+            async with sessions.write() as s:
+                await s.execute(delete(request_log).where(request_log.c.id.in_(gone)))
+            pruned |= gone - set(seen)
+    assert len(seen) == len(set(seen))
+    assert set(there) - pruned <= set(seen)
+
+
+async def test_an_export_that_nobody_reads_on_holds_no_transaction(sessions: Sessions, engine: AsyncEngine):
+    await put(sessions, *(row(DAY + n) for n in range(3)))
+    rows = requests.export(sessions)
+    first = await anext(rows)
+    if engine.dialect.name == "postgresql":
+        async with sessions.read() as s:
+            open_ones = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = "
+            assert (await s.execute(text(f"{open_ones}current_database()"))).scalar_one() == 0
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pools that count
+    assert first["timestamp"] == DAY

@@ -54,6 +54,19 @@ def test_a_narrow_terminal_does_without_spare_columns_and_says_which(
         assert ("(--json has all): second, third." in out) == (shown == 1)
 
 
+def test_what_a_wide_column_made_room_for_comes_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    columns: list[Column] = [(name, name) for name in ("kept", "small", "smaller", "wide")]
+    row = {"kept": "k" * 10, "small": "s" * 10, "smaller": "t" * 8, "wide": "w" * 40}
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for width, gone in ((80, ""), (70, "smaller"), (40, "wide"), (25, "smaller, wide"), (12, "small, smaller, wide")):
+        monkeypatch.setenv("COLUMNS", str(width))
+        table(columns, [row], spare=("smaller", "small", "wide"))
+        out = " ".join(capsys.readouterr().out.split())
+        assert (out.partition("has all): ")[2] or ".") == f"{gone}.", width
+
+
 def test_an_empty_table_says_what_to_do_beside_the_answer(capsys: pytest.CaptureFixture[str]):
     table([("Name", "name")], [], empty="No projects yet.")
     assert capsys.readouterr() == ("", "No projects yet.\n")

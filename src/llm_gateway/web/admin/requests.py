@@ -1,25 +1,35 @@
-"""The request log: pages, one row, and export."""
+"""The request log: pages, what arrives, export, and one row."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
+from llm_gateway.access.policy import Trust
 from llm_gateway.assemble import Running
-from llm_gateway.storage import attempts, projects, requests
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.ledger.entry import Outcome
+from llm_gateway.sheets import Sheet
+from llm_gateway.storage import arrivals, attempts, projects, requests
+from llm_gateway.storage.arrivals import Mark
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
 
 router = admin_router("requests")
-EXPORT_BLOCK = 65_536
-"""Bytes gathered before a part of an export is sent."""
+EXPORT_BLOCK: Final = 200
+"""Rows gathered before a part of an export is sent."""
+COLUMNS: Final = (
+    *("request_id", "timestamp", "project", "project_id", "key_id", "endpoint", "model", "backend_model", "server_id"),
+    *("tier", "stream", "status", "outcome", "error_code", "finish_reason", "latency_ms", "ttft_ms", "attempts"),
+    *("failovers", "continuations", "tokens_input", "tokens_output", "tokens_estimated", "cost", "end_user"),
+    *("correlation_id", "project_context", "client_request_id", "notes"),
+)
+"""Of an export as CSV: programs rely on them, so new ones come at the end."""
 
 
 async def filters(
@@ -31,12 +41,15 @@ async def filters(
     model: str | None = None,
     backend_model: str | None = None,
     server_id: str | None = None,
+    tier: Annotated[Trust | None, Query(description="Whose server answered: own, partner or public.")] = None,
     endpoint: str | None = None,
     status: Annotated[int | None, Query(ge=100, le=599)] = None,
     status_class: Annotated[int | None, Query(ge=1, le=5, description="2, 4 or 5.")] = None,
-    outcome: str | None = None,
+    failed: Annotated[bool | None, Query(description="With a status of 400 or more; false: the others.")] = None,
+    outcome: Outcome | Literal["gateway_crashed"] | None = None,
     error_code: str | None = None,
-    min_latency_ms: Annotated[float | None, Query(ge=0)] = None,
+    min_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
+    max_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     stream: bool | None = None,
     request_id: str | None = None,
     correlation_id: str | None = None,
@@ -44,24 +57,30 @@ async def filters(
     end_user: str | None = None,
 ) -> RequestFilters:
     """The query of a list, an export or a statistic."""
+    begin, end = moment(since, "since"), moment(until, "until")
+    if begin is not None and end is not None and begin > end:
+        raise InvalidRequest("`until` must not be before `since`.", param="until")
     project_id = None
     if project is not None:
         async with running.sessions.read() as s:
             project_id = (await projects.get_project(s, project)).id
     return RequestFilters(
-        since=moment(since, "since"),
-        until=moment(until, "until"),
+        since=begin,
+        until=end,
         project_id=project_id,
         key_id=key_id,
         model=model,
         backend_model=backend_model,
         server_id=server_id,
+        tier=tier,
         endpoint=endpoint,
         status=status,
         status_class=status_class,
+        failed=failed,
         outcome=outcome,
         error_code=error_code,
         min_latency_ms=min_latency_ms,
+        max_latency_ms=max_latency_ms,
         stream=stream,
         request_id=request_id,
         correlation_id=correlation_id,
@@ -87,7 +106,25 @@ async def list_requests(
     return listed([shown(row, names) for row in rows], next_cursor=str(after) if after else None)
 
 
-@router.get("/export", summary="Every matching row, streamed")
+@router.get("/tail", summary="Rows in the order in which they arrive")
+async def follow_requests(
+    running: Live,
+    wanted: Filters,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the look before; absent: from now on.")] = None,
+    limit: Annotated[int, Query(ge=1, le=requests.MAX_PAGE)] = requests.MAX_PAGE,
+) -> dict[str, Any]:
+    """For whoever follows the log: no row is missed, whichever process wrote it and however late. One may come twice.
+    `more`: ask again at once."""
+    wall = running.gateway.clock.wall()
+    async with running.sessions.read() as s:
+        if cursor is None:
+            return listed([], next_cursor=str(await arrivals.now(s)), more=False)
+        rows, mark, more = await arrivals.after(s, Mark.parse(cursor), filters=wanted, limit=limit, wall=wall)
+    names = project_names(running)
+    return listed([shown(row, names) for row in rows], next_cursor=str(mark), more=more)
+
+
+@router.get("/export", summary="Every matching row, oldest first, streamed")
 async def export_requests(
     running: Live, wanted: Filters, format: Literal["ndjson", "csv"] = "ndjson"
 ) -> StreamingResponse:
@@ -127,30 +164,21 @@ async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[byt
 
 async def _lines(running: Running, wanted: RequestFilters, format: str) -> AsyncGenerator[bytes]:
     names = project_names(running)
-    block = io.StringIO()
-    sheet: csv.DictWriter[str] | None = None
-    async with running.sessions.read() as s:
-        async for row in requests.export(s, wanted):
-            view = shown(row, names)
-            if format == "ndjson":
-                block.write(msgspec.json.encode(view).decode() + "\n")
-            else:
-                if sheet is None:
-                    sheet = csv.DictWriter(block, list(view))
-                    sheet.writeheader()
-                sheet.writerow({name: _cell(value) for name, value in view.items()})
-            if block.tell() > EXPORT_BLOCK:
-                yield block.getvalue().encode()
-                block.seek(0)
-                block.truncate()
-    yield block.getvalue().encode()
+    sheet = Sheet(COLUMNS) if format == "csv" else None
+    block: list[dict[str, Any]] = []
 
+    def written() -> bytes:
+        if sheet is None:
+            return b"".join(msgspec.json.encode(view) + b"\n" for view in block)
+        sheet.write(block)
+        return sheet.take().encode()
 
-def _cell(value: Any) -> Any:
-    """A spreadsheet must not take a client's text for a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
+    async for row in requests.export(running.sessions, wanted):
+        block.append(shown(row, names))
+        if len(block) == EXPORT_BLOCK:
+            yield written()
+            block.clear()
+    yield written()
 
 
 def project_names(running: Running) -> dict[str, str]:

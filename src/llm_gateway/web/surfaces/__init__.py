@@ -4,7 +4,17 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.surfaces import anthropic, completions, embeddings, models, native, ollama, openai, responses
+from llm_gateway.web.surfaces import (
+    anthropic,
+    completions,
+    embeddings,
+    models,
+    native,
+    ollama,
+    openai,
+    responses,
+    usage,
+)
 from llm_gateway.web.surfaces.route import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -17,5 +27,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *ollama.ROUTES,
 )
 """Hot: matched before FastAPI."""
-ROUTERS: Final[tuple[APIRouter, ...]] = (models.router, ollama.router)
-"""Cold: questions that are answered from memory."""
+ROUTERS: Final[tuple[APIRouter, ...]] = (models.router, ollama.router, usage.router)
+"""Cold: questions about what there is and what was."""
