@@ -23,7 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
 PATIENT = tuple(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport"))
 """Folders whose tests wait for clocks of the gateway for four fifths of their time."""
-PROGRAMS = {"nginx": ("nginx", "the gateway behind a real nginx")}  # program -> Debian package, what needs it
+PROGRAMS = {
+    "nginx": ("nginx", "the gateway behind a real nginx"),
+    "redis-server": ("redis-server", "limits and fleet state that several processes share"),
+    "faketime": ("faketime", "clocks that jump"),
+}
+"""Program -> Debian package, what needs it."""
 
 
 def main(arguments: list[str]) -> int:
