@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from llm_gateway import __version__
+from llm_gateway.alerts.courier import Courier
+from llm_gateway.alerts.engine import Alerts, Here
 from llm_gateway.clock import Ids, SystemClock
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded, load
@@ -73,6 +76,7 @@ class Running:
     roster: Roster
     prober: Prober
     deep_health: DeepHealth
+    alerts: Alerts
     admin_token: str = field(repr=False)
     admin_token_file: Path | None
     first: FirstProject | None
@@ -108,6 +112,7 @@ class Running:
             self.roster.configured = changes.servers
         self.guard.allow(_networks(fresh.settings.allow_private_upstreams))
         self.roster.environ = fresh.environ
+        self.alerts.configure(fresh.alerts)
         await self.refresh()
         log.info("config_reloaded", file=str(self.loaded.config))
 
@@ -199,7 +204,13 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         gateway = Gateway(
             clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
         )
-        metrics.watch(lambda: figures(gateway))
+        host = socket.gethostname()
+        process = host if settings.workers == 1 else f"{host}/{os.getpid()}"
+        here = Here(process, host, settings.data_dir, database_ok=lambda: running.database_ok)
+        alerts = Alerts(gateway, sessions, Courier(transport, guard, clock, settings.public_url or host), here)
+        alerts.configure(loaded.alerts)
+        stack.push_async_callback(alerts.end)
+        metrics.watch(lambda: replace(figures(gateway), alerts=alerts.firing()))
         prober = Prober(
             Looks(transport, guard, clock, settings.probes.timeout),
             fleet,
@@ -218,6 +229,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             roster,
             prober,
             DeepHealth(gateway),
+            alerts,
             token,
             token_file,
             first,
@@ -239,6 +251,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "keys": running.touch_keys(),
                 "journal sync": ledger.sync(),
                 "recovery": shipper.recover(journals),
+                "alerts": alerts.run(),
             }.items():
                 _start(stack, name, work)
             if not demo:

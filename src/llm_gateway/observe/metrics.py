@@ -109,6 +109,8 @@ class Figures:
     """asyncio tasks of this process: requests, attempts and what runs all the time."""
     log_rows: Mapping[str, int] = field(default_factory=dict)
     """Result (`written`, `dropped`) -> rows since this process started."""
+    alerts: Mapping[str, int] = field(default_factory=dict)
+    """Rule -> subjects for which it fires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,5 +329,8 @@ class _Looked(Collector):
         for result, count in figures.log_rows.items():
             rows.add_metric((result,), count)
         queue = GaugeMetricFamily("llmgw_log_queue_depth", "Rows that wait for the database.", value=figures.log_queue)
+        alerts = GaugeMetricFamily("llmgw_alerts_firing", "Alerts that fire, by their rule.", labels=("rule",))
+        for rule, count in figures.alerts.items():
+            alerts.add_metric((rule,), count)
         tasks = GaugeMetricFamily("llmgw_tasks", "asyncio tasks of this process.", value=figures.tasks)
-        return servers, healthy, resting, waiting, rows, queue, tasks
+        return servers, healthy, resting, waiting, rows, queue, alerts, tasks
