@@ -85,7 +85,7 @@ PURE_THIRD_PARTY: Final = frozenset({"msgspec"})
 PURE_STDLIB: Final = frozenset(
     {
         "__future__", "abc", "base64", "bisect", "binascii", "codecs", "collections", "copy", "dataclasses", "enum",
-        "datetime", "functools", "hashlib", "heapq", "hmac", "ipaddress", "itertools", "json", "math", "operator", "re",
+        "functools", "hashlib", "heapq", "hmac", "ipaddress", "itertools", "json", "math", "operator", "re",
         "statistics", "string", "struct", "types", "typing", "unicodedata", "uuid", "zlib",
     }
 )  # fmt: skip

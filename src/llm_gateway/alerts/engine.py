@@ -13,6 +13,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.alerts.courier import Courier, Delivery
 from llm_gateway.alerts.message import trial
 from llm_gateway.alerts.plan import Plan
-from llm_gateway.alerts.readings import Found, period, projects_with_budgets, read
+from llm_gateway.alerts.readings import Found, projects_with_budgets, read
 from llm_gateway.alerts.rules import LONGEST_WINDOW, Readings, Rule
 from llm_gateway.alerts.states import Book, Key, Notice, step
 from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
@@ -202,6 +203,7 @@ class Alerts:
             states[state] = states.get(state, 0) + 1
         return Found(
             now=wall,
+            day=datetime.fromtimestamp(wall, UTC).date().isoformat(),
             snapshot=gw.snapshot,
             process=here.process,
             host=here.host,
@@ -224,7 +226,8 @@ class Alerts:
             return {}, []
         if not self.here.database_ok():
             return None, None
-        day, month = period(wall)
+        today = datetime.fromtimestamp(wall, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day, month = today.timestamp(), today.replace(day=1).timestamp()
         try:
             async with asyncio.timeout(PATIENCE), self.sessions.read() as s:
                 used = await alarms.used(s, limited, day=day, month=month) if limited else []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from llm_gateway.access.policy import ApiKey, Project, Snapshot
@@ -66,6 +65,8 @@ class Found:
 
     now: float
     """Unix seconds."""
+    day: str
+    """As `2027-01-31`, of UTC."""
     snapshot: Snapshot
     process: str
     """What this process is called, and `host` its machine: two of them never have one name."""
@@ -106,12 +107,6 @@ def projects_with_budgets(snapshot: Snapshot) -> set[str]:
     owners: list[Project | ApiKey] = [*snapshot.projects.values(), *snapshot.keys.values()]
     limited = [owner for owner in owners if any(getattr(owner, name) is not None for name in BUDGETS)]
     return {owner.id if isinstance(owner, Project) else owner.project_id for owner in limited}
-
-
-def period(now: float) -> tuple[float, float]:
-    """When the day and the month of UTC began, Unix seconds."""
-    today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today.timestamp(), today.replace(day=1).timestamp()
 
 
 def _usage(rule: Rule, found: Found, bounds: tuple[int, ...]) -> Iterator[Reading]:
@@ -162,11 +157,7 @@ def _figure(rule: Rule, members: list[Sums], bounds: tuple[int, ...]) -> float |
 
 
 def _budgets(rule: Rule, found: Found, used: Iterable[Used]) -> Iterator[Reading]:
-    day, month = period(found.now)
-    names = {
-        "daily": datetime.fromtimestamp(day, UTC).strftime("%Y-%m-%d"),
-        "monthly": datetime.fromtimestamp(month, UTC).strftime("%Y-%m"),
-    }
+    names = {"daily": found.day, "monthly": found.day.rpartition("-")[0]}
     by_owner: dict[str, dict[str, float]] = {}
     for one in used:
         for owner in (one.project_id, one.key_id):
