@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -26,10 +26,10 @@ from llm_gateway.upstream.transport import Transport
 TIMEOUT: Final = 5.0
 """Seconds for one try, from looking up the name to the end of the answer."""
 PAUSES: Final = (5.0, 15.0, 60.0, 180.0, 600.0)
-"""Seconds between tries; the last one stays."""
+"""Seconds between tries."""
 GIVE_UP: Final = 3600.0
 """Seconds after the first try."""
-MOST_WAITING: Final = 100
+MOST_WAITING: Final = 1_000
 """Notices that wait for one webhook; of more, the oldest are given up."""
 SHOWN: Final = 100
 """Deliveries that are remembered."""
@@ -78,11 +78,15 @@ class _Box:
 class Courier:
     """`send` never waits. `end` gives up what is still on its way."""
 
-    def __init__(self, transport: Transport, guard: Guard, clock: Clock, gateway: str) -> None:
+    def __init__(
+        self, transport: Transport, guard: Guard, clock: Clock, gateway: str, *, pauses: Sequence[float] = PAUSES
+    ) -> None:
+        """`gateway`: what it is called in notices. `pauses`: seconds between tries, the last one stays."""
         self._transport = transport
         self._guard = guard
         self._clock = clock
         self._gateway = gateway
+        self._pauses = pauses
         self._boxes: dict[str, _Box] = {}
         self.deliveries: deque[Delivery] = deque(maxlen=SHOWN)
         """The latest, newest last."""
@@ -151,7 +155,7 @@ class Courier:
                 continue
             now = self._clock.now()
             delivery.first = now if delivery.first is None else delivery.first
-            pause = PAUSES[min(delivery.tries - 1, len(PAUSES) - 1)]
+            pause = self._pauses[min(delivery.tries - 1, len(self._pauses) - 1)]
             if now + pause - delivery.first > GIVE_UP:
                 self._done(box, delivery)
                 self._failed(delivery, delivery.error or "")

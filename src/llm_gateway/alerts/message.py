@@ -71,7 +71,7 @@ def trial(now: float) -> Notice:
             subject="gateway",
             severity="info",
             state="firing",
-            metric="requests",
+            metric="test",
             value=0.0,
             threshold=0.0,
             condition="this is a test",

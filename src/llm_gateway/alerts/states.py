@@ -65,8 +65,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         if self.state == "resolved":
             return f"{self.rule} is over for {self.subject}: not {self.condition} any more."
         metric = METRICS.get(self.metric)
-        value = shown(self.value, metric.unit) if metric else f"{self.value:g}"
-        return f"{self.rule} for {self.subject}: {self.condition}, now {value}."
+        now = f", now {shown(self.value, metric.unit)}" if metric else ""
+        return f"{self.rule} for {self.subject}: {self.condition}{now}."
 
 
 class Book(msgspec.Struct, frozen=True):
