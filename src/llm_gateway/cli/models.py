@@ -89,9 +89,10 @@ async def map_model(
     ] = None,
     description: Annotated[str, typer.Option(help="Shown in the list of models.")] = "",
     price_input: Annotated[
-        float | None, typer.Option(min=0, help="Price of a million tokens of prompts, in any unit you count in.")
+        float | None,
+        typer.Option(min=0, max=1e9, help="Price of a million tokens of prompts, in any unit you count in."),
     ] = None,
-    price_output: Annotated[float | None, typer.Option(min=0, help="The same of answers.")] = None,
+    price_output: Annotated[float | None, typer.Option(min=0, max=1e9, help="The same of answers.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Give a new meaning to a name that exists.")] = False,
     json: Json = False,
 ) -> None:
