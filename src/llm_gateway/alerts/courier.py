@@ -150,7 +150,12 @@ class Courier:
                 except TimeoutError:
                     pass
                 continue
-            if await self._try(box.hook, delivery):
+            try:
+                arrived = await self._try(box.hook, delivery)
+            except Exception:  # the outermost edge: one bad notice must not be the last
+                log.exception("alert_not_sent", webhook=box.hook.name)
+                arrived = False
+            if arrived:
                 self._done(box, delivery)
                 continue
             now = self._clock.now()

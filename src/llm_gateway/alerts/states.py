@@ -7,6 +7,7 @@ least), so that a value that swings around its threshold tells once. What nobody
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -18,11 +19,11 @@ from llm_gateway.alerts.rules import METRICS, Reading, Readings, Rule, Severity,
 CLEAR: Final = 60.0
 """Seconds that a condition must not hold, at least, before an alert is over."""
 ABSENT: Final = 600.0
-"""Seconds after which what a process said of itself is over, if no process says it any more."""
+"""Seconds after which an alert is over that only another process can know of, if none says any more that it is so."""
 SEEN: Final = 120.0
 """Seconds between notes that it is still so."""
-MOST: Final = 500
-"""Alerts at a time; further subjects are not watched."""
+MOST: Final = 100
+"""Alerts of one rule at a time; its further subjects are not watched."""
 RECENT: Final = 100
 """Alerts that are over and still shown."""
 ONCE: Final = frozenset({"budgets", "keys"})
@@ -107,6 +108,7 @@ def step(book: Book, rules: Iterable[Rule], readings: Readings, now: float, repe
     what still fires."""
     known = {rule.name: rule for rule in rules}
     alerts = {alert.key: alert for alert in book.alerts}
+    count = Counter(alert.rule for alert in book.alerts)
     told: list[Notice] = []
     over: list[Alert] = []
 
@@ -116,7 +118,8 @@ def step(book: Book, rules: Iterable[Rule], readings: Readings, now: float, repe
         elif new.state == "resolved":
             del alerts[key]
             over.append(new)
-        elif key in alerts or len(alerts) < MOST:
+        elif key in alerts or count[key[0]] < MOST:
+            count[key[0]] += key not in alerts
             alerts[key] = new
         else:
             return
@@ -136,10 +139,10 @@ def step(book: Book, rules: Iterable[Rule], readings: Readings, now: float, repe
 def _unread(alert: Alert, rules: Mapping[str, Rule], readings: Readings, now: float) -> bool:
     """Is its subject, or its rule, no longer there?"""
     rule = rules.get(alert.rule)
+    if (rule is None or rule.about.source == "own") and now - alert.seen_at < ABSENT:
+        return False  # another process may have that rule, or be that subject
     if rule is None:
         return True
-    if rule.about.source == "own" and now - alert.seen_at < ABSENT:
-        return False  # it may be about another process, which says so itself
     found = readings.get(alert.rule)
     return found is not None and all(reading.subject != alert.subject for reading in found)
 

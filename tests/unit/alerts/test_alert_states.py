@@ -101,12 +101,19 @@ def test_what_nobody_could_read_changes_nothing():
     assert told.book.alerts[0].state == "firing"
 
 
-def test_a_rule_that_was_taken_away_is_over_at_once():
+def test_a_rule_that_was_taken_away_is_over_when_no_process_has_it_any_more():
     told = Told(NOW)
     told.at(0, now=0.1)
+    for now in (15, 30, 300):  # one process has read its file again, the other has not yet
+        told.rules = ()
+        told.at(now)
+        told.rules = (NOW,)
+        told.at(now, now=0.1)
     told.rules = ()
-    told.at(15)
-    assert told.notices[-1] == (15, "gateway", "resolved")
+    told.at(300 + ABSENT - 1)
+    assert len(told.notices) == 1
+    told.at(300 + ABSENT)
+    assert told.notices[-1] == (300 + ABSENT, "gateway", "resolved")
 
 
 def test_what_another_process_says_of_itself_stays_until_it_is_silent_for_long():
@@ -145,10 +152,11 @@ def test_a_clock_that_was_set_back_makes_no_alert_wait_longer():
     assert told.notices == [(75, "gateway", "firing")]
 
 
-def test_there_are_never_more_alerts_than_can_be_kept():
-    told = Told(NOW)
-    told.at(0, now={f"s{n}": 0.1 for n in range(2 * MOST)})
-    assert len(told.book.alerts) == len(told.notices) == MOST
+def test_a_rule_with_very_many_subjects_takes_no_alert_from_others():
+    told = Told(NOW, MINE)
+    told.at(0, now={f"s{n}": 0.1 for n in range(2 * MOST)}, mine=99)
+    told.at(15, now={f"s{n}": 0.1 for n in range(2 * MOST)}, mine=99)
+    assert len(told.book.alerts) == len(told.notices) == MOST + 1
 
 
 def test_a_book_comes_back_from_json_as_it_was():
