@@ -76,7 +76,7 @@ class _Box:
 
 
 class Courier:
-    """`send` never waits. `end` gives up what is still on its way."""
+    """`send` never waits. `end` stops what is still on its way."""
 
     def __init__(
         self, transport: Transport, guard: Guard, clock: Clock, gateway: str, *, pauses: Sequence[float] = PAUSES
@@ -110,10 +110,10 @@ class Courier:
             else:
                 self._boxes[name] = _Box(hook)
 
-    def send(self, notice: Notice) -> None:
-        """To every webhook that wants it, in the background."""
+    def send(self, notice: Notice, only: str | None = None) -> None:
+        """To every webhook that wants it (or to the one of this name), in the background."""
         for box in self._boxes.values():
-            if box.hook.wants(notice.alert.rule):
+            if box.hook.wants(notice.alert.rule) and only in (None, box.hook.name):
                 delivery = Delivery(box.hook.name, notice, self._clock.wall(), due=self._clock.now())
                 self.deliveries.append(delivery)
                 box.waiting.append(delivery)
@@ -131,12 +131,14 @@ class Courier:
             delivery.state = "failed"
         return delivery
 
-    async def end(self) -> None:
+    async def end(self) -> list[Delivery]:
+        """Returns what has not arrived."""
         tasks = [box.task for box in self._boxes.values() if box.task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        return [delivery for box in self._boxes.values() for delivery in box.waiting]
 
     async def _deliver(self, box: _Box) -> None:
         while True:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.alerts.courier import Courier, Delivery
@@ -26,7 +27,7 @@ from llm_gateway.alerts.message import trial
 from llm_gateway.alerts.plan import Plan
 from llm_gateway.alerts.readings import Found, projects_with_budgets, read
 from llm_gateway.alerts.rules import LONGEST_WINDOW, Readings, Rule
-from llm_gateway.alerts.states import Book, Key, Notice, step
+from llm_gateway.alerts.states import Book, Key, Notice, Unsent, step
 from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
 from llm_gateway.gateway import Gateway
 from llm_gateway.storage import alarms
@@ -37,6 +38,9 @@ EVERY: Final = 15.0
 """Seconds between looks."""
 PATIENCE: Final = 5.0
 """Seconds that the database has for the questions of one look, and for the book."""
+MOST_UNSENT: Final = 200
+"""Notices that are left to the next process."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -159,7 +163,17 @@ class Alerts:
         return counts
 
     async def end(self) -> None:
-        await self.courier.end()
+        """What has not arrived at its webhook is left to the next process."""
+        left = [Unsent(d.webhook, d.notice.alert, d.notice.again) for d in await self.courier.end()]
+        if not left or not self.here.database_ok():
+            return
+        try:
+            async with asyncio.timeout(PATIENCE), self.sessions.write() as s:
+                book = _book(await alarms.hold_book(s))
+                book = replace(book, unsent=(*book.unsent, *left)[:MOST_UNSENT])
+                await alarms.keep_book(s, msgspec.to_builtins(book))
+        except (DatabaseUnavailable, TimeoutError):
+            log.error("alerts_lost", count=len(left))
 
     async def _turn(self, wall: float) -> list[Notice]:
         """Reads the book, and writes it only where something changed. Raises DatabaseUnavailable."""
@@ -169,14 +183,18 @@ class Alerts:
             stored = _book(await alarms.get_book(s))
         base = self._fresh(stored)
         book, notices = self._step(base, wall)
-        if not self._unkept and book.standing == base.standing:
+        if not (self._unkept or stored.unsent) and book.standing == base.standing:
             self.book, self._kept = book, stored
             return []
         async with self.sessions.write() as s:
-            book, notices = self._step(self._fresh(_book(await alarms.hold_book(s))), wall)
+            stored = _book(await alarms.hold_book(s))
+            book, notices = self._step(self._fresh(stored), wall)
+            book = replace(book, unsent=())
             await alarms.keep_book(s, msgspec.to_builtins(book))
         self.book = self._kept = book
         self._unkept.clear()
+        for left in stored.unsent:
+            self.courier.send(Notice(left.alert, left.again), only=left.webhook)
         return notices
 
     def _turn_alone(self, wall: float) -> list[Notice]:

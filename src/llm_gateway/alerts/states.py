@@ -70,12 +70,22 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.rule} for {self.subject}: {self.condition}{now}."
 
 
+class Unsent(msgspec.Struct, frozen=True):
+    """What a process had not delivered when it ended."""
+
+    webhook: str
+    alert: Alert
+    again: bool = False
+
+
 class Book(msgspec.Struct, frozen=True):
     """All alerts there are, as they are stored."""
 
     alerts: tuple[Alert, ...] = ()
     recent: tuple[Alert, ...] = ()
     """Those that are over, newest first."""
+    unsent: tuple[Unsent, ...] = ()
+    """For the next process that looks."""
 
     @property
     def standing(self) -> frozenset[tuple[Any, ...]]:
@@ -92,7 +102,7 @@ class Book(msgspec.Struct, frozen=True):
         alerts |= {key: mine[key] for key in wanted if key in mine}
         known = {alert.id for alert in other.recent}
         news = [alert for alert in self.recent if alert.key in wanted and alert.id not in known]
-        return Book(tuple(alerts.values()), (*news, *other.recent)[:RECENT])
+        return Book(tuple(alerts.values()), (*news, *other.recent)[:RECENT], other.unsent)
 
 
 class Notice(NamedTuple):
@@ -133,7 +143,7 @@ def step(book: Book, rules: Iterable[Rule], readings: Readings, now: float, repe
     for key, alert in list(alerts.items()):
         if _unread(alert, known, readings, now):
             follow(key, *_clear(known.get(alert.rule), alert, now))
-    return Book(tuple(alerts.values()), (*over, *book.recent)[:RECENT]), told
+    return Book(tuple(alerts.values()), (*over, *book.recent)[:RECENT], book.unsent), told
 
 
 def _unread(alert: Alert, rules: Mapping[str, Rule], readings: Readings, now: float) -> bool:

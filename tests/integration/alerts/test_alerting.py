@@ -106,6 +106,24 @@ async def test_a_budget_is_told_of_once_in_its_period_over_restarts(
     assert [message.json["rule"] for message in receiver.heard] == ["budget_80", "budget_100"]
 
 
+async def test_what_had_not_arrived_when_a_process_ended_is_sent_by_the_next(
+    tmp_path: Path, rogue: StartRogue, receive: Receive
+):
+    receiver, server = await receive(503), await rogue()
+    settings = {"project": {"daily_tokens": 100}, **watched(receiver)}
+    async with gateway(tmp_path / "g", server, **settings) as live:
+        await used(live, 100)
+        await live.running.alerts.look()
+        await receiver.until(1)
+    receiver.statuses = [200]
+    receiver.heard.clear()
+    async with gateway(tmp_path / "g", server, **settings) as live:
+        await live.running.alerts.look()
+        await live.running.alerts.look()
+        heard = await told(receiver, live)
+    assert [rule for rule, _, _ in heard] == ["budget_80", "budget_100"]
+
+
 async def test_of_many_processes_that_look_at_once_one_tells(
     tmp_path: Path, rogue: StartRogue, receive: Receive, database_url: str
 ):
