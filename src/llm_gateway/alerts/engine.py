@@ -238,7 +238,10 @@ class Alerts:
 
     async def _ask(self, wall: float) -> tuple[dict[float, list[alarms.Sums]] | None, list[alarms.Used] | None]:
         """What the roll-ups say; a query for each window, and one for all budgets."""
-        windows = {rule.over for rule in self.plan.rules if rule.about.source == "usage"}
+        windows: dict[float, bool] = {}
+        for rule in self.plan.rules:
+            if rule.about.source == "usage":
+                windows[rule.over] = windows.get(rule.over, False) or rule.about.timed
         limited = projects_with_budgets(self.gateway.snapshot)
         if not self.here.leader() or not (windows or limited):
             return {}, []
@@ -249,7 +252,7 @@ class Alerts:
         try:
             async with asyncio.timeout(PATIENCE), self.sessions.read() as s:
                 used = await alarms.used(s, limited, day=day, month=month) if limited else []
-                return {over: await alarms.sums(s, wall, over) for over in windows}, used
+                return {over: await alarms.sums(s, wall, over, timed=timed) for over, timed in windows.items()}, used
         except (DatabaseUnavailable, TimeoutError):
             return None, None
 

@@ -47,13 +47,15 @@ class Metric:
     """Is it a sum over a time?"""
     sampled: bool = False
     """Does it mean nothing while there are few requests?"""
+    timed: bool = False
+    """Is it a percentile of a time?"""
 
 
 _BY_BOTH: Final[frozenset[Scope]] = frozenset({"project", "model"})
 
 
 def _usage(unit: Unit, says: str, *, sampled: bool = False) -> Metric:
-    return Metric("usage", unit, says, _BY_BOTH, windowed=True, sampled=sampled)
+    return Metric("usage", unit, says, _BY_BOTH, windowed=True, sampled=sampled, timed=unit == "ms")
 
 
 METRICS: Final[Mapping[str, Metric]] = {

@@ -137,9 +137,10 @@ def step(book: Book, rules: Iterable[Rule], readings: Readings, now: float, repe
             told.append(notice)
 
     for rule in known.values():
+        condition = rule.condition
         for reading in readings.get(rule.name) or ():
             key = (rule.name, reading.subject)
-            follow(key, *_read(rule, alerts.get(key), reading, now, repeat))
+            follow(key, *_read(rule, condition, alerts.get(key), reading, now, repeat))
     for key, alert in list(alerts.items()):
         if _unread(alert, known, readings, now):
             follow(key, *_clear(known.get(alert.rule), alert, now))
@@ -158,7 +159,7 @@ def _unread(alert: Alert, rules: Mapping[str, Rule], readings: Readings, now: fl
 
 
 def _read(
-    rule: Rule, old: Alert | None, reading: Reading, now: float, repeat: float
+    rule: Rule, condition: str, old: Alert | None, reading: Reading, now: float, repeat: float
 ) -> tuple[Alert | None, Notice | None]:
     if not rule.holds(reading.value):
         return _clear(rule, old, now) if old is not None else (None, None)
@@ -171,7 +172,7 @@ def _read(
         metric=rule.metric,
         value=reading.value,
         threshold=rule.threshold,
-        condition=rule.condition,
+        condition=condition,
         since=now,
     )
     alert = replace(
@@ -180,7 +181,7 @@ def _read(
         metric=rule.metric,
         value=reading.value,
         threshold=rule.threshold,
-        condition=rule.condition,
+        condition=condition,
         since=min(alert.since, now),  # a clock that was set back must not make it wait longer
         clear_since=None,
         seen_at=now if not 0 <= now - alert.seen_at < SEEN else alert.seen_at,

@@ -41,7 +41,7 @@ class Sums:
     tokens: int
     cost_nanos: int
     latency: tuple[int, ...]
-    """Requests by `LATENCY_BOUNDS`, and beyond the last one; so is `ttft`."""
+    """Requests by `LATENCY_BOUNDS`, and beyond the last one; so is `ttft`. Empty where they were not asked for."""
     ttft: tuple[int, ...]
 
 
@@ -74,11 +74,12 @@ async def keep_book(s: AsyncSession, book: Any) -> None:
     await s.execute(update(setting).where(setting.c.key == ALERTS).values(value=book))
 
 
-async def sums(s: AsyncSession, now: float, over: float) -> list[Sums]:
-    """By project and model, of the last `over` seconds, brought up to whole minutes (or hours, of more than two)."""
+async def sums(s: AsyncSession, now: float, over: float, *, timed: bool) -> list[Sums]:
+    """By project and model, of the last `over` seconds, brought up to whole minutes (or hours, of more than two).
+    `timed`: with the histograms, which are most of the work."""
     seconds = 60 if over <= _BY_MINUTES else 3_600
     since = (now - over) // seconds * seconds
-    wanted = [*_SUMS, *_LATENCY, *_TTFT]
+    wanted = [*_SUMS, *_LATENCY, *_TTFT] if timed else _SUMS
     rows = await s.execute(
         select(_c.project_id, _c.model, *(func.sum(_c[name]) for name in wanted))
         .where(_c.seconds == seconds, _c.bucket >= since)

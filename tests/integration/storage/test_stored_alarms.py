@@ -54,16 +54,16 @@ async def test_a_window_is_summed_up_by_project_and_model(sessions: Sessions):
         {**one, "seconds": 3600, "bucket": DAY, "requests": 77},
     )
     async with sessions.read() as s:
-        near = await alarms.sums(s, DAY + 630, 60)
-        far = await alarms.sums(s, DAY + 630, 300)
-        hours = await alarms.sums(s, DAY + 630, 3 * 3600)
+        near = await alarms.sums(s, DAY + 630, 60, timed=True)
+        far = await alarms.sums(s, DAY + 630, 300, timed=True)
+        hours = await alarms.sums(s, DAY + 630, 3 * 3600, timed=False)
     assert {(each.project_id, each.model) for each in near} == {(LEGAL, "fast"), (LEGAL, "big")}
     fast = next(each for each in near if each.model == "fast")
     assert (fast.requests, fast.errors, fast.tokens, fast.cost_nanos) == (20, 2, 22, 2**41)
     assert (fast.latency[3], fast.latency[14], fast.ttft[0]) == (10, 1, 10)
     assert len(fast.latency) == len(LATENCY_BOUNDS) + 1
     assert {each.project_id for each in far} == {LEGAL, SALES}
-    assert [each.requests for each in hours] == [77]
+    assert [(each.requests, each.latency, each.ttft) for each in hours] == [(77, (), ())]
 
 
 async def test_used_amounts_are_of_the_day_and_of_the_month(sessions: Sessions):
