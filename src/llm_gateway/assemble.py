@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from llm_gateway import __version__
+from llm_gateway.alerts.courier import Courier
+from llm_gateway.alerts.engine import Alerts, Here
 from llm_gateway.clock import Ids, SystemClock
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded, load
@@ -74,6 +77,7 @@ class Running:
     roster: Roster
     prober: Prober
     deep_health: DeepHealth
+    alerts: Alerts
     admin_token: str = field(repr=False)
     admin_token_file: Path | None
     first: FirstProject | None
@@ -109,6 +113,7 @@ class Running:
             self.roster.configured = changes.servers
         self.guard.allow(_networks(fresh.settings.allow_private_upstreams))
         self.roster.environ = fresh.environ
+        self.alerts.configure(fresh.alerts)
         await self.refresh()
         log.info("config_reloaded", file=str(self.loaded.config))
 
@@ -208,7 +213,13 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             max_tokens=settings.max_tokens,
             attempt_rows=settings.attempt_rows,
         )
-        metrics.watch(lambda: figures(gateway))
+        host = socket.gethostname()
+        process = host if settings.workers == 1 else f"{host}/{os.getpid()}"
+        here = Here(process, host, settings.data_dir, database_ok=lambda: running.database_ok)
+        alerts = Alerts(gateway, sessions, Courier(transport, guard, clock, settings.public_url or host), here)
+        alerts.configure(loaded.alerts)
+        stack.push_async_callback(alerts.end)
+        metrics.watch(lambda: replace(figures(gateway), alerts=alerts.firing()))
         prober = Prober(
             Looks(transport, guard, clock, settings.probes.timeout),
             fleet,
@@ -227,6 +238,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             roster,
             prober,
             DeepHealth(gateway),
+            alerts,
             token,
             token_file,
             first,
@@ -250,6 +262,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "journal sync": ledger.sync(),
                 "server states": watch_states(gateway),
                 "recovery": shipper.recover(journals),
+                "alerts": alerts.run(),
             }.items():
                 _start(stack, name, work)
             if not demo:

@@ -18,7 +18,8 @@ ROOT: Final = "llm_gateway"
 GROUND: Final = ("errors", "clock", "names")
 CORES: Final = ("wire", "fleet", "access", "exposures")
 OUTSIDE: Final = ("ledger", "upstream", "storage", "shared")
-INNER: Final = (*GROUND, *CORES, *OUTSIDE, "observe", "gateway", "service")
+INNER: Final = (*GROUND, *CORES, *OUTSIDE, "observe", "gateway", "service", "alerts")
+ALERTS: Final = ("alerts.rules", "alerts.plan", "alerts.states", "alerts.message", "alerts.readings")
 EDGES: Final = ("settings", "config")
 
 ALLOWED: Final[dict[str, tuple[str, ...]]] = {
@@ -42,6 +43,9 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     # the parts together, and what is done with them
     "gateway": (*GROUND, *CORES, *OUTSIDE, "observe"),
     "service": (*GROUND, *CORES, *OUTSIDE, "observe", "gateway"),
+    # what operators are told of their own accord: rules and states are pure, the rest looks at all of the above
+    **dict.fromkeys(ALERTS, ("access.policy", *ALERTS)),
+    "alerts": (*GROUND, *CORES, *OUTSIDE, "observe", "gateway"),
     # settings and files are read at the edges, and so by `alembic` when it is called by itself
     "storage.migrations": ("errors", "storage", "config"),
     "settings": ("errors", "access.policy"),
@@ -51,6 +55,8 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
         "access",
         "wire.params",
         "fleet.facts",
+        "alerts.rules",
+        "alerts.plan",
         "storage",
         "upstream.guard",
         "upstream.kinds",
@@ -75,7 +81,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "testing.simulate": (*GROUND, "access.policy", "fleet", "testing.churn"),
 }
 
-PURE: Final = frozenset({*GROUND, *CORES} - {"clock"})
+PURE: Final = frozenset({*GROUND, *CORES, *ALERTS} - {"clock"})
 """No waiting, no client, no SQL, no clock, no dice, no logging. `clock` is where the clock is."""
 PURE_THIRD_PARTY: Final = frozenset({"msgspec"})
 PURE_STDLIB: Final = frozenset(

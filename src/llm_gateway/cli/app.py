@@ -13,6 +13,7 @@ from typer.main import get_command
 from llm_gateway.cli import (
     about,
     admin,
+    alerts,
     config,
     connect,
     db,
@@ -44,6 +45,7 @@ app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")
 app.add_typer(logs.group, name="logs")
 app.command("usage")(usage.usage)
+app.add_typer(alerts.group, name="alerts")
 app.add_typer(config.group, name="config")
 app.add_typer(db.group, name="db")
 app.add_typer(admin.group, name="admin")

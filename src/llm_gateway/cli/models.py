@@ -26,6 +26,7 @@ _LOGICAL: Final[list[Column]] = [
     ("Project", lambda m: m["project"] or "(all)"),
     ("Physical models", lambda m: " → ".join(m["backend"])),
     ("Parameters", "params"),
+    ("Price", lambda m: _price(m["price"])),
     ("Healthy servers", "healthy_servers"),
     ("Owner", "owner"),
     ("Description", "description"),
@@ -42,7 +43,7 @@ _PHYSICAL: Final[list[Column]] = [
     ("Digest", lambda m: m["digest"] and m["digest"][:12]),
 ]
 _SPARE: Final = ("Family", "Quantization", "Context")
-_MAPPED: Final[list[Column]] = [*_LOGICAL[:4], ("Description", "description"), ("Owner", "owner"), ("Id", "id")]
+_MAPPED: Final[list[Column]] = [*_LOGICAL[:5], ("Description", "description"), ("Owner", "owner"), ("Id", "id")]
 _ANSWERED: Final[list[Column]] = [
     ("Said", "content"),
     ("Model", "model"),
@@ -87,11 +88,19 @@ async def map_model(
         typer.Option(metavar="NAME=VALUE", help="Default where a request is silent, such as temperature=0.2."),
     ] = None,
     description: Annotated[str, typer.Option(help="Shown in the list of models.")] = "",
+    price_input: Annotated[
+        float | None,
+        typer.Option(min=0, max=1e9, help="Price of a million tokens of prompts, in any unit you count in."),
+    ] = None,
+    price_output: Annotated[float | None, typer.Option(min=0, max=1e9, help="The same of answers.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Give a new meaning to a name that exists.")] = False,
     json: Json = False,
 ) -> None:
     """Map a logical name to physical models."""
-    body = {"backend": backend, "description": description, "params": _params(param or [])}
+    price = None
+    if price_input is not None or price_output is not None:
+        price = {"input": price_input or 0.0, "output": price_output or 0.0}
+    body = {"backend": backend, "description": description, "params": _params(param or []), "price": price}
     async with connect(where, fleet=True) as api:
         known = await _find(api, name, project) if replace else None
         if known is not None:
@@ -140,6 +149,11 @@ async def _find(api: Api, name: str, project: str | None) -> dict[str, Any] | No
         if row["name"] == name and (row["project_id"] is None) == (project is None):
             return dict(row)
     return None
+
+
+def _price(price: dict[str, float] | None) -> str | None:
+    """Of a million tokens: `0.5 in, 1.5 out`."""
+    return None if price is None else f"{price['input']:g} in, {price['output']:g} out"
 
 
 def _is_held(pin: Pinned, held: dict[str, dict[str, int]]) -> bool:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from llm_gateway.config.mistakes import Loc, Mistake
+from llm_gateway.alerts.rules import BUILT_IN
+from llm_gateway.config.mistakes import Loc, Mistake, did_you_mean
 from llm_gateway.config.reader import Tree
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.settings import CREDENTIAL, CREDENTIAL_RULE
 from llm_gateway.upstream.guard import Guard
+
+SHORTEST_SECRET: Final = 16
+"""Characters of a secret that signs."""
 
 
 def used_twice(tree: Tree) -> Iterator[Mistake]:
@@ -83,6 +87,54 @@ def costs_without_prices(tree: Tree) -> Iterator[Mistake]:
         for limit in ("daily_cost", "monthly_cost"):
             if limit in owner:
                 yield Mistake(tree.at((*loc, limit), key=True), f"`{limit}` is never reached: no model has a `price`.")
+
+
+def alerts(tree: Tree, environ: Mapping[str, str], guard: Guard) -> Iterator[Mistake]:
+    """Of `alerts`: names that are used twice or that nothing has, variables without a value, forbidden addresses."""
+    top = tree.value.get("alerts")
+    if not isinstance(top, dict):
+        return
+    at: Loc = ("alerts",)
+    yield from _twice(tree, _texts(top, "webhooks", "name", at), "webhook")
+    yield from _twice(tree, _texts(top, "rules", "name", at), "rule")
+    known = {*BUILT_IN, *(name for _, name in _texts(top, "rules", "name", at))}
+    for loc, hook in _entries(top, "webhooks", at):
+        listed = hook.get("rules")
+        for n, rule in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(rule, str) and rule not in known:
+                hint = did_you_mean(rule, known) or f"There are: {', '.join(sorted(known))}."
+                yield Mistake(tree.at((*loc, "rules", n)), f"`rules`: there is no rule {rule[:60]!r}.", hint)
+        if isinstance(url := hook.get("url"), str):
+            yield from _address(tree, (*loc, "url"), url, guard)
+        if isinstance(variable := hook.get("url_env"), str):
+            if value := environ.get(variable, ""):
+                yield from _address(tree, (*loc, "url_env"), value, guard)
+            else:
+                yield _unset(tree, (*loc, "url_env"), variable)
+        if isinstance(variable := hook.get("secret_env"), str):
+            if not (value := environ.get(variable, "")):
+                yield _unset(tree, (*loc, "secret_env"), variable)
+            elif len(value) < SHORTEST_SECRET:
+                said = f"`secret_env`: {_called(variable)} must hold {SHORTEST_SECRET} characters or more."
+                yield Mistake(tree.at((*loc, "secret_env")), said, "`openssl rand -base64 32` makes a good one.")
+        headers = hook.get("headers_env")
+        for header, variable in (headers if isinstance(headers, dict) else {}).items():
+            here = (*loc, "headers_env", header)
+            if not isinstance(variable, str):
+                continue
+            if not (value := environ.get(variable, "")):
+                yield _unset(tree, here, variable)
+            elif not (value.isascii() and value.isprintable()):
+                yield Mistake(tree.at(here), f"`{header}`: {_called(variable)} holds what cannot be sent in a header.")
+
+
+def _address(tree: Tree, loc: Loc, url: str, guard: Guard) -> Iterator[Mistake]:
+    try:
+        guard.check_url(url)
+    except InvalidRequest as error:
+        # what a variable holds may be a secret: it is not repeated
+        said = error.message if loc[-1] == "url" else "the address that its variable holds cannot be used."
+        yield Mistake(tree.at(loc), f"`{loc[-1]}`: {said}")
 
 
 def _twice(tree: Tree, texts: Iterator[tuple[Loc, str]], what: str) -> Iterator[Mistake]:

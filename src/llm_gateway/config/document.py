@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
 from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Price, Trust
+from llm_gateway.config.alerts import AlertsEntry
+from llm_gateway.config.fields import Name, SentVariable, Variable
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.names import SHORTEST_PIN, mistaken_pin, pinned
 from llm_gateway.settings import PREFIX, Section, wrong
@@ -21,12 +23,6 @@ from llm_gateway.wire.params import PARAMS, Param, check_param
 
 _MAX_INT: Final = 2**31 - 1
 _MAX_TOKENS: Final = 2**53
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"\S(.*\S)?", text) or not text.isprintable():
-        raise wrong("must be visible characters, without spaces at its ends")
-    return text
 
 
 def _model_name(text: str) -> str:
@@ -49,18 +45,6 @@ def _unpinned(text: str) -> str:
         raise wrong(
             "must be a name without a digest", "A server lists its digests itself; pin the `backend` of a model."
         )
-    return text
-
-
-def _variable(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", text):
-        raise wrong("must be the name of an environment variable, not the secret itself")
-    return text
-
-
-def _servers_variable(text: str) -> str:
-    if text.upper().startswith(PREFIX):
-        raise wrong("must not name a setting of the gateway: its value would be sent to the server")
     return text
 
 
@@ -88,10 +72,8 @@ def _moment(value: object) -> object:
     return moment.timestamp()
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
 ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_model_name)]
 Backend = Annotated[ModelName, AfterValidator(_backend)]
-Variable = Annotated[str, AfterValidator(_variable)]
 Limit = Annotated[int, Field(ge=1, le=_MAX_INT)]
 Tokens = Annotated[int, Field(ge=1, le=_MAX_TOKENS)]
 Cost = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
@@ -132,7 +114,7 @@ class ServerEntry(Section):
         description="The API it speaks: `ollama`, or `openai` for any compatible server."
     )
     trust: Trust = Field(description="Whose machine it is, so who sees the prompts: `own`, `partner` or `public`.")
-    api_key_env: Annotated[Variable, AfterValidator(_servers_variable)] | None = Field(
+    api_key_env: SentVariable | None = Field(
         default=None,
         description=f"Environment variable that holds the key it asks for: any but the gateway's own `{PREFIX}…`.",
     )
@@ -267,3 +249,4 @@ class Document(Section):
         default=(), description="Models shared by all projects; a project's own name wins."
     )
     projects: tuple[ProjectEntry, ...] = Field(default=(), description="Projects with their keys, limits and models.")
+    alerts: AlertsEntry = Field(default=AlertsEntry(), description="What is watched, and who is told.")

@@ -15,7 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from llm_gateway.alerts.plan import Plan
 from llm_gateway.config import checks
+from llm_gateway.config.alerts import AlertsEntry
 from llm_gateway.config.document import Document
 from llm_gateway.config.mistakes import ConfigMistakes, Loc, Mistake, explain
 from llm_gateway.config.origins import (
@@ -46,6 +48,11 @@ class Loaded:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment over `.env`: where `value_env` and `api_key_env` are looked up."""
     config: Path | None = None
+
+    @property
+    def alerts(self) -> Plan:
+        """What is watched, and who is told; without a config file the built-in rules."""
+        return (self.document.alerts if self.document is not None else AlertsEntry()).plan(self.environ)
 
 
 def load(
@@ -100,6 +107,7 @@ def load(
         everywhere = ("0.0.0.0/0", "::/0") if ("allow_private_upstreams",) in refused else ()
         guard = Guard(allow_private=settings.allow_private_upstreams + everywhere)
         mistakes += checks.server_addresses(tree, guard)
+        mistakes += checks.alerts(tree, variables, guard)
         warnings += checks.costs_without_prices(tree)
         mistakes[:] = _in_order_of_lines(mistakes, tree.file)
     if mistakes:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from llm_gateway.config.alerts import AlertsEntry, RuleEntry, WebhookEntry
 from llm_gateway.config.document import KeyEntry, ModelEntry, ProjectEntry, ServerEntry
 from llm_gateway.config.origins import LEAVES, SECRETS, Keys, variable
 
@@ -80,6 +81,9 @@ def settings_page() -> str:
         ("models", ModelEntry),
         ("projects", ProjectEntry),
         ("projects[].keys", KeyEntry),
+        ("alerts", AlertsEntry),
+        ("alerts.webhooks", WebhookEntry),
+        ("alerts.rules", RuleEntry),
     )
     for name, model in entries:
         lines += [f"### `{name}`\n", *_head("Key", "Needed", "What it is")]

@@ -187,6 +187,7 @@ LOG_ROWS: Final = Family(
     "counter", "llmgw_log_rows_total", "Rows of the request log: written to the database, or dropped.", ("result",)
 )
 LOG_QUEUE: Final = Family("gauge", "llmgw_log_queue_depth", "Rows that wait for the database.")
+ALERTS: Final = Family("gauge", "llmgw_alerts_firing", "Alerts that fire, by their rule.", ("rule",))
 TASKS: Final = Family("gauge", "llmgw_tasks", "asyncio tasks of this process.")
 
 

@@ -32,6 +32,8 @@ class Figures:
     """asyncio tasks of this process: requests, attempts and what runs all the time."""
     log_rows: Mapping[str, int] = field(default_factory=dict)
     """Result (`written`, `dropped`, `repeated`) -> rows since this process started."""
+    alerts: Mapping[str, int] = field(default_factory=dict)
+    """Rule -> subjects for which it fires."""
 
 
 class Looked(Collector):
@@ -54,6 +56,7 @@ class Looked(Collector):
             rows.add_metric((result,), count)
         yield rows
         yield _gauge(f.LOG_QUEUE, {(): now.log_queue})
+        yield _gauge(f.ALERTS, {(rule,): count for rule, count in now.alerts.items()})
         yield _gauge(f.TASKS, {(): now.tasks})
 
 

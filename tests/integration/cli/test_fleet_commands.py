@@ -95,6 +95,20 @@ def test_a_logical_name_is_mapped_replaced_and_taken_away(command: Command):
     assert command.done("models", "list", "--json").rows == []
 
 
+def test_a_logical_name_has_the_price_that_it_is_given(command: Command):
+    made = command.done(
+        "models", "map", "dear", "llama3.2:3b", "--price-input", "0.5", "--price-output", "1.5", "--json"
+    )
+    assert made.json["price"] == {"input": 0.5, "output": 1.5}
+    assert "0.5 in, 1.5 out" in command.done("models", "list").out
+    half = command.done("models", "map", "half", "llama3.2:3b", "--price-output", "2", "--json")
+    assert half.json["price"] == {"input": 0.0, "output": 2.0}
+    free = command.done("models", "map", "dear", "llama3.2:3b", "--replace", "--json")
+    assert free.json["price"] is None
+    for wrong in ("-1", "inf", "nan", "2e9", "much"):
+        assert command("models", "map", "wrong", "llama3.2:3b", "--price-input", wrong).code == 2, wrong
+
+
 def test_a_name_of_a_project_and_a_shared_one_are_two(command: Command):
     command.done("projects", "create", "legal")
     command.done("models", "map", "fast", "llama3.2:3b")

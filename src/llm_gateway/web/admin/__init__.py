@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.admin import config, explain, keys, models, projects, requests, servers, sources, stats
+from llm_gateway.web.admin import alerts, config, explain, keys, models, projects, requests, servers, sources, stats
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     projects.router,
@@ -15,5 +15,6 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     sources.router,
     requests.router,
     stats.router,
+    alerts.router,
     config.router,
 )

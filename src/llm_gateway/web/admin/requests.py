@@ -187,4 +187,5 @@ def project_names(running: Running) -> dict[str, str]:
 
 def shown(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     view = {"request_id": row["id"], "timestamp": when(row["timestamp"]), "project": names.get(row["project_id"])}
-    return view | {name: value for name, value in row.items() if name not in ("id", "timestamp")}
+    view |= {name: value for name, value in row.items() if name not in ("id", "timestamp", "cost_nanos")}
+    return view | {"cost": row["cost_nanos"] / 1e9}

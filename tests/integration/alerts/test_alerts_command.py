@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.command import Command
+from support.receivers import Receiver
+
+
+@contextmanager
+def receiving(*statuses: int) -> Iterator[Receiver]:
+    """A receiver in a thread of its own: commands bring their own loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    receiver = Receiver(*statuses)
+    asyncio.run_coroutine_threadsafe(receiver.__aenter__(), loop).result(5)
+    try:
+        yield receiver
+    finally:
+        asyncio.run_coroutine_threadsafe(receiver.__aexit__(), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def configured(folder: Path, receiver: Receiver) -> Path:
+    file = folder / "gateway.yaml"
+    hook = {"name": "ops", "url": receiver.url}
+    file.write_text(json.dumps({"allow_private_upstreams": ["127.0.0.0/8"], "alerts": {"webhooks": [hook]}}))
+    return file
+
+
+def test_without_a_webhook_nothing_fires_and_nobody_is_told(command: Command):
+    ended = command.done("alerts", "list", "--all")
+    assert "model_healthy_servers < 1 servers" in ended.out
+    assert "nobody is told" in ended.err
+    assert {rule["name"] for rule in command.done("alerts", "list", "--json").json["rules"]} >= {
+        "budget_80",
+        "model_down",
+    }
+
+
+def test_a_webhook_can_be_tried_without_a_server(command: Command, tmp_path: Path):
+    with receiving() as receiver:
+        ended = command.done("alerts", "test", "--config", configured(tmp_path, receiver))
+        assert ended.out == "The test arrived at ops: status 200.\n"
+        assert receiver.heard[0].json["message"] == "test for gateway: this is a test."
+
+
+def test_a_test_that_does_not_arrive_ends_with_one(command: Command, tmp_path: Path):
+    with receiving(500) as receiver:
+        ended = command("alerts", "test", "ops", "--config", configured(tmp_path, receiver))
+        assert (ended.code, ended.err.splitlines()[-1]) == (
+            1,
+            "llm-gateway: The test did not arrive at ops: status 500.",
+        )
