@@ -6,7 +6,6 @@ Names and buckets follow OpenTelemetry's GenAI conventions where they have one (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -190,7 +189,10 @@ LOG_QUEUE: Final = Family("gauge", "llmgw_log_queue_depth", "Rows that wait for 
 ALERTS: Final = Family("gauge", "llmgw_alerts_firing", "Alerts that fire, by their rule.", ("rule",))
 TASKS: Final = Family("gauge", "llmgw_tasks", "asyncio tasks of this process.")
 
-
-def families() -> Iterator[Family]:
-    """All of them, in the order of this file."""
-    return (value for value in globals().values() if isinstance(value, Family))
+FAMILIES: Final = (
+    *(BUILD, REQUESTS, INFLIGHT, DURATION, FIRST_TOKEN, OUTPUT_TOKEN, USAGE, ESTIMATED),
+    *(COST, OVERHEAD, ATTEMPT, ATTEMPTS, FAILOVERS, ABSORBED, RACES, RESUMED),
+    *(WASTED, SHED, QUARANTINES, STATE_CHANGES, RATE_LIMITED, AUTH_FAILURES, SERVERS, HEALTHY),
+    *(RESTING, QUEUE, LOG_ROWS, LOG_QUEUE, TASKS),
+)
+"""All of them, in the order of this file."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from llm_gateway.observe.families import Family, families
+from llm_gateway.observe.families import FAMILIES, Family
 from llm_gateway.observe.labels import MAX_MODELS, MAX_PROJECTS, MAX_SERVERS, MAX_SETS, OTHER, UNKNOWN
 
 PAGE: Final = Path("docs/reference/metrics.md")
@@ -36,12 +36,12 @@ error, else the error's code, of an attempt `cancelled` or the fault.
 
 def page() -> str:
     """The text of docs/reference/metrics.md."""
-    ours = [family for family in families() if family.name.startswith("llmgw_")]
-    shared = [family for family in families() if not family.name.startswith("llmgw_")]
+    ours = [family for family in FAMILIES if family.name.startswith("llmgw_")]
+    shared = [family for family in FAMILIES if not family.name.startswith("llmgw_")]
     lines = [_INTRO.rstrip("\n"), "", "## By the GenAI conventions", "", *_table(shared)]
     lines += ["", "## Our own", "", *_table(ours)]
     lines += ["", "## Buckets", ""]
-    lines += [f"- `{f.name}`: {', '.join(f'{bound:g}' for bound in f.buckets)}" for f in families() if f.buckets]
+    lines += [f"- `{f.name}`: {', '.join(f'{bound:g}' for bound in f.buckets)}" for f in FAMILIES if f.buckets]
     lines += ["", "`process_…` metrics (CPU, memory, open files) are those of Prometheus' client library."]
     return "\n".join(lines) + "\n"
 

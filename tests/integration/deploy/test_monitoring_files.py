@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from llm_gateway.errors import GatewayError
-from llm_gateway.observe.families import families
+from llm_gateway.observe.families import FAMILIES
 from support.promql import BadQuery, Used, parse
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -26,7 +26,7 @@ FOREIGN = {"up": set(), "process_cpu_seconds_total": set()}
 """Metrics of Prometheus itself, and of its client library."""
 KNOWN: dict[str, set[str]] = {
     name: {*family.labels, *(("le",) if name.endswith("_bucket") else ())}
-    for family in families()
+    for family in FAMILIES
     for name in family.series()
 } | FOREIGN
 EVERYWHERE = {"job", "instance"}

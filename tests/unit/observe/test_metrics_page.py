@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from llm_gateway.observe.families import families
+from llm_gateway.observe.families import FAMILIES
 from llm_gateway.observe.figures import Figures
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.observe.reference import PAGE, page
@@ -26,11 +26,11 @@ def test_a_scrape_holds_every_family_of_the_table_and_no_other():
         for found in text_string_to_metric_families(metrics.render().decode())
         if not found.name.startswith("process_")
     }
-    assert scraped == {(family.name, family.kind, family.says) for family in families()}
+    assert scraped == {(family.name, family.kind, family.says) for family in FAMILIES}
 
 
 def test_counters_say_so_and_seconds_are_seconds():
-    for family in families():
+    for family in FAMILIES:
         assert (family.kind == "counter") == family.name.endswith("_total")
         assert bool(family.buckets) == (family.kind == "histogram")
         assert family.says.endswith(".")
