@@ -12,21 +12,31 @@ import typer
 from llm_gateway.cli import times
 from llm_gateway.cli.exits import Exit, Stop
 
+_Since = Annotated[str | None, typer.Option(metavar="TIME", help="From this time on: 15m, 2h, 7d, a date.")]
+_Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")]
+_Project = Annotated[str | None, typer.Option("--project", "-p", help="Name or id.")]
+_Key = Annotated[str | None, typer.Option(metavar="ID", help="Id of the key.")]
+_Model = Annotated[str | None, typer.Option(help="As the client asked for it.")]
+_BackendModel = Annotated[str | None, typer.Option(help="Physical model that answered.")]
+_Tier = Annotated[str | None, typer.Option(help="Whose server answered: own, partner or public.")]
+_Endpoint = Annotated[str | None, typer.Option(help="Such as /v1/chat.")]
+_Error = Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")]
+
 
 @dataclass(frozen=True, slots=True)
 class UsageFilters:
     """What requests must be to count; every absent one means anything."""
 
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on: 15m, 2h, 7d, a date.")] = None
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None
-    project: Annotated[str | None, typer.Option("--project", "-p", help="Name or id.")] = None
-    key: Annotated[str | None, typer.Option(metavar="ID", help="Id of the key.")] = None
-    model: Annotated[str | None, typer.Option(help="As the client asked for it.")] = None
-    backend_model: Annotated[str | None, typer.Option(help="Physical model that answered.")] = None
-    tier: Annotated[str | None, typer.Option(help="Whose server answered: own, partner or public.")] = None
-    endpoint: Annotated[str | None, typer.Option(help="Such as /v1/chat.")] = None
+    since: _Since = None
+    until: _Until = None
+    project: _Project = None
+    key: _Key = None
+    model: _Model = None
+    backend_model: _BackendModel = None
+    tier: _Tier = None
+    endpoint: _Endpoint = None
     status: Annotated[str | None, typer.Option(help="2xx, 4xx or 5xx.")] = None
-    error: Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")] = None
+    error: _Error = None
 
     def query(self) -> dict[str, Any]:
         """As the admin API takes them."""
@@ -52,21 +62,21 @@ class UsageFilters:
 class Filters:
     """What rows must be; every absent one means anything."""
 
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on: 15m, 2h, 7d, a date.")] = None
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None
-    project: Annotated[str | None, typer.Option("--project", "-p", help="Name or id.")] = None
-    key: Annotated[str | None, typer.Option(metavar="ID", help="Id of the key.")] = None
-    model: Annotated[str | None, typer.Option(help="As the client asked for it.")] = None
-    backend_model: Annotated[str | None, typer.Option(help="Physical model that answered.")] = None
+    since: _Since = None
+    until: _Until = None
+    project: _Project = None
+    key: _Key = None
+    model: _Model = None
+    backend_model: _BackendModel = None
     server: Annotated[str | None, typer.Option(metavar="ID", help="Id of the server that answered.")] = None
-    tier: Annotated[str | None, typer.Option(help="Whose server answered: own, partner or public.")] = None
-    endpoint: Annotated[str | None, typer.Option(help="Such as /v1/chat.")] = None
+    tier: _Tier = None
+    endpoint: _Endpoint = None
     status: Annotated[str | None, typer.Option(help="Such as 503, or 5xx for all of them.")] = None
     failed: Annotated[
         bool | None, typer.Option("--failed/--no-failed", help="With a status of 400 or more, or the others.")
     ] = None
     outcome: Annotated[str | None, typer.Option(help="ok, error, shed, client_closed or gateway_crashed.")] = None
-    error: Annotated[str | None, typer.Option(metavar="CODE", help="Such as no_healthy_upstream.")] = None
+    error: _Error = None
     min_latency: Annotated[float | None, typer.Option(metavar="MS", min=0, help="At least so long, in ms.")] = None
     max_latency: Annotated[float | None, typer.Option(metavar="MS", min=0, help="At most so long, in ms.")] = None
     stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Streamed or not.")] = None
