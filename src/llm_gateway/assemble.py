@@ -38,6 +38,7 @@ from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.roster import DEMO, Roster
+from llm_gateway.service.budgets import Budgets, sharing_limits
 from llm_gateway.service.health import DeepHealth, figures
 from llm_gateway.settings import Settings
 from llm_gateway.storage import keys
@@ -93,7 +94,7 @@ class Running:
             snapshot = await load_snapshot(s)
         await self.roster.describe()
         self.gateway.snapshot = snapshot
-        self.gateway.limits.keep(snapshot.projects)
+        self.gateway.limits.keep({*snapshot.projects, *(key.id for key in snapshot.keys.values())})
         self.prober.kick()
 
     async def reload(self) -> None:
@@ -199,6 +200,9 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         gateway = Gateway(
             clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
         )
+        if settings.redis_url is not None and serving:
+            await stack.enter_async_context(sharing_limits(gateway, settings.redis_url.get_secret_value()))
+        budgets = Budgets(gateway, sessions)
         metrics.watch(lambda: figures(gateway))
         prober = Prober(
             Looks(transport, guard, clock, settings.probes.timeout),
@@ -230,6 +234,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 learnt.recall()
         await running.refresh()
         if serving:
+            await budgets.load()
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)
@@ -237,6 +242,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "prober": prober.run(),
                 "watch": running.watch(),
                 "keys": running.touch_keys(),
+                "budgets": budgets.run(),
                 "journal sync": ledger.sync(),
                 "recovery": shipper.recover(journals),
             }.items():

@@ -12,9 +12,19 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 from uuid import UUID
 
+from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller, Price
 from llm_gateway.clock import Clock
-from llm_gateway.errors import GatewayError, InternalError, Overloaded, QueueFull, QueueTimeout, ShuttingDown
+from llm_gateway.errors import (
+    GatewayError,
+    InternalError,
+    Overloaded,
+    QueueFull,
+    QueueTimeout,
+    RateLimited,
+    ShuttingDown,
+)
+from llm_gateway.ledger.bounds import Bound
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
 Outcome = Literal["ok", "error", "shed", "client_closed"]
@@ -30,6 +40,7 @@ class Book(Protocol):
 
     def opened(self, entry: Entry) -> None: ...
     def closed(self, entry: Entry) -> None: ...
+    def refused(self, entry: Entry) -> None: ...
 
 
 class Entry:
@@ -44,6 +55,7 @@ class Entry:
         endpoint: str,
         client_request_id: str | None = None,
         left: Callable[[], str | None] = lambda: "client_closed",
+        lease: Lease | None = None,
     ) -> None:
         """`left` says why the client is no longer there when the request's task is cancelled; None = it still is,
         the gateway ends."""
@@ -53,6 +65,10 @@ class Entry:
         self._began = clock.now()
         self.id = id
         self.caller = caller
+        self.lease = lease
+        """What it holds of the limits, given back when it ends."""
+        self.bound: Bound | None = None
+        """The most that it can use, where somebody reckons with that."""
         self.endpoint = endpoint
         self.client_request_id = client_request_id[:TAG] if client_request_id else None
         self.timestamp = clock.wall()
@@ -102,6 +118,10 @@ class Entry:
         """One more of the notes."""
         self.notes = f"{self.notes}, {note}" if self.notes else note
 
+    def believed(self, usage: Usage) -> Usage:
+        """What is believed of a count of tokens."""
+        return self.bound.believed(usage) if self.bound else usage
+
     def elapsed(self) -> float:
         """Seconds since the request was admitted."""
         return self._clock.now() - self._began
@@ -118,6 +138,12 @@ class Entry:
     def failed(self, error: GatewayError) -> None:
         shed = isinstance(error, QueueFull | QueueTimeout | Overloaded)
         self._end("shed" if shed else "error", error.status, error.code)
+
+    def refused(self, error: GatewayError) -> None:
+        """By a limit, before anything went upstream: it is counted and leaves no row."""
+        if self.outcome is None:
+            self.outcome, self.status, self.error_code = "error", error.status, error.code
+            self._book.refused(self)
 
     def client_closed(self, why: str = "client_closed") -> None:
         self._end("client_closed", self.status or CLIENT_CLOSED, why)
@@ -140,6 +166,8 @@ class Entry:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         match error:
+            case RateLimited() if error.limit:
+                self.refused(error)
             case GatewayError():
                 self.failed(error)
             case ConnectionError():

@@ -178,7 +178,10 @@ class Metrics:
             registry=registry,
         )
         self._rate_limited = Counter(
-            "llmgw_rate_limited_total", "Requests refused by a project's limits.", ("project",), registry=registry
+            "llmgw_rate_limited_total",
+            "Requests refused by the limits of a project or its keys.",
+            ("project", "limit"),
+            registry=registry,
         )
         self._auth_failures = Counter(
             "llmgw_auth_failures_total", "Requests without a valid API key.", registry=registry
@@ -243,6 +246,10 @@ class Metrics:
             children.tokens_input.observe(usage.input)
             children.tokens_output.observe(usage.output)
 
+    def request_refused(self) -> None:
+        """By a limit, after its `request_began`: it leaves no row and counts as none."""
+        self._inflight.dec()
+
     def attempt_ended(self, outcome: str) -> None:
         """`ok`, `cancelled` or a `errors.FaultKind`."""
         self._attempts.labels(outcome).inc()
@@ -259,8 +266,9 @@ class Metrics:
         """`reason`: `wrong_digest`, `misnamed` or an `errors.FaultKind`."""
         self._quarantines.labels(reason).inc()
 
-    def rate_limited(self, project: str) -> None:
-        self._rate_limited.labels(project).inc()
+    def rate_limited(self, project: str, limit: str) -> None:
+        """`limit`: a name of `access.policy.LIMITS`."""
+        self._rate_limited.labels(project, limit).inc()
 
     def auth_failed(self) -> None:
         self._auth_failures.inc()

@@ -65,8 +65,15 @@ class Client:
         """Did the last call get its answer? True before the first."""
         return self._failures == 0
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> Any:
-        """What the script returns. Raises Away."""
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int | float],
+        *,
+        patience: float | None = None,
+    ) -> Any:
+        """What the script returns. Raises Away; `patience` as of `ask`."""
 
         async def call() -> Any:
             try:
@@ -74,7 +81,7 @@ class Client:
             except NoScriptError:
                 return await self._redis.eval(script.text, len(keys), *keys, *arguments)
 
-        return await self.ask(call)
+        return await self.ask(call, patience=patience)
 
     async def command(self, *words: str | bytes | int | float) -> Any:
         """What one command returns. Raises Away."""

@@ -129,13 +129,13 @@ def test_attempts_failovers_and_refusals_are_counted(metrics: Metrics):
     metrics.attempt_ended("ok")
     metrics.attempt_ended("cut")
     metrics.failover("cut")
-    metrics.rate_limited("legal")
+    metrics.rate_limited("legal", "max_concurrency")
     metrics.auth_failed()
     metrics.auth_failed()
     page = Page(metrics)
     assert page.value("llmgw_attempts_total", outcome="ok") == 1
     assert page.value("llmgw_failovers_total", reason="cut") == 1
-    assert page.value("llmgw_rate_limited_total", project="legal") == 1
+    assert page.value("llmgw_rate_limited_total", project="legal", limit="max_concurrency") == 1
     assert page.value("llmgw_auth_failures_total") == 2
 
 
@@ -199,5 +199,5 @@ def test_two_gateways_in_one_process_do_not_meet():
 
 
 def test_a_hostile_project_name_cannot_forge_a_sample(metrics: Metrics):
-    metrics.rate_limited('x"} 1\nllmgw_forged_total 1')
+    metrics.rate_limited('x"} 1\nllmgw_forged_total 1', "max_concurrency")
     assert "llmgw_forged_total" not in Page(metrics).names()

@@ -1,0 +1,188 @@
+"""What Redis does for limits, each a step that nothing comes between.
+
+Of a project or key (a *holder*) Redis keeps, all under the hash tag of the project:
+
+    …:leases    sorted set: lease -> when it expires (milliseconds of Redis' own clock), of requests that run
+    …:state     hash: the buckets of requests (ru, ra, rl) and tokens (tu, ta, tl): used, as of when, under which limit;
+                what is reserved of budgets (vt tokens, vn costs), and by which lease (l:LEASE)
+    …:d:BEGIN   hash: what was used of a day's budgets (t tokens, n costs); …:m:BEGIN of a month's
+
+A lease that nobody renews is dropped by whoever looks next, with what it had reserved. A counter of a day or month
+that is not there (a new day, a Redis that lost its memory) begins with what the asking process knows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from llm_gateway.shared.client import Script
+
+_COMMON: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local HOUR = 3600000
+
+local function drop(leases, state, lease)
+  local held = redis.call('HGET', state, 'l:' .. lease)
+  if held then
+    local tokens, nanos = string.match(held, '^(%d+) (%d+)')
+    if tokens ~= '0' then redis.call('HINCRBY', state, 'vt', '-' .. tokens) end
+    if nanos ~= '0' then redis.call('HINCRBY', state, 'vn', '-' .. nanos) end
+    redis.call('HDEL', state, 'l:' .. lease)
+  end
+  return redis.call('ZREM', leases, lease)
+end
+
+local function sweep(leases, state)
+  for _, lease in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 100)) do
+    drop(leases, state, lease)
+  end
+end
+
+local function level(state, kind, limit)
+  local v = redis.call('HMGET', state, kind .. 'u', kind .. 'a', kind .. 'l')
+  local used, at = tonumber(v[1] or 0) or 0, tonumber(v[2] or now) or now
+  if v[3] and tonumber(v[3]) ~= limit then used = math.min(used, limit) end
+  return math.max(0, used - math.max(0, now - at) * limit / 60000)
+end
+
+local function keep(state, kind, used, limit)
+  redis.call('HSET', state, kind .. 'u', used, kind .. 'a', now, kind .. 'l', limit)
+end
+
+local function hold(leases, state, lease, ttl, tokens, nanos)
+  redis.call('ZADD', leases, now + ttl, lease)
+  redis.call('PEXPIRE', leases, ttl * 2)
+  redis.call('PEXPIRE', state, HOUR)
+  if (tokens ~= '0' or nanos ~= '0') and redis.call('HEXISTS', state, 'l:' .. lease) == 0 then
+    redis.call('HSET', state, 'l:' .. lease, tokens .. ' ' .. nanos)
+    redis.call('HINCRBY', state, 'vt', tokens)
+    redis.call('HINCRBY', state, 'vn', nanos)
+  end
+end
+
+local function seed(key, tokens, nanos, ttl)
+  if redis.call('HSETNX', key, 't', tokens) == 1 then
+    redis.call('HSETNX', key, 'n', nanos)
+    redis.call('PEXPIRE', key, ttl)
+  end
+end
+"""
+
+TAKE: Final = Script(
+    _COMMON
+    + """
+-- keys: leases, state, day, month of each holder
+-- arguments: lease, its milliseconds, requests, places, rate, tokens, nanos; then of each holder 7 limits (-1: none),
+-- seeds of day (tokens, nanos) and month, milliseconds that their counters are kept
+local lease, ttl = ARGV[1], tonumber(ARGV[2])
+local requests, places, rate = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local tokens, nanos = tonumber(ARGV[6]), tonumber(ARGV[7])
+local holders, refused, limit_refused, wait = {}, 0, 0, 0
+
+for h = 1, #KEYS / 4 do
+  local k, a = 4 * (h - 1), 7 + 13 * (h - 1)
+  local o = {leases = KEYS[k + 1], state = KEYS[k + 2], day = KEYS[k + 3], month = KEYS[k + 4]}
+  for i = 1, 7 do o[i] = tonumber(ARGV[a + i]) end
+  if o[4] >= 0 or o[6] >= 0 then seed(o.day, ARGV[a + 8], ARGV[a + 9], tonumber(ARGV[a + 12])) end
+  if o[5] >= 0 or o[7] >= 0 then seed(o.month, ARGV[a + 10], ARGV[a + 11], tonumber(ARGV[a + 13])) end
+  sweep(o.leases, o.state)
+  o.ru = o[1] > 0 and level(o.state, 'r', o[1]) or 0
+  o.tu = o[2] > 0 and level(o.state, 't', o[2]) or 0
+  o.running = redis.call('ZCARD', o.leases)
+  local held = redis.call('HMGET', o.state, 'vt', 'vn')
+  o.vt, o.vn = held[1] or '0', held[2] or '0'
+  local day, month = redis.call('HMGET', o.day, 't', 'n'), redis.call('HMGET', o.month, 't', 'n')
+  o.dt, o.dn, o.mt, o.mn = day[1] or '0', day[2] or '0', month[1] or '0', month[2] or '0'
+  holders[h] = o
+  if refused == 0 then
+    local function refuse(which, seconds) refused, limit_refused, wait = h, which, seconds end
+    local vt, vn = tonumber(o.vt) + math.max(1, tokens), tonumber(o.vn) + math.max(1, nanos)
+    if requests > 0 and o[1] >= 0 and o.ru + 1 - o[1] > 1e-6 then
+      refuse(1, o[1] > 0 and (o.ru + 1 - o[1]) * 60 / o[1] or 0)
+    elseif places > 0 and o[3] >= 0 and o.running >= o[3] then refuse(3, 0)
+    elseif o[2] >= 0 and o.tu + math.max(1, rate) - o[2] > 1e-6 then
+      refuse(2, o[2] > 0 and (o.tu + math.max(1, rate) - o[2]) * 60 / o[2] or 0)
+    elseif o[4] >= 0 and tonumber(o.dt) + vt > o[4] then refuse(4, 0)
+    elseif o[5] >= 0 and tonumber(o.mt) + vt > o[5] then refuse(5, 0)
+    elseif o[6] >= 0 and tonumber(o.dn) + vn > o[6] then refuse(6, 0)
+    elseif o[7] >= 0 and tonumber(o.mn) + vn > o[7] then refuse(7, 0)
+    end
+  end
+end
+
+local answer = {refused, limit_refused, tostring(wait)}
+for _, o in ipairs(holders) do
+  if refused == 0 then
+    if requests > 0 and o[1] > 0 then o.ru = o.ru + 1; keep(o.state, 'r', o.ru, o[1]) end
+    if o[2] > 0 and rate > 0 then o.tu = o.tu + rate; keep(o.state, 't', o.tu, o[2]) end
+    hold(o.leases, o.state, lease, ttl, ARGV[6], ARGV[7])
+  end
+  for _, value in ipairs({tostring(o.ru), tostring(o.tu), o.running, o.dt, o.dn, o.mt, o.mn, o.vt, o.vn}) do
+    answer[#answer + 1] = value
+  end
+end
+return answer
+"""
+)
+
+SETTLE: Final = Script(
+    _COMMON
+    + """
+-- keys: sequence; then leases, state of each holder; then counters of days and months
+-- arguments: process, number; how many holders, counters, leases; of each holder its tokens' limit and what is to be
+-- added to that bucket; of each counter tokens, nanos, seeds of both, milliseconds that it is kept; leases
+local process, number = ARGV[1], tonumber(ARGV[2])
+local holders, counters, leases = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+-- a batch whose answer got lost is sent again as it was
+if number <= (tonumber(redis.call('HGET', KEYS[1], process) or 0) or 0) then return 0 end
+redis.call('HSET', KEYS[1], process, number)
+redis.call('PEXPIRE', KEYS[1], 24 * HOUR)
+local a = 5
+for h = 1, holders do
+  local set, state = KEYS[2 * h], KEYS[2 * h + 1]
+  local limit, more = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+  a = a + 2
+  if limit > 0 and more ~= 0 then keep(state, 't', math.max(0, level(state, 't', limit) + more), limit) end
+  for l = #ARGV - leases + 1, #ARGV do drop(set, state, ARGV[l]) end
+end
+for c = 1, counters do
+  local key = KEYS[1 + 2 * holders + c]
+  seed(key, ARGV[a + 3], ARGV[a + 4], tonumber(ARGV[a + 5]))
+  redis.call('HINCRBY', key, 't', ARGV[a + 1])
+  redis.call('HINCRBY', key, 'n', ARGV[a + 2])
+  a = a + 5
+end
+return 1
+"""
+)
+
+RENEW: Final = Script(
+    _COMMON
+    + """
+-- keys: leases, state of each holder; arguments: milliseconds; lease, tokens, nanos of each lease
+for h = 1, #KEYS / 2 do
+  for a = 2, #ARGV, 3 do hold(KEYS[2 * h - 1], KEYS[2 * h], ARGV[a], tonumber(ARGV[1]), ARGV[a + 1], ARGV[a + 2]) end
+end
+return 1
+"""
+)
+
+RAISE: Final = Script(
+    _COMMON
+    + """
+-- keys: counters; arguments: of each tokens, nanos, milliseconds that it is kept. Returns tokens, nanos of each.
+local answer = {}
+for c, key in ipairs(KEYS) do
+  local a = 3 * (c - 1)
+  local v = redis.call('HMGET', key, 't', 'n')
+  for i, field in ipairs({'t', 'n'}) do
+    local has, known = tonumber(v[i] or -1) or -1, ARGV[a + i]
+    if tonumber(known) > has then redis.call('HSET', key, field, known); v[i] = known end
+    answer[#answer + 1] = v[i]
+  end
+  redis.call('PEXPIRE', key, tonumber(ARGV[a + 3]))
+end
+return answer
+"""
+)
