@@ -110,6 +110,7 @@ async def sharing_limits(
     gateway.limits.process = f"{process}:"
     client = Client(redis_url, gateway.clock.now)
     shared = gateway.shared_limits = SharedLimits(gateway.limits, client, gateway.clock, process, instances)
+    await shared.prepare()
     task = asyncio.create_task(shared.run(), name="shared limits")
     try:
         yield shared

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from llm_gateway.access.accounts import Account, Rules
@@ -21,18 +22,19 @@ from llm_gateway.access.policy import Caller
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused
 from llm_gateway.clock import Clock
 from llm_gateway.errors import RateLimited
-from llm_gateway.shared.client import Away, Client
+from llm_gateway.shared.client import PATIENT, Away, Client
 from llm_gateway.shared.scripts import RAISE, RENEW, SETTLE, TAKE
 from llm_gateway.shared.settling import Batch, counters, day_and_month, holder_keys
 
 LEASE: Final = 30.0
 """Seconds after which the place of a process that is dead is free."""
-PATIENT: Final = 1.0
-"""Seconds for what no request waits for."""
 RETRY: Final = 0.5
 MOST_RENEWED: Final = 500
 """Leases of one call."""
+LARGEST: Final = 2**62
+"""Of a limit, as Redis counts."""
 _FIELDS: Final = tuple(NAMES)
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +119,13 @@ class SharedLimits:
         except Away:
             self._away = True
 
+    async def prepare(self) -> None:
+        """Makes Redis ready for the first request, where it is there."""
+        try:
+            await self._client.load(TAKE, SETTLE, RENEW, RAISE)
+        except Away:
+            self._away = True
+
     async def run(self) -> None:
         """Until cancelled. What ends while a batch is under way goes with the next one."""
         async with asyncio.TaskGroup() as group:
@@ -191,21 +200,23 @@ class SharedLimits:
         """Raises Away, and RateLimited and its kin as `Limits` does."""
         limited = [(rules, account) for rules, account in holders if rules is not None]
         keys: list[str] = []
-        arguments: list[Any] = [id, self._milliseconds, *ask]
+        arguments: list[Any] = [id, self._milliseconds, ask.requests, ask.places, ask.rate]
+        arguments += [str(ask.tokens), str(ask.nanos)]
         for rules, account in limited:
             keys += [*holder_keys(project, rules.id), *counters(project, rules.id, at)]
-            arguments += [-1 if limit is None else limit for limit in rules[3:]]
+            arguments += [-1 if limit is None else min(limit, LARGEST) for limit in rules[3:]]
             for spent in day_and_month(account, at):
-                arguments += [spent.all_tokens - spent.pending_tokens, spent.all_nanos - spent.pending_nanos]
+                seeds = spent.all_tokens - spent.pending_tokens, spent.all_nanos - spent.pending_nanos
+                arguments += [str(max(0, seed)) for seed in seeds]
             arguments += [Batch.KEPT["day"], Batch.KEPT["month"]]
-        told = await self._client.run(TAKE, keys, arguments)
+        told = (await self._client.run(TAKE, keys, [_encode(arguments)])).split()
         after = self._clock.now()
         for n, (rules, account) in enumerate(limited):
             _mirror(rules, account, told[3 + 9 * n : 12 + 9 * n], at, after)
-        if told[0]:
-            rules, account = limited[told[0] - 1]
-            held = told[3 + 9 * (told[0] - 1) :][7:9]
-            raise _refused(rules, _FIELDS[told[1] - 1], ask, account, at, wall, float(told[2]), held)
+        if refuser := int(told[0]):
+            rules, account = limited[refuser - 1]
+            held = told[3 + 9 * (refuser - 1) :][7:9]
+            raise _refused(rules, _FIELDS[int(told[1]) - 1], ask, account, at, wall, float(told[2]), held)
 
 
 def _mirror(rules: Rules, account: Account, told: Sequence[Any], at: Periods, now: float) -> None:

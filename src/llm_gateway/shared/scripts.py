@@ -73,19 +73,20 @@ TAKE: Final = Script(
     _COMMON
     + """
 -- keys: leases, state, day, month of each holder
--- arguments: lease, its milliseconds, requests, places, rate, tokens, nanos; then of each holder 7 limits (-1: none),
--- seeds of day (tokens, nanos) and month, milliseconds that their counters are kept
-local lease, ttl = ARGV[1], tonumber(ARGV[2])
-local requests, places, rate = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local tokens, nanos = tonumber(ARGV[6]), tonumber(ARGV[7])
+-- argument (MessagePack): lease, its milliseconds, requests, places, rate, tokens, nanos (the last two as text);
+-- then of each holder 7 limits (-1: none), seeds of day (tokens, nanos) and month as text, milliseconds that their
+-- counters are kept
+local A = cmsgpack.unpack(ARGV[1])
+local lease, ttl, requests, places, rate = A[1], A[2], A[3], A[4], A[5]
+local tokens, nanos = tonumber(A[6]), tonumber(A[7])
 local holders, refused, limit_refused, wait = {}, 0, 0, 0
 
 for h = 1, #KEYS / 4 do
   local k, a = 4 * (h - 1), 7 + 13 * (h - 1)
   local o = {leases = KEYS[k + 1], state = KEYS[k + 2], day = KEYS[k + 3], month = KEYS[k + 4]}
-  for i = 1, 7 do o[i] = tonumber(ARGV[a + i]) end
-  if o[4] >= 0 or o[6] >= 0 then seed(o.day, ARGV[a + 8], ARGV[a + 9], tonumber(ARGV[a + 12])) end
-  if o[5] >= 0 or o[7] >= 0 then seed(o.month, ARGV[a + 10], ARGV[a + 11], tonumber(ARGV[a + 13])) end
+  for i = 1, 7 do o[i] = A[a + i] end
+  if o[4] >= 0 or o[6] >= 0 then seed(o.day, A[a + 8], A[a + 9], A[a + 12]) end
+  if o[5] >= 0 or o[7] >= 0 then seed(o.month, A[a + 10], A[a + 11], A[a + 13]) end
   sweep(o.leases, o.state)
   o.ru = o[1] > 0 and level(o.state, 'r', o[1]) or 0
   o.tu = o[2] > 0 and level(o.state, 't', o[2]) or 0
@@ -116,13 +117,13 @@ for _, o in ipairs(holders) do
   if refused == 0 then
     if requests > 0 and o[1] > 0 then o.ru = o.ru + 1; keep(o.state, 'r', o.ru, o[1]) end
     if o[2] > 0 and rate > 0 then o.tu = o.tu + rate; keep(o.state, 't', o.tu, o[2]) end
-    hold(o.leases, o.state, lease, ttl, ARGV[6], ARGV[7])
+    hold(o.leases, o.state, lease, ttl, A[6], A[7])
   end
   for _, value in ipairs({tostring(o.ru), tostring(o.tu), o.running, o.dt, o.dn, o.mt, o.mn, o.vt, o.vn}) do
     answer[#answer + 1] = value
   end
 end
-return answer
+return table.concat(answer, ' ')
 """
 )
 
