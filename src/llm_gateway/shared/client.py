@@ -72,6 +72,7 @@ class Client:
         self._patience = patience
         self._failures = 0
         self._closed_until = 0.0
+        self._heard = 0.0
         self._waiting: dict[float | None, list[_Call]] = {}
         """By their patience."""
         self._sending: set[asyncio.Task[None]] = set()
@@ -152,19 +153,14 @@ class Client:
         return await self.ask(lambda: self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
 
     async def ask(self, call: Callable[[], Any], *, patience: float | None = None) -> Any:
-        """The answer of one call. Raises Away within `patience` seconds (50 ms unless said)."""
+        """The answer of one call. Raises Away when for `patience` seconds (50 ms unless said) nobody has had any."""
         if self._now() < self._closed_until:
             raise Away
         if self._failures:  # one tries; the others go on without, until it is known
             self._closed_until = self._now() + self._patience
         asking = asyncio.ensure_future(call())
         try:
-            await asyncio.wait((asking,), timeout=self._patience if patience is None else patience)
-            for _ in range(LATE):
-                if not asking.done():  # it may be here, and this process have had no time to look
-                    await asyncio.sleep(0)
-            if not asking.done():
-                raise TimeoutError
+            await self._answered(asking, self._patience if patience is None else patience)
             answer = asking.result()
         except (TimeoutError, RedisError, OSError) as error:
             self._failed(error)
@@ -173,8 +169,21 @@ class Client:
             asking.cancel()
         if self._failures:
             log.info("redis_back")
-        self._failures, self._closed_until = 0, 0.0
+        self._failures, self._closed_until, self._heard = 0, 0.0, self._now()
         return answer
+
+    async def _answered(self, asking: asyncio.Future[Any], patience: float) -> None:
+        """A Redis that answers others in the meantime is no dead one: where there is a crowd, everybody has a turn.
+        Raises TimeoutError `patience` seconds after it was last heard."""
+        began = self._now()
+        while not asking.done():
+            left = max(began, self._heard) + patience - self._now()
+            if left <= 0 or self._now() - began > max(patience, PATIENT):
+                raise TimeoutError
+            await asyncio.wait((asking,), timeout=left)
+            for _ in range(LATE):
+                if not asking.done():  # it may be here, and this process have had no time to look
+                    await asyncio.sleep(0)
 
     @asynccontextmanager
     async def subscribed(self, *channels: str) -> AsyncIterator[PubSub]:

@@ -159,10 +159,13 @@ class SharedLimits:
                 await asyncio.sleep(RETRY)
 
     async def _renew(self) -> None:
-        """Also tells a Redis that was away or has lost its memory what runs."""
-        pause = self._lease / 3
+        """Also tells a Redis that was away or has lost its memory what runs, as soon as it is back."""
+        tick, next_at = min(RETRY, self._lease / 3), 0.0
         while True:
-            await asyncio.sleep(RETRY if self._away else pause)
+            await asyncio.sleep(tick)
+            if not self._away and self._clock.now() < next_at:
+                continue
+            next_at = self._clock.now() + self._lease / 3
             try:
                 for project, holders, leases in self._by_holders():
                     keys = [key for id in holders for key in holder_keys(project, id)]
