@@ -233,8 +233,8 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             if not demo:
                 learnt.recall()
         await running.refresh()
+        await budgets.load()
         if serving:
-            await budgets.load()
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)

@@ -67,6 +67,16 @@ class SharedLimits:
         self._wake = asyncio.Event()
         self._away = False
 
+    @property
+    def up(self) -> bool:
+        """Does Redis answer, and know of all that runs?"""
+        return self._client.up and not self._away
+
+    @property
+    def settled(self) -> bool:
+        """Does Redis know of all that has ended?"""
+        return not self._ended
+
     async def admit(self, caller: Caller) -> Lease:
         """As `Limits.admit`."""
         now, wall = self._clock.now(), self._clock.wall()

@@ -86,7 +86,7 @@ async def start(redis_server: RedisServer) -> AsyncIterator[Start]:
 
 async def heard(process: Process) -> None:
     """Until Redis knows of everything that has ended."""
-    await wait_until(lambda: not process.shared._ended)
+    await wait_until(lambda: process.shared.settled)
 
 
 async def test_requests_per_minute_are_exact_over_two_processes(start: Start):
@@ -219,7 +219,7 @@ async def test_without_redis_they_stay_within_the_limits_together(start: Start, 
         if told is not None:
             told.release()
         used = one.limits.account("p", CLOCK.now()).spent("day", one.limits.periods(CLOCK.wall()).day)
-        return one.client.up and not one.shared._ended and not two.shared._ended and used.all_tokens >= 600
+        return one.shared.up and one.shared.settled and two.shared.settled and used.all_tokens >= 600
 
     await wait_until(known, 12.0, every=0.1)
     used = one.limits.account("p", CLOCK.now()).spent("day", one.limits.periods(CLOCK.wall()).day)
@@ -240,4 +240,4 @@ async def test_what_runs_when_redis_comes_back_keeps_its_place(start: Start, red
         return bool(count)
 
     await wait_until(full, 12.0, every=0.1)
-    assert not one.shared._away
+    await wait_until(lambda: one.shared.up)
