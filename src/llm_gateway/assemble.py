@@ -74,6 +74,7 @@ class Running:
     roster: Roster
     prober: Prober
     deep_health: DeepHealth
+    budgets: Budgets
     admin_token: str = field(repr=False)
     admin_token_file: Path | None
     first: FirstProject | None
@@ -93,6 +94,7 @@ class Running:
         async with self.sessions.read() as s:
             snapshot = await load_snapshot(s)
         await self.roster.describe()
+        await self.budgets.load(snapshot)
         self.gateway.snapshot = snapshot
         self.gateway.limits.keep({*snapshot.projects, *(key.id for key in snapshot.keys.values())})
         self.prober.kick()
@@ -222,6 +224,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             roster,
             prober,
             DeepHealth(gateway),
+            budgets,
             token,
             token_file,
             first,
@@ -233,7 +236,6 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             if not demo:
                 learnt.recall()
         await running.refresh()
-        await budgets.load()
         if serving:
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")

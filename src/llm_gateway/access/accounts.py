@@ -99,7 +99,10 @@ class Bucket:
 class Spent:
     """What was used of one day's or month's budgets."""
 
-    __slots__ = ("nanos", "own_nanos", "own_tokens", "pending_nanos", "pending_tokens", "tokens")
+    __slots__ = (
+        *("_told", "heard_nanos", "heard_tokens", "nanos", "own_nanos", "own_tokens"),
+        *("pending_nanos", "pending_tokens", "tokens"),
+    )
 
     def __init__(self) -> None:
         self.tokens = self.nanos = 0
@@ -107,7 +110,10 @@ class Spent:
         self.own_tokens = self.own_nanos = 0
         """By this process since then."""
         self.pending_tokens = self.pending_nanos = 0
-        """By this process, and not yet told to others."""
+        """By this process, and not yet told to the others."""
+        self.heard_tokens = self.heard_nanos = 0
+        """By everybody, of what was told to the others: what they have to be told when they have forgotten."""
+        self._told = False
 
     @property
     def all_tokens(self) -> int:
@@ -121,15 +127,20 @@ class Spent:
         self.own_tokens += tokens
         self.own_nanos += nanos
 
-    def known(self, tokens: int, nanos: int) -> None:
-        """That much was used by everybody, what is pending here not among it."""
-        self.tokens, self.nanos = tokens + self.pending_tokens, nanos + self.pending_nanos
+    def heard(self, tokens: int, nanos: int, stored_tokens: int, stored_nanos: int) -> None:
+        """That much was told by all processes together, and that much stands in the database."""
+        self._told = True
+        self.heard_tokens, self.heard_nanos = max(self.heard_tokens, tokens), max(self.heard_nanos, nanos)
+        self.tokens = max(tokens + self.pending_tokens, stored_tokens)
+        self.nanos = max(nanos + self.pending_nanos, stored_nanos)
         self.own_tokens = self.own_nanos = 0
 
-    def at_least(self, tokens: int, nanos: int) -> None:
+    def stored(self, tokens: int, nanos: int) -> None:
         """So much stands in the database. More than that may have been used: rows arrive there a little later."""
         self.tokens, self.nanos = max(self.all_tokens, tokens), max(self.all_nanos, nanos)
         self.own_tokens = self.own_nanos = 0
+        if not self._told:
+            self.heard_tokens, self.heard_nanos = self.tokens, self.nanos
 
 
 class Account:

@@ -24,10 +24,8 @@ from llm_gateway.storage.sessions import Sessions
 if TYPE_CHECKING:  # a gateway without Redis never loads its client
     from llm_gateway.shared.limits import SharedLimits
 
-LOOK: Final = 1.0
-"""Seconds between looks at whether anything has changed."""
-SOON: Final = (2.0, 5.0, 10.0)
-"""Seconds after the start at which journals of dead processes may have arrived."""
+SOON: Final = (2.0, 3.0, 5.0)
+"""Seconds between the first looks: the journals of dead processes are on their way then."""
 EVERY: Final = 30.0
 
 log = structlog.get_logger(__name__)
@@ -39,15 +37,12 @@ class Budgets:
     def __init__(self, gateway: Gateway, sessions: Sessions) -> None:
         self._gateway = gateway
         self._sessions = sessions
-        self._seen: Snapshot | None = None
-        self._next = 0.0
-        self._loads = 0
         self._away = False
 
-    async def load(self) -> None:
-        """Takes over what the database says. It is away: goes on with what is known here, from nothing at a start."""
+    async def load(self, snapshot: Snapshot) -> None:
+        """Takes over what the database says of these projects and keys, before they are the ones that ask. Where it is
+        away, what is known here goes on to count: nothing, at a start."""
         gateway = self._gateway
-        snapshot, wall = gateway.snapshot, gateway.clock.wall()
         everyone: list[Project | ApiKey] = [*snapshot.projects.values(), *snapshot.keys.values()]
         budgeted = {
             of.project_id if isinstance(of, ApiKey) else of.id
@@ -55,9 +50,8 @@ class Budgets:
             if (rules := gateway.limits.rules(of)) is not None and rules.budgeted
         }
         if not budgeted:
-            self._seen = snapshot
             return
-        at = gateway.limits.periods(wall)
+        at = gateway.limits.periods(gateway.clock.wall())
         try:
             async with self._sessions.read() as s:
                 found = await budgets.used(s, at, budgeted)
@@ -66,7 +60,7 @@ class Budgets:
                 log.warning("budgets_not_loaded", error=error.message)
             self._away = True
             return
-        self._seen, self._away = snapshot, False
+        self._away = False
         spent: dict[tuple[str, str], list[int]] = {}
         """(Project, project or key) -> tokens and costs of the day, of the month."""
         for project, key, *figures_of in found:
@@ -75,25 +69,18 @@ class Budgets:
                 known[:] = [a + b for a, b in zip(known, figures_of, strict=True)]
         for (_, id), (day_tokens, day_nanos, month_tokens, month_nanos) in spent.items():
             account = gateway.limits.account(id, gateway.clock.now())
-            account.spent("day", at.day).at_least(day_tokens, day_nanos)
-            account.spent("month", at.month).at_least(month_tokens, month_nanos)
+            account.spent("day", at.day).stored(day_tokens, day_nanos)
+            account.spent("month", at.month).stored(month_tokens, month_nanos)
         if gateway.shared_limits is not None:
-            await gateway.shared_limits.at_least(spent, at)
+            await gateway.shared_limits.stored(spent, at)
 
     async def run(self) -> None:
-        """Until cancelled."""
-        began = self._gateway.clock.now()
+        """Until cancelled: looks again, soon after the start and then every now and then."""
+        pauses = iter(SOON)
         while True:
-            await asyncio.sleep(LOOK)
-            now = self._gateway.clock.now()
-            due = now >= self._next or self._gateway.snapshot is not self._seen
-            if not due:
-                continue
-            wait = SOON[self._loads] - (now - began) if self._loads < len(SOON) else EVERY
-            self._loads += 1
-            self._next = now + max(wait, LOOK)
+            await asyncio.sleep(next(pauses, EVERY))
             try:
-                await self.load()
+                await self.load(self._gateway.snapshot)
             except Exception:  # the outermost edge: budgets depend on this loop going on
                 log.exception("budgets_not_loaded")
 

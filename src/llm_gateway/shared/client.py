@@ -65,7 +65,7 @@ class Client:
             f"{named}{mark}{rest}",
             max_connections=CONNECTIONS,
             socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1),  # a connection that Redis' end has closed is no reason to go without it
             client_name="llm-gateway",
         )
         self._now = now

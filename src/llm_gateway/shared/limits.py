@@ -23,7 +23,7 @@ from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused
 from llm_gateway.clock import Clock
 from llm_gateway.errors import RateLimited
 from llm_gateway.shared.client import PATIENT, Away, Client
-from llm_gateway.shared.scripts import RAISE, RENEW, SETTLE, TAKE
+from llm_gateway.shared.scripts import RENEW, SETTLE, STORED, TAKE
 from llm_gateway.shared.settling import Batch, counters, day_and_month, holder_keys
 
 LEASE: Final = 30.0
@@ -31,6 +31,8 @@ LEASE: Final = 30.0
 RETRY: Final = 0.5
 MOST_RENEWED: Final = 500
 """Leases of one call."""
+FIGURES: Final = 13
+"""That Redis tells of each project or key."""
 LARGEST: Final = 2**62
 """Of a limit, as Redis counts."""
 _FIELDS: Final = tuple(NAMES)
@@ -114,25 +116,21 @@ class SharedLimits:
             self._limits.kept(lease, ask)
             lease.rate_elsewhere = ask.rate
 
-    async def at_least(self, spent: Mapping[tuple[str, str], Sequence[int]], at: Periods) -> None:
-        """Redis' counters are raised to what stands in the database: (project, project or key) -> tokens and costs of
-        the day, of the month. Where it is away that has to wait."""
+    async def stored(self, spent: Mapping[tuple[str, str], Sequence[int]], at: Periods) -> None:
+        """Redis learns what stands in the database: (project, project or key) -> tokens and costs of the day, of the
+        month. Where it is away that has to wait."""
         try:
             for (project, id), (day_tokens, day_nanos, month_tokens, month_nanos) in spent.items():
-                keys = counters(project, id, at)
                 day = (day_tokens, day_nanos, Batch.KEPT["day"])
                 month = (month_tokens, month_nanos, Batch.KEPT["month"])
-                told = await self._client.run(RAISE, keys, [*day, *month], patience=PATIENT)
-                of_day, of_month = day_and_month(self._limits.account(id, self._clock.now()), at)
-                of_day.known(int(told[0]), int(told[1]))
-                of_month.known(int(told[2]), int(told[3]))
+                await self._client.run(STORED, counters(project, id, at), [*day, *month], patience=PATIENT)
         except Away:
             self._away = True
 
     async def prepare(self) -> None:
         """Makes Redis ready for the first request, where it is there."""
         try:
-            await self._client.load(TAKE, SETTLE, RENEW, RAISE)
+            await self._client.load(TAKE, SETTLE, RENEW, STORED)
         except Away:
             self._away = True
 
@@ -151,8 +149,8 @@ class SharedLimits:
                 batch.number = self._number
             keys, arguments = batch.call(project, self._process, self._limits, self._clock.now())
             batch.sent = True
-            await self._client.run(SETTLE, keys, arguments, patience=PATIENT)
-            batch.arrived(self._limits, self._clock.now())
+            told = await self._client.run(SETTLE, keys, arguments, patience=PATIENT)
+            batch.arrived(told, self._limits, self._clock.now())
             if batch.following is None:
                 del self._ended[project]
             else:
@@ -219,16 +217,15 @@ class SharedLimits:
             keys += [*holder_keys(project, rules.id), *counters(project, rules.id, at)]
             arguments += [-1 if limit is None else min(limit, LARGEST) for limit in rules[3:]]
             for spent in day_and_month(account, at):
-                seeds = spent.all_tokens - spent.pending_tokens, spent.all_nanos - spent.pending_nanos
-                arguments += [str(max(0, seed)) for seed in seeds]
+                arguments += [str(spent.heard_tokens), str(spent.heard_nanos)]
             arguments += [Batch.KEPT["day"], Batch.KEPT["month"]]
         told = (await self._client.run(TAKE, keys, [_encode(arguments)])).split()
         after = self._clock.now()
         for n, (rules, account) in enumerate(limited):
-            _mirror(rules, account, told[3 + 9 * n : 12 + 9 * n], at, after)
+            _mirror(rules, account, told[3 + FIGURES * n :][:FIGURES], at, after)
         if refuser := int(told[0]):
             rules, account = limited[refuser - 1]
-            held = told[3 + 9 * (refuser - 1) :][7:9]
+            held = told[3 + FIGURES * (refuser - 1) :][3:5]
             raise _refused(rules, _FIELDS[int(told[1]) - 1], ask, account, at, wall, float(told[2]), held)
 
 
@@ -242,9 +239,9 @@ def _mirror(rules: Rules, account: Account, told: Sequence[Any], at: Periods, no
         account.tokens.used = float(told[1])
     day, month = day_and_month(account, at)
     if rules.day_tokens is not None or rules.day_nanos is not None:
-        day.known(int(told[3]), int(told[4]))
+        day.heard(*map(int, told[5:9]))
     if rules.month_tokens is not None or rules.month_nanos is not None:
-        month.known(int(told[5]), int(told[6]))
+        month.heard(*map(int, told[9:13]))
 
 
 def _refused(

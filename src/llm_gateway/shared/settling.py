@@ -6,7 +6,7 @@ exactly as it was, and nothing counts twice. While one is under way what ends is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 from llm_gateway.access.accounts import Account, Spent
@@ -102,14 +102,16 @@ class Batch:
             for (id, kind, begin), (tokens, nanos) in self._spent.items():
                 keys.append(counter(project, id, kind, begin))
                 spent = limits.account(id, now).spent(kind, begin)
-                seeds = spent.all_tokens - spent.pending_tokens, spent.all_nanos - spent.pending_nanos
-                arguments += [tokens, nanos, *(max(0, seed) for seed in seeds), self.KEPT[kind]]
+                arguments += [tokens, nanos, spent.heard_tokens, spent.heard_nanos, self.KEPT[kind]]
             self._keys, self._arguments = keys, [*arguments, *self._leases]
         return self._keys, self._arguments
 
-    def arrived(self, limits: Limits, now: float) -> None:
-        """Redis has it: it is no longer pending."""
-        for (id, kind, begin), (tokens, nanos) in self._spent.items():
+    def arrived(self, told: Sequence[int], limits: Limits, now: float) -> None:
+        """Redis has it: it is no longer pending. `told`: what the counters are now, or nothing where it had it before."""
+        for n, ((id, kind, begin), (tokens, nanos)) in enumerate(self._spent.items()):
             spent = limits.account(id, now).spent(kind, begin)
             spent.pending_tokens -= tokens
             spent.pending_nanos -= nanos
+            if told:
+                spent.heard_tokens = max(spent.heard_tokens, told[2 * n])
+                spent.heard_nanos = max(spent.heard_nanos, told[2 * n + 1])

@@ -195,10 +195,10 @@ def test_what_the_database_knows_is_never_counted_twice():
     uses(limits, who, 30)
     account = limits.account("p", 0.0)
     day = account.spent("day", limits.periods(NOON).day)
-    day.at_least(30, 0)
-    day.at_least(20, 0)  # a row is on its way
+    day.stored(30, 0)
+    day.stored(20, 0)  # a row is on its way
     assert day.all_tokens == 30
-    day.at_least(50, 0)  # others used some
+    day.stored(50, 0)  # others used some
     uses(limits, who, 50)
     with pytest.raises(BudgetExceeded):
         uses(limits, who, 1)
