@@ -42,6 +42,7 @@ from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.observe.tracing import tracing
 from llm_gateway.roster import DEMO, Roster
+from llm_gateway.service.budgets import Budgets, sharing_limits
 from llm_gateway.service.health import DeepHealth, figures, watch_states
 from llm_gateway.settings import Settings
 from llm_gateway.storage import keys
@@ -78,6 +79,7 @@ class Running:
     prober: Prober
     deep_health: DeepHealth
     alerts: Alerts
+    budgets: Budgets
     admin_token: str = field(repr=False)
     admin_token_file: Path | None
     first: FirstProject | None
@@ -97,8 +99,9 @@ class Running:
         async with self.sessions.read() as s:
             snapshot = await load_snapshot(s)
         await self.roster.describe()
+        await self.budgets.load(snapshot)
         self.gateway.snapshot = snapshot
-        self.gateway.limits.keep(snapshot.projects)
+        self.gateway.limits.keep({*snapshot.projects, *(key.id for key in snapshot.keys.values())})
         self.prober.kick()
 
     async def reload(self) -> None:
@@ -220,6 +223,9 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         alerts.configure(loaded.alerts)
         stack.push_async_callback(alerts.end)
         metrics.watch(lambda: replace(figures(gateway), alerts=alerts.firing()))
+        if settings.redis_url is not None and serving:
+            await stack.enter_async_context(sharing_limits(gateway, settings.redis_url.get_secret_value()))
+        budgets = Budgets(gateway, sessions)
         prober = Prober(
             Looks(transport, guard, clock, settings.probes.timeout),
             fleet,
@@ -239,6 +245,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             prober,
             DeepHealth(gateway),
             alerts,
+            budgets,
             token,
             token_file,
             first,
@@ -259,6 +266,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "prober": prober.run(),
                 "watch": running.watch(),
                 "keys": running.touch_keys(),
+                "budgets": budgets.run(),
                 "journal sync": ledger.sync(),
                 "server states": watch_states(gateway),
                 "recovery": shipper.recover(journals),

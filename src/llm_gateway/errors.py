@@ -16,10 +16,13 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     │   ├── Conflict              409  conflict                 OwnedByFile 409 owned_by_config_file
     │   ├── BodyTooLarge          413  body_too_large           UnsupportedMediaType 415
     │   ├── HeadersTooLarge       431  headers_too_large
-    │   └── RateLimited           429  rate_limit_exceeded      ConcurrencyLimited 429 concurrency_limit_exceeded
-    │                                                           TooManyFailedKeys 429 too_many_failed_keys
+    │   └── RateLimited           429  rate_limit_exceeded      TooManyFailedKeys 429 too_many_failed_keys
     │                                                           QueueTimeout 429 queue_timeout
     │                                                           QueueFull 429 queue_full
+    │                                                           ConcurrencyLimited 429 concurrency_limit_exceeded
+    │                                                           TokensLimited 429 token_rate_limit_exceeded
+    │                                                           BudgetExceeded 429 budget_exceeded
+    │                                                           BudgetReserved 429 budget_reserved
     ├── UpstreamError                  blame: upstream
     │   ├── UpstreamFailed        502  upstream_error           StreamLost 502 upstream_stream_lost
     │   ├── NoHealthyUpstream     503  no_healthy_upstream      RetryBudgetExhausted 503 retry_budget_exhausted
@@ -156,9 +159,29 @@ class HeadersTooLarge(CallerError):
 class RateLimited(CallerError):
     status, code, type, retryable = 429, "rate_limit_exceeded", "requests", True
 
+    limit: str = ""
+    """Its name in `access.policy.LIMITS`, where it is one of the caller's own: then the refusal is counted and not
+    logged."""
+
 
 class ConcurrencyLimited(RateLimited):
     code = "concurrency_limit_exceeded"
+
+
+class TokensLimited(RateLimited):
+    code, type = "token_rate_limit_exceeded", "tokens"
+
+
+class BudgetExceeded(RateLimited):
+    """Of a day or month. Its type is the one that OpenAI's clients know for it."""
+
+    code, type, retryable = "budget_exceeded", "insufficient_quota", False
+
+
+class BudgetReserved(RateLimited):
+    """There is something left, and requests under way may use it."""
+
+    code, type = "budget_reserved", "tokens"
 
 
 class TooManyFailedKeys(RateLimited):

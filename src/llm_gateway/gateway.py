@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import structlog
 
 from llm_gateway import exposures
 from llm_gateway.access.identify import FailedKeys, identify
-from llm_gateway.access.limits import Lease, Limits, rate_headers
+from llm_gateway.access.limits import Lease, Limits
 from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
 from llm_gateway.access.pressure import Pressure
+from llm_gateway.access.refusals import Ask
 from llm_gateway.clock import Clock, Ids
 from llm_gateway.errors import InvalidKey, RateLimited
 from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
+from llm_gateway.ledger.bounds import Templates
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.names import pinned
@@ -28,6 +30,9 @@ from llm_gateway.observe.metrics import Metrics
 from llm_gateway.observe.parent import trace_of
 from llm_gateway.upstream.drive import Drive
 from llm_gateway.wire.checked import MOST_TOKENS
+
+if TYPE_CHECKING:  # a gateway without Redis never loads its client
+    from llm_gateway.shared.limits import SharedLimits
 
 
 class Opening(Protocol):
@@ -71,6 +76,9 @@ class Gateway:
     attempt_rows: float = 1.0
     """Share of requests whose attempts are written down: as `Entry.record`."""
     limits: Limits = field(default_factory=Limits)
+    shared_limits: SharedLimits | None = None
+    """The same limits for all processes together; None = there is only this one."""
+    templates: Templates = field(default_factory=Templates)
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
     pressure: Pressure = field(default_factory=Pressure)
     snapshot: Snapshot = field(default_factory=Snapshot)
@@ -96,34 +104,58 @@ class Gateway:
         self.used_keys[caller.key.id] = self.clock.wall()
         return caller
 
-    def admit(self, caller: Caller) -> Lease:
-        """A place within the project's limits. Raises RateLimited, ConcurrencyLimited."""
+    async def admit(self, caller: Caller) -> Lease:
+        """A place within the limits of the project and the key. Raises RateLimited and its kin."""
         try:
-            return self.limits.admit(caller, self.clock.now())
+            if self.shared_limits is not None:
+                return await self.shared_limits.admit(caller)
+            return self.limits.admit(caller, self.clock.now(), self.clock.wall())
         except RateLimited as refused:
-            self.metrics.rate_limited(caller.project.name)
-            refused.headers = rate_headers(self.limits.standing(caller.project, self.clock.now()))
+            self._refused(caller, refused)
             raise
 
-    def entry(self, call: Opening, caller: Caller) -> Entry:
+    async def reserve(self, lease: Lease, ask: Ask) -> None:
+        """Room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved."""
+        try:
+            if self.shared_limits is not None:
+                await self.shared_limits.reserve(lease, ask)
+            else:
+                self.limits.reserve(lease, ask, self.clock.now(), self.clock.wall())
+        except RateLimited as refused:
+            self._refused(lease.caller, refused)
+            raise
+
+    def _refused(self, caller: Caller, refused: RateLimited) -> None:
+        self.metrics.rate_limited(caller.project.name, refused.limit)
+        refused.headers += self.limits.headers(caller, self.clock.now(), self.clock.wall())
+
+    def entry(self, call: Opening, lease: Lease) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
         return Entry(
             self,
             self.clock,
             call.id,
-            caller,
+            lease.caller,
             call.endpoint,
             call.client_request_id,
             lambda: call.left,
             call.traceparent,
+            lease,
         )
 
     def opened(self, entry: Entry) -> None:
         """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
         self.ledger.opened(entry.id, entry.row())
 
+    def refused(self, entry: Entry) -> None:
+        self.metrics.request_refused()
+        if entry.lease is not None:
+            entry.lease.release()
+
     def closed(self, entry: Entry) -> None:
+        if entry.lease is not None:
+            self._settle(entry, entry.lease)
         row = entry.record(self.attempt_rows)
         self.ledger.closed(entry.id, row)
         self.metrics.request_ended(entry)
@@ -141,6 +173,14 @@ class Gateway:
         if (trace := trace_of(entry.traceparent)) is not None:
             told["trace_id"] = trace.trace
         log.info("request", request_id=row["id"], project=entry.caller.project.name, **told)
+
+    def _settle(self, entry: Entry, lease: Lease) -> None:
+        """Before the last bytes leave: who has them may ask again at once."""
+        if entry.usage is not None:
+            lease.spend(entry.usage.input + entry.usage.output, entry.cost)
+        lease.release()
+        if entry.bound is not None and entry.bound.excess and entry.backend_model:
+            self.templates.learn(entry.backend_model, entry.bound.excess)
 
     def resolve(self, project: Project, asked: str) -> Target:
         """Raises ModelNotFound, NoPermittedUpstream."""

@@ -29,7 +29,7 @@ TYPES = {
     409: {"invalid_request_error"},
     413: {"invalid_request_error"},
     415: {"invalid_request_error"},
-    429: {"requests"},
+    429: {"requests", "tokens", "insufficient_quota"},
     431: {"invalid_request_error"},
     500: {"server_error"},
     502: {"server_error"},
@@ -63,7 +63,7 @@ def test_whoever_is_to_blame_fits_the_status(cls: type[GatewayError]):
 
 @by_name
 def test_trying_again_is_advised_only_where_it_may_help(cls: type[GatewayError]):
-    if cls is errors.DatabaseTooNew:  # only a newer gateway helps
+    if cls in (errors.DatabaseTooNew, errors.BudgetExceeded):  # only a newer gateway, or another day, helps
         assert not cls.retryable
     else:
         assert cls.retryable == (cls.status in (408, 429, 502, 503, 504))

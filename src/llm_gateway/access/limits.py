@@ -1,84 +1,82 @@
-"""How much each project may ask: requests per minute and requests at a time.
+"""How much each project and each of its keys may ask: requests and tokens per minute, requests at a time, budgets of
+tokens and costs per day and month.
 
-Times come in (monotonic seconds) and nothing awaits, so between checking and counting no other request gets in:
-the limits are exact under any concurrency of one event loop. The rate is GCRA (ITU-T I.371) in its leaky-bucket
-form with a burst of the whole limit: a quiet project may use its minute at once, afterwards one place comes free
-every `60 / limit` seconds.
+A request takes twice: a request and a place when it is admitted, tokens and costs when it is known how many it may
+use. When it ends it gives back what it did not use. A key's limits lie within its project's: both must have room, and
+what is refused takes nothing from either.
+
+Times come in and nothing awaits, so between checking and counting no other request gets in: the limits are exact under
+any concurrency of one event loop. With several processes these are the figures of one of them: `shared.limits`
+counts for all, and falls back on these, where each process then takes as if the others did the same (`sharing`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from llm_gateway.access.policy import Caller, Project
-from llm_gateway.errors import ConcurrencyLimited, RateLimited
+from llm_gateway.access.accounts import BUDGETS, NANOS, Account, Rules, Standing, rules_of
+from llm_gateway.access.periods import Periods, periods
+from llm_gateway.access.policy import ApiKey, Caller, Project
+from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused, seconds_until
+from llm_gateway.access.standing import Headers, rate_headers
 
-Headers = list[tuple[bytes, bytes]]
-
-MINUTE: Final = 60.0
-SLACK: Final = 1e-6
-"""Of a request: below what floats lose in a day of additions, far above what anyone could gain."""
-RETRY_CONCURRENCY: Final = 1.0
-"""Seconds: nobody knows when a running request ends, and it is soon worth asking again."""
+MOST_RULES: Final = 10_000
+"""Projects and keys whose limits are kept ready."""
 
 
-class Standing(NamedTuple):
-    """How a project stands against its requests per minute."""
+class Holder(NamedTuple):
+    """A project or key, for one request."""
 
-    limit: int
-    remaining: int
-    """Requests that would pass at once."""
-    reset: float
-    """Seconds until the whole limit is free again, if nothing more is asked."""
-
-
-class _Account:
-    """What one project has used. Counts requests, not times, so that it means the same under a changed limit."""
-
-    __slots__ = ("at", "running", "used")
-
-    def __init__(self, now: float) -> None:
-        self.used = 0.0
-        """Requests that still weigh on the limit, as of `at`."""
-        self.at = now
-        self.running = 0
-
-    def drain(self, limit: int, now: float) -> None:
-        """Lets time pass. A lowered limit counts as full at most: nobody pays for a use that was allowed then."""
-        elapsed = max(0.0, now - self.at)
-        self.used = max(0.0, min(self.used, limit) - elapsed * limit / MINUTE)
-        self.at += elapsed
-
-    def standing(self, limit: int) -> Standing:
-        return Standing(limit, max(0, math.floor(limit - self.used + SLACK)), self.used * MINUTE / limit)
+    rules: Rules | None
+    """None = nothing is limited."""
+    account: Account
 
 
 class Lease:
-    """One admitted request. Gives its place back once: at the end of a `with` block or by `release`."""
+    """One admitted request. Gives back once what it holds: at the end of a `with` block or by `release`."""
 
-    __slots__ = ("_account", "_limit", "_running")
+    __slots__ = ("_limits", "_running", "at", "caller", "holders", "id", "rate_elsewhere", "spent", "taken", "told")
 
-    def __init__(self, account: _Account, limit: int | None) -> None:
-        self._account = account
-        self._limit = limit
+    def __init__(self, limits: Limits, caller: Caller, holders: tuple[Holder, Holder], at: Periods) -> None:
+        self._limits = limits
         self._running = True
-        account.running += 1
+        self.id = limits.next_id()
+        self.caller = caller
+        self.holders = holders
+        """The project and the key."""
+        self.at = at
+        """The day and month whose budgets pay: those in which it was admitted, as in the roll-ups."""
+        self.taken = ADMITTED
+        """What it holds; afterwards what it held."""
+        self.spent: tuple[int, int] | None = None
+        """Tokens and costs that it has used in the end."""
+        self.rate_elsewhere = 0
+        """Tokens per minute that others count for it."""
+        self.told: Callable[[Lease], None] | None = None
+        """Hears of its end, once."""
+
+    @property
+    def counted(self) -> bool:
+        """Is it to be known how many tokens the request may use?"""
+        return any(rules is not None and rules.counted for rules, _ in self.holders)
+
+    def spend(self, tokens: int, nanos: int) -> None:
+        """What it has used in the end; counts at `release`."""
+        self.spent = (tokens, nanos)
 
     def release(self) -> None:
-        """Ends the request for `max_concurrency`. Calling it again does nothing."""
+        """Ends the request. Calling it again does nothing."""
         if self._running:
             self._running = False
-            self._account.running -= 1
+            self._limits.ended(self)
+            if self.told is not None:
+                self.told(self)
 
-    def headers(self, now: float) -> Headers:
+    def headers(self, now: float, wall: float) -> Headers:
         """`rate_headers` as of now, which may be long after the request was admitted."""
-        if self._limit is None:
-            return []
-        self._account.drain(self._limit, now)
-        return rate_headers(self._account.standing(self._limit))
+        return rate_headers(standings(self.holders, self.at, now, wall))
 
     def __enter__(self) -> Self:
         return self
@@ -90,58 +88,117 @@ class Lease:
 
 
 class Limits:
-    """The accounts of all projects. A limit that a new snapshot changes holds from the next request on."""
+    """The accounts of all projects and keys. A limit that a new snapshot changes holds from the next request on."""
 
-    __slots__ = ("_accounts",)
+    __slots__ = ("_accounts", "_at", "_ids", "_rules", "process")
 
     def __init__(self) -> None:
-        self._accounts: dict[str, _Account] = {}
+        self.process = ""
+        """What sets the ids of its leases apart from those of others."""
+        self._accounts: dict[str, Account] = {}
+        self._rules: dict[int, tuple[Project | ApiKey, Rules | None]] = {}
+        self._at = periods(0.0)
+        self._ids = 0
 
-    def admit(self, caller: Caller, now: float) -> Lease:
-        """Counts one request of the caller's project. A refused one costs nothing.
+    def next_id(self) -> str:
+        self._ids += 1
+        return f"{self.process}{self._ids}"
 
-        Raises RateLimited, with the seconds after which exactly one more passes, and ConcurrencyLimited.
+    def admit(self, caller: Caller, now: float, wall: float, *, sharing: int = 1) -> Lease:
+        """Counts one request. A refused one costs nothing.
+
+        `now`: monotonic seconds, `wall`: Unix seconds. Raises RateLimited, ConcurrencyLimited, TokensLimited,
+        BudgetExceeded, BudgetReserved, with the seconds after which exactly one more passes where they are known.
         """
-        project = caller.project
-        account = self._accounts.get(project.id)
-        if account is None:
-            account = self._accounts[project.id] = _Account(now)
-        limit = project.rate_limit_per_minute
-        if limit is not None:
-            if limit < 1:
-                raise RateLimited(f"Project `{project.name}` may make no requests: its rate limit is {limit}.")
-            account.drain(limit, now)
-            over = account.used + 1 - limit
-            if over > SLACK:
-                raise _rate_limited(project, limit, over * MINUTE / limit)
-        if project.max_concurrency is not None and account.running >= project.max_concurrency:
-            raise ConcurrencyLimited(
-                f"Project `{project.name}` may have {project.max_concurrency} requests running at a time, and has. "
-                "Wait for one to end.",
-                retry_after=RETRY_CONCURRENCY,
-            )
-        account.used = 0.0 if limit is None else account.used + 1
-        return Lease(account, limit)
+        holders = self.holders(caller, now)
+        at = self.periods(wall)
+        for holder in holders:
+            _check(holder, ADMITTED, at, now, wall, sharing)
+        return self.took(caller, holders, at, sharing=sharing)
 
-    def standing(self, project: Project, now: float) -> Standing | None:
-        """How the project stands, counting nothing; None = no limit on the rate."""
-        limit = project.rate_limit_per_minute
-        if limit is None or limit < 1:
-            return None
-        account = self._accounts.get(project.id)
-        if account is None:
-            return Standing(limit, limit, 0.0)
-        account.drain(limit, now)
-        return account.standing(limit)
+    def took(self, caller: Caller, holders: tuple[Holder, Holder], at: Periods, *, sharing: int = 1) -> Lease:
+        """A lease of a request that was admitted."""
+        for rules, account in holders:
+            limit = rules.requests if rules else None
+            account.requests.used = 0.0 if limit is None else account.requests.used + min(sharing, limit)
+            account.running += 1
+        return Lease(self, caller, holders, at)
 
-    def running(self, project_id: str) -> int:
-        """How many requests of the project run now."""
-        account = self._accounts.get(project_id)
+    def reserve(self, lease: Lease, ask: Ask, now: float, wall: float, *, sharing: int = 1) -> None:
+        """Keeps room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved; then
+        nothing is kept."""
+        for holder in lease.holders:
+            _check(holder, ask, lease.at, now, wall, sharing)
+        for rules, account in lease.holders:
+            if rules is not None and rules.tokens is not None:
+                account.tokens.used += min(ask.rate * sharing, rules.tokens)
+        self.kept(lease, ask)
+
+    @staticmethod
+    def kept(lease: Lease, ask: Ask) -> None:
+        """The lease holds what was reserved for it."""
+        lease.taken = ask
+        for _, account in lease.holders:
+            account.held_tokens += ask.tokens
+            account.held_nanos += ask.nanos
+
+    @staticmethod
+    def ended(lease: Lease) -> None:
+        """Gives back what a lease holds, and counts what it has used."""
+        _, _, rate, most_tokens, most_nanos = lease.taken
+        tokens, nanos = lease.spent or (0, 0)
+        for rules, account in lease.holders:
+            account.running -= 1
+            account.held_tokens -= most_tokens
+            account.held_nanos -= most_nanos
+            if rules is None:
+                continue
+            if rules.tokens is not None:
+                account.tokens.used = max(0.0, account.tokens.used + tokens - rate)
+            if rules.budgeted:
+                account.spent("day", lease.at.day).add(tokens, nanos)
+                account.spent("month", lease.at.month).add(tokens, nanos)
+
+    def holders(self, caller: Caller, now: float) -> tuple[Holder, Holder]:
+        project, key = caller.project, caller.key
+        return (
+            Holder(self.rules(project), self.account(project.id, now)),
+            Holder(self.rules(key), self.account(key.id, now)),
+        )
+
+    def account(self, id: str, now: float) -> Account:
+        found = self._accounts.get(id)
+        if found is None:
+            found = self._accounts[id] = Account(now)
+        return found
+
+    def rules(self, of: Project | ApiKey) -> Rules | None:
+        """`rules_of`, kept as long as it is the same object."""
+        found = self._rules.get(id(of))
+        if found is None or found[0] is not of:
+            if len(self._rules) >= MOST_RULES:
+                self._rules.clear()
+            found = self._rules[id(of)] = (of, rules_of(of))
+        return found[1]
+
+    def periods(self, wall: float) -> Periods:
+        if not self._at.hold(wall):
+            self._at = periods(wall)
+        return self._at
+
+    def headers(self, caller: Caller, now: float, wall: float) -> Headers:
+        """`rate_headers`, counting nothing."""
+        return rate_headers(standings(self.holders(caller, now), self.periods(wall), now, wall))
+
+    def running(self, id: str) -> int:
+        """How many requests of the project or key run now."""
+        account = self._accounts.get(id)
         return account.running if account else 0
 
-    def keep(self, projects: Container[str]) -> None:
-        """Forgets the accounts of projects (ids) that are gone and have nothing running."""
-        gone = [id for id, account in self._accounts.items() if id not in projects and not account.running]
+    def keep(self, ids: Container[str]) -> None:
+        """Forgets the accounts of projects and keys that are gone and have nothing running."""
+        self._rules.clear()
+        gone = [id for id, account in self._accounts.items() if id not in ids and not account.running]
         for id in gone:
             del self._accounts[id]
 
@@ -149,50 +206,97 @@ class Limits:
         return len(self._accounts)
 
 
-def _rate_limited(project: Project, limit: int, wait: float) -> RateLimited:
-    wait = _milliseconds(wait) / 1000  # as it is sent: a retry at exactly that time must pass
-    return RateLimited(
-        f"Project `{project.name}` may make {limit} requests per minute. The next one passes in {spell(wait)}.",
-        retry_after=wait,
-    )
+def _check(holder: Holder, ask: Ask, at: Periods, now: float, wall: float, sharing: int) -> None:
+    """Raises what `Limits.admit` does where there is no room. `sharing`: so many processes take what this one takes."""
+    rules, account = holder
+    if rules is None:
+        return
+    if (limit := rules.requests) is not None and ask.requests:
+        if limit < 1:
+            raise refused(rules, "requests", ask, account, at, wall, 0.0)
+        account.requests.drain(limit, now)
+        if over := account.requests.over(limit, min(sharing, limit)):
+            raise refused(rules, "requests", ask, account, at, wall, seconds_until(over, limit))
+    if (limit := rules.running) is not None and ask.places and account.running >= max(1, limit // sharing):
+        raise refused(rules, "running", ask, account, at, wall, 0.0)
+    if (limit := rules.tokens) is not None:
+        account.tokens.drain(limit, now)
+        wanted = max(1, ask.rate) if ask.rate > limit else min(max(1, ask.rate) * sharing, limit)
+        if over := account.tokens.over(limit, wanted):
+            raise refused(rules, "tokens", ask, account, at, wall, seconds_until(over, limit))
+    if not rules.budgeted:
+        return
+    for name, limit in zip(BUDGETS, rules[6:], strict=True):
+        if limit is None:
+            continue
+        spent = account.spent("day", at.day) if name in DAILY else account.spent("month", at.month)
+        if name in TOKENS:
+            used = spent.tokens + sharing * (spent.own_tokens + account.held_tokens + max(1, ask.tokens))
+        else:
+            used = spent.nanos + sharing * (spent.own_nanos + account.held_nanos + max(1, ask.nanos))
+        if used > limit:
+            raise refused(rules, name, ask, account, at, wall, 0.0)
 
 
-def rate_headers(standing: Standing | None) -> Headers:
-    """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11) and OpenAI's `x-ratelimit-*`;
-    nothing where there is no limit."""
-    if standing is None:
-        return []
-    limit, remaining, reset = standing
-    return [
-        (b"ratelimit-policy", b'"rpm";q=%d;w=60' % limit),
-        (b"ratelimit", b'"rpm";r=%d;t=%d' % (remaining, math.ceil(reset))),
-        (b"x-ratelimit-limit-requests", b"%d" % limit),
-        (b"x-ratelimit-remaining-requests", b"%d" % remaining),
-        (b"x-ratelimit-reset-requests", spell(reset).encode()),
-    ]
+DAILY: Final = frozenset({"day_tokens", "day_nanos"})
+TOKENS: Final = frozenset({"day_tokens", "month_tokens"})
 
 
-def retry_headers(seconds: float | None) -> Headers:
-    """`Retry-After` in whole seconds, `retry-after-ms` for clients that know it; both rounded up."""
-    if seconds is None:
-        return []
-    milliseconds = _milliseconds(seconds)
-    return [
-        (b"retry-after", b"%d" % math.ceil(milliseconds / 1000)),
-        (b"retry-after-ms", b"%d" % milliseconds),
-    ]
+def standings(holders: tuple[Holder, Holder], at: Periods, now: float, wall: float) -> dict[str, Standing]:
+    """Of each policy the tightest of project and key."""
+    found: dict[str, Standing] = {}
+
+    def tell(name: str, standing: Standing) -> None:
+        if name not in found or standing.remaining < found[name].remaining:
+            found[name] = standing
+
+    for rules, account in holders:
+        if rules is None:
+            continue
+        if rules.requests:
+            tell("rpm", account.requests.standing(rules.requests, now))
+        if rules.tokens:
+            tell("tpm", account.tokens.standing(rules.tokens, now))
+        if rules.day_tokens is not None:
+            tell("day", Standing(rules.day_tokens, account.left(rules, "day_tokens", at), max(0.0, at.day_end - wall)))
+        if rules.month_tokens is not None:
+            left = account.left(rules, "month_tokens", at)
+            tell("month", Standing(rules.month_tokens, left, max(0.0, at.month_end - wall)))
+    return found
 
 
-def spell(seconds: float) -> str:
-    """A wait as OpenAI writes it, rounded up: `250ms`, `12s`, `6m0s`, `1h0m5s`."""
-    milliseconds = _milliseconds(seconds)
-    if 0 < milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, whole = divmod(math.ceil(milliseconds / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{whole}s"
+class Figure(NamedTuple):
+    """One limit of a project or key, and how much of it is used."""
+
+    name: str
+    """As in `access.policy.LIMITS`."""
+    limit: float
+    used: float
+    reserved: float
+    resets_at: float | None
+    """Unix seconds; None = it flows back all the time, or with each request that ends."""
 
 
-def _milliseconds(seconds: float) -> int:
-    """Rounded up, but not for the dust that floats leave behind a whole number."""
-    return max(0, math.ceil(round(seconds * 1000, 6)))
+def figures(rules: Rules | None, account: Account, at: Periods, now: float) -> Iterator[Figure]:
+    """Of each limit that there is, in the order in which people read them. Costs in the unit of prices."""
+    if rules is None:
+        return
+    for name in NAMES:
+        limit = getattr(rules, name)
+        if limit is None:
+            continue
+        if name in ("requests", "tokens"):
+            bucket = account.requests if name == "requests" else account.tokens
+            bucket.drain(limit, now)
+            yield Figure(NAMES[name], limit, round(bucket.used, 3), 0, None)
+        elif name == "running":
+            yield Figure(NAMES[name], limit, account.running, 0, None)
+        else:
+            daily = name in DAILY
+            spent = account.spent("day", at.day) if daily else account.spent("month", at.month)
+            used, held = spent.all_tokens, account.held_tokens
+            unit = 1
+            if name not in TOKENS:
+                used, held, unit = spent.all_nanos, account.held_nanos, NANOS
+            ends = at.day_end if daily else at.month_end
+            yield Figure(NAMES[name], limit / unit, used / unit, held / unit, ends)

@@ -12,7 +12,8 @@ from llm_gateway.cli import times
 from llm_gateway.cli.client import Api, connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.show import Column, as_json, moment, note, plain, table, terminal
+from llm_gateway.cli.limits import LimitOptions, show_used
+from llm_gateway.cli.show import Column, as_json, moment, note, plain, record, table, terminal
 
 group = Group("API keys of projects.")
 
@@ -57,15 +58,48 @@ async def list_keys(
 async def create_key(
     where: Where,
     project: Annotated[str, typer.Option("--project", "-p", help="Name or id of the project.")],
+    limits: LimitOptions,
     name: Annotated[str, typer.Option(help="What people call it.")] = "key",
     expires: Expires = None,
     json: Json = False,
 ) -> None:
-    """Make a key. It is printed once; where stdout is no terminal, nothing else is."""
+    """Make a key. It is printed once; where stdout is no terminal, nothing else is. Its limits lie within its
+    project's."""
     ends = times.ahead(expires, "--expires", time.time())
+    asked = {"project": project, "name": name, "expires_at": ends, **limits.fields()}
     async with connect(where) as api:
-        made = await api.post("/admin/api/keys", {"project": project, "name": name, "expires_at": ends})
+        made = await api.post("/admin/api/keys", asked)
     _reveal(made, json)
+
+
+@group.command("update")
+async def update_key(
+    where: Where, key: Key, limits: LimitOptions, project: OfProject = None, json: Json = False
+) -> None:
+    """Change what a key may use, within its project's limits."""
+    fields = limits.fields()
+    if not fields:
+        raise Stop("Nothing to change.", "`llm-gateway keys update --help` shows what can be.", code=Exit.USAGE)
+    async with connect(where) as api:
+        changed = await api.patch(f"/admin/api/keys/{await _find(api, key, project)}", fields)
+    _shown(changed, json)
+
+
+@group.command("show")
+async def show_key(where: Where, key: Key, project: OfProject = None, json: Json = False) -> None:
+    """Show one key, and how much of its limits is used."""
+    async with connect(where) as api:
+        id = await _find(api, key, project)
+        listed = (await api.get("/admin/api/keys", project=project))["data"]
+        found = next((k for k in listed if k["id"] == id), None)
+        if found is None:
+            raise Stop(f"There is no key {id!r}.", "`llm-gateway keys list` shows them.", code=Exit.NOT_FOUND)
+        used = await api.get(f"/admin/api/keys/{id}/limits")
+    if json:
+        as_json({**found, "limits": used["data"]})
+        return
+    _shown(found, json)
+    show_used(used)
 
 
 @group.command("rotate")
@@ -93,6 +127,13 @@ async def revoke_key(where: Where, key: Key, project: OfProject = None) -> None:
     async with connect(where) as api:
         ended = await api.post(f"/admin/api/keys/{await _find(api, key, project)}/revoke")
     print(plain(f"Key {ended['project']}/{ended['name']} is revoked."))
+
+
+def _shown(key: dict[str, Any], json: bool) -> None:
+    if json:
+        as_json(key)
+        return
+    record(_LIST, key)
 
 
 def _reveal(made: dict[str, Any], json: bool) -> None:

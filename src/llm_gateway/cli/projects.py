@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,33 +12,61 @@ import typer
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
+from llm_gateway.cli.limits import TITLES, LimitOptions, show_used
 from llm_gateway.cli.show import Column, as_json, moment, note, record, table
 
 group = Group("Projects: who shares the gateway, with what limits and data policy.")
 
 Project = Annotated[str, typer.Argument(help="Name or id.")]
-Description = Annotated[str | None, typer.Option(help="What it is for.")]
-Trusts = Annotated[
-    list[str] | None,
-    typer.Option("--trust", metavar="CLASS", help="Who may see its prompts: own, partner, public. Repeatable."),
-]
-Tools = Annotated[
-    bool | None, typer.Option("--public-tools/--no-public-tools", help="May requests with tools use public servers?")
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--allow", metavar="MODEL", help="May use this model and no other. Repeatable; `all` lifts it."),
-]
 
 
-def _limit(help: str) -> Any:
-    return typer.Option(metavar="N", help=f"{help}; `none`: unlimited.")
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What can be said of a project besides its name and its limits."""
 
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None
+    trust: Annotated[
+        list[str] | None,
+        typer.Option("--trust", metavar="CLASS", help="Who may see its prompts: own, partner, public. Repeatable."),
+    ] = None
+    public_tools: Annotated[
+        bool | None,
+        typer.Option("--public-tools/--no-public-tools", help="May requests with tools use public servers?"),
+    ] = None
+    allowed_models: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="MODEL", help="May use this model and no other. Repeatable; `all` lifts it."),
+    ] = None
+    store_payloads: Annotated[
+        bool | None,
+        typer.Option("--store-payloads/--no-store-payloads", help="Keep its prompts and answers, redacted?"),
+    ] = None
+    payload_days: Annotated[
+        str | None,
+        typer.Option(metavar="DAYS", help="Days that they are kept; `none`: as the settings say."),
+    ] = None
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Redact also what matches this regular expression. Repeatable; `none` takes all of them away.",
+        ),
+    ] = None
 
-PerMinute = Annotated[str | None, _limit("Requests per minute")]
-Concurrency = Annotated[str | None, _limit("Requests at the same time")]
-TokensPerMinute = Annotated[str | None, _limit("Tokens per minute (kept, not enforced by this version)")]
-Monthly = Annotated[str | None, _limit("Tokens per calendar month (kept, not enforced by this version)")]
+    def fields(self) -> dict[str, Any]:
+        """The API's fields, of the options that were used. Raises Stop."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        found = {name: value for name, value in given.items() if value is not None}
+        if "trust" in found:
+            found["trust"] = [part.strip() for each in found["trust"] for part in each.split(",") if part.strip()]
+        if found.get("allowed_models") == ["all"]:
+            found["allowed_models"] = None
+        if found.get("redact") == ["none"]:
+            found["redact"] = []
+        if "payload_days" in found:
+            found["payload_days"] = _days(found["payload_days"])
+        return found
+
 
 STRANGERS: Final = "prompts of this project may now go to strangers' machines, over plain HTTP."
 _LIST: Final[list[Column]] = [
@@ -49,6 +79,18 @@ _LIST: Final[list[Column]] = [
     ("Keys", "active_keys"),
     ("Owner", "owner"),
 ]
+
+
+def _or_unlimited(name: str) -> Callable[[Mapping[str, Any]], object]:
+    return lambda project: "unlimited" if project[name] is None else project[name]
+
+
+def _stored(project: Mapping[str, Any]) -> object:
+    if not project["store_payloads"]:
+        return "no"
+    return f"for {project['payload_days']} days" if project["payload_days"] else "yes"
+
+
 _SHOW: Final[list[Column]] = [
     ("Id", "id"),
     ("Name", "name"),
@@ -56,10 +98,9 @@ _SHOW: Final[list[Column]] = [
     ("Active", "is_active"),
     ("Trust", "trust"),
     ("Tools on public servers", "public_tools"),
-    ("Requests per minute", lambda p: _or_unlimited(p["rate_limit_per_minute"])),
-    ("Requests at the same time", lambda p: _or_unlimited(p["max_concurrency"])),
-    ("Tokens per minute", lambda p: _or_unlimited(p["tokens_per_minute"])),
-    ("Tokens per month", lambda p: _or_unlimited(p["monthly_tokens"])),
+    *((title, _or_unlimited(name)) for name, title in TITLES.items()),
+    ("Keeps prompts and answers", _stored),
+    ("Redacts also", lambda p: p["redact"] or None),
     ("Models", lambda p: "all it reaches" if p["allowed_models"] is None else p["allowed_models"]),
     ("Owner", "owner"),
     ("Made", moment("created_at")),
@@ -81,37 +122,28 @@ async def list_projects(where: Where, json: Json = False) -> None:
 
 @group.command("show")
 async def show_project(where: Where, project: Project, json: Json = False) -> None:
-    """Show one project."""
+    """Show one project, and how much of its limits is used."""
     async with connect(where) as api:
-        found = await api.get(await api.ref("projects", project))
-    _shown(found, json)
+        path = await api.ref("projects", project)
+        found = await api.get(path)
+        used = await api.get(f"{path}/limits")
+    if json:
+        as_json({**found, "limits": used["data"]})
+        return
+    record(_SHOW, found)
+    show_used(used)
 
 
 @group.command("create")
 async def create_project(
     where: Where,
     name: Annotated[str, typer.Argument(help="Unique name.")],
-    description: Description = None,
-    trust: Trusts = None,
-    public_tools: Tools = None,
-    rate_limit_per_minute: PerMinute = None,
-    max_concurrency: Concurrency = None,
-    tokens_per_minute: TokensPerMinute = None,
-    monthly_tokens: Monthly = None,
-    allow: Models = None,
+    changes: Changes,
+    limits: LimitOptions,
     json: Json = False,
 ) -> None:
     """Create a project. Without `--trust` it may use servers of the classes own and partner."""
-    fields = _fields(
-        description=description,
-        trust=trust,
-        public_tools=public_tools,
-        rate_limit_per_minute=rate_limit_per_minute,
-        max_concurrency=max_concurrency,
-        tokens_per_minute=tokens_per_minute,
-        monthly_tokens=monthly_tokens,
-        allowed_models=allow,
-    )
+    fields = {**changes.fields(), **limits.fields()}
     async with connect(where) as api:
         made = await api.post("/admin/api/projects", {"name": name, **fields})
     if "public" in made["trust"]:
@@ -123,29 +155,15 @@ async def create_project(
 async def update_project(
     where: Where,
     project: Project,
+    changes: Changes,
+    limits: LimitOptions,
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
-    description: Description = None,
-    trust: Trusts = None,
-    public_tools: Tools = None,
-    rate_limit_per_minute: PerMinute = None,
-    max_concurrency: Concurrency = None,
-    tokens_per_minute: TokensPerMinute = None,
-    monthly_tokens: Monthly = None,
-    allow: Models = None,
     json: Json = False,
 ) -> None:
     """Change what is named, leave the rest."""
-    fields = _fields(
-        name=name,
-        description=description,
-        trust=trust,
-        public_tools=public_tools,
-        rate_limit_per_minute=rate_limit_per_minute,
-        max_concurrency=max_concurrency,
-        tokens_per_minute=tokens_per_minute,
-        monthly_tokens=monthly_tokens,
-        allowed_models=allow,
-    )
+    fields = {**changes.fields(), **limits.fields()}
+    if name is not None:
+        fields["name"] = name
     if not fields:
         raise Stop("Nothing to change.", "`llm-gateway projects update --help` shows what can be.", code=Exit.USAGE)
     async with connect(where) as api:
@@ -204,31 +222,9 @@ def _shown(project: dict[str, Any], json: bool) -> None:
     record(_SHOW, project)
 
 
-def _fields(**given: Any) -> dict[str, Any]:
-    """The API's fields, of the options that were used."""
-    fields = {name: value for name, value in given.items() if value is not None}
-    for name in ("rate_limit_per_minute", "max_concurrency", "tokens_per_minute", "monthly_tokens"):
-        if name in fields:
-            fields[name] = _number(fields[name], name)
-    if "trust" in fields:
-        fields["trust"] = [part.strip() for each in fields["trust"] for part in each.split(",") if part.strip()]
-    if fields.get("allowed_models") == ["all"]:
-        fields["allowed_models"] = None
-    return fields
-
-
-def _number(text: str, name: str) -> int | None:
-    if text.strip().lower() in ("none", "unlimited"):
+def _days(text: str) -> int | None:
+    if text.strip().lower() == "none":
         return None
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        option = "--" + name.replace("_", "-")
-        raise Stop(f"{option} must be a whole number from 1, or `none`; not {text[:40]!r}.", code=Exit.USAGE)
-    return number
-
-
-def _or_unlimited(limit: int | None) -> object:
-    return "unlimited" if limit is None else limit
+    if not text.isdecimal() or int(text) < 1:
+        raise Stop(f"--payload-days must be a whole number from 1, or `none`; not {text[:40]!r}.", code=Exit.USAGE)
+    return int(text)

@@ -13,10 +13,20 @@ from typing import Any, Final, Literal, Protocol, Self
 from uuid import UUID
 from zlib import crc32
 
+from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller, Price
 from llm_gateway.clock import Clock
-from llm_gateway.errors import GatewayError, InternalError, Overloaded, QueueFull, QueueTimeout, ShuttingDown
+from llm_gateway.errors import (
+    GatewayError,
+    InternalError,
+    Overloaded,
+    QueueFull,
+    QueueTimeout,
+    RateLimited,
+    ShuttingDown,
+)
 from llm_gateway.fleet.tries import Tries, Try
+from llm_gateway.ledger.bounds import Bound
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
 Outcome = Literal["ok", "error", "shed", "client_closed"]
@@ -36,6 +46,7 @@ class Book(Protocol):
 
     def opened(self, entry: Entry) -> None: ...
     def closed(self, entry: Entry) -> None: ...
+    def refused(self, entry: Entry) -> None: ...
 
 
 class Entry:
@@ -51,6 +62,7 @@ class Entry:
         client_request_id: str | None = None,
         left: Callable[[], str | None] = lambda: "client_closed",
         traceparent: str | None = None,
+        lease: Lease | None = None,
     ) -> None:
         """`left` says why the client is no longer there when the request's task is cancelled; None = it still is,
         the gateway ends."""
@@ -61,6 +73,10 @@ class Entry:
         """Seconds on the monotonic clock."""
         self.id = id
         self.caller = caller
+        self.lease = lease
+        """What it holds of the limits, given back when it ends."""
+        self.bound: Bound | None = None
+        """The most that it can use, where somebody reckons with that."""
         self.endpoint = endpoint
         self.client_request_id = client_request_id[:TAG] if client_request_id else None
         self.traceparent = traceparent
@@ -104,6 +120,10 @@ class Entry:
         """One more of the notes."""
         self.notes = f"{self.notes}, {note}" if self.notes else note
 
+    def believed(self, usage: Usage) -> Usage:
+        """What is believed of a count of tokens."""
+        return self.bound.believed(usage) if self.bound else usage
+
     def elapsed(self) -> float:
         """Seconds since the request was admitted."""
         return self._clock.now() - self.began
@@ -120,6 +140,12 @@ class Entry:
     def failed(self, error: GatewayError) -> None:
         shed = isinstance(error, QueueFull | QueueTimeout | Overloaded)
         self._end("shed" if shed else "error", error.status, error.code)
+
+    def refused(self, error: GatewayError) -> None:
+        """By a limit, before anything went upstream: it is counted and leaves no row."""
+        if self.outcome is None:
+            self.outcome, self.status, self.error_code = "error", error.status, error.code
+            self._book.refused(self)
 
     def client_closed(self, why: str = "client_closed") -> None:
         self._end("client_closed", self.status or CLIENT_CLOSED, why)
@@ -147,6 +173,8 @@ class Entry:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         match error:
+            case RateLimited() if error.limit:
+                self.refused(error)
             case GatewayError():
                 self.failed(error)
             case ConnectionError():

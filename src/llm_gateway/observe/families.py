@@ -164,7 +164,10 @@ STATE_CHANGES: Final = Family(
     ("state",),
 )
 RATE_LIMITED: Final = Family(
-    "counter", "llmgw_rate_limited_total", "Requests refused by a project's limits.", ("project",)
+    "counter",
+    "llmgw_rate_limited_total",
+    "Requests refused by the limits of a project or its keys.",
+    ("project", "limit"),
 )
 AUTH_FAILURES: Final = Family("counter", "llmgw_auth_failures_total", "Requests without a valid API key.")
 

@@ -155,6 +155,10 @@ class Metrics:
         if wasted := one.wasted:
             self._wasted.labels(outcome).inc(wasted)
 
+    def request_refused(self) -> None:
+        """By a limit, after its `request_began`: it leaves no row and counts as none."""
+        self._inflight.dec()
+
     def quarantined(self, reason: str) -> None:
         """`reason`: `wrong_digest`, `misnamed` or an `errors.FaultKind`."""
         self._quarantines.labels(reason).inc()
@@ -166,8 +170,9 @@ class Metrics:
                 self._state_changes.labels(state).inc()
         self._states = states
 
-    def rate_limited(self, project: str) -> None:
-        self._rate_limited.labels(self._labels.project(project)).inc()
+    def rate_limited(self, project: str, limit: str) -> None:
+        """`limit`: a name of `access.policy.LIMITS`."""
+        self._rate_limited.labels(self._labels.project(project), limit).inc()
 
     def auth_failed(self) -> None:
         self._auth_failures.inc()

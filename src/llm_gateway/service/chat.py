@@ -11,6 +11,7 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.service.call import Call, envelope_of, served, serves
 from llm_gateway.service.needs import check, missing, needs_of
+from llm_gateway.service.reserving import EXPECTED_ANSWER, reserve
 from llm_gateway.service.whole import deliver, has_form
 from llm_gateway.upstream.drive import Work
 from llm_gateway.upstream.unbroken import NO_GOOD, unbroken
@@ -19,16 +20,13 @@ from llm_gateway.wire.neutral import Answer, ChatRequest, Piece, Usage
 from llm_gateway.wire.notes import FORMAT_INVALID, note
 from llm_gateway.wire.requests import text_size
 
-EXPECTED_ANSWER = 256
-"""Tokens that an answer is expected to have: what a place in a queue costs a project."""
-
 
 async def chat(gw: Gateway, call: Call) -> None:
     """Answers `call`, or raises the GatewayError that the edge renders in the client's dialect."""
     caller = gw.identify(call.key, call.peer)  # 401, 403, 429
-    with gw.admit(caller) as lease:  # 429
+    with await gw.admit(caller) as lease:  # 429
         call.admitted(lease)
-        async with gw.entry(call, caller) as entry:  # from here on there is exactly one row
+        async with gw.entry(call, lease) as entry:  # from here on there is exactly one row
             gw.pressure.bear()  # 503
             ask = read_ask(gw, call, await call.body())  # 400, 408, 413, 415, 503
             if call.streams is not None:
@@ -40,6 +38,7 @@ async def chat(gw: Gateway, call: Call) -> None:
                 await _nothing(gw, call, entry, ask)
                 return
             work = _plan(gw, caller, ask, target, call.total)  # 400, 403
+            await reserve(gw, entry, lease, work, target)  # 429
             entry.goes_upstream(work.plan.tries)
             if ask.stream:
                 await _stream(gw, call, entry, work)  # 502, 503, 504, or a typed event after the first content
@@ -120,7 +119,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                     else:
                         if form is not None and not has_form(form.answer(), work.request):
                             entry.noted(FORMAT_INVALID)  # for the log: the headers have left
-                        usage = meter.usage(event.usage, prompt=prompt)
+                        usage = entry.believed(meter.usage(event.usage, prompt=prompt))
                         entry.finished(event.reason, usage)
                         event.seconds, event.first_token = entry.latency, entry.ttft
                         out.append(writer.finish(event, usage))
@@ -134,4 +133,4 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 details={"delivered_tokens": meter.tokens, "reason": fault.kind.value},
             ) from fault
         finally:
-            entry.usage = meter.usage(None, prompt=prompt)  # of an answer that was not finished
+            entry.usage = entry.believed(meter.usage(None, prompt=prompt))  # of an answer that was not finished

@@ -13,9 +13,9 @@ from llm_gateway.wire.notes import note, told
 async def count(gw: Gateway, call: Call) -> None:
     """Answers `call` with the tokens of its prompt, or raises the GatewayError that the edge renders."""
     caller = gw.identify(call.key, call.peer)  # 401, 403, 429
-    with gw.admit(caller) as lease:  # 429
+    with await gw.admit(caller) as lease:  # 429
         call.admitted(lease)
-        async with gw.entry(call, caller) as entry:  # from here on there is exactly one row
+        async with gw.entry(call, lease) as entry:  # from here on there is exactly one row
             gw.pressure.bear()  # 503
             ask = read_ask(gw, call, await call.body())  # 400, 408, 413, 415, 503
             entry.asked(ask)

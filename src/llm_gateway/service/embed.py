@@ -10,6 +10,7 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.service.call import Call, Served, envelope_of
 from llm_gateway.service.needs import check, missing, needs_of
+from llm_gateway.service.reserving import reserve
 from llm_gateway.upstream.embedding import Embedding
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.wire.collect import estimate_prompt
@@ -21,9 +22,9 @@ from llm_gateway.wire.notes import told
 async def embed(gw: Gateway, call: Call, spelling: EmbedDialect) -> None:
     """Answers `call`, or raises the GatewayError that the edge renders in the client's dialect."""
     caller = gw.identify(call.key, call.peer)  # 401, 403, 429
-    with gw.admit(caller) as lease:  # 429
+    with await gw.admit(caller) as lease:  # 429
         call.admitted(lease)
-        async with gw.entry(call, caller) as entry:  # from here on there is exactly one row
+        async with gw.entry(call, lease) as entry:  # from here on there is exactly one row
             gw.pressure.bear()  # 503
             ask = _read(gw, spelling, await call.body())  # 400, 408, 413, 415, 503
             entry.asked(ask)
@@ -33,6 +34,7 @@ async def embed(gw: Gateway, call: Call, spelling: EmbedDialect) -> None:
                 await _answer(call, entry, spelling.write_answer(envelope_of(gw, entry), ask, [], Usage()))
                 return
             work = _plan(gw, caller, ask, target, call.total)
+            await reserve(gw, entry, lease, work, target)  # 429
             entry.goes_upstream(work.plan.tries)
             await _vectors(gw, call, entry, work, spelling)  # 400, 502, 503, 504
 
@@ -49,7 +51,7 @@ async def _vectors(gw: Gateway, call: Call, entry: Entry, work: Embedding, spell
         (event,) = await stream.next()
         assert isinstance(event, Vectors)
         upstream = gw.clock.now() - stream.attempt.began
-    usage = event.usage or Usage(estimate_prompt(ask), estimated=True)
+    usage = entry.believed(event.usage or Usage(estimate_prompt(ask), estimated=True))
     body = spelling.write_answer(envelope_of(gw, entry), ask, event.vectors, usage)
     own = max(0.0, entry.elapsed() - upstream)
     await _answer(call, entry, body, usage, Served(model, spec.id, tier, entry.attempts, upstream, own, entry.notes))

@@ -46,6 +46,7 @@ async def deliver(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     answer = whole.answer
     if work.request.logprobs and not answer.logprobs:
         entry.noted(note("logprobs", "dropped"))
+    answer.usage = entry.believed(answer.usage)
     answer.seconds, answer.first_token = entry.elapsed(), entry.ttft
     body = call.dialect.write_answer(envelope_of(gw, entry), work.request, answer)
     entry.finished(answer.finish, answer.usage)

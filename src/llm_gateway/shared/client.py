@@ -7,9 +7,9 @@ call tries again. So a Redis that is dead or a black hole delays one request now
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
@@ -22,7 +22,13 @@ PATIENCE: Final = 0.05
 """Seconds that a request may lose to a Redis that does not answer."""
 PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 """Seconds without any call after so many failures in a row."""
+PATIENT: Final = 1.0
+"""Seconds for what no request waits for."""
 CONNECTIONS: Final = 64
+TOGETHER: Final = 50
+"""Scripts of one packet."""
+LATE: Final = 4
+"""Turns of the event loop between bytes that arrive and an answer."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +47,13 @@ class Script:
         self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+class _Call(NamedTuple):
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[str | bytes | int | float]
+    answer: asyncio.Future[Any]
+
+
 class Client:
     """Connects when it is first used; whoever made it awaits `aclose`."""
 
@@ -52,50 +65,125 @@ class Client:
             f"{named}{mark}{rest}",
             max_connections=CONNECTIONS,
             socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1),  # a connection that Redis' end has closed is no reason to go without it
             client_name="llm-gateway",
         )
         self._now = now
         self._patience = patience
         self._failures = 0
         self._closed_until = 0.0
+        self._heard = 0.0
+        self._waiting: dict[float | None, list[_Call]] = {}
+        """By their patience."""
+        self._sending: set[asyncio.Task[None]] = set()
 
     @property
     def up(self) -> bool:
         """Did the last call get its answer? True before the first."""
         return self._failures == 0
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> Any:
-        """What the script returns. Raises Away."""
+    async def load(self, *scripts: Script) -> None:
+        """Makes the scripts known before a request needs them. Raises Away."""
+        await self.ask(lambda: self._load(scripts), patience=PATIENT)
 
-        async def call() -> Any:
-            try:
-                return await self._redis.evalsha(script.sha, len(keys), *keys, *arguments)
-            except NoScriptError:
-                return await self._redis.eval(script.text, len(keys), *keys, *arguments)
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int | float],
+        *,
+        patience: float | None = None,
+    ) -> Any:
+        """What the script returns. Raises Away; `patience` as of `ask`. Scripts that are asked for in the same turn of
+        the event loop go together: a thousand requests at once need a few connections, not a thousand."""
+        loop = asyncio.get_running_loop()
+        call = _Call(script, keys, arguments, loop.create_future())
+        waiting = self._waiting.setdefault(patience, [])
+        waiting.append(call)
+        if len(waiting) == 1:
+            loop.call_soon(self._send, patience)
+        return await call.answer
 
-        return await self.ask(call)
+    def _send(self, patience: float | None) -> None:
+        calls = self._waiting.pop(patience)
+        for first in range(0, len(calls), TOGETHER):
+            task = asyncio.create_task(self._together(calls[first : first + TOGETHER], patience), name="redis")
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _together(self, calls: Sequence[_Call], patience: float | None) -> None:
+        try:
+            answers = await self.ask(lambda: self._evaluate(calls), patience=patience)
+        except Away:
+            answers = [Away()] * len(calls)
+        for call, answer in zip(calls, answers, strict=True):
+            if call.answer.done():  # who asked is gone
+                continue
+            if isinstance(answer, Exception):
+                call.answer.set_exception(Away())
+            else:
+                call.answer.set_result(answer)
+
+    async def _evaluate(self, calls: Sequence[_Call]) -> list[Any]:
+        """The answer of each, or its error."""
+        answers = await self._pipeline(calls)
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            await self._load({calls[n].script for n in unknown})
+            again = await self._pipeline([calls[n] for n in unknown])
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
+        wrong = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if wrong is not None:
+            log.error("redis_refused", error=str(wrong))
+        return answers
+
+    async def _pipeline(self, calls: Sequence[_Call]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.arguments)
+            return await pipeline.execute(raise_on_error=False)
+
+    async def _load(self, scripts: Collection[Script]) -> None:
+        for script in scripts:
+            await self._redis.script_load(script.text)
 
     async def command(self, *words: str | bytes | int | float) -> Any:
         """What one command returns. Raises Away."""
         return await self.ask(lambda: self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
 
     async def ask(self, call: Callable[[], Any], *, patience: float | None = None) -> Any:
-        """The answer of one call. Raises Away within `patience` seconds (50 ms unless said)."""
+        """The answer of one call. Raises Away when for `patience` seconds (50 ms unless said) nobody has had any."""
         if self._now() < self._closed_until:
             raise Away
         if self._failures:  # one tries; the others go on without, until it is known
             self._closed_until = self._now() + self._patience
+        asking = asyncio.ensure_future(call())
         try:
-            async with asyncio.timeout(self._patience if patience is None else patience):
-                answer = await call()
+            await self._answered(asking, self._patience if patience is None else patience)
+            answer = asking.result()
         except (TimeoutError, RedisError, OSError) as error:
             self._failed(error)
             raise Away from error
+        finally:
+            asking.cancel()
         if self._failures:
             log.info("redis_back")
-        self._failures, self._closed_until = 0, 0.0
+        self._failures, self._closed_until, self._heard = 0, 0.0, self._now()
         return answer
+
+    async def _answered(self, asking: asyncio.Future[Any], patience: float) -> None:
+        """A Redis that answers others in the meantime is no dead one: where there is a crowd, everybody has a turn.
+        Raises TimeoutError `patience` seconds after it was last heard."""
+        began = self._now()
+        while not asking.done():
+            left = max(began, self._heard) + patience - self._now()
+            if left <= 0 or self._now() - began > max(patience, PATIENT):
+                raise TimeoutError
+            await asyncio.wait((asking,), timeout=left)
+            for _ in range(LATE):
+                if not asking.done():  # it may be here, and this process have had no time to look
+                    await asyncio.sleep(0)
 
     @asynccontextmanager
     async def subscribed(self, *channels: str) -> AsyncIterator[PubSub]:

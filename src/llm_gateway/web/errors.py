@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from llm_gateway.access.limits import retry_headers
+from llm_gateway.access.standing import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import CLIENT_CLOSED

@@ -14,7 +14,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from llm_gateway.access.identify import presented_key
-from llm_gateway.access.limits import Lease, retry_headers
+from llm_gateway.access.limits import Lease
+from llm_gateway.access.standing import Headers, retry_headers
 from llm_gateway.errors import (
     BodyTooLarge,
     GatewayError,
@@ -35,8 +36,6 @@ from llm_gateway.web.surfaces.route import Route
 from llm_gateway.wire.dialect import ClientDialect, WriteError
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import StreamWriter
-
-Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of all request headers together."""
@@ -209,7 +208,7 @@ class HttpCall:
         identity = str(self.id).encode()
         headers += [(b"x-request-id", identity), (b"request-id", identity)]
         if self._lease is not None:
-            headers += self._lease.headers(self._gw.clock.now())
+            headers += self._lease.headers(self._gw.clock.now(), self._gw.clock.wall())
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         self.started = True
 

@@ -9,6 +9,10 @@ IMAGE_TOKENS = 768
 """What Ollama counts for one image when it fits a prompt into a context."""
 MESSAGE_TOKENS = 4
 """What a chat template adds around a message, about."""
+MOST_IMAGE_TOKENS = 4096
+"""More than common vision models make of one image."""
+MOST_MESSAGE_TOKENS = 16
+"""More than chat templates add around a message."""
 LONGEST_TOKEN = 16
 """Bytes. Nearly all tokens of common vocabularies are shorter."""
 
@@ -16,8 +20,7 @@ LONGEST_TOKEN = 16
 def estimate_tokens(text: str) -> int:
     """About how many tokens: a quarter of the UTF-8 bytes, rounded up. Good to a third or so for English and code;
     scripts of three bytes per character come out at 0.75 per character, which is near, too."""
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return (size + 3) // 4
+    return (_size(text) + 3) // 4
 
 
 def estimate_prompt(ask: ChatRequest) -> int:
@@ -32,6 +35,27 @@ def estimate_prompt(ask: ChatRequest) -> int:
         total += IMAGE_TOKENS * len(message.images)
         total += sum(estimate_tokens(call.name + call.arguments) for call in message.tool_calls)
     return total
+
+
+def most_prompt(ask: ChatRequest) -> int:
+    """More tokens than the prompt of `ask` can have, without what a model's template says by itself: a token is a byte
+    or more."""
+    total = len(encode(ask.tools)) if ask.tools else 0
+    if isinstance(ask.format, dict):  # some servers show the schema to the model
+        total += len(encode(ask.format))
+    if ask.prompt is not None:  # its text stands in the messages, too
+        total += _size(ask.prompt.suffix or "") + len(ask.prompt.context or ()) + _size(ask.prompt.template or "")
+    if ask.inputs is not None:
+        total += sum(_size(text) + MOST_MESSAGE_TOKENS for text in ask.inputs.texts)
+    for message in ask.messages:
+        total += MOST_MESSAGE_TOKENS + _size(message.text) + _size(message.thinking) + _size(message.name or "")
+        total += MOST_IMAGE_TOKENS * len(message.images)
+        total += sum(_size(call.name) + _size(call.arguments) + MOST_MESSAGE_TOKENS for call in message.tool_calls)
+    return total
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 class Meter:

@@ -117,3 +117,55 @@ def test_keys_of_one_project_can_be_listed_alone(legal: Command):
     legal.done("keys", "create", "-p", "legal")
     assert len(legal.done("keys", "list", "--project", "legal", "--json").rows) == 1
     assert legal.done("keys", "list", "--project", "other", "--json").rows == []
+
+
+def test_every_limit_of_projects_and_keys_is_set_shown_and_lifted(command: Command):
+    limits = {
+        "rate_limit_per_minute": 600,
+        "tokens_per_minute": 200_000,
+        "max_concurrency": 50,
+        "daily_tokens": 1_000_000,
+        "monthly_tokens": 50_000_000,
+        "daily_cost": 2.5,
+        "monthly_cost": 40.0,
+    }
+    given = [word for name, value in limits.items() for word in ("--" + name.replace("_", "-"), str(value))]
+    lifted = [word for name in limits for word in ("--" + name.replace("_", "-"), "none")]
+
+    made = command.done("projects", "create", "legal", *given, "--json").json
+    assert {name: made[name] for name in limits} == limits
+    command.done("keys", "create", "-p", "legal", "--name", "ci", *given, "--json")
+    shown = command.done("keys", "show", "ci", "--json").json
+    assert {limit["name"]: limit["limit"] for limit in shown["limits"]} == limits
+    assert "Tokens per month" in command.done("projects", "show", "legal").out
+    assert "Cost per day" in command.done("keys", "show", "ci").out
+
+    changed = command.done("projects", "update", "legal", *lifted, "--json").json
+    assert {changed[name] for name in limits} == {None}
+    changed = command.done("keys", "update", "ci", *lifted, "--json").json
+    assert {changed[name] for name in limits} == {None}
+    assert command.done("keys", "show", "ci", "--json").json["limits"] == []
+
+
+def test_what_is_no_limit_is_refused_with_what_would_be_one(command: Command):
+    command.done("projects", "create", "legal")
+    for option, value, wanted in (
+        ("--daily-tokens", "1.5", "a whole number from 1"),
+        ("--daily-cost", "-1", "a number above 0"),
+        ("--monthly-cost", "nan", "a number above 0"),
+        ("--payload-days", "0", "a whole number from 1"),
+    ):
+        refused = command("projects", "update", "legal", f"{option}={value}")
+        assert refused.code == 2
+        assert wanted in refused.err
+    assert command("keys", "update", "nobody").code == 2
+
+
+def test_what_is_kept_of_prompts_is_said_and_unsaid(command: Command):
+    options = ("--store-payloads", "--payload-days", "3", "--redact", "[0-9]{9}")
+    made = command.done("projects", "create", "legal", *options, "--json").json
+    assert (made["store_payloads"], made["payload_days"], made["redact"]) == (True, 3, ["[0-9]{9}"])
+    assert "for 3 days" in command.done("projects", "show", "legal").out
+    options = ("--no-store-payloads", "--payload-days", "none", "--redact", "none")
+    made = command.done("projects", "update", "legal", *options, "--json").json
+    assert (made["store_payloads"], made["payload_days"], made["redact"]) == (False, None, [])

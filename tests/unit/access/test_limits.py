@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llm_gateway.access.limits import Lease, Limits
+from llm_gateway.access.accounts import Standing
+from llm_gateway.access.limits import Lease, Limits, standings
 from llm_gateway.access.policy import ApiKey, Caller, Project
 from llm_gateway.errors import ConcurrencyLimited, RateLimited
 
+WALL = 1_780_000_000.0
 KEY = ApiKey(id="k", project_id="p", name="ci", hash=b"", prefix="", last4="")
 
 
@@ -21,10 +22,14 @@ def caller(rate: int | None = None, running: int | None = None, id: str = "p") -
 
 def passes(limits: Limits, who: Caller, now: float) -> bool:
     try:
-        limits.admit(who, now).release()
+        limits.admit(who, now, WALL).release()
     except RateLimited:
         return False
     return True
+
+
+def stands(limits: Limits, who: Caller, now: float) -> Standing:
+    return standings(limits.holders(who, now), limits.periods(WALL), now, WALL)["rpm"]
 
 
 def burst(limits: Limits, who: Caller, times: int, now: float) -> int:
@@ -58,7 +63,7 @@ async def test_ten_times_the_limit_within_two_seconds_from_fifty_at_once(limit: 
         nonlocal passed
         while (now := clock.tick(2.0 / (10 * limit))) < 2.0:
             try:
-                with limits.admit(who, now):
+                with limits.admit(who, now, WALL):
                     await asyncio.sleep(0)
                     passed += 1
             except RateLimited:
@@ -97,7 +102,7 @@ def test_a_retry_exactly_when_told_passes_and_ten_milliseconds_earlier_does_not(
         burst(limits, who, crowd, now)
     burst(limits, who, limit, now)
     with pytest.raises(RateLimited) as caught:
-        limits.admit(who, now)
+        limits.admit(who, now, WALL)
     wait = caught.value.retry_after
     assert wait is not None
     assert wait <= 60 / limit + 0.001
@@ -133,12 +138,12 @@ def test_projects_are_counted_apart():
 def test_an_absent_limit_means_unlimited():
     limits = Limits()
     assert burst(limits, caller(None), 10_000, 0.0) == 10_000
-    assert limits.standing(caller(None).project, 0.0) is None
+    assert limits.headers(caller(None), 0.0, WALL) == []
 
 
 def test_a_limit_of_zero_refuses_without_a_time_to_wait_for():
     with pytest.raises(RateLimited, match="may make no requests") as caught:
-        Limits().admit(caller(0), 0.0)
+        Limits().admit(caller(0), 0.0, WALL)
     assert caught.value.retry_after is None
 
 
@@ -146,7 +151,7 @@ def test_the_message_says_what_the_limit_is_and_when_to_come_back():
     limits = Limits()
     burst(limits, caller(5), 5, 0.0)
     with pytest.raises(RateLimited, match=r"`legal` may make 5 requests per minute.*passes in 12s"):
-        limits.admit(caller(5), 0.0)
+        limits.admit(caller(5), 0.0, WALL)
 
 
 def test_a_raised_limit_helps_at_once():
@@ -171,36 +176,36 @@ def test_switching_the_limit_off_and_on_keeps_no_grudge():
 
 def test_only_so_many_requests_run_at_a_time():
     limits = Limits()
-    leases = [limits.admit(caller(running=2), 0.0) for _ in range(2)]
+    leases = [limits.admit(caller(running=2), 0.0, WALL) for _ in range(2)]
     with pytest.raises(ConcurrencyLimited, match="2 requests running at a time") as caught:
-        limits.admit(caller(running=2), 0.0)
+        limits.admit(caller(running=2), 0.0, WALL)
     assert caught.value.retry_after == 1.0
     leases[0].release()
-    assert isinstance(limits.admit(caller(running=2), 0.0), Lease)
+    assert isinstance(limits.admit(caller(running=2), 0.0, WALL), Lease)
 
 
 def test_a_request_refused_for_concurrency_does_not_count_against_the_rate():
     limits, who = Limits(), caller(rate=3, running=1)
-    lease = limits.admit(who, 0.0)
+    lease = limits.admit(who, 0.0, WALL)
     for _ in range(10):
         with pytest.raises(ConcurrencyLimited):
-            limits.admit(who, 0.0)
+            limits.admit(who, 0.0, WALL)
     lease.release()
     assert burst(limits, who, 10, 0.0) == 2
 
 
 def test_a_request_refused_for_the_rate_takes_no_place():
     limits, who = Limits(), caller(rate=1, running=1)
-    with limits.admit(who, 0.0):
+    with limits.admit(who, 0.0, WALL):
         pass
     with pytest.raises(RateLimited):
-        limits.admit(who, 0.0)
+        limits.admit(who, 0.0, WALL)
     assert limits.running("p") == 0
 
 
 def test_releasing_twice_frees_one_place():
     limits, who = Limits(), caller(running=2)
-    first, _second = limits.admit(who, 0.0), limits.admit(who, 0.0)
+    first, _second = limits.admit(who, 0.0, WALL), limits.admit(who, 0.0, WALL)
     first.release()
     first.release()
     assert limits.running("p") == 1
@@ -211,7 +216,7 @@ async def test_no_place_is_lost_however_requests_end():
     forever = asyncio.Event()
 
     async def request(mood: int) -> None:
-        with limits.admit(who, 0.0):
+        with limits.admit(who, 0.0, WALL):
             if mood == 0:
                 raise ValueError
             if mood == 1:
@@ -230,20 +235,20 @@ async def test_no_place_is_lost_however_requests_end():
 
 def test_a_changed_concurrency_limit_knows_what_is_running():
     limits = Limits()
-    leases = [limits.admit(caller(running=None), 0.0) for _ in range(5)]
+    leases = [limits.admit(caller(running=None), 0.0, WALL) for _ in range(5)]
     with pytest.raises(ConcurrencyLimited):
-        limits.admit(caller(running=5), 0.0)
+        limits.admit(caller(running=5), 0.0, WALL)
     leases.pop().release()
-    assert limits.admit(caller(running=5), 0.0)
+    assert limits.admit(caller(running=5), 0.0, WALL)
 
 
 def test_projects_that_are_gone_are_forgotten_once_nothing_runs():
     limits = Limits()
     burst(limits, caller(10, id="stays"), 1, 0.0)
     burst(limits, caller(10, id="goes"), 1, 0.0)
-    lease = limits.admit(caller(10, id="ends"), 0.0)
+    lease = limits.admit(caller(10, id="ends"), 0.0, WALL)
     limits.keep({"stays"})
-    assert len(limits) == 2
+    assert limits.running("ends") == 1
     lease.release()
     limits.keep({"stays"})
     assert len(limits) == 1
@@ -256,8 +261,7 @@ def test_what_is_said_to_remain_is_what_would_pass(limit: int, story: list[tuple
     for gap, times in story:
         now += gap
         burst(limits, who, times, now)
-    standing = limits.standing(who.project, now)
-    assert standing is not None
+    standing = stands(limits, who, now)
     assert burst(limits, who, limit + 1, now) == standing.remaining
 
 
@@ -265,10 +269,9 @@ def test_what_is_said_to_remain_is_what_would_pass(limit: int, story: list[tuple
 def test_after_the_reset_everything_is_free(limit: int, times: int):
     limits, who = Limits(), caller(limit)
     burst(limits, who, times, 0.0)
-    standing = limits.standing(who.project, 0.0)
-    assert standing is not None
+    standing = stands(limits, who, 0.0)
     assume(standing.reset > 0)
-    assert limits.standing(who.project, standing.reset + 1e-6) == (limit, limit, 0.0)
+    assert stands(limits, who, standing.reset + 1e-6) == (limit, limit, 0.0)
 
 
 def test_a_clock_that_steps_back_gives_nothing_away():
@@ -278,7 +281,7 @@ def test_a_clock_that_steps_back_gives_nothing_away():
     assert burst(limits, caller(60), 10, 101.0) == 1
 
 
-def test_asking_how_a_project_stands_counts_nothing_and_remembers_nobody():
-    limits, project = Limits(), replace(caller(9).project)
-    assert limits.standing(project, 0.0) == (9, 9, 0.0)
-    assert len(limits) == 0
+def test_asking_how_a_caller_stands_counts_nothing():
+    limits = Limits()
+    assert stands(limits, caller(9), 0.0) == (9, 9, 0.0)
+    assert stands(limits, caller(9), 0.0) == (9, 9, 0.0)

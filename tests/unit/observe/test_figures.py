@@ -236,11 +236,11 @@ def test_changes_of_state_are_counted_but_not_the_first_sight(metrics: Metrics):
 
 
 def test_refusals_before_a_row_are_counted(metrics: Metrics):
-    metrics.rate_limited("legal")
+    metrics.rate_limited("legal", "max_concurrency")
     metrics.auth_failed()
     metrics.auth_failed()
     page = Page(metrics)
-    assert page.value("llmgw_rate_limited_total", project="legal") == 1
+    assert page.value("llmgw_rate_limited_total", project="legal", limit="max_concurrency") == 1
     assert page.value("llmgw_auth_failures_total") == 2
 
 
@@ -320,5 +320,5 @@ def test_two_gateways_in_one_process_do_not_meet():
 
 
 def test_a_hostile_project_name_cannot_forge_a_sample(metrics: Metrics):
-    metrics.rate_limited('x"} 1\nllmgw_forged_total 1')
+    metrics.rate_limited('x"} 1\nllmgw_forged_total 1', "max_concurrency")
     assert "llmgw_forged_total" not in Page(metrics).names()

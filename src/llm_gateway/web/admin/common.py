@@ -11,8 +11,10 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llm_gateway.access.policy import ApiKey, Project
 from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidRequest
+from llm_gateway.service.budgets import budget_figures
 from llm_gateway.web.auth import admin, running_of
 
 _YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
@@ -59,6 +61,12 @@ def when(unix: float | None) -> str | None:
     if unix is None:
         return None
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def limits_of(running: Running, of: Project | ApiKey) -> dict[str, Any]:
+    """Each limit that there is, with what is used and reserved of it."""
+    figures = budget_figures(running.gateway, of)
+    return listed([{**figure._asdict(), "resets_at": when(figure.resets_at)} for figure in figures])
 
 
 def moment(text: str | None, field: str) -> float | None:

@@ -14,7 +14,17 @@ from llm_gateway.access.policy import LIMITS
 from llm_gateway.errors import Conflict
 from llm_gateway.storage import keys, projects
 from llm_gateway.storage.keys import StoredKey
-from llm_gateway.web.admin.common import Input, Limited, Live, admin_router, changing, listed, moment, when
+from llm_gateway.web.admin.common import (
+    Input,
+    Limited,
+    Live,
+    admin_router,
+    changing,
+    limits_of,
+    listed,
+    moment,
+    when,
+)
 
 router = admin_router("keys")
 KEY_BYTES = 32
@@ -56,6 +66,13 @@ async def create_key(running: Live, body: NewKey) -> dict[str, Any]:
         project = await projects.get_project(s, body.project)
         limits = body.model_dump(include=set(LIMITS))
         return await _made(running, s, project.id, project.name, body.name, expires, limits)
+
+
+@router.get("/{key_id}/limits", summary="Its limits, and how much of them is used, as this process knows it")
+async def get_limits(running: Live, key_id: str) -> dict[str, Any]:
+    async with running.sessions.read() as s:
+        found = await keys.get_key(s, key_id)
+    return limits_of(running, running.gateway.snapshot.keys.get(found.hash, found))
 
 
 @router.patch("/{key_id}", summary="Change what a key may use")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Project, Trust
 from llm_gateway.storage import keys, projects
-from llm_gateway.web.admin.common import Limited, Live, admin_router, changing, listed, when
+from llm_gateway.web.admin.common import Limited, Live, admin_router, changing, limits_of, listed, when
 
 router = admin_router("projects")
 
@@ -69,6 +69,13 @@ async def create_project(running: Live, body: NewProject) -> dict[str, Any]:
 async def get_project(running: Live, project: str) -> dict[str, Any]:
     async with running.sessions.read() as s:
         return shown(await projects.get_project(s, project))
+
+
+@router.get("/{project}/limits", summary="Its limits, and how much of them is used, as this process knows it")
+async def get_limits(running: Live, project: str) -> dict[str, Any]:
+    async with running.sessions.read() as s:
+        found = await projects.get_project(s, project)
+    return limits_of(running, running.gateway.snapshot.projects.get(found.id, found))
 
 
 @router.patch("/{project}", summary="Change a project")

@@ -1,0 +1,160 @@
+"""Two gateways on two ports with one PostgreSQL and one Redis: limits are the same for both, with Redis and without."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from llm_gateway.access.periods import periods
+from llm_gateway.access.policy import Caller
+from llm_gateway.shared.limits import SharedLimits
+from llm_gateway.storage.tables import usage_rollup
+from support.gateway import HELLO, Live, gateway
+from support.net import wait_until
+from support.redises import RedisServer
+from support.rogues import StartRogue
+
+Pair = tuple[Live, Live]
+StartPair = Callable[..., Awaitable[Pair]]
+
+
+@pytest.fixture
+async def pair(
+    tmp_path: Path, rogue: StartRogue, redis_server: RedisServer, postgresql_url: str
+) -> AsyncIterator[StartPair]:
+    async with AsyncExitStack() as stack:
+
+        async def start(*, server: dict[str, Any] | None = None, **limits: Any) -> Pair:
+            speaker = await rogue(**(server or {"words": 10}))
+            lives = [
+                await stack.enter_async_context(
+                    gateway(
+                        tmp_path / name,
+                        speaker,
+                        database_url=postgresql_url,
+                        redis_url=redis_server.url,
+                        project=limits,
+                    )
+                )
+                for name in ("one", "two")
+            ]
+            return lives[0], lives[1]
+
+        yield start
+
+
+async def budget(live: Live) -> float:
+    """Tokens of the month, after one more look at Redis."""
+    known = live.gateway.snapshot
+    (await live.gateway.admit(Caller(*known.projects.values(), *known.keys.values()))).release()
+    told = await live.http.get(f"/admin/api/projects/{live.project}/limits", headers=live.admin())
+    return next(float(figure["used"]) for figure in told.json()["data"] if figure["name"] == "monthly_tokens")
+
+
+def limits_of(live: Live) -> SharedLimits:
+    assert live.gateway.shared_limits is not None
+    return live.gateway.shared_limits
+
+
+async def crowd(pair: Pair, count: int, **body: Any) -> list[httpx.Response]:
+    return await asyncio.gather(*(pair[n % 2].chat(**body) for n in range(count)))
+
+
+def passed(answers: list[httpx.Response]) -> int:
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    return sum(answer.status_code == 200 for answer in answers)
+
+
+async def test_requests_per_minute_are_exact(pair: StartPair):
+    both = await pair(rate_limit_per_minute=20)
+    began = time.monotonic()
+    count = passed(await crowd(both, 60))
+    assert 20 <= count <= 20 + (time.monotonic() - began) / 3 + 1
+
+
+async def test_requests_at_a_time_are_exact(pair: StartPair):
+    both = await pair(server={"words": 30, "rate": 20.0}, max_concurrency=5)
+    assert passed(await crowd(both, 20)) == 5
+    assert passed(await crowd(both, 20)) == 5
+
+
+async def test_a_budget_is_exact(pair: StartPair):
+    both = await pair(daily_tokens=3000)
+    answers = await crowd(both, 100, max_tokens=10)
+    while True:
+        more = await crowd(both, 4, max_tokens=10)
+        answers += more
+        if not passed(more) and {a.json()["error"]["code"] for a in more} == {"budget_exceeded"}:
+            break
+    usage = [a.json()["usage"]["total_tokens"] for a in answers if a.status_code == 200]
+    assert 3000 - 200 <= sum(usage) <= 3000
+    rows = await both[0].rows(len(usage))
+    assert sum(row["tokens_input"] + row["tokens_output"] for row in rows) == sum(usage)
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_a_redis_that_goes_away_costs_nobody_an_answer(pair: StartPair, redis_server: RedisServer, how: str):
+    both = await pair(rate_limit_per_minute=100_000, max_concurrency=1000, monthly_tokens=10**9)
+    took: list[float] = []
+    codes: list[int] = []
+
+    async def client(live: Live, until: float) -> None:
+        while time.monotonic() < until:
+            began = time.monotonic()
+            codes.append((await live.chat(max_tokens=10)).status_code)
+            took.append(time.monotonic() - began)
+
+    async def load(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        await asyncio.gather(*(client(live, until) for live in both for _ in range(3)))
+
+    await load(1.0)
+    if how == "killed":
+        redis_server.kill()
+    else:
+        redis_server.freeze()
+    await load(1.5)
+    assert not any(limits_of(live).up for live in both)
+    if how == "killed":
+        redis_server.start()
+    else:
+        redis_server.thaw()
+    await wait_until(lambda: all(limits_of(live).up and limits_of(live).settled for live in both), 15.0, every=0.1)
+    await load(0.5)
+    await wait_until(lambda: all(limits_of(live).settled for live in both))
+    assert set(codes) == {200}
+    told = [await budget(live) for live in both]
+    rows = await both[0].rows(len(codes))
+    assert told == [sum(row["tokens_input"] + row["tokens_output"] for row in rows)] * 2
+
+
+async def test_a_budget_that_is_used_up_stays_so_after_a_restart_and_without_redis(
+    tmp_path: Path, rogue: StartRogue, database_url: str
+):
+    server = await rogue(words=10)
+
+    async def rolled_up(live: Live, tokens: int) -> None:
+        project = live.gateway.snapshot.projects
+        key = next(iter(live.gateway.snapshot.keys.values()))
+        at = periods(live.gateway.clock.wall())
+        texts = ("model", "backend_model", "tier", "endpoint", "error_code")
+        row = {column.name: 0 for column in usage_rollup.c} | dict.fromkeys(texts, "")
+        row |= {"seconds": 86_400, "bucket": at.day, "project_id": next(iter(project)), "key_id": key.id}
+        async with live.running.sessions.write() as s:
+            await s.execute(usage_rollup.insert().values(**row | {"tokens_input": tokens}))
+
+    fields = {"database_url": database_url, "project": {"monthly_tokens": 500}}
+    async with gateway(tmp_path / "first", server, **fields) as live:
+        assert (await live.chat(messages=HELLO)).status_code == 200
+        await rolled_up(live, 490)
+    async with gateway(tmp_path / "second", server, **fields) as live:
+        answer = await live.chat(max_tokens=10)
+        assert answer.status_code == 429
+        assert "10 is left" in answer.json()["error"]["message"]
