@@ -262,7 +262,7 @@ def test_ten_thousand_projects_models_and_servers_make_few_series_and_right_sums
         caller = Caller(project, ApiKey(id="k1", project_id=project.id, name="ci", hash=b"", prefix="", last4=""))
         account = tries((1.0, None), server=f"s{n}", model=f"held-{n}")
         end(metrics, Request(caller, model=f"asked-{n}", backend_model=f"held-{n}", tries=account.all, cost=1))
-        metrics.rate_limited(f"project-{n}")
+        metrics.rate_limited(f"project-{n}", "tokens_per_minute")
     metrics.watch(lambda: Figures(healthy={f"held-{n}": 1 for n in range(many)}))
     page = Page(metrics)
     assert page.value("llmgw_requests_total") == page.value("llmgw_attempts_total") == many
