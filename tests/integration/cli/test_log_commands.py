@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import sqlite3
 import time
 from pathlib import Path
 from uuid import UUID
@@ -132,3 +133,13 @@ def test_usage_sums_up(logged: Command):
     assert sum(row["requests"] for row in over_time) == ROWS
     assert len(over_time) >= ROWS
     assert "legal" in logged.done("usage").out
+
+
+def test_the_check_of_the_database_finds_figures_that_are_not_those_of_the_log(logged: Command):
+    assert "the same" in logged.done("db", "check").out
+    with sqlite3.connect(logged.data_dir / "gateway.db") as database:
+        database.execute("UPDATE usage_rollup SET requests = requests + 1 WHERE seconds = 86400 AND detail = 1")
+    wrong = logged("db", "check")
+    assert wrong.code == 1
+    assert "requests: rows " in wrong.out
+    assert "not what the log says" in wrong.err
