@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from llm_gateway.ledger.journal import Position
@@ -24,8 +25,10 @@ class DatabaseStore:
     async def ship(self, journal: str, batch: Batch, position: Position) -> None:
         rows = await requests.records(batch.rows)
         async with self._sessions.write() as s:
-            new = await requests.insert(s, rows)
-            await rollups.add(s, new)  # late: other processes that add to the same sums wait from here on
+            new, sums = await asyncio.gather(requests.insert(s, rows), rollups.summed(rows))
+            if len(new) < len(rows):
+                sums = await rollups.summed(new)
+            await rollups.add(s, sums)  # late: other processes that add to the same sums wait from here on
             await journals.set_position(s, journal, position.segment, position.offset)
 
         if len(new) < len(rows):

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -141,16 +142,10 @@ async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
     """
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     async for part in slices(rows):
-        for row in part:
-            if unknown := row.keys() - _NAMES:
-                raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-        for name, prepare, absent, repeats in _PREPARE:
-            values = [row.get(name) for row in part]
-            if repeats:  # of most columns there are few values
-                known = {value: absent if value is None else prepare(value) for value in set(values)}
-                columns[name] += [known[value] for value in values]
-            else:
-                columns[name] += [absent if value is None else prepare(value) for value in values]
+        if unknown := {name for shape in {tuple(row) for row in part} for name in shape} - _NAMES:
+            raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
+        for name, prepare in _PREPARE:
+            columns[name] += prepare([row.get(name) for row in part])
     return Records(columns)
 
 
@@ -341,8 +336,8 @@ async def _add(s: AsyncSession, rows: Records) -> None:
     connection = await driver(s)
     with faults():
         if on_postgresql(s):
-            ready = [*for_driver(rows, postgresql=True)]
-            await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=one_by_one(ready))
+            ready = one_by_one(for_driver(rows, postgresql=True))
+            await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=ready)
         else:
             await connection.executemany(_INSERT, for_driver(rows, postgresql=False))
 
@@ -357,48 +352,70 @@ async def _is_added(s: AsyncSession, row: Records) -> bool:
     return True
 
 
-def for_driver(rows: Records, *, postgresql: bool) -> Iterable[tuple[Any, ...]]:
-    """As tuples that the driver takes: asyncpg wants datetimes, to SQLite a UUID is 32 digits."""
-    columns = dict(rows.columns)
+def for_driver(rows: Records, *, postgresql: bool) -> Iterator[tuple[Any, ...]]:
+    """As tuples that the driver takes: asyncpg wants datetimes, to SQLite a UUID is 32 digits. Made one by one."""
+    columns: dict[str, Iterable[Any]] = dict(rows.columns)
     if postgresql:
-        columns["timestamp"] = [EPOCH + timedelta(microseconds=micros) for micros in columns["timestamp"]]
+        columns["timestamp"] = (EPOCH + timedelta(microseconds=micros) for micros in rows.columns["timestamp"])
     else:
         for name in ("id", "project_id", "key_id"):
-            columns[name] = [id and id.replace("-", "") for id in columns[name]]
+            columns[name] = map(_hex, rows.columns[name])
     return zip(*columns.values(), strict=True)
 
 
-def _preparer(column: Column[Any]) -> Callable[[Any], Any]:
+def _hex(id: str | None) -> str | None:
+    return id and id.replace("-", "")
+
+
+def _preparer(column: Column[Any]) -> Callable[[list[Any]], list[Any]]:
+    """Makes a part of the column ready. In most columns there are few values: each is looked at once."""
+    absent = _ABSENT.get(column.name)
+
+    def same(values: list[Any]) -> list[Any]:
+        known = {value: absent if value is None else one(value) for value in set(values)}
+        return [known[value] for value in values]
+
+    def each(values: list[Any]) -> list[Any]:
+        return [absent if value is None else one(value) for value in values]
+
+    def numbers(values: list[Any]) -> list[Any]:
+        return [value if value.__class__ is int and value <= most else _least(value, most, absent) for value in values]
+
+    one: Callable[[Any], Any] = bool
+    most = 2**31 - 1
     match column.type:
         case UnixTime():
-            return micros
-        case Text(length=length):
-            return lambda text: (
-                text if len(text) <= length and text.isascii() and "\0" not in text else fit(text, column)
-            )
+            one = micros
+        case Text():
+            one = partial(_text, column)
         case Uuid():
-            return str
+            one = str
         case BigInteger():
             most = MOST[column.name]
-            return lambda number: min(int(number), most)
+            return numbers
         case Integer():
-            return lambda number: min(int(number), 2**31 - 1)
+            return numbers
         case Double():
-            return lambda number: min(max(number, 0.0), LONGEST)
-    return bool
+            return lambda values: [v if v.__class__ is float and 0.0 <= v <= LONGEST else _near(v) for v in values]
+    return each if column.name in _UNLIKE else same
 
 
-def _plain(text: str, length: int) -> bool:
-    """Needs nothing of it be changed?"""
-    return len(text) <= length and text.isascii() and "\0" not in text
+def _text(column: Column[Any], text: str) -> str:
+    short = len(text) <= column.type.length  # type: ignore[attr-defined]  # it is a Text
+    return text if short and text.isascii() and "\0" not in text else fit(text, column)
 
 
-_UNLIKE: Final = {
-    *("id", "timestamp", "latency_ms", "ttft_ms", "tokens_input", "tokens_output", "cost_nanos"),
-    *("correlation_id", "client_request_id"),
-}
-"""Columns whose values are nearly all different."""
-_PREPARE: Final = [(c.name, _preparer(c), _ABSENT.get(c.name), c.name not in _UNLIKE) for c in request_log.columns]
+def _least(number: Any, most: int, absent: Any) -> Any:
+    return absent if number is None else min(int(number), most)
+
+
+def _near(number: Any) -> float | None:
+    return None if number is None else min(max(float(number), 0.0), LONGEST)
+
+
 _COLUMNS: Final = list(request_log.columns.keys())
 _NAMES: Final = frozenset(_COLUMNS)
 _INSERT: Final = f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_UNLIKE: Final = frozenset({"id", "timestamp", "correlation_id", "client_request_id"})
+"""Columns whose values are nearly all different."""
+_PREPARE: Final = [(column.name, _preparer(column)) for column in request_log.columns]

@@ -8,6 +8,7 @@ are whole numbers: any order of any batches gives the same.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -29,6 +30,11 @@ NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 Key = tuple[int, int, int, str, str, str, str, str, str, int, str]
 """Seconds, detail and beginning of the bucket, and the values of `GROUPED`."""
 
+Sums = list[tuple[Key, list[int]]]
+"""In the order of their keys, each once."""
+TOGETHER: Final = 500
+"""Sums of one statement."""
+
 _READ: Final = (
     *("project_id", "key_id", "timestamp", "endpoint", "model", "backend_model", "tier", "status", "outcome"),
     *("error_code", "latency_ms", "ttft_ms", "attempts", "tokens_input", "tokens_output", "tokens_estimated"),
@@ -40,18 +46,26 @@ _TTFT: Final = ROLLED.index("ttft_0")
 _NONE: Final = (0,) * len(ROLLED)
 
 
-async def add(s: AsyncSession, rows: Records) -> None:
-    """Adds rows that are new to the sums. Every process adds in the same order of keys, so that two of them wait for
-    each other but never in a circle; a transaction does this late, for others wait until it commits."""
+async def summed(rows: Records) -> Sums:
+    """What the rows add to which sums. Other tasks get their turn meanwhile."""
     minutes: dict[Key, list[int]] = {}
     async for part in slices([*zip(*(rows.columns[name] for name in _READ), strict=True)]):
         for row in part:
             _count(minutes, row)
-    found: list[tuple[Key, list[int]]] = []
+    found: Sums = []
     for finest in (minutes, _less_detailed(minutes)):
+        await asyncio.sleep(0)
         hours = _longer(finest, HOUR)
         found += [*finest.items(), *hours.items(), *_longer(hours, DAY).items()]
-    await _upsert(s, sorted(found))
+    await asyncio.sleep(0)
+    return sorted(found)
+
+
+async def add(s: AsyncSession, sums: Sums) -> None:
+    """Adds to the sums. Every process adds in the same order of keys, so that two of them wait for each other but never
+    in a circle; a transaction does this late, for others wait until it commits."""
+    for at in range(0, len(sums), TOGETHER):
+        await _upsert(s, sums[at : at + TOGETHER])
 
 
 def _count(sums: dict[Key, list[int]], row: tuple[Any, ...]) -> None:
@@ -117,17 +131,14 @@ def _added(sums: Iterable[tuple[Any, Sequence[int]]]) -> dict[Key, list[int]]:
     return found
 
 
-async def _upsert(s: AsyncSession, sums: Sequence[tuple[Key, Sequence[int]]]) -> None:
-    """One statement, in the order given."""
-    if not sums:
-        return
+async def _upsert(s: AsyncSession, sums: Sums) -> None:
     connection = await driver(s)
     with faults():
         if on_postgresql(s):
             await connection.execute(_ADD_ARRAYS, *zip(*((*key, *figures) for key, figures in sums), strict=True))
         else:
             await connection.executemany(
-                _ADD, [(*key[:3], *(id.replace("-", "") for id in key[3:5]), *key[5:], *sum) for key, sum in sums]
+                _ADD, ((*key[:3], *(id.replace("-", "") for id in key[3:5]), *key[5:], *sum) for key, sum in sums)
             )
 
 
