@@ -256,8 +256,7 @@ async def test_a_page_looks_at_a_bounded_number_of_rows_and_says_where_to_go_on(
                 break
     assert seen == [ids[n] for n in sorted(rare, reverse=True)]
     assert pages == 7  # six windows of ten rows, of which one held more than a page
-    async with sessions.read() as s:
-        exported = [found["id"] async for found in requests.export(sessions, RequestFilters(min_latency_ms=500))]
+    exported = [found["id"] async for found in requests.export(sessions, RequestFilters(min_latency_ms=500))]
     assert exported == [ids[n] for n in sorted(rare)]
 
 
