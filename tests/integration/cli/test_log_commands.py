@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import sqlite3
 import time
 from pathlib import Path
 from uuid import UUID
@@ -229,3 +230,13 @@ def test_usage_of_the_largest_and_of_some(logged: Command):
 def test_usage_of_nonsense_is_refused(logged: Command, words: tuple[str, ...]):
     ended = logged("usage", *words)
     assert (ended.code, ended.out) == (2, "")
+
+
+def test_the_check_of_the_database_finds_figures_that_are_not_those_of_the_log(logged: Command):
+    assert "the same" in logged.done("db", "check").out
+    with sqlite3.connect(logged.data_dir / "gateway.db") as database:
+        database.execute("UPDATE usage_rollup SET requests = requests + 1 WHERE seconds = 86400 AND detail = 1")
+    wrong = logged("db", "check")
+    assert wrong.code == 1
+    assert "requests: rows " in wrong.out
+    assert "not what the log says" in wrong.err

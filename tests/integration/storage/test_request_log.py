@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from llm_gateway.clock import Ids
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.storage import requests
+from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
@@ -236,3 +238,57 @@ async def test_an_export_that_nobody_reads_on_holds_no_transaction(sessions: Ses
             assert (await s.execute(text(f"{open_ones}current_database()"))).scalar_one() == 0
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of the pools that count
     assert first["timestamp"] == DAY
+
+
+async def test_a_page_looks_at_a_bounded_number_of_rows_and_says_where_to_go_on(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(requests, "SCAN", 10)
+    rare = {n for n in range(60) if n in (3, 4, 5, 31, 59)}
+    ids = await put(sessions, *(row(DAY + n, latency_ms=900.0 if n in rare else 1.0) for n in range(60)))
+    seen, cursor, pages = [], None, 0
+    async with sessions.read() as s:
+        while True:
+            found, cursor = await requests.page(s, filters=RequestFilters(min_latency_ms=500), before=cursor, limit=2)
+            seen += [row["id"] for row in found]
+            pages += 1
+            if cursor is None:
+                break
+    assert seen == [ids[n] for n in sorted(rare, reverse=True)]
+    assert pages == 7  # six windows of ten rows, of which one held more than a page
+    exported = [found["id"] async for found in requests.export(sessions, RequestFilters(min_latency_ms=500))]
+    assert exported == [ids[n] for n in sorted(rare)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({}, "timestamp_id"),
+        ({"project_id": LEGAL}, "project_id_timestamp_id"),
+        ({"correlation_id": "c"}, "correlation_id_timestamp_id"),
+        ({"client_request_id": "c", "status_class": 5}, "client_request_id_timestamp_id"),
+        ({"end_user": "ana", "model": "m"}, "end_user_timestamp_id"),
+        ({"error_code": "x", "project_id": LEGAL}, "error_code_timestamp_id"),
+        ({"status_class": 5}, "failed"),
+        ({"status": 404}, "failed"),
+        ({"model": "m"}, "timestamp_id"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+async def test_every_page_goes_along_an_index_without_sorting(
+    sqlite_url: str, tmp_path: Path, filters: dict[str, Any], index: str
+):
+    engine = open_engine(sqlite_url, data_dir=tmp_path)
+    told: list[tuple[str, Any]] = []
+
+    def heard(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+        told.append((f"EXPLAIN QUERY PLAN {statement}", values))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", heard)
+    async with Sessions(engine).read() as s:
+        await requests.page(s, filters=RequestFilters(**filters))
+        plan = [line[3] for line in (await (await s.connection()).exec_driver_sql(*told[-1])).all()]
+    await engine.dispose()
+    scans = [line for line in plan if "request_log" in line and "ended" not in line]
+    assert scans
+    assert all(f"ix_request_log_{index}" in line for line in scans), plan

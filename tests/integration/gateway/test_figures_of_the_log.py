@@ -1,0 +1,92 @@
+"""The figures of the admin API are those of the rows, and those that Prometheus reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from llm_gateway.storage.audit import audit
+from support.gateway import Live, StartGateway
+from support.rogues import StartRogue
+
+
+async def figures(live: Live, path: str = "", **query: Any) -> Any:
+    answer = await live.http.get(f"/admin/api/stats{path}", params=query, headers=live.admin())
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def counted(live: Live) -> dict[tuple[str, str], int]:
+    """(endpoint, status class) -> requests, as Prometheus reads them."""
+    page = (await live.http.get("/metrics", headers=live.admin())).text
+    found: dict[tuple[str, str], int] = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if sample.name == "llmgw_requests_total":
+                key = sample.labels["endpoint"], sample.labels["status_class"]
+                found[key] = found.get(key, 0) + int(sample.value)
+    return found
+
+
+async def ask(live: Live) -> None:
+    """Six requests: three models that there are not, and one that somebody streams."""
+    await live.chat()
+    await live.chat("/v1/chat/completions")
+    await live.stream()
+    for name in ("none", "nobody", "nothing"):
+        assert (await live.chat(model=name)).status_code == 404
+    await live.rows(6)
+
+
+async def test_rows_figures_and_prometheus_say_the_same(
+    start: StartGateway, rogue: StartRogue, database_url: str, tmp_path: Path
+):
+    live = await start(await rogue(), database_url=database_url)
+    await ask(live)
+    rows = (await figures(live, by="endpoint,status_class"))["data"]
+    assert {(row["endpoint"], f"{row['status_class']}xx"): row["requests"] for row in rows} == await counted(live)
+    async with live.running.sessions.read() as s:
+        assert await audit(s) == []
+
+
+async def test_figures_have_names_costs_and_percentiles(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    await ask(live)
+    found = await figures(live, by="project,key,model", bucket="hour")
+    assert found["bucket"] == "hour"
+    named = {row["model"]: row for row in found["data"]}
+    assert set(named) == {"recite:latest", None}
+    row = named["recite:latest"]
+    assert (row["project"], row["requests"], row["errors"], row["cost"], row["key_id"] is None) == (
+        live.project,
+        3,
+        0,
+        0.0,
+        False,
+    )
+    assert row["latency_ms_p50"] <= row["latency_ms_p95"] <= row["latency_ms_p99"]
+    assert (named[None]["requests"], named[None]["errors"], named[None]["ttft_ms_avg"]) == (3, 3, None)
+    (top,) = (await figures(live, by="error_code", top=1, status_class=4))["data"]
+    assert (top["error_code"], top["requests"]) == ("model_not_found", 3)
+
+
+async def test_an_overview_compares_with_the_time_before(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    await ask(live)
+    found = await figures(live, "/overview")
+    assert (found["current"]["requests"], found["current"]["errors"]) == (6, 3)
+    assert (found["previous"]["requests"], found["previous"]["latency_ms_p95"]) == (0, None)
+    assert sum(point["requests"] for point in found["series"]) == 6
+    later = live.gateway.clock.wall() + 120
+    shifted = await figures(live, "/overview", since=later, until=later + 3_600)
+    assert (shifted["current"]["requests"], shifted["previous"]["requests"]) == (0, 6)
+
+
+async def test_what_figures_are_not_kept_by_is_refused_and_not_left_out(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    for query in ({"end_user": "ana"}, {"server_id": "x"}, {"by": "server"}, {"project": "nope"}, {"key_id": "x"}):
+        answer = await live.http.get("/admin/api/stats", params=httpx.QueryParams(query), headers=live.admin())
+        assert answer.status_code in (400, 404), (query, answer.text)
