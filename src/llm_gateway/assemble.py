@@ -200,7 +200,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         ids = Ids()
         journals = settings.data_dir / "journal"
         ledger = Ledger(Journal(journals / ids().hex))
-        shipper = Shipper(ledger, DatabaseStore(sessions))
+        shipper = Shipper(ledger, DatabaseStore(sessions, ledger.doubled))
         gateway = Gateway(
             clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
         )

@@ -39,9 +39,12 @@ and only when nothing else is left does it become an `UpstreamError`, without th
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 Blame = Literal["caller", "upstream", "gateway"]
+
+UNRESOLVED: Final = frozenset({"model_not_found", "no_permitted_upstream", "internal_error"})
+"""Codes of requests whose model may be whatever the client wrote: figures do not keep it apart."""
 
 
 class GatewayError(Exception):

@@ -82,10 +82,12 @@ class GivenServer:
 
 
 class OwnServer(GivenServer):
-    """A PostgreSQL of our own. Raises CannotRun. `stop` and `start` keep its data and its port."""
+    """A PostgreSQL of our own. Raises CannotRun. `stop` and `start` keep its data and its port. `within` a directory
+    instead of memory, with further lines of its configuration: for measurements."""
 
-    def __init__(self) -> None:
-        self._dir = _new_directory()
+    def __init__(self, within: Path | None = None, configuration: str = "") -> None:
+        self._dir = _new_directory(within)
+        self._configuration = configuration
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._become = _become(self._dir)
@@ -158,7 +160,7 @@ class OwnServer(GivenServer):
                 f"listen_addresses = '127.0.0.1'\nport = {self._port}\nunix_socket_directories = ''\n"
                 "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\n"
                 "dynamic_shared_memory_type = mmap\nwal_level = minimal\nmax_wal_senders = 0\nmax_wal_size = 64MB\n"
-                "shared_buffers = 32MB\nmax_connections = 100\nautovacuum = off\n"
+                "shared_buffers = 32MB\nmax_connections = 100\nautovacuum = off\n" + self._configuration
             )
 
     def _answers(self) -> bool:
@@ -251,14 +253,14 @@ def in_a_loop(work: Coroutine[Any, Any, Any]) -> Any:
     return outcome[0]
 
 
-def _new_directory() -> Path:
+def _new_directory(within: Path | None) -> Path:
     """Its name holds our process id, so that the next one can sweep up what a killed session left."""
     memory, room = Path("/dev/shm"), 2**30
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > room
     for left in (left for root in (memory, Path("/tmp")) for left in root.glob(f"{PREFIX}*-*")):
         if not Path("/proc", left.name.removeprefix(PREFIX).partition("-")[0]).exists():
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=memory if roomy else "/tmp"))
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=within or (memory if roomy else "/tmp")))
 
 
 def _binaries() -> Path:

@@ -1,7 +1,8 @@
-"""`llm-gateway db`: the database's schema."""
+"""`llm-gateway db`: the database's schema, and whether its figures add up."""
 
 from __future__ import annotations
 
+from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Where
 
 group = Group("The database.")
@@ -22,3 +23,30 @@ async def upgrade_database(where: Where) -> None:
         print(f"{kind}: {done.after} already is the newest.")
     else:
         print(f"{kind}: {done.before or 'empty'} -> {done.after}")
+
+
+@group.command("check")
+async def check_database(where: Where) -> None:
+    """Compare the log with the figures that are kept of it; exit code 1 when they differ."""
+    import time
+
+    from llm_gateway.storage.audit import audit
+    from llm_gateway.storage.engine import open_engine
+    from llm_gateway.storage.sessions import Sessions
+    from llm_gateway.storage.upgrade import PATIENCE
+
+    settings = where.load().settings
+    kept, now = settings.retention, time.time()
+    engine = open_engine(settings.database, data_dir=settings.data_dir, patience=PATIENCE)
+    try:
+        async with Sessions(engine).read() as s:
+            found = await audit(
+                s, rows_from=now - kept.request_days * 86_400, minutes_from=now - kept.minute_days * 86_400
+            )
+    finally:
+        await engine.dispose()
+    for difference in found:
+        print(difference)
+    if found:
+        raise Stop(f"{len(found)} figures are not what the log says.", code=Exit.ERROR)
+    print("Log and figures are the same.")

@@ -38,6 +38,8 @@ class Ledger:
         """Rows written to the journal."""
         self.in_database = 0
         """Of these, the ones that are in the database."""
+        self.repeated = 0
+        """Rows that the database had already when they came: never, if all is well."""
         self._strict = strict
         self._open: dict[UUID, int] = {}
         """Requests under way -> the segment of their open record."""
@@ -99,6 +101,9 @@ class Ledger:
         while self._oldest < keep:
             segment_path(self.journal.directory, self._oldest).unlink(missing_ok=True)
             self._oldest += 1
+
+    def doubled(self, rows: int) -> None:
+        self.repeated += rows
 
     def end(self, *, empty: bool) -> None:
         """The process ends. `empty`: everything is in the database, so nothing needs to be found by the next one."""

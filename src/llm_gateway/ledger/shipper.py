@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
 
 import structlog
 
 from llm_gateway.errors import DatabaseUnavailable
-from llm_gateway.ledger.journal import CLOSE, OPEN, PAYLOAD, START, Adopted, Position, Record, Row, abandoned, read
+from llm_gateway.ledger.journal import CLOSE, OPEN, PAYLOAD, START, Adopted, Position, Row, abandoned, read
 from llm_gateway.ledger.ledger import Ledger
 
-BATCH: Final = 500
-"""Rows of one transaction."""
-SCAN: Final = 4 * BATCH
+BATCH: Final = 10_000
+"""Rows of one transaction, where so many wait: it is as large as what came in meanwhile."""
+SCAN: Final = 3 * BATCH
 """Records looked at for one."""
+BYTES: Final = 16 * 2**20
+"""Of the journal that are read for one; a single record may exceed it."""
 PAUSE: Final = 0.25
 """Seconds between batches: a finished request is in the database well within two seconds."""
 BACKOFF = (0.5, 1.0, 2.0, 5.0)
@@ -71,7 +74,7 @@ class Shipper:
         position, failures = START, 0
         while True:
             self._wake.clear()
-            batch, end = self._batch(journal.directory, position)
+            batch, end = await asyncio.to_thread(_next, journal.directory, position)
             if end == position:
                 if self._stopping:
                     await self._store.forget(journal.directory.name)
@@ -115,24 +118,17 @@ class Shipper:
         name = journal.directory.name
         try:
             position = await self._store.position(name) or START
-            crashed: dict[Any, Record] = {}
-            whole = START
-            for record in read(journal.directory):
-                if record.kind == OPEN:
-                    crashed[record.id] = record
-                else:
-                    crashed.pop(record.id, None)
-                whole = record.end
+            crashed, whole = await asyncio.to_thread(_left_open, journal.directory)
             count = 0
             while True:
-                batch, end = self._batch(journal.directory, position)
+                batch, end = await asyncio.to_thread(_next, journal.directory, position)
                 if end == position:
                     break
                 if batch:
                     await self._store.ship(name, batch, end)
                 position, count = end, count + len(batch.rows)
             if crashed and position < (done := Position(whole.segment + 1, 0)):
-                ended = Batch([_crashed(record.row) for record in crashed.values()], [], [])
+                ended = Batch([_crashed(row) for row in crashed], [], [])
                 await self._store.ship(name, ended, done)
             await asyncio.to_thread(journal.remove)
             await self._store.forget(name)
@@ -142,21 +138,6 @@ class Shipper:
             return False
         log.info("journal_recovered", journal=name, rows=count, crashed=len(crashed))
         return True
-
-    @staticmethod
-    def _batch(directory: Path, after: Position) -> tuple[Batch, Position]:
-        """The next rows, and the position behind the last record that was looked at."""
-        batch = Batch([], [], [])
-        for record in islice(read(directory, after), SCAN):
-            after = record.end
-            if record.kind == CLOSE:
-                batch.tries.extend(record.row.pop("tries", ()))
-                batch.rows.append(record.row)
-                if len(batch.rows) == BATCH:
-                    break
-            elif record.kind == PAYLOAD:
-                batch.payloads.append(record.row)
-        return batch, after
 
     async def _pause(self) -> None:
         """Lets rows gather; a stop ends it."""
@@ -172,6 +153,35 @@ class Shipper:
         await asyncio.wait((task,), timeout=grace)
         task.cancel()
         await asyncio.wait((task,))
+
+
+def _next(directory: Path, after: Position) -> tuple[Batch, Position]:
+    """The next rows, and the position behind the last record that was looked at. Reads files: in a thread."""
+    batch, size = Batch([], [], []), 0
+    for record in islice(read(directory, after), SCAN):
+        size += record.end.offset - (after.offset if record.end.segment == after.segment else 0)
+        after = record.end
+        if record.kind == CLOSE:
+            batch.tries.extend(record.row.pop("tries", ()))
+            batch.rows.append(record.row)
+        elif record.kind == PAYLOAD:
+            batch.payloads.append(record.row)
+        if len(batch.rows) == BATCH or size >= BYTES:
+            break
+    return batch, after
+
+
+def _left_open(directory: Path) -> tuple[list[Row], Position]:
+    """Of requests that never ended, and the position behind the last record. Reads everything: in a thread."""
+    open: dict[UUID, Row] = {}
+    whole = START
+    for record in read(directory):
+        if record.kind == OPEN:
+            open[record.id] = record.row
+        else:
+            open.pop(record.id, None)
+        whole = record.end
+    return list(open.values()), whole
 
 
 def _crashed(row: Row) -> Row:

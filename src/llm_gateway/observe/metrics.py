@@ -19,6 +19,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from llm_gateway.errors import UNRESOLVED
+
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 UNKNOWN: Final = "unknown"
 """The model of a request whose name was not read or did not resolve."""
@@ -28,8 +30,6 @@ MAX_MODELS: Final = 1000
 
 SHED: Final = frozenset({"queue_full", "queue_timeout", "retry_budget_exhausted", "overloaded"})
 """Error codes of requests that were refused because the fleet, or the gateway itself, bears no more."""
-UNRESOLVED: Final = frozenset({"model_not_found", "no_permitted_upstream", "internal_error"})
-"""Error codes of requests whose model may be whatever the client wrote."""
 
 DURATIONS: Final = tuple(0.01 * 2**i for i in range(16))
 """Seconds, .01 to 81.92 as the convention has them, and two steps more."""
@@ -108,7 +108,7 @@ class Figures:
     tasks: int = 0
     """asyncio tasks of this process: requests, attempts and what runs all the time."""
     log_rows: Mapping[str, int] = field(default_factory=dict)
-    """Result (`written`, `dropped`) -> rows since this process started."""
+    """Result (`written`, `dropped`, `repeated`) -> rows since this process started."""
     alerts: Mapping[str, int] = field(default_factory=dict)
     """Rule -> subjects for which it fires."""
 

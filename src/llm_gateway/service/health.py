@@ -57,7 +57,11 @@ def figures(gw: Gateway) -> Figures:
         queue=gw.drive.waiting,
         log_queue=gw.ledger.waiting,
         tasks=len(asyncio.all_tasks()),
-        log_rows={"written": gw.ledger.in_database, "dropped": gw.ledger.dropped},
+        log_rows={
+            "written": gw.ledger.in_database,
+            "dropped": gw.ledger.dropped,
+            "repeated": gw.ledger.repeated,
+        },
     )
 
 

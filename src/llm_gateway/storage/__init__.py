@@ -4,8 +4,9 @@
     sessions    transactions; drivers' errors become ours
     upgrade     brings the schema to this version's, under a lock
     tables      the schema;  `columns` its types;  `migrations` its history
+    rollups     what rows add to the sums that `usage` reads;  `audit` compares the two;  `bulk` brings many rows in
     snapshot    the whole configuration at once, and the version that says when it moved
-    projects, keys, exposures, servers, requests, stats
+    projects, keys, exposures, servers, requests, usage
                 the queries by topic: session in, plain objects out; who opened the session commits
 
 No request of a client waits for anything in here.

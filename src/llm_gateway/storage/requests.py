@@ -2,28 +2,57 @@
 
 Rows are plain dicts with the names of the table's columns. Lists use keyset pages, (timestamp, id): rows that arrive
 while somebody leafs never shift a page.
+
+What is fast at any size: all rows, those of a project or of a time, of one correlation id, client's request id, end
+user or error code, and failed ones; each has an index in the order of pages. Any other filter is looked up among the
+rows of such an index, 20,000 at a time.
 """
 
 from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Integer, Select, Uuid, literal, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+import structlog
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Double,
+    Integer,
+    Select,
+    Uuid,
+    case,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.errors import InvalidRequest, NotFound
-from llm_gateway.storage.columns import Text, as_uuid, fit, micros
+from llm_gateway.errors import Conflict, InvalidRequest, NotFound
+from llm_gateway.storage.bulk import driver, faults, on_postgresql, one_by_one, slices
+from llm_gateway.storage.columns import EPOCH, Text, UnixTime, as_uuid, fit, micros
 from llm_gateway.storage.tables import request_log
 
 Row = dict[str, Any]
+_Condition = Callable[[Any], ColumnElement[bool]]
 
 MAX_PAGE: Final = 500
+SCAN: Final = 20_000
+"""Rows that one query looks at where no index answers all filters."""
+MOST: Final[Mapping[str, int]] = {"tokens_input": 10**12, "tokens_output": 10**12, "cost_nanos": 10**14}
+"""What is stored at most of figures that servers send: a day's sum of nonsense must fit its column as well."""
+LONGEST: Final = 1e10
+"""Milliseconds."""
 _EXPORT_CHUNK: Final = 1000
 _ABSENT: Final[Mapping[str, Any]] = {
     "stream": False,
@@ -36,6 +65,8 @@ _ABSENT: Final[Mapping[str, Any]] = {
     "cost_nanos": 0,
 }
 _c: Final = request_log.c
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +114,61 @@ class Cursor(NamedTuple):
         return cls(time / 1_000_000, str(UUID(bytes=id)))
 
 
-async def insert_rows(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Adds rows and returns how many were new: an id that is there already stays as it is.
+class Records:
+    """Rows as they are stored, column by column, because that is how they are made ready at a third of the cost."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        """Times are whole microseconds since the Unix epoch, ids canonical text."""
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    def only(self, which: Sequence[int]) -> Records:
+        """Some of the rows, by their place."""
+        return Records({name: [values[n] for n in which] for name, values in self.columns.items()})
+
+
+async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
+    """Makes rows ready; other tasks get their turn meanwhile.
 
     A row is never refused for what clients or servers wrote: texts are cut to their column, characters that cannot be
     stored are replaced, numbers bounded. `timestamp` is Unix seconds or an aware datetime, ids are UUIDs or their text.
     """
-    prepared = [_prepared(row) for row in rows]
-    if not prepared:
-        return 0
-    insert = postgresql.insert if s.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(request_log).on_conflict_do_nothing(index_elements=[_c.id]).returning(_c.id)
-    return len((await s.execute(statement, prepared)).all())
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    async for part in slices(rows):
+        if unknown := {name for shape in {tuple(row) for row in part} for name in shape} - _NAMES:
+            raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
+        for name, prepare in _PREPARE:
+            columns[name] += prepare([row.get(name) for row in part])
+    return Records(columns)
+
+
+async def insert(s: AsyncSession, rows: Records) -> Records:
+    """Adds rows and returns those that were new: an id that is there already stays as it is, which is an alarm, for
+    the journal's position lets nothing in twice."""
+    if not len(rows):
+        return rows
+    try:
+        async with s.begin_nested():
+            await _add(s, rows)
+    except Conflict:
+        new = rows.only([n for n in range(len(rows)) if await _is_added(s, rows.only([n]))])
+        log.error("log_rows_were_there_already", rows=len(rows) - len(new))
+        return new
+    return rows
+
+
+async def insert_rows(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Adds rows without what they add to the sums, and returns how many were new."""
+    return len(await insert(s, await records(list(rows))))
 
 
 async def get(s: AsyncSession, id: str, *, project_id: str | None = None) -> Row:
     """With `project_id`, other projects' rows do not exist. Raises NotFound."""
-    wanted = _where(select(request_log), RequestFilters(request_id=id, project_id=project_id))
+    wanted = select(request_log).where(_c.id == as_uuid(id, "request id"))
+    if project_id is not None:
+        wanted = wanted.where(_c.project_id == as_uuid(project_id, "project id"))
     row = (await s.execute(wanted)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"There is no request {id!r} in the log.")
@@ -109,56 +178,115 @@ async def get(s: AsyncSession, id: str, *, project_id: str | None = None) -> Row
 async def page(
     s: AsyncSession, *, filters: RequestFilters | None = None, before: Cursor | None = None, limit: int = 50
 ) -> tuple[list[Row], Cursor | None]:
-    """Up to `limit` rows (at most 500), newest first, and the cursor of the next page, None on the last one."""
-    limit = max(1, min(limit, MAX_PAGE))
-    wanted = _where(select(request_log), filters).order_by(_c.timestamp.desc(), _c.id.desc()).limit(limit + 1)
-    if before is not None:
-        at = tuple_(literal(before.timestamp, _c.timestamp.type), literal(before.id, _c.id.type))
-        wanted = wanted.where(tuple_(_c.timestamp, _c.id) < at)
-    rows = [dict(row) for row in (await s.execute(wanted)).mappings()]
-    if len(rows) <= limit:
-        return rows, None
-    last = rows[limit - 1]
-    return rows[:limit], Cursor(last["timestamp"], last["id"])
+    """Up to `limit` rows (at most 500), newest first, and the cursor of the next page, None on the last one.
+
+    One query, and none looks at more than 20,000 rows: where a filter has no index and finds little, a page holds
+    fewer rows than asked for, or none, and the next one goes on behind what was looked at.
+    """
+    return await _look(s, filters or RequestFilters(), before, max(1, min(limit, MAX_PAGE)), newest_first=True)
 
 
 async def export(s: AsyncSession, filters: RequestFilters | None = None) -> AsyncIterator[Row]:
-    """Every matching row in the order of ids (that is, of admission), a bounded number in memory at a time."""
-    wanted = _where(select(request_log), filters).order_by(_c.id).limit(_EXPORT_CHUNK)
-    after: str | None = None
+    """Every matching row, oldest first, a bounded number in memory at a time."""
+    after: Cursor | None = None
     while True:
-        chunk = wanted if after is None else wanted.where(_c.id > after)
-        rows = (await s.execute(chunk)).mappings().all()
+        rows, after = await _look(s, filters or RequestFilters(), after, _EXPORT_CHUNK, newest_first=False)
         for row in rows:
-            yield dict(row)
-        if len(rows) < _EXPORT_CHUNK:
+            yield row
+        if after is None:
             return
-        after = rows[-1]["id"]
 
 
-def conditions(filters: RequestFilters) -> list[ColumnElement[bool]]:
-    """The filters as SQL. Raises InvalidRequest for an id that is none."""
-    found: list[ColumnElement[bool]] = []
-    if filters.since is not None:
-        found.append(_c.timestamp >= filters.since)
-    if filters.until is not None:
-        found.append(_c.timestamp < filters.until)
-    if filters.status_class is not None:
-        found.append(_c.status.between(filters.status_class * 100, filters.status_class * 100 + 99))
-    if filters.min_latency_ms is not None:
-        found.append(_c.latency_ms >= filters.min_latency_ms)
-    for column, id, what in (
-        (_c.id, filters.request_id, "request id"),
-        (_c.project_id, filters.project_id, "project id"),
-        (_c.key_id, filters.key_id, "key id"),
+async def _look(
+    s: AsyncSession, filters: RequestFilters, at: Cursor | None, limit: int, *, newest_first: bool
+) -> tuple[list[Row], Cursor | None]:
+    """The next rows from a cursor on, and where to go on from."""
+    along, within = _ways(filters)
+    if at is not None:
+        here = tuple_(literal(at.timestamp, _c.timestamp.type), literal(at.id, _c.id.type))
+        along.append(tuple_(_c.timestamp, _c.id) < here if newest_first else tuple_(_c.timestamp, _c.id) > here)
+
+    def ordered(wanted: Select[Any], columns: Any) -> Select[Any]:
+        if newest_first:
+            return wanted.order_by(columns.timestamp.desc(), columns.id.desc())
+        return wanted.order_by(columns.timestamp, columns.id)
+
+    if not within:
+        wanted = ordered(select(request_log).where(*along), _c).limit(limit + 1)
+        rows = [dict(row) for row in (await s.execute(wanted)).mappings()]
+        if len(rows) <= limit:
+            return rows, None
+        return rows[:limit], _cursor(rows[limit - 1])
+    seen = ordered(select(request_log).where(*along), _c).limit(SCAN).subquery("seen")
+    found = ordered(select(seen).where(*(condition(seen.c) for condition in within)), seen.c).limit(limit + 1)
+    part = found.cte("part")
+    # where looking ends; a scalar subquery that is reached only when too little was found
+    end = ordered(select(_c.id).where(*along), _c).offset(SCAN - 1).limit(1).scalar_subquery()
+    count = select(func.count()).select_from(part).scalar_subquery()
+    last = select(case((count <= limit, end), else_=None).label("last")).subquery("last")
+    ended = request_log.alias("ended")
+    wanted = (
+        select(ended.c.timestamp.label("end_timestamp"), ended.c.id.label("end_id"), part)
+        .select_from(last)
+        .outerjoin(ended, ended.c.id == last.c.last)
+        .outerjoin(part, true())
+    )
+    rows = [dict(row) for row in (await s.execute(ordered(wanted, part.c))).mappings()]
+    ends = {(row.pop("end_timestamp"), row.pop("end_id")) for row in rows}
+    rows = [row for row in rows if row["id"] is not None]
+    if len(rows) > limit:
+        return rows[:limit], _cursor(rows[limit - 1])
+    (time, id), *_ = ends
+    return rows, None if id is None else Cursor(time, id)
+
+
+def _cursor(row: Row) -> Cursor:
+    return Cursor(row["timestamp"], row["id"])
+
+
+_INDEXED: Final = ("request_id", "correlation_id", "client_request_id", "end_user", "error_code")
+"""Filters that find their rows by an index of their own, the finest first."""
+
+
+def _ways(filters: RequestFilters) -> tuple[list[ColumnElement[bool]], list[_Condition]]:
+    """What an index in the order of pages answers, and what must be looked up row by row among those."""
+    found = _conditions(filters)
+    along = [found.pop(name)(_c) for name in ("since", "until") if name in found]
+    if (way := next((name for name in _INDEXED if name in found), None)) is not None:
+        along.append(found.pop(way)(_c))
+    elif (filters.status or 0) >= 400 or (filters.status_class or 0) >= 4:
+        along.append(_c.status >= text("400"))  # as in the index: a bound number would not be known for that
+    elif "project_id" in found:
+        along.append(found.pop("project_id")(_c))
+    return along, list(found.values())
+
+
+def _conditions(filters: RequestFilters) -> dict[str, _Condition]:
+    """The filters that are set, each as a condition on columns. Raises InvalidRequest for an id that is none."""
+    found: dict[str, _Condition] = {}
+    if (since := filters.since) is not None:
+        found["since"] = lambda c: c.timestamp >= since
+    if (until := filters.until) is not None:
+        found["until"] = lambda c: c.timestamp < until
+    if (first := filters.status_class) is not None:
+        found["status_class"] = lambda c: c.status.between(first * 100, first * 100 + 99)
+    if (least := filters.min_latency_ms) is not None:
+        found["min_latency_ms"] = lambda c: c.latency_ms >= least
+    for name, column, what in (
+        ("request_id", "id", "request id"),
+        ("project_id", "project_id", "project id"),
+        ("key_id", "key_id", "key id"),
     ):
-        if id is not None:
-            found.append(column == as_uuid(id, what))
+        if (id := getattr(filters, name)) is not None:
+            found[name] = _equal(column, as_uuid(id, what))
     for name in _EQUAL:
-        value = getattr(filters, name)
-        if value is not None:
-            found.append(_c[name] == value)
+        if (value := getattr(filters, name)) is not None:
+            found[name] = _equal(name, value)
     return found
+
+
+def _equal(name: str, value: Any) -> _Condition:
+    return lambda c: c[name] == value
 
 
 _EQUAL: Final = (
@@ -176,29 +304,91 @@ _EQUAL: Final = (
 )
 
 
-def _where(wanted: Select[Any], filters: RequestFilters | None) -> Select[Any]:
-    return wanted.where(*conditions(filters)) if filters else wanted
+async def _add(s: AsyncSession, rows: Records) -> None:
+    """Raises Conflict when one is there already: then none of them is."""
+    connection = await driver(s)
+    with faults():
+        if on_postgresql(s):
+            ready = one_by_one(for_driver(rows, postgresql=True))
+            await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=ready)
+        else:
+            await connection.executemany(_INSERT, for_driver(rows, postgresql=False))
 
 
-def _prepared(row: Mapping[str, Any]) -> Row:
-    unknown = row.keys() - _PREPARE.keys()
-    if unknown:
-        raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-    full = {**_ABSENT, **row}
-    return {name: None if full.get(name) is None else prepare(full[name]) for name, prepare in _PREPARE.items()}
+async def _is_added(s: AsyncSession, row: Records) -> bool:
+    """Was it new?"""
+    try:
+        async with s.begin_nested():
+            await _add(s, row)
+    except Conflict:
+        return False
+    return True
 
 
-def _preparer(column: Column[Any]) -> Callable[[Any], Any]:
+def for_driver(rows: Records, *, postgresql: bool) -> Iterator[tuple[Any, ...]]:
+    """As tuples that the driver takes: asyncpg wants datetimes, to SQLite a UUID is 32 digits. Made one by one."""
+    columns: dict[str, Iterable[Any]] = dict(rows.columns)
+    if postgresql:
+        columns["timestamp"] = (EPOCH + timedelta(microseconds=micros) for micros in rows.columns["timestamp"])
+    else:
+        for name in ("id", "project_id", "key_id"):
+            columns[name] = map(_hex, rows.columns[name])
+    return zip(*columns.values(), strict=True)
+
+
+def _hex(id: str | None) -> str | None:
+    return id and id.replace("-", "")
+
+
+def _preparer(column: Column[Any]) -> Callable[[list[Any]], list[Any]]:
+    """Makes a part of the column ready. In most columns there are few values: each is looked at once."""
+    absent = _ABSENT.get(column.name)
+
+    def same(values: list[Any]) -> list[Any]:
+        known = {value: absent if value is None else one(value) for value in set(values)}
+        return [known[value] for value in values]
+
+    def each(values: list[Any]) -> list[Any]:
+        return [absent if value is None else one(value) for value in values]
+
+    def numbers(values: list[Any]) -> list[Any]:
+        return [value if value.__class__ is int and value <= most else _least(value, most, absent) for value in values]
+
+    one: Callable[[Any], Any] = bool
+    most = 2**31 - 1
     match column.type:
+        case UnixTime():
+            one = micros
         case Text():
-            return lambda text: fit(text, column)
+            one = partial(_text, column)
         case Uuid():
-            return str
+            one = str
         case BigInteger():
-            return lambda number: min(int(number), 2**63 - 1)
+            most = MOST[column.name]
+            return numbers
         case Integer():
-            return lambda number: min(int(number), 2**31 - 1)
-    return lambda value: value
+            return numbers
+        case Double():
+            return lambda values: [v if v.__class__ is float and 0.0 <= v <= LONGEST else _near(v) for v in values]
+    return each if column.name in _UNLIKE else same
 
 
-_PREPARE: Final[Mapping[str, Callable[[Any], Any]]] = {column.name: _preparer(column) for column in request_log.columns}
+def _text(column: Column[Any], text: str) -> str:
+    short = len(text) <= column.type.length  # type: ignore[attr-defined]  # it is a Text
+    return text if short and text.isascii() and "\0" not in text else fit(text, column)
+
+
+def _least(number: Any, most: int, absent: Any) -> Any:
+    return absent if number is None else min(int(number), most)
+
+
+def _near(number: Any) -> float | None:
+    return None if number is None else min(max(float(number), 0.0), LONGEST)
+
+
+_COLUMNS: Final = list(request_log.columns.keys())
+_NAMES: Final = frozenset(_COLUMNS)
+_INSERT: Final = f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_UNLIKE: Final = frozenset({"id", "timestamp", "correlation_id", "client_request_id"})
+"""Columns whose values are nearly all different."""
+_PREPARE: Final = [(column.name, _preparer(column)) for column in request_log.columns]

@@ -44,15 +44,24 @@ LATENCY_BOUNDS: Final = (
     25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000,
 )  # fmt: skip
 """Milliseconds up to which a request counts in the buckets of `usage_rollup`; the last bucket has no bound."""
+HISTOGRAMS: Final = (
+    *(f"latency_{n}" for n in range(len(LATENCY_BOUNDS) + 1)),
+    *(f"ttft_{n}" for n in range(len(LATENCY_BOUNDS) + 1)),
+)
 ROLLED: Final = (
     *("requests", "errors", "tokens_input", "tokens_output", "tokens_estimated", "attempts", "failovers", "saved"),
     *("continuations", "cost_nanos", "latency_us", "ttft_us", "ttft_count"),
-    *(f"latency_{n}" for n in range(len(LATENCY_BOUNDS) + 1)),
-    *(f"ttft_{n}" for n in range(len(LATENCY_BOUNDS) + 1)),
+    *HISTOGRAMS,
 )
 """What roll-ups add up: all whole numbers, so that any order gives the same sum. `errors`: status of 400 and more.
 `tokens_estimated`: input and output of rows whose tokens are estimates. `saved`: answered although an attempt had
 failed. `latency_us` and `ttft_us`: sums of microseconds; `latency_N`, `ttft_N`: how many rows fell in that bucket."""
+GROUPED: Final = (
+    *("project_id", "key_id", "model", "backend_model", "tier", "endpoint", "status_class", "error_code"),
+)
+"""What roll-ups are kept apart by, besides time."""
+COARSE: Final = ("project_id", "model", "status_class")
+"""What the coarse ones are kept apart by: most figures ask for no more, and they are a tenth as many."""
 
 ONLY: Final = "only"
 """In the `info` of an object that one of the databases has and the other has not: which one."""
@@ -186,7 +195,7 @@ request_log: Final = Table(
     Column("tokens_output", BigInteger, nullable=False),
     Column("tokens_estimated", Boolean, nullable=False),
     Column("end_user", Text(256)),
-    Column("correlation_id", Text(256), index=True),
+    Column("correlation_id", Text(256)),
     Column("project_context", Text(256)),
     Column("client_request_id", Text(256)),
     Column("continuations", Integer, nullable=False, server_default="0"),  # by other servers, of one broken answer
@@ -195,6 +204,25 @@ request_log: Final = Table(
     Column("cost_nanos", BigInteger, nullable=False, server_default="0"),  # billionths of the unit of prices
     Index(None, "timestamp", "id"),
     Index(None, "project_id", "timestamp", "id"),
+)
+# What is asked for rarely and found rarely. Each ends in the order of pages; rows without the value cost nothing.
+for _column in ("correlation_id", "client_request_id", "end_user", "error_code"):
+    _there = request_log.c[_column].is_not(None)
+    Index(
+        None,
+        request_log.c[_column],
+        request_log.c.timestamp,
+        request_log.c.id,
+        sqlite_where=_there,
+        postgresql_where=_there,
+    )
+_failed: Final = request_log.c.status >= 400
+Index(
+    "ix_request_log_failed",
+    request_log.c.timestamp,
+    request_log.c.id,
+    sqlite_where=_failed,
+    postgresql_where=_failed,
 )
 # A few kilobytes that let PostgreSQL skip the blocks of other days when it sums up months.
 Index(
@@ -240,6 +268,8 @@ usage_rollup: Final = Table(
     "usage_rollup",
     metadata,
     Column("seconds", Integer, primary_key=True, autoincrement=False),  # length of the bucket: 60, 3600, 86400
+    # 1 = apart by all of GROUPED; 0 = the same sums apart by COARSE, with nobody's key and '' in the others
+    Column("detail", Integer, primary_key=True, autoincrement=False),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),  # its beginning, Unix seconds, UTC
     Column("project_id", Uuid(as_uuid=False), primary_key=True),
     Column("key_id", Uuid(as_uuid=False), primary_key=True),
@@ -249,8 +279,9 @@ usage_rollup: Final = Table(
     Column("endpoint", Text(100), primary_key=True),
     Column("status_class", Integer, primary_key=True, autoincrement=False),
     Column("error_code", Text(64), primary_key=True),
-    *(Column(name, BigInteger, nullable=False) for name in ROLLED),
-    Index(None, "project_id", "seconds", "bucket"),
+    # the buckets of histograms are 30 of the 43 figures and count rows: half as wide, and summed up twice as fast
+    *(Column(name, Integer if name in HISTOGRAMS else BigInteger, nullable=False) for name in ROLLED),
+    sqlite_with_rowid=False,  # rows lie in the order of the key, as they are read
 )
 
 journal_position: Final = Table(

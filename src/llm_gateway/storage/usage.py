@@ -1,22 +1,35 @@
 """Figures over the roll-ups: who used what, when, how fast, at what cost. One query each.
 
 Groups and filters are the dimensions of `usage_rollup`; what cannot be answered from those is a question to the log
-(`storage.requests`).
+(`storage.requests`). A span is put together from whole days, hours and minutes, the coarsest that fit, so that a month
+up to this minute reads some thirty days, a few hours and a few minutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from math import ceil, floor
+from typing import Any, Final, Literal, NamedTuple
 
+from sqlalchemy import Column, ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.storage.columns import as_uuid
+from llm_gateway.storage.tables import COARSE, LATENCY_BOUNDS, ROLLED, usage_rollup
 
 Bucket = Literal["minute", "hour", "day"]
 Dimension = Literal["project", "key", "model", "backend_model", "tier", "endpoint", "status_class", "error_code"]
 
 BUCKETS: Final[dict[Bucket, int]] = {"minute": 60, "hour": 3_600, "day": 86_400}
 """Seconds. Buckets begin at whole minutes, hours and days of UTC."""
+MAX_ROWS: Final = 10_000
+SERIES: Final = 60
+"""Points of an overview's series."""
+_c: Final = usage_rollup.c
+_PLAIN: Final = ROLLED.index("latency_0")
+_TTFT: Final = ROLLED.index("ttft_0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +73,48 @@ class UsageRow:
 
     def latency_ms(self, share: float) -> float | None:
         """An estimate of a percentile (0.95) from the buckets; None without requests. So is `ttft_ms`."""
-        raise NotImplementedError
+        return percentile(self.latency, share)
 
     def ttft_ms(self, share: float) -> float | None:
-        raise NotImplementedError
+        return percentile(self.ttft, share)
+
+    def sums(self) -> tuple[int, ...]:
+        """In the order of `tables.ROLLED`."""
+        return (*(getattr(self, name) for name in ROLLED[:_PLAIN]), *self.latency, *self.ttft)
+
+
+class Overview(NamedTuple):
+    """A span, as much time before it, and how it went: `series` has the buckets that are not empty."""
+
+    now: UsageRow
+    before: UsageRow
+    series: list[UsageRow]
+    bucket: Bucket
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What is added up: [since, until), whole minutes, and the roll-ups that make it up."""
+
+    since: int
+    until: int
+    bucket: Bucket | None
+    parts: tuple[tuple[int, int, int], ...]
+    """(seconds of a roll-up, from, to): each moment is in exactly one."""
+
+
+def span(since: float, until: float, bucket: Bucket | None = None, *, minutes_from: float = 0.0) -> Span:
+    """The whole minutes that touch [since, until), before `minutes_from` (from where figures by the minute are kept
+    for sure) the whole hours; buckets of a minute become hours when they begin before it."""
+    kept = _up(minutes_from, BUCKETS["hour"])
+    if bucket == "minute" and since < kept:
+        bucket = "hour"
+    start = _down(since, BUCKETS["minute" if since >= kept else "hour"])
+    end = _up(until, BUCKETS["minute" if until >= kept else "hour"])
+    grains = [seconds for seconds in (86_400, 3_600, 60) if bucket is None or seconds <= BUCKETS[bucket]]
+    return Span(start, end, bucket, tuple(_cover(start, end, grains)))
 
 
 async def usage(
@@ -75,8 +126,143 @@ async def usage(
     bucket: Bucket | None = None,
     filters: UsageFilters | None = None,
     top: int | None = None,
+    minutes_from: float = 0.0,
 ) -> list[UsageRow]:
-    """Sums of what began at `since` <= time < `until` (Unix seconds), both brought to whole minutes, hours or days:
-    the coarsest that fit the bucket asked for and the ends. In the order of buckets and groups, or with `top` only the
-    groups with most requests, these first. Raises InvalidRequest when there would be more than 10,000 rows."""
-    raise NotImplementedError
+    """Sums of what began at `since` <= time < `until` (Unix seconds), both brought to whole minutes, hours or days as
+    `span` says. In the order of buckets and groups, or with `top` only the groups with most requests, these first.
+    Raises InvalidRequest when there would be more than 10,000 rows."""
+    wanted = span(since, until, bucket, minutes_from=minutes_from)
+    groups = [_GROUPS[dimension] for dimension in by]
+    within = _within(wanted.parts, groups, filters)
+    keys = [_bucket(BUCKETS[wanted.bucket]), *groups] if wanted.bucket else groups
+    query = _summed(keys, within)
+    requests, most = func.sum(_c.requests).desc(), MAX_ROWS + 1
+    if top is not None and groups and wanted.bucket is None:
+        query, most = query.order_by(requests, *groups), min(top, most)
+    else:
+        if top is not None and groups:
+            best = select(*groups).where(*within).group_by(*groups).order_by(requests, *groups).limit(top)
+            query = query.where(tuple_(*groups).in_(best))
+        query = query.order_by(*keys)
+    found = [tuple(row) for row in (await s.execute(query.limit(most))).all()]
+    if len(found) > MAX_ROWS:
+        raise InvalidRequest(
+            f"That would be more than {MAX_ROWS:,} rows: ask for a shorter time, a larger bucket or fewer groups."
+        )
+    rows = [_row(row, len(groups), bucketed=wanted.bucket is not None) for row in found]
+    return _largest_first(rows) if top is not None and wanted.bucket else rows
+
+
+async def overview(
+    s: AsyncSession,
+    *,
+    since: float,
+    until: float,
+    filters: UsageFilters | None = None,
+    minutes_from: float = 0.0,
+) -> Overview:
+    """The span, as much time before it, and a series of the finest buckets that make at most 60 points (else days), by
+    one query."""
+    length = max(until - since, 1.0)
+    bucket: Bucket = next((b for b, seconds in BUCKETS.items() if length / seconds <= SERIES), "day")
+    now = span(since, until, bucket, minutes_from=minutes_from)
+    before = span(now.since - (now.until - now.since), now.since, now.bucket, minutes_from=minutes_from)
+    later = _c.bucket >= now.since
+    keys = [later.label("later"), _bucket(BUCKETS[now.bucket or "day"])]
+    query = _summed(keys, _within((*now.parts, *before.parts), (), filters)).order_by(*keys)
+    rows: dict[bool, list[UsageRow]] = {True: [], False: []}
+    for is_later, *row in (await s.execute(query)).all():
+        rows[bool(is_later)].append(_row(tuple(row), 0, bucketed=True))
+    return Overview(total(rows[True]), total(rows[False]), rows[True], now.bucket or "day", now.since, now.until)
+
+
+def total(rows: Iterable[UsageRow]) -> UsageRow:
+    """All of them as one."""
+    sums = [sum(column) for column in zip(*(row.sums() for row in rows), strict=True)] or [0] * len(ROLLED)
+    return _row((*sums,), 0, bucketed=False)
+
+
+def percentile(histogram: Sequence[int], share: float) -> float | None:
+    """Milliseconds, as if the requests of a bucket lay evenly in it; in the last, which has no end: its beginning."""
+    wanted, below = share * sum(histogram), 0
+    for n, count in enumerate(histogram):
+        if count and below + count >= wanted:
+            low = LATENCY_BOUNDS[n - 1] if n else 0
+            high = LATENCY_BOUNDS[min(n, len(LATENCY_BOUNDS) - 1)]
+            return low + (high - low) * (wanted - below) / count
+        below += count
+    return None
+
+
+_GROUPS: Final[Mapping[Dimension, Column[Any]]] = {
+    "project": _c.project_id,
+    "key": _c.key_id,
+    "model": _c.model,
+    "backend_model": _c.backend_model,
+    "tier": _c.tier,
+    "endpoint": _c.endpoint,
+    "status_class": _c.status_class,
+    "error_code": _c.error_code,
+}
+
+
+def _down(time: float, seconds: int) -> int:
+    return floor(time / seconds) * seconds
+
+
+def _up(time: float, seconds: int) -> int:
+    return ceil(time / seconds) * seconds
+
+
+def _cover(start: int, end: int, grains: Sequence[int]) -> list[tuple[int, int, int]]:
+    if start >= end:
+        return []
+    seconds, *finer = grains
+    low, high = _up(start, seconds), _down(end, seconds)
+    if low >= high:
+        return _cover(start, end, finer)
+    return [*_cover(start, low, finer), (seconds, low, high), *_cover(high, end, finer)]
+
+
+def _within(
+    parts: Sequence[tuple[int, int, int]], groups: Sequence[Column[Any]], filters: UsageFilters | None
+) -> list[ColumnElement[bool]]:
+    used = {group.name for group in groups} | {
+        column.name for column in _GROUPS.values() if filters and getattr(filters, column.name) is not None
+    }
+    detail = 0 if used <= set(COARSE) else 1
+    times = [
+        and_(_c.seconds == seconds, _c.detail == detail, _c.bucket >= start, _c.bucket < end)
+        for seconds, start, end in parts
+    ]
+    found: list[ColumnElement[bool]] = [or_(*times) if times else _c.seconds < 0]
+    for dimension, column in _GROUPS.items():
+        name = column.name
+        value = getattr(filters, name) if filters else None
+        if value is not None:
+            found.append(column == (as_uuid(value, f"{dimension} id") if name in ("project_id", "key_id") else value))
+    return found
+
+
+def _summed(keys: Sequence[ColumnElement[Any]], within: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    sums = [func.sum(_c[name]).label(name) for name in ROLLED]
+    return select(*keys, *sums).where(*within).group_by(*keys).having(func.count() > 0)
+
+
+def _bucket(seconds: int) -> ColumnElement[Any]:
+    return (_c.bucket - _c.bucket % seconds).label("beginning")
+
+
+def _row(row: tuple[Any, ...], groups: int, *, bucketed: bool) -> UsageRow:
+    bucket, row = (float(row[0]), row[1:]) if bucketed else (None, row)
+    figures = [int(figure) for figure in row[groups:]]
+    latency, ttft = figures[_PLAIN:_TTFT], figures[_TTFT:]
+    plain = dict(zip(ROLLED, figures[:_PLAIN], strict=False))
+    return UsageRow(bucket, row[:groups], **plain, latency=tuple(latency), ttft=tuple(ttft))
+
+
+def _largest_first(rows: list[UsageRow]) -> list[UsageRow]:
+    requests: dict[tuple[str | int, ...], int] = {}
+    for row in rows:
+        requests[row.group] = requests.get(row.group, 0) + row.requests
+    return sorted(rows, key=lambda row: (-requests[row.group], row.group, row.bucket or 0.0))

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from llm_gateway.clock import Ids
-from llm_gateway.storage import requests
+from llm_gateway.storage import requests, rollups
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
 from support.command import Command
@@ -24,7 +24,7 @@ async def _insert(data_dir: Path, rows: list[dict[str, object]]) -> None:
     engine = open_engine(f"sqlite:///{data_dir}/gateway.db", data_dir=data_dir)
     try:
         async with Sessions(engine).write() as s:
-            await requests.insert_rows(s, rows)
+            await rollups.add(s, await rollups.summed(await requests.insert(s, await requests.records(rows))))
     finally:
         await engine.dispose()
 

@@ -12,7 +12,6 @@ from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.storage import requests
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.storage.sessions import Sessions
-from llm_gateway.storage.stats import MAX_ROWS, stats
 
 LEGAL, SALES = str(uuid4()), str(uuid4())
 DAY = 1_790_035_200.0
@@ -95,7 +94,7 @@ async def test_nothing_that_strangers_wrote_stops_a_batch(sessions: Sessions):
     async with sessions.read() as s:
         found = await requests.get(s, id)
     assert (found["model"], found["end_user"]) == ("x" * 300, "a\N{REPLACEMENT CHARACTER}b")
-    assert (found["attempts"], found["tokens_output"]) == (2**31 - 1, 2**63 - 1)
+    assert (found["attempts"], found["tokens_output"]) == (2**31 - 1, 10**12)
 
 
 async def test_a_name_that_is_no_column_is_a_mistake(sessions: Sessions):
@@ -200,64 +199,3 @@ async def test_filters_that_exclude_and_filters_of_nonsense(sessions: Sessions):
 async def found(s: AsyncSession, **filters: Any) -> list[str]:
     rows, _ = await requests.page(s, filters=RequestFilters(**filters))
     return [row["id"] for row in rows]
-
-
-async def test_stats_add_up_over_everything(sessions: Sessions):
-    await put(
-        sessions,
-        row(latency_ms=10.0, ttft_ms=5.0, tokens_input=1, tokens_output=10),
-        row(latency_ms=20.0, ttft_ms=7.0, tokens_input=2, tokens_output=20),
-        row(latency_ms=90.0, status=503, outcome="error"),
-        row(DAY + 100),  # outside
-    )
-    async with sessions.read() as s:
-        (total,) = await stats(s, since=DAY, until=DAY + 100)
-        assert await stats(s, since=0, until=DAY) == []
-    assert (total.requests, total.errors, total.tokens_input, total.tokens_output) == (3, 1, 3, 30)
-    assert (total.latency_ms_avg, total.latency_ms_max, total.ttft_ms_avg) == (40.0, 90.0, 6.0)
-    assert (total.bucket, total.project_id, total.model, total.status_class) == (None, None, None, None)
-
-
-@pytest.mark.parametrize(("bucket", "seconds"), [("minute", 60), ("hour", 3600), ("day", 86400)])
-async def test_stats_over_time_begin_at_whole_minutes_hours_and_days(sessions: Sessions, bucket: Any, seconds: int):
-    await put(
-        sessions, row(DAY - 0.000001), row(DAY), row(DAY + seconds - 0.000001), row(DAY + seconds), row(DAY + seconds)
-    )
-    async with sessions.read() as s:
-        found = await stats(s, since=0, until=DAY + 10**6, bucket=bucket)
-    assert [(row.bucket, row.requests) for row in found] == [(DAY - seconds, 1), (DAY, 2), (DAY + seconds, 2)]
-
-
-async def test_stats_by_everything_at_once_and_of_one_project(sessions: Sessions):
-    await put(
-        sessions,
-        row(model="a", backend_model="m", project_id=LEGAL),
-        row(model="a", backend_model="m", project_id=LEGAL, status=404, outcome="error"),
-        row(model="a", backend_model="m", project_id=SALES),
-        row(model=None, endpoint="/api/chat", status=400, outcome="error"),
-    )
-    async with sessions.read() as s:
-        found = await stats(
-            s,
-            since=DAY,
-            until=DAY + 1,
-            bucket="day",
-            group_by=["project", "model", "backend_model", "status_class", "endpoint"],
-        )
-        one = await stats(
-            s, since=DAY, until=DAY + 1, group_by=["status_class"], filters=RequestFilters(project_id=SALES)
-        )
-    assert {(r.project_id, r.model, r.backend_model, r.status_class, r.endpoint, r.requests) for r in found} == {
-        (LEGAL, "a", "m", 2, "/v1/chat", 1),
-        (LEGAL, "a", "m", 4, "/v1/chat", 1),
-        (SALES, "a", "m", 2, "/v1/chat", 1),
-        (LEGAL, None, None, 4, "/api/chat", 1),
-    }
-    assert [(r.status_class, r.requests) for r in one] == [(2, 1)]
-
-
-async def test_stats_of_too_many_groups_are_refused_rather_than_cut(sessions: Sessions):
-    await put(sessions, *(row(model=str(n)) for n in range(MAX_ROWS + 1)))
-    async with sessions.read() as s:
-        with pytest.raises(InvalidRequest, match="more than 10,000 rows"):
-            await stats(s, since=DAY, until=DAY + 1, group_by=["model"])
