@@ -89,6 +89,18 @@ async def test_a_budget_is_told_of_at_eighty_and_at_a_hundred_percent(
     assert receiver.heard[1].json["gateway"]
 
 
+async def test_real_requests_use_up_a_budget_of_costs(start: StartGateway, rogue: StartRogue, receive: Receive):
+    receiver = await receive()
+    models = [{"name": "dear", "backend": ["recite"], "price": {"output": 1e6}}]  # a token costs one
+    live = await start(await rogue(words=10), models=models, project={"monthly_cost": 25.0}, **watched(receiver))
+    for count, rules in ((1, []), (2, ["budget_80"]), (3, ["budget_80", "budget_100"])):
+        assert (await live.chat(model="dear")).status_code == 200
+        await live.rows(count)
+        await live.running.alerts.look()
+        assert [rule for rule, _, _ in await told(receiver, live)] == rules
+    assert [message.json["value"] for message in receiver.heard] == [0.8, 1.2]
+
+
 async def test_a_budget_is_told_of_once_in_its_period_over_restarts(
     tmp_path: Path, rogue: StartRogue, receive: Receive, database_url: str
 ):
