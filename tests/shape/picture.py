@@ -44,7 +44,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "gateway": (*GROUND, *CORES, *OUTSIDE, "observe"),
     "service": (*GROUND, *CORES, *OUTSIDE, "observe", "gateway"),
     # what operators are told of their own accord: rules and states are pure, the rest looks at all of the above
-    **dict.fromkeys(ALERTS, ("access.policy", *ALERTS)),
+    **dict.fromkeys(ALERTS, ("names", "access.policy", *ALERTS)),
     "alerts": (*GROUND, *CORES, *OUTSIDE, "observe", "gateway"),
     # settings and files are read at the edges, and so by `alembic` when it is called by itself
     "storage.migrations": ("errors", "storage", "config"),

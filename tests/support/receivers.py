@@ -85,7 +85,7 @@ class Receiver:
                 while self.endless:
                     writer.write(b"x" * 65_536)
                     await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

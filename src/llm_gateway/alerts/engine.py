@@ -25,14 +25,14 @@ from llm_gateway.access.policy import Trust
 from llm_gateway.alerts.courier import Courier, Delivery
 from llm_gateway.alerts.message import trial
 from llm_gateway.alerts.plan import Plan
-from llm_gateway.alerts.readings import Found, projects_with_budgets, read
+from llm_gateway.alerts.readings import Found, budgets_of, read
 from llm_gateway.alerts.rules import LONGEST_WINDOW, Readings, Rule
 from llm_gateway.alerts.states import Book, Key, Notice, Unsent, step
 from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
 from llm_gateway.gateway import Gateway
 from llm_gateway.storage import alarms
 from llm_gateway.storage.sessions import Sessions
-from llm_gateway.storage.tables import LATENCY_BOUNDS
+from llm_gateway.storage.usage import UsageRow, total, usage
 
 EVERY: Final = 15.0
 """Seconds between looks."""
@@ -40,6 +40,9 @@ PATIENCE: Final = 5.0
 """Seconds that the database has for the questions of one look, and for the book."""
 MOST_UNSENT: Final = 200
 """Notices that are left to the next process."""
+
+_Asked = dict[float, list[UsageRow]]
+_Spent = dict[str, dict[str, float]]
 
 log = structlog.get_logger(__name__)
 
@@ -115,8 +118,7 @@ class Alerts:
         found = await self._find(wall)
         ours = self.here.leader()
         self.readings = {
-            rule.name: read(rule, found, LATENCY_BOUNDS) if ours or rule.about.source == "own" else None
-            for rule in self.plan.rules
+            rule.name: read(rule, found) if ours or rule.about.source == "own" else None for rule in self.plan.rules
         }
         self.looked_at = wall
         try:
@@ -213,7 +215,7 @@ class Alerts:
 
     async def _find(self, wall: float) -> Found:
         gw, here, now = self.gateway, self.here, self.gateway.clock.now()
-        sums, used = await self._ask(wall)
+        asked, spent = await self._ask(wall)
         trusts = frozenset(Trust)
         states: dict[str, int] = {}
         for server in gw.fleet.servers.values():
@@ -225,10 +227,11 @@ class Alerts:
             snapshot=gw.snapshot,
             process=here.process,
             host=here.host,
+            total=total,
             states=states,
             healthy=lambda model: gw.fleet.healthy(model, trusts, now),
-            sums=sums,
-            used=used,
+            asked=asked,
+            spent=spent,
             database_away=self._database.away(here.database_ok(), now),
             redis_away=None if here.redis_up is None else self._redis.away(here.redis_up(), now),
             dropped=self._lost(now),
@@ -236,23 +239,21 @@ class Alerts:
             disk_free=await _disk_free(here.data_dir),
         )
 
-    async def _ask(self, wall: float) -> tuple[dict[float, list[alarms.Sums]] | None, list[alarms.Used] | None]:
-        """What the roll-ups say; a query for each window, and one for all budgets."""
-        windows: dict[float, bool] = {}
-        for rule in self.plan.rules:
-            if rule.about.source == "usage":
-                windows[rule.over] = windows.get(rule.over, False) or rule.about.timed
-        limited = projects_with_budgets(self.gateway.snapshot)
-        if not self.here.leader() or not (windows or limited):
-            return {}, []
+    async def _ask(self, wall: float) -> tuple[_Asked | None, _Spent | None]:
+        """What the roll-ups say: a query for each window, and at most four for all budgets."""
+        windows = {rule.over for rule in self.plan.rules if rule.about.source == "usage"}
+        budgets = budgets_of(self.gateway.snapshot)
+        if not self.here.leader() or not (windows or budgets):
+            return {}, {}
         if not self.here.database_ok():
             return None, None
-        today = datetime.fromtimestamp(wall, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        day, month = today.timestamp(), today.replace(day=1).timestamp()
         try:
             async with asyncio.timeout(PATIENCE), self.sessions.read() as s:
-                used = await alarms.used(s, limited, day=day, month=month) if limited else []
-                return {over: await alarms.sums(s, wall, over, timed=timed) for over, timed in windows.items()}, used
+                asked = {
+                    over: await usage(s, since=wall - over, until=wall, by=("project", "model"), top=alarms.MOST_GROUPS)
+                    for over in windows
+                }
+                return asked, await alarms.spent(s, budgets, wall)
         except (DatabaseUnavailable, TimeoutError):
             return None, None
 
@@ -273,10 +274,10 @@ def _windows(rules: Iterable[Rule]) -> set[float]:
 def _before(noted: Iterable[tuple[float, int]], time: float) -> int:
     """The count as it was at that time; what a process starts with is 0."""
     count = 0
-    for at, total in noted:
+    for at, lost in noted:
         if at > time:
             break
-        count = total
+        count = lost
     return count
 
 

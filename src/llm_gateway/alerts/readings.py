@@ -6,57 +6,43 @@ month, so that each period has an alert of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from llm_gateway.access.policy import ApiKey, Project, Snapshot
-from llm_gateway.alerts.rules import OVERALL, Reading, Rule, percentile
+from llm_gateway.alerts.rules import OVERALL, Reading, Rule
+from llm_gateway.names import canonical
 
 DAY: Final = 86_400.0
 SHORT_LIVED: Final = 8 * DAY
 """Seconds of life of keys that are meant to end soon, so that nobody needs to be told."""
 LATE: Final = DAY
 """Seconds after its end for which a key is still told of."""
+Period = Literal["daily", "monthly"]
+Owner = Literal["project", "key"]
 BUDGETS: Final = ("daily_tokens", "daily_cost", "monthly_tokens", "monthly_cost")
 
 
-class Sums(Protocol):
-    """What a project asked of a model within a time (`storage.alarms.Sums`)."""
+class Asked(Protocol):
+    """What was asked within a time (`storage.usage.UsageRow`)."""
 
     @property
-    def project_id(self) -> str: ...
-    @property
-    def model(self) -> str: ...
+    def group(self) -> tuple[str | int, ...]:
+        """The project's id, and the model."""
+
     @property
     def requests(self) -> int: ...
     @property
     def errors(self) -> int: ...
     @property
-    def tokens(self) -> int: ...
+    def tokens_input(self) -> int: ...
+    @property
+    def tokens_output(self) -> int: ...
     @property
     def cost_nanos(self) -> int: ...
-    @property
-    def latency(self) -> tuple[int, ...]: ...
-    @property
-    def ttft(self) -> tuple[int, ...]: ...
-
-
-class Used(Protocol):
-    """What a key used since the day and since the month began (`storage.alarms.Used`)."""
-
-    @property
-    def project_id(self) -> str: ...
-    @property
-    def key_id(self) -> str: ...
-    @property
-    def daily_tokens(self) -> int: ...
-    @property
-    def daily_cost_nanos(self) -> int: ...
-    @property
-    def monthly_tokens(self) -> int: ...
-    @property
-    def monthly_cost_nanos(self) -> int: ...
+    def latency_ms(self, share: float) -> float | None: ...
+    def ttft_ms(self, share: float) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +57,16 @@ class Found:
     process: str
     """What this process is called, and `host` its machine: two of them never have one name."""
     host: str
+    total: Callable[[Sequence[Any]], Asked]
+    """All that was asked as one."""
     states: Mapping[str, int] = field(default_factory=dict)
     """State -> servers in it."""
     healthy: Callable[[str], int] = lambda _: 0
     """Physical model -> servers that can answer for it."""
-    sums: Mapping[float, Iterable[Sums]] | None = None
-    """Window -> what was asked within it."""
-    used: Iterable[Used] | None = None
+    asked: Mapping[float, Sequence[Asked]] | None = None
+    """Window -> what was asked within it, by project and model."""
+    spent: Mapping[str, Mapping[str, float]] | None = None
+    """Id of a project or key -> what it used, by the names of `BUDGETS`."""
     database_away: float = 0.0
     """Seconds, as `redis_away`."""
     redis_away: float | None = None
@@ -88,13 +77,13 @@ class Found:
     """Share from 0 to 1."""
 
 
-def read(rule: Rule, found: Found, bounds: tuple[int, ...]) -> list[Reading] | None:
-    """The readings of one rule; None where nobody knows. `bounds`: of the histograms."""
+def read(rule: Rule, found: Found) -> list[Reading] | None:
+    """The readings of one rule; None where nobody knows."""
     match rule.about.source:
         case "usage":
-            return None if found.sums is None else list(_usage(rule, found, bounds))
+            return None if found.asked is None else list(_usage(rule, found, found.asked.get(rule.over, ())))
         case "budgets":
-            return None if found.used is None else list(_budgets(rule, found, found.used))
+            return None if found.spent is None else list(_budgets(rule, found, found.spent))
         case "keys":
             return list(_keys(rule, found))
         case "fleet":
@@ -102,32 +91,41 @@ def read(rule: Rule, found: Found, bounds: tuple[int, ...]) -> list[Reading] | N
     return _own(rule, found)
 
 
-def projects_with_budgets(snapshot: Snapshot) -> set[str]:
-    """Ids of the projects of which used amounts are wanted."""
+def budgets_of(snapshot: Snapshot) -> set[tuple[Period, Owner]]:
+    """Of whom used amounts are wanted."""
     owners: list[Project | ApiKey] = [*snapshot.projects.values(), *snapshot.keys.values()]
-    limited = [owner for owner in owners if any(getattr(owner, name) is not None for name in BUDGETS)]
-    return {owner.id if isinstance(owner, Project) else owner.project_id for owner in limited}
+    return {
+        ("daily" if name.startswith("daily") else "monthly", "project" if isinstance(owner, Project) else "key")
+        for owner in owners
+        for name in BUDGETS
+        if getattr(owner, name) is not None
+    }
 
 
-def _usage(rule: Rule, found: Found, bounds: tuple[int, ...]) -> Iterator[Reading]:
+def _usage(rule: Rule, found: Found, asked: Sequence[Asked]) -> Iterator[Reading]:
     names = {project.id: project.name for project in found.snapshot.projects.values()}
-    groups: dict[str, list[Sums]] = {}
+    groups: dict[str, list[Asked]] = {}
     if rule.each is None:
         groups[_scope(rule)] = []
-    for one in (found.sums or {}).get(rule.over, ()):
-        name = names.get(one.project_id, one.project_id)
-        if rule.project not in (None, name) or rule.model not in (None, one.model):
+    for one in asked:
+        project, model = (str(part) for part in one.group)
+        name = names.get(project, project)
+        if rule.project not in (None, name) or not _same(rule.model, model):
             continue
         if rule.each == "project":
             groups.setdefault(f"project {name}", []).append(one)
         elif rule.each != "model":
             groups[_scope(rule)].append(one)
-        elif one.model:
-            groups.setdefault(f"model {one.model}", []).append(one)
+        elif model:
+            groups.setdefault(f"model {model}", []).append(one)
     for subject, members in groups.items():
-        value = _figure(rule, members, bounds)
+        value = _figure(rule, found.total(members))
         if value is not None:
             yield Reading(subject, value)
+
+
+def _same(wanted: str | None, model: str) -> bool:
+    return wanted is None or canonical(wanted) == canonical(model)
 
 
 def _scope(rule: Rule) -> str:
@@ -136,43 +134,33 @@ def _scope(rule: Rule) -> str:
     return ", ".join(parts) or OVERALL
 
 
-def _figure(rule: Rule, members: list[Sums], bounds: tuple[int, ...]) -> float | None:
-    requests = sum(one.requests for one in members)
-    if rule.about.sampled and requests < max(1, rule.min_requests):
+def _figure(rule: Rule, all: Asked) -> float | None:
+    if rule.about.sampled and all.requests < max(1, rule.min_requests):
         return None
     match rule.metric:
         case "requests":
-            return float(requests)
+            return float(all.requests)
         case "errors":
-            return float(sum(one.errors for one in members))
+            return float(all.errors)
         case "error_share":
-            return sum(one.errors for one in members) / requests
+            return all.errors / all.requests
         case "tokens":
-            return float(sum(one.tokens for one in members))
+            return float(all.tokens_input + all.tokens_output)
         case "cost":
-            return sum(one.cost_nanos for one in members) / 1e9
+            return all.cost_nanos / 1e9
         case "latency_p95_ms":
-            return percentile([sum(counts) for counts in zip(*(m.latency for m in members), strict=True)], bounds, 0.95)
-    return percentile([sum(counts) for counts in zip(*(m.ttft for m in members), strict=True)], bounds, 0.95)
+            return all.latency_ms(0.95)
+    return all.ttft_ms(0.95)
 
 
-def _budgets(rule: Rule, found: Found, used: Iterable[Used]) -> Iterator[Reading]:
+def _budgets(rule: Rule, found: Found, spent: Mapping[str, Mapping[str, float]]) -> Iterator[Reading]:
     names = {"daily": found.day, "monthly": found.day.rpartition("-")[0]}
-    by_owner: dict[str, dict[str, float]] = {}
-    for one in used:
-        for owner in (one.project_id, one.key_id):
-            spent = by_owner.setdefault(owner, dict.fromkeys(BUDGETS, 0.0))
-            spent["daily_tokens"] += one.daily_tokens
-            spent["daily_cost"] += one.daily_cost_nanos / 1e9
-            spent["monthly_tokens"] += one.monthly_tokens
-            spent["monthly_cost"] += one.monthly_cost_nanos / 1e9
     for owner_id, name, limits in _owners(rule, found.snapshot):
         for budget in BUDGETS:
             limit = getattr(limits, budget)
             if limit is not None:
-                spent_of = by_owner.get(owner_id, {}).get(budget, 0.0)
-                when = names[budget.partition("_")[0]]
-                yield Reading(f"{name} {budget} {when}", spent_of / limit if limit else 1.0)
+                used = spent.get(owner_id, {}).get(budget, 0.0)
+                yield Reading(f"{name} {budget} {names[budget.partition('_')[0]]}", used / limit if limit else 1.0)
 
 
 def _owners(rule: Rule, snapshot: Snapshot) -> Iterator[tuple[str, str, Any]]:
@@ -216,7 +204,7 @@ def _models(rule: Rule, found: Found) -> Iterator[Reading]:
     known = False
     for (project_id, name), exposure in found.snapshot.exposures.items():
         project = found.snapshot.projects.get(project_id) if project_id else None
-        if rule.model not in (None, name) or (project is not None and not project.is_active):
+        if not _same(rule.model, name) or (project is not None and not project.is_active):
             continue
         known = True
         whose = f" of project {project.name}" if project else ""

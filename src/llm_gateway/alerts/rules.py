@@ -47,15 +47,13 @@ class Metric:
     """Is it a sum over a time?"""
     sampled: bool = False
     """Does it mean nothing while there are few requests?"""
-    timed: bool = False
-    """Is it a percentile of a time?"""
 
 
 _BY_BOTH: Final[frozenset[Scope]] = frozenset({"project", "model"})
 
 
 def _usage(unit: Unit, says: str, *, sampled: bool = False) -> Metric:
-    return Metric("usage", unit, says, _BY_BOTH, windowed=True, sampled=sampled, timed=unit == "ms")
+    return Metric("usage", unit, says, _BY_BOTH, windowed=True, sampled=sampled)
 
 
 METRICS: Final[Mapping[str, Metric]] = {
@@ -157,17 +155,3 @@ def shown(value: float, unit: Unit) -> str:
         return f"{value * 100:.4g} %"
     text = f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.4g}"
     return text if unit == "cost" else f"{text} {unit}"
-
-
-def percentile(counts: list[int], bounds: tuple[int, ...], share: float) -> float | None:
-    """An estimate from a histogram: `counts` up to each of `bounds`, and beyond the last one. Within a bucket values
-    are taken to lie evenly; beyond the last bound it is that bound. None where nothing was counted."""
-    total = sum(counts)
-    if not total:
-        return None
-    wanted, below, low = share * total, 0, 0
-    for count, high in zip(counts, bounds, strict=False):
-        if below + count >= wanted and count:
-            return low + (high - low) * max(0.0, wanted - below) / count
-        below, low = below + count, high
-    return float(bounds[-1])

@@ -85,7 +85,7 @@ def condition(text: str) -> tuple[str, Comparison, float]:
 Span = Annotated[
     float,
     BeforeValidator(_span),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": _SPAN.pattern}]}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_SPAN.pattern}$"}]}),
 ]
 Window = Annotated[Span, Field(ge=SHORTEST_WINDOW, le=LONGEST_WINDOW, allow_inf_nan=False)]
 Hold = Annotated[Span, Field(ge=0, le=LONGEST_HOLD, allow_inf_nan=False)]

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
-from llm_gateway.storage.tables import ROLLED, usage_rollup
+from llm_gateway.storage import requests, rollups
 from support.gateway import KEY, Live, StartGateway, gateway
 from support.net import wait_until
 from support.receivers import Receive, Receiver
@@ -39,26 +38,26 @@ def watched(receiver: Receiver, *rules: dict[str, Any], **more: Any) -> dict[str
     return {"alerts": {"webhooks": [{"name": "ops", "url": receiver.url}], "rules": list(rules), **more}}
 
 
-async def used(live: Live, tokens: int, seconds: int = 86_400, **fields: Any) -> None:
-    """Writes into the roll-ups that the project used so many tokens just now."""
+async def used(live: Live, tokens: int, count: int = 1, **fields: Any) -> None:
+    """Adds to the roll-ups that the project used so many tokens just now."""
     (key,) = live.gateway.snapshot.keys.values()
     row = {
-        "seconds": seconds,
-        "bucket": int(live.gateway.clock.wall()) // seconds * seconds,
         "project_id": key.project_id,
         "key_id": key.id,
+        "timestamp": live.gateway.clock.wall(),
         "model": "recite:latest",
-        "backend_model": f"m{time.monotonic_ns()}",
-        "tier": "own",
         "endpoint": "/v1/chat",
-        "status_class": 2,
-        "error_code": "",
-        **dict.fromkeys(ROLLED, 0),
+        "status": 200,
+        "outcome": "ok",
+        "latency_ms": 1.0,
         "tokens_input": tokens,
+        "tokens_output": 0,
+        "cost_nanos": 0,
         **fields,
     }
+    rows = await requests.records([{**row, "id": str(live.gateway.ids())} for _ in range(count)])
     async with live.running.sessions.write() as s:
-        await s.execute(insert(usage_rollup), [row])
+        await rollups.add(s, await rollups.summed(rows))
 
 
 async def told(receiver: Receiver, live: Live) -> list[tuple[str, str, str]]:
@@ -88,6 +87,18 @@ async def test_a_budget_is_told_of_at_eighty_and_at_a_hundred_percent(
     assert (await told(receiver, live))[1:] == [("budget_100", "firing", subject)]
     assert receiver.heard[1].json["value"] == 1.31
     assert receiver.heard[1].json["gateway"]
+
+
+async def test_real_requests_use_up_a_budget_of_costs(start: StartGateway, rogue: StartRogue, receive: Receive):
+    receiver = await receive()
+    models = [{"name": "dear", "backend": ["recite"], "price": {"output": 1e6}}]  # a token costs one
+    live = await start(await rogue(words=10), models=models, project={"monthly_cost": 25.0}, **watched(receiver))
+    for count, rules in ((1, []), (2, ["budget_80"]), (3, ["budget_80", "budget_100"])):
+        assert (await live.chat(model="dear")).status_code == 200
+        await live.rows(count)
+        await live.running.alerts.look()
+        assert [rule for rule, _, _ in await told(receiver, live)] == rules
+    assert [message.json["value"] for message in receiver.heard] == [0.8, 1.2]
 
 
 async def test_a_budget_is_told_of_once_in_its_period_over_restarts(
@@ -162,8 +173,8 @@ async def test_rules_of_the_file_see_errors_latencies_and_costs(
         {"name": "quiet", "when": "requests < 1", "for": "1h"},
     ]
     live = await start(await rogue(), **watched(receiver, *rules))
-    await used(live, 0, 60, requests=20, errors=3, latency_12=20)
-    await used(live, 0, 3600, requests=20, cost_nanos=1_500_000_000)
+    await used(live, 0, 17, latency_ms=100_000.0)
+    await used(live, 0, 3, latency_ms=100_000.0, status=503, outcome="error", cost_nanos=500_000_000)
     await live.running.alerts.look()
     assert sorted(await told(receiver, live)) == [
         ("dear", "firing", "gateway"),

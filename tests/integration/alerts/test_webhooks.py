@@ -171,7 +171,7 @@ async def test_a_webhook_that_is_taken_away_is_told_no_more(receive: Receive):
     receiver = await receive(500)
     async with courier(Webhook("ops", receiver.url), pauses=(60.0,)) as post:
         post.send(notice())
-        await wait_until(lambda: post.deliveries[0].tries == 1)
+        await wait_until(lambda: post.deliveries[0].status == 500)
         post.configure(())
         assert (post.deliveries[0].state, post.deliveries[0].error) == ("failed", "the webhook was taken away")
         post.send(notice())

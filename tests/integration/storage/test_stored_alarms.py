@@ -4,22 +4,23 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import insert
-
-from llm_gateway.storage import alarms
+from llm_gateway.clock import Ids
+from llm_gateway.storage import alarms, requests, rollups
 from llm_gateway.storage.sessions import Sessions
-from llm_gateway.storage.tables import LATENCY_BOUNDS, ROLLED, usage_rollup
 
-DAY = 20_000 * 86_400
+DAY = 86_400
+FIRST = 1_790_812_800  # of October 2026
 LEGAL, SALES = str(uuid4()), str(uuid4())
 CI, APP = str(uuid4()), str(uuid4())
+new_id = Ids()
 
 
 async def rolled(sessions: Sessions, *rows: dict[str, Any]) -> None:
-    always = {"model": "fast", "backend_model": "", "tier": "own", "endpoint": "/v1/chat", "status_class": 2}
-    plain = {"seconds": 60, "project_id": LEGAL, "key_id": CI, "error_code": "", **dict.fromkeys(ROLLED, 0)}
+    always = {"project_id": LEGAL, "key_id": CI, "model": "fast", "tokens_input": 10, "tokens_output": 5}
+    more = {"endpoint": "/v1/chat", "status": 200, "outcome": "ok", "latency_ms": 1.0, "cost_nanos": 500_000_000}
+    written = await requests.records([{**always, **more, "id": str(new_id()), **row} for row in rows])
     async with sessions.write() as s:
-        await s.execute(insert(usage_rollup), [{**always, **plain, **row} for row in rows])
+        await rollups.add(s, await rollups.summed(written))
 
 
 async def test_the_book_is_nothing_first_and_then_what_was_kept(sessions: Sessions):
@@ -43,45 +44,32 @@ async def test_of_many_who_hold_the_book_each_sees_what_the_one_before_wrote(ses
         assert await alarms.get_book(s) == {"count": 8}
 
 
-async def test_a_window_is_summed_up_by_project_and_model(sessions: Sessions):
-    one = {"bucket": DAY + 600, "requests": 10, "errors": 1, "tokens_input": 5, "tokens_output": 6, "cost_nanos": 2**40}
-    await rolled(
-        sessions,
-        {**one, "latency_3": 9, "latency_14": 1, "ttft_0": 10},
-        {**one, "status_class": 5, "error_code": "x", "latency_3": 1},
-        {**one, "bucket": DAY + 540, "model": "big"},
-        {**one, "bucket": DAY + 300, "project_id": SALES},
-        {**one, "seconds": 3600, "bucket": DAY, "requests": 77},
-    )
-    async with sessions.read() as s:
-        near = await alarms.sums(s, DAY + 630, 60, timed=True)
-        far = await alarms.sums(s, DAY + 630, 300, timed=True)
-        hours = await alarms.sums(s, DAY + 630, 3 * 3600, timed=False)
-    assert {(each.project_id, each.model) for each in near} == {(LEGAL, "fast"), (LEGAL, "big")}
-    fast = next(each for each in near if each.model == "fast")
-    assert (fast.requests, fast.errors, fast.tokens, fast.cost_nanos) == (20, 2, 22, 2**41)
-    assert (fast.latency[3], fast.latency[14], fast.ttft[0]) == (10, 1, 10)
-    assert len(fast.latency) == len(LATENCY_BOUNDS) + 1
-    assert {each.project_id for each in far} == {LEGAL, SALES}
-    assert [(each.requests, each.latency, each.ttft) for each in hours] == [(77, (), ())]
-
-
 async def test_used_amounts_are_of_the_day_and_of_the_month(sessions: Sessions):
-    one = {"seconds": 86_400, "tokens_input": 10, "tokens_output": 5, "cost_nanos": 7}
+    now = FIRST + 20 * DAY + 3_700.0
     await rolled(
         sessions,
-        {**one, "bucket": DAY},
-        {**one, "bucket": DAY, "model": "big"},
-        {**one, "bucket": DAY, "key_id": APP},
-        {**one, "bucket": DAY - 86_400},
-        {**one, "bucket": DAY - 40 * 86_400},
-        {**one, "bucket": DAY, "project_id": SALES},
-        {**one, "seconds": 3600, "bucket": DAY},
+        {"timestamp": now - 1},
+        {"timestamp": now - 3_600, "model": "big"},
+        {"timestamp": now - 10, "key_id": APP},
+        {"timestamp": now - 5_000},  # yesterday
+        {"timestamp": FIRST},
+        {"timestamp": FIRST - 1},  # last month
+        {"timestamp": now - 1, "project_id": SALES, "cost_nanos": 0},
     )
     async with sessions.read() as s:
-        found = await alarms.used(s, [LEGAL], day=DAY, month=DAY - 2 * 86_400)
-        assert await alarms.used(s, [], day=DAY, month=DAY) == []
-    assert {each.key_id: each for each in found} == {
-        CI: alarms.Used(LEGAL, CI, 30, 14, 45, 21),
-        APP: alarms.Used(LEGAL, APP, 15, 7, 15, 7),
+        all = await alarms.spent(s, [(p, o) for p in ("daily", "monthly") for o in ("project", "key")], now)
+        some = await alarms.spent(s, [("daily", "key")], now)
+        assert await alarms.spent(s, [], now) == {}
+    assert all == {
+        LEGAL: {"daily_tokens": 45, "daily_cost": 1.5, "monthly_tokens": 75, "monthly_cost": 2.5},
+        SALES: {"daily_tokens": 15, "daily_cost": 0.0, "monthly_tokens": 15, "monthly_cost": 0.0},
+        CI: {"daily_tokens": 45, "daily_cost": 1.0, "monthly_tokens": 75, "monthly_cost": 2.0},
+        APP: {"daily_tokens": 15, "daily_cost": 0.5, "monthly_tokens": 15, "monthly_cost": 0.5},
     }
+    assert some == {CI: {"daily_tokens": 45, "daily_cost": 1.0}, APP: {"daily_tokens": 15, "daily_cost": 0.5}}
+
+
+async def test_at_the_very_beginning_of_a_day_nothing_is_used(sessions: Sessions):
+    await rolled(sessions, {"timestamp": FIRST - 1})
+    async with sessions.read() as s:
+        assert await alarms.spent(s, [("daily", "project"), ("monthly", "key")], float(FIRST)) == {}

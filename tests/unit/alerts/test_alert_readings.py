@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from llm_gateway.access.policy import ApiKey, Exposure, Project, Snapshot
-from llm_gateway.alerts.readings import DAY, Found, projects_with_budgets, read
-from llm_gateway.alerts.rules import BUILT_IN, METRICS, Rule, percentile, shown
-from llm_gateway.storage.alarms import Sums, Used
-from llm_gateway.storage.tables import LATENCY_BOUNDS
+from llm_gateway.alerts.readings import DAY, Found, budgets_of, read
+from llm_gateway.alerts.rules import BUILT_IN, METRICS, Rule, shown
+from llm_gateway.storage.tables import HISTOGRAMS, LATENCY_BOUNDS, ROLLED
+from llm_gateway.storage.usage import UsageRow, total
 
 LEGAL = Project("p1", "legal", monthly_tokens=1000, daily_cost=2.0)
 SALES = Project("p2", "sales")
@@ -27,20 +27,19 @@ def snapshot(*exposures: Exposure, keys: tuple[ApiKey, ...] = (CI, OLD)) -> Snap
 
 
 def found(**fields: Any) -> Found:
-    return Found(
-        **{"now": 95 * DAY, "day": "2026-11-28", "snapshot": snapshot(), "process": "host/1", "host": "host", **fields}
-    )
+    always = {"now": 95 * DAY, "day": "2026-11-28", "snapshot": snapshot(), "process": "host/1", "host": "host"}
+    return Found(**{**always, "total": total, **fields})
 
 
-def asked(project: str, model: str, requests: int, errors: int = 0, bucket: int = 3, **fields: int) -> Sums:
+def asked(project: str, model: str, requests: int, errors: int = 0, bucket: int = 3, **fields: int) -> UsageRow:
     histogram = tuple(requests if n == bucket else 0 for n in range(BUCKETS))
-    return Sums(
-        project, model, requests, errors, fields.get("tokens", 0), fields.get("cost_nanos", 0), histogram, histogram
-    )
+    figures = {name: 0 for name in ROLLED if name not in HISTOGRAMS}
+    figures |= {"requests": requests, "errors": errors, **fields}
+    return UsageRow(None, (project, model), **figures, latency=histogram, ttft=histogram)
 
 
 def values(rule: Rule, found: Found) -> dict[str, float] | None:
-    readings = read(rule, found, LATENCY_BOUNDS)
+    readings = read(rule, found)
     return None if readings is None else {reading.subject: reading.value for reading in readings}
 
 
@@ -49,15 +48,15 @@ def usage(metric: str, **fields: Any) -> Rule:
 
 
 SUMS = [
-    asked("p1", "fast", 80, 8, tokens=100, cost_nanos=3_000_000_000),
-    asked("p1", "big", 20, 10, bucket=8, tokens=50),
-    asked("p2", "fast", 100, 0, tokens=7),
+    asked("p1", "fast", 80, 8, tokens_input=60, tokens_output=40, cost_nanos=3_000_000_000),
+    asked("p1", "big", 20, 10, bucket=8, tokens_input=50),
+    asked("p2", "fast", 100, 0, tokens_output=7),
     asked("p2", "", 4, 4),
 ]
 
 
 def test_shares_are_of_everything_or_of_each_project_or_model():
-    there = found(sums={300.0: SUMS})
+    there = found(asked={300.0: SUMS})
     assert values(usage("error_share"), there) == {"gateway": 22 / 204}
     assert values(usage("error_share", each="project"), there) == {"project legal": 0.18, "project sales": 4 / 104}
     assert values(usage("error_share", each="model"), there) == {"model fast": 8 / 180, "model big": 0.5}
@@ -65,7 +64,7 @@ def test_shares_are_of_everything_or_of_each_project_or_model():
 
 
 def test_tokens_requests_and_costs_are_added_up():
-    there = found(sums={300.0: SUMS})
+    there = found(asked={300.0: SUMS})
     assert values(usage("tokens"), there) == {"gateway": 157}
     assert values(usage("requests", project="legal"), there) == {"project legal": 100}
     assert values(usage("errors", model="fast"), there) == {"model fast": 8}
@@ -73,17 +72,17 @@ def test_tokens_requests_and_costs_are_added_up():
 
 
 def test_percentiles_come_from_the_buckets():
-    there = found(sums={300.0: SUMS})
+    there = found(asked={300.0: SUMS})
     assert values(usage("latency_p95_ms", project="legal"), there) == {"project legal": 8750.0}
     assert values(usage("ttft_p95_ms", project="sales"), there) == {"project sales": pytest.approx(100 + 150 * 0.95)}
 
 
 def test_few_requests_say_nothing_of_shares_and_no_requests_are_none():
-    few = found(sums={300.0: [asked("p1", "fast", 9, 9)]})
+    few = found(asked={300.0: [asked("p1", "fast", 9, 9)]})
     assert values(usage("error_share"), few) == {}
     assert values(usage("error_share", min_requests=9), few) == {"gateway": 1.0}
-    assert values(usage("requests"), found(sums={300.0: []})) == {"gateway": 0}
-    assert values(usage("error_share", min_requests=1), found(sums={300.0: []})) == {}
+    assert values(usage("requests"), found(asked={300.0: []})) == {"gateway": 0}
+    assert values(usage("error_share", min_requests=1), found(asked={300.0: []})) == {}
 
 
 def test_without_an_answer_of_the_database_nobody_knows():
@@ -92,8 +91,11 @@ def test_without_an_answer_of_the_database_nobody_knows():
 
 
 def test_each_budget_of_a_project_or_key_is_a_subject_of_its_period():
-    used = [Used("p1", "k1", 85, 1_000_000_000, 500, 9_000_000_000), Used("p1", "k9", 5, 500_000_000, 300, 0)]
-    assert values(BUILT_IN["budget_80"], found(used=used)) == {
+    spent = {
+        "p1": {"daily_tokens": 90, "daily_cost": 1.5, "monthly_tokens": 800, "monthly_cost": 9.0},
+        "k1": {"daily_tokens": 85},
+    }
+    assert values(BUILT_IN["budget_80"], found(spent=spent)) == {
         "project legal daily_cost 2026-11-28": 0.75,
         "project legal monthly_tokens 2026-11": 0.8,
         "key legal/ci daily_tokens 2026-11-28": 0.85,
@@ -101,8 +103,8 @@ def test_each_budget_of_a_project_or_key_is_a_subject_of_its_period():
 
 
 def test_a_budget_that_nobody_used_is_there_and_unused():
-    assert set((values(BUILT_IN["budget_80"], found(used=[])) or {}).values()) == {0.0}
-    assert projects_with_budgets(snapshot()) == {"p1"}
+    assert set((values(BUILT_IN["budget_80"], found(spent={})) or {}).values()) == {0.0}
+    assert budgets_of(snapshot()) == {("daily", "project"), ("monthly", "project"), ("daily", "key")}
 
 
 def test_keys_are_told_of_before_they_end_and_a_day_after():
@@ -153,16 +155,14 @@ def test_what_each_process_knows_of_itself_bears_its_name():
 
 
 def test_every_metric_can_be_read():
-    there = found(sums={300.0: SUMS}, used=[], disk_free=0.5)
+    there = found(asked={300.0: SUMS}, spent={}, disk_free=0.5)
     for metric in METRICS:
         assert values(usage(metric), there) is not None
 
 
-def test_a_percentile_lies_within_its_bucket():
-    assert percentile([0, 0, 0], (10, 20), 0.95) is None
-    assert percentile([10, 0, 0], (10, 20), 0.5) == 5
-    assert percentile([5, 5, 0], (10, 20), 0.95) == 19
-    assert percentile([0, 0, 3], (10, 20), 0.95) == 20
+def test_a_models_name_may_be_written_as_servers_understand_it():
+    there = found(asked={300.0: [asked("p1", "llama3.2:latest", 20)]})
+    assert values(usage("requests", model="Llama3.2"), there) == {"model Llama3.2": 20}
 
 
 def test_values_are_written_as_people_do():
