@@ -33,6 +33,7 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.learnt import Learnt
 from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.ledger.payloads import Payloads
 from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
@@ -233,6 +234,9 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)
+            gateway.payloads = Payloads(ledger, clock, settings.retention.payload_days)
+            keeping = asyncio.create_task(gateway.payloads.run(), name="payloads")
+            stack.push_async_callback(gateway.payloads.stop, keeping)
             for name, work in {
                 "prober": prober.run(),
                 "watch": running.watch(),

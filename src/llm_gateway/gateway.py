@@ -23,6 +23,8 @@ from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.ledger.payloads import Payloads
+from llm_gateway.ledger.transcript import Transcript
 from llm_gateway.names import pinned
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.upstream.drive import Drive
@@ -70,6 +72,8 @@ class Gateway:
     snapshot: Snapshot = field(default_factory=Snapshot)
     used_keys: dict[str, float] = field(default_factory=dict)
     """Key id -> Unix time of its latest use, written to the database now and then."""
+    payloads: Payloads | None = None
+    """Where prompts and answers go, of projects that keep them."""
     draining: bool = False
     """True from the moment the process was asked to stop."""
     _lists: dict[Project, Sequence[Visible]] = field(default_factory=dict)
@@ -100,7 +104,10 @@ class Gateway:
     def entry(self, call: Opening, caller: Caller) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
-        return Entry(self, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left)
+        entry = Entry(self, self.clock, call.id, caller, call.endpoint, call.client_request_id, lambda: call.left)
+        if caller.project.store_payloads and self.payloads is not None:
+            entry.transcript = Transcript()
+        return entry
 
     def opened(self, entry: Entry) -> None:
         """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
@@ -109,6 +116,8 @@ class Gateway:
     def closed(self, entry: Entry) -> None:
         row = entry.record()
         self.ledger.closed(entry.id, row)
+        if entry.transcript is not None and self.payloads is not None:
+            self.payloads.put(entry, entry.transcript)
         self.metrics.request_ended(entry)
         log.info(
             "request",

@@ -20,6 +20,8 @@ from llm_gateway.ledger.ledger import Ledger
 
 BATCH: Final = 500
 """Rows of one transaction."""
+PAYLOAD_BYTES: Final = 4 * 2**20
+"""Prompts and answers of one transaction."""
 SCAN: Final = 4 * BATCH
 """Records looked at for one."""
 PAUSE: Final = 0.25
@@ -146,7 +148,7 @@ class Shipper:
     @staticmethod
     def _batch(directory: Path, after: Position) -> tuple[Batch, Position]:
         """The next rows, and the position behind the last record that was looked at."""
-        batch = Batch([], [], [])
+        batch, said = Batch([], [], []), 0
         for record in islice(read(directory, after), SCAN):
             after = record.end
             if record.kind == CLOSE:
@@ -156,6 +158,9 @@ class Shipper:
                     break
             elif record.kind == PAYLOAD:
                 batch.payloads.append(record.row)
+                said += len(record.row["request"]) + len(record.row["response"])
+                if said > PAYLOAD_BYTES:
+                    break
         return batch, after
 
     async def _pause(self) -> None:

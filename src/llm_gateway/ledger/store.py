@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llm_gateway.ledger.journal import Position
 from llm_gateway.ledger.shipper import Batch
-from llm_gateway.storage import journals, requests
+from llm_gateway.storage import journals, payloads, requests
 from llm_gateway.storage.sessions import Sessions
 
 
@@ -20,6 +20,7 @@ class DatabaseStore:
     async def ship(self, journal: str, batch: Batch, position: Position) -> None:
         async with self._sessions.write() as s:
             await requests.insert_rows(s, batch.rows)
+            await payloads.insert_payloads(s, batch.payloads)
             await journals.set_position(s, journal, position.segment, position.offset)
 
     async def forget(self, journal: str) -> None:

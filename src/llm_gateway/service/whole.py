@@ -47,6 +47,8 @@ async def deliver(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     if work.request.logprobs and not answer.logprobs:
         entry.noted(note("logprobs", "dropped"))
     answer.seconds, answer.first_token = entry.elapsed(), entry.ttft
+    if entry.transcript is not None:
+        entry.transcript.answered(answer)
     body = call.dialect.write_answer(envelope_of(gw, entry), work.request, answer)
     entry.finished(answer.finish, answer.usage)
     await call.begin(served(entry, work, whole.stream, whole.at), None)

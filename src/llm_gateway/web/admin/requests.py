@@ -13,7 +13,7 @@ from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from llm_gateway.assemble import Running
-from llm_gateway.storage import projects, requests
+from llm_gateway.storage import payloads, projects, requests
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
 
@@ -105,6 +105,14 @@ async def get_request(running: Live, request_id: str) -> dict[str, Any]:
     return shown(row, project_names(running))
 
 
+@router.get("/{request_id}/payload", summary="What was asked and answered, redacted, where the project keeps it")
+async def get_payload(running: Live, request_id: str) -> dict[str, Any]:
+    """404 when nothing is kept, or no longer."""
+    async with running.sessions.read() as s:
+        found = await payloads.get_payload(s, request_id)
+    return said(found, project_names(running))
+
+
 async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
     async with aclosing(rest):
         yield first
@@ -142,6 +150,29 @@ def _cell(value: Any) -> Any:
 
 def project_names(running: Running) -> dict[str, str]:
     return {p.id: p.name for p in running.gateway.snapshot.projects.values()}
+
+
+def said(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """A payload."""
+    return {
+        "request_id": row["request_id"],
+        "project": names.get(row["project_id"]),
+        "project_id": row["project_id"],
+        "timestamp": when(row["timestamp"]),
+        "expires_at": when(row["expires_at"]),
+        "end_user": row["end_user"],
+        "request": _document(row["request"]),
+        "response": _document(row["response"]),
+        "redactions": row["redactions"],
+        "cut": row["cut"],
+    }
+
+
+def _document(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:  # what the database could not hold was replaced
+        return text
 
 
 def shown(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
