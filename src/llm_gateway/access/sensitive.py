@@ -98,7 +98,7 @@ _PHONE: Final = regex.compile(
 _CALLED_PHONE: Final = regex.compile(
     r"(?i)(?<!\w)(?:tel(?:[eé]fono|ephone|efon)?|tél|phone|mobile|m[oó]vil|cell|whatsapp|fax|handy|call|ll[aá]ma(?:me)?)"
     r"[^\w\n(+]{1,3}(?:[^\W\d]{1,10}[^\w\n(+]{1,3}){0,3}"
-    r"(\+?\(?[0-9](?:[ ().\-/]{0,2}[0-9]){6,13})(?![\w]|[-:][0-9]|[.,][0-9])"
+    r"(\+?\(?[0-9](?:[ ().\-/]{0,2}[0-9]){8,13})(?![\w]|[-:][0-9]|[.,][0-9])"
 )
 _IBAN_HEAD: Final = regex.compile(r"(?i)(?<![A-Z0-9])[A-Z]{2}[0-9]{2}(?=[ -]?[A-Z0-9])")
 _DIGITS: Final = regex.compile(r"(?<![\w.,-])[0-9]{3,19}+(?:[ -][0-9]{3,19}+)*+(?![\w]|[.,][0-9])")

@@ -46,7 +46,7 @@ FOUND: dict[str, list[tuple[str, str]]] = {
         ("clave: gato-azul-9", "gato-azul-9"),
         ("api_key = '0a1b2c3d4e5f'", "0a1b2c3d4e5f"),
         ("client_secret: 9f8e7d6c5b4a", "9f8e7d6c5b4a"),
-        ("postgresql://app:s3cretpw@db.example/app", "s3cretpw"),
+        ("postgresql://app:s3cretpw@db/app", "s3cretpw"),
         ("Das Passwort ist geheim99", "geheim99"),
     ],
     "email": [
