@@ -34,6 +34,7 @@ from llm_gateway.learnt import Learnt
 from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.payloads import Payloads
+from llm_gateway.ledger.retention import Housekeeping
 from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
@@ -237,12 +238,17 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             gateway.payloads = Payloads(ledger, clock, settings.retention.payload_days)
             keeping = asyncio.create_task(gateway.payloads.run(), name="payloads")
             stack.push_async_callback(gateway.payloads.stop, keeping)
+            days = settings.retention
+            housekeeping = Housekeeping(
+                sessions, ledger, clock, request_days=days.request_days, minute_days=days.minute_days
+            )
             for name, work in {
                 "prober": prober.run(),
                 "watch": running.watch(),
                 "keys": running.touch_keys(),
                 "journal sync": ledger.sync(),
                 "recovery": shipper.recover(journals),
+                "housekeeping": housekeeping.run(),
             }.items():
                 _start(stack, name, work)
             if not demo:

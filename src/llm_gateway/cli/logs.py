@@ -91,12 +91,13 @@ async def export_logs(
     filters: Filters,
     format: Annotated[Literal["ndjson", "csv"], typer.Option(help="A JSON object per line, or a table.")] = "ndjson",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: stdout.")] = None,
+    payloads: Annotated[bool, typer.Option("--payloads", help="With prompt and answer, where they are kept.")] = False,
 ) -> None:
     """Write every matching row, oldest first."""
-    query = filters.query()
+    query = {**filters.query(), "format": format, "payloads": "true" if payloads else None}
     async with (
         connect(where) as api,
-        api.stream("GET", f"{REQUESTS}/export", query={**query, "format": format}) as rows,
+        api.stream("GET", f"{REQUESTS}/export", query=query) as rows,
     ):
         if output is None:
             await _copy(rows, sys.stdout.buffer)

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from llm_gateway.errors import LogUnavailable
-from llm_gateway.ledger.journal import Journal, Position, Row, segment_path, segments
+from llm_gateway.ledger.journal import START, Journal, Position, Row, segment_path, segments
 
 MOST_SEGMENTS = 128
 """Segments that wait for a database that is away: 1 GiB, some millions of rows. Past it rows are dropped."""
@@ -43,6 +43,7 @@ class Ledger:
         """Requests under way -> the segment of their open record."""
         self._opens: Counter[int] = Counter()
         self._oldest = 1
+        self._shipped = START
         self._troubled = False
 
     def opened(self, id: UUID, row: Row) -> None:
@@ -95,7 +96,18 @@ class Ledger:
     def shipped(self, rows: int, position: Position) -> None:
         """So many more rows, up to `position`, are in the database: segments that nothing needs any more go."""
         self.in_database += rows
-        keep = min([position.segment, *self._opens])
+        self._shipped = position
+        self._tidy()
+
+    def roll(self) -> None:
+        """What is written from here on goes into another segment: this one is removed as soon as it was shipped, so
+        that nothing stays in it for longer than in the database."""
+        self.journal.roll()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        over = self.journal.rolled and self._shipped == self.journal.position
+        keep = min([self._shipped.segment + over, *self._opens])
         while self._oldest < keep:
             segment_path(self.journal.directory, self._oldest).unlink(missing_ok=True)
             self._oldest += 1

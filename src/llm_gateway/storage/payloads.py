@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -28,19 +28,15 @@ async def insert_payloads(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) ->
 
 async def get_payload(s: AsyncSession, request_id: str) -> Row:
     """Raises NotFound: of most requests nothing is kept, and of others no longer."""
-    id = as_uuid(request_id, "request id")
-    row = (await s.execute(select(payload).where(_c.request_id == id))).mappings().one_or_none()
+    row = await find_payload(s, as_uuid(request_id, "request id"))
     if row is None:
         raise NotFound(f"Of request {request_id[:60]!r} no prompt and answer are kept.")
-    return dict(row)
+    return row
 
 
-async def payloads_of(s: AsyncSession, request_ids: Sequence[str]) -> dict[str, Row]:
-    """By request id; those that are kept."""
-    if not request_ids:
-        return {}
-    found = await s.execute(select(payload).where(_c.request_id.in_(request_ids)))
-    return {row["request_id"]: dict(row) for row in found.mappings()}
+async def find_payload(s: AsyncSession, id: str) -> Row | None:
+    row = (await s.execute(select(payload).where(_c.request_id == id))).mappings().one_or_none()
+    return None if row is None else dict(row)
 
 
 def _prepared(row: Mapping[str, Any]) -> Row:

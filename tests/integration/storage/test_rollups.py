@@ -9,6 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from llm_gateway.storage.audit import Difference, audit
+from llm_gateway.storage.rollups import NOBODY
 from sqlalchemy import func, select, text, update
 
 from llm_gateway.clock import Ids
@@ -17,9 +19,7 @@ from llm_gateway.ledger.journal import Position
 from llm_gateway.ledger.shipper import Batch
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.storage import upgrade as upgrades
-from llm_gateway.storage.audit import Difference, audit
 from llm_gateway.storage.engine import open_engine
-from llm_gateway.storage.rollups import NOBODY
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log, usage_rollup
 from llm_gateway.storage.usage import UsageFilters, usage
@@ -28,7 +28,7 @@ MIDNIGHT = 1_790_035_200
 PROJECTS = [str(uuid4()) for _ in range(3)]
 KEYS = [str(uuid4()), None]
 new_id = Ids()
-dice = random.Random(5)  # noqa: S311 - rows of tests
+dice = random.Random(5)
 
 
 def some_row(at: float, **fields: Any) -> dict[str, Any]:
@@ -244,7 +244,10 @@ async def test_filters_and_groups_are_those_of_the_rows(sessions: Sessions):
         for filters, fits in (
             (UsageFilters(project_id=PROJECTS[0]), lambda r: r["project_id"] == PROJECTS[0]),
             (UsageFilters(key_id=NOBODY), lambda r: r["key_id"] is None),
-            (UsageFilters(status_class=4, endpoint="/api/chat"), lambda r: r["status"] // 100 == 4 and "api" in r["endpoint"]),
+            (
+                UsageFilters(status_class=4, endpoint="/api/chat"),
+                lambda r: r["status"] // 100 == 4 and "api" in r["endpoint"],
+            ),
             (UsageFilters(error_code=""), lambda r: r["error_code"] is None),
             (UsageFilters(tier="own", backend_model="llama3.2:3b"), lambda r: r["tier"] == "own"),
         ):

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.admin import config, explain, keys, models, projects, requests, servers, sources, stats
+from llm_gateway.web.admin import config, erasures, explain, keys, models, projects, requests, servers, sources, stats
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     projects.router,
@@ -13,6 +13,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     models.router,
     servers.router,
     sources.router,
+    erasures.router,
     requests.router,
     stats.router,
     config.router,

@@ -13,7 +13,9 @@ from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from llm_gateway.assemble import Running
-from llm_gateway.storage import payloads, projects, requests
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.storage import payloads as stored
+from llm_gateway.storage import projects, requests
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
 
@@ -89,9 +91,14 @@ async def list_requests(
 
 @router.get("/export", summary="Every matching row, streamed")
 async def export_requests(
-    running: Live, wanted: Filters, format: Literal["ndjson", "csv"] = "ndjson"
+    running: Live,
+    wanted: Filters,
+    format: Literal["ndjson", "csv"] = "ndjson",
+    payloads: Annotated[bool, Query(description="With prompt and answer, where they are kept.")] = False,
 ) -> StreamingResponse:
-    lines = _lines(running, wanted, format)
+    if payloads and format == "csv":
+        raise InvalidRequest("Prompts and answers have no place in a table: ask for `format=ndjson`.", param="payloads")
+    lines = _lines(running, wanted, format, payloads)
     first = await anext(lines)  # what is wrong with the filters is said before an answer begins
     media = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
     headers = {"content-disposition": f'attachment; filename="requests.{format}"'}
@@ -109,7 +116,7 @@ async def get_request(running: Live, request_id: str) -> dict[str, Any]:
 async def get_payload(running: Live, request_id: str) -> dict[str, Any]:
     """404 when nothing is kept, or no longer."""
     async with running.sessions.read() as s:
-        found = await payloads.get_payload(s, request_id)
+        found = await stored.get_payload(s, request_id)
     return said(found, project_names(running))
 
 
@@ -120,13 +127,16 @@ async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[byt
             yield block
 
 
-async def _lines(running: Running, wanted: RequestFilters, format: str) -> AsyncGenerator[bytes]:
+async def _lines(running: Running, wanted: RequestFilters, format: str, payloads: bool) -> AsyncGenerator[bytes]:
     names = project_names(running)
     block = io.StringIO()
     sheet: csv.DictWriter[str] | None = None
     async with running.sessions.read() as s:
         async for row in requests.export(s, wanted):
             view = shown(row, names)
+            if payloads:
+                kept = await stored.find_payload(s, row["id"])
+                view["payload"] = said(kept, names) if kept else None
             if format == "ndjson":
                 block.write(msgspec.json.encode(view).decode() + "\n")
             else:
