@@ -20,11 +20,12 @@ REST = 2.0
 
 
 async def erase(
-    sessions: Sessions, wanted: Erasure, roll: Callable[[], None] = lambda: None
+    sessions: Sessions, wanted: Erasure, roll: Callable[[], None] = lambda: None, *, scrubs: bool = True
 ) -> AsyncGenerator[tuple[int, bool]]:
     """Gives (rows so far, False) after each window, and at the end (rows, was it made physically gone?).
 
-    `roll` lets go of the journal's segment at hand. Raises DatabaseUnavailable; what was deleted until then stays so.
+    `roll` lets go of the journal's segment at hand; `scrubs` false: another erasure follows, whose scrubbing will do.
+    Raises DatabaseUnavailable; what was deleted until then stays so.
     """
     rows, place = wanted.rows, Place()
     following: Place | None = place
@@ -39,7 +40,7 @@ async def erase(
             yield rows, False
             await asyncio.sleep(REST * (time.monotonic() - began))
     roll()
-    gone = await scrub(sessions.engine)
+    gone = scrubs and await scrub(sessions.engine)
     async with sessions.write() as s:
         await erasures.finish(s, wanted.id)
     yield rows, gone

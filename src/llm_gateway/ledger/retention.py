@@ -113,7 +113,7 @@ class Housekeeping:
         async with self._sessions.write() as s:
             begun = await erasures.list_erasures(s, unfinished=True)
             await erasures.forget_before(s, self._clock.wall() - self._request_days * DAY)
-        for one in begun:
-            if one.erased_at < self._clock.wall() - ROUND:  # its own process may still be at it
-                async for rows, _ in erase(self._sessions, one, self._ledger.roll):
-                    log.info("erasure_goes_on", erasure=one.id, rows=rows)
+        left = [one for one in begun if one.erased_at < self._clock.wall() - ROUND]  # others may still be under way
+        for one in left:
+            async for rows, _ in erase(self._sessions, one, self._ledger.roll, scrubs=one is left[-1]):
+                log.info("erasure_goes_on", erasure=one.id, rows=rows)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
@@ -108,6 +108,15 @@ async def delete_requests(s: AsyncSession, ids: list[str]) -> None:
     await s.execute(delete(payload).where(payload.c.request_id.in_(ids)))
     await s.execute(delete(attempt_log).where(attempt_log.c.request_id.in_(ids)))
     await s.execute(delete(request_log).where(request_log.c.id.in_(ids)))
+
+
+async def carry_over(s: AsyncSession, erased: Iterable[Erasure]) -> None:
+    """Into a restored database: what was erased since it was saved, to be erased again."""
+    known = set((await s.execute(select(_c.id))).scalars())
+    for one in erased:
+        if one.id not in known:
+            values = {"id": one.id, "project_id": one.project_id, "tag": one.tag, "erased_at": one.erased_at}
+            await s.execute(insert(erasure).values(**values, done=False, rows=0, days={}))
 
 
 async def finish(s: AsyncSession, id: str) -> None:
