@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -28,15 +28,16 @@ async def insert_payloads(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) ->
 
 async def get_payload(s: AsyncSession, request_id: str) -> Row:
     """Raises NotFound: of most requests nothing is kept, and of others no longer."""
-    row = await find_payload(s, as_uuid(request_id, "request id"))
-    if row is None:
+    found = await payloads_of(s, [as_uuid(request_id, "request id")])
+    if not found:
         raise NotFound(f"Of request {request_id[:60]!r} no prompt and answer are kept.")
-    return row
+    return next(iter(found.values()))
 
 
-async def find_payload(s: AsyncSession, id: str) -> Row | None:
-    row = (await s.execute(select(payload).where(_c.request_id == id))).mappings().one_or_none()
-    return None if row is None else dict(row)
+async def payloads_of(s: AsyncSession, ids: Sequence[str]) -> dict[str, Row]:
+    """By the requests' ids; those that are kept."""
+    found = await s.execute(select(payload).where(_c.request_id.in_(ids)))
+    return {row["request_id"]: dict(row) for row in found.mappings()}
 
 
 def _prepared(row: Mapping[str, Any]) -> Row:

@@ -4,7 +4,19 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.admin import config, erasures, explain, keys, models, projects, requests, servers, sources, stats
+from llm_gateway.web.admin import (
+    config,
+    erasures,
+    explain,
+    keys,
+    models,
+    payloads,
+    projects,
+    requests,
+    servers,
+    sources,
+    stats,
+)
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     projects.router,
@@ -14,6 +26,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     servers.router,
     sources.router,
     erasures.router,
+    payloads.router,
     requests.router,
     stats.router,
     config.router,

@@ -14,10 +14,10 @@ from fastapi.responses import StreamingResponse
 
 from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidRequest
-from llm_gateway.storage import payloads as stored
 from llm_gateway.storage import projects, requests
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
+from llm_gateway.web.admin.payloads import add_payloads
 
 router = admin_router("requests")
 EXPORT_BLOCK = 65_536
@@ -112,14 +112,6 @@ async def get_request(running: Live, request_id: str) -> dict[str, Any]:
     return shown(row, project_names(running))
 
 
-@router.get("/{request_id}/payload", summary="What was asked and answered, redacted, where the project keeps it")
-async def get_payload(running: Live, request_id: str) -> dict[str, Any]:
-    """404 when nothing is kept, or no longer."""
-    async with running.sessions.read() as s:
-        found = await stored.get_payload(s, request_id)
-    return said(found, project_names(running))
-
-
 async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
     async with aclosing(rest):
         yield first
@@ -135,8 +127,7 @@ async def _lines(running: Running, wanted: RequestFilters, format: str, payloads
         async for row in requests.export(s, wanted):
             view = shown(row, names)
             if payloads:
-                kept = await stored.find_payload(s, row["id"])
-                view["payload"] = said(kept, names) if kept else None
+                await add_payloads(s, [view])
             if format == "ndjson":
                 block.write(msgspec.json.encode(view).decode() + "\n")
             else:
@@ -160,29 +151,6 @@ def _cell(value: Any) -> Any:
 
 def project_names(running: Running) -> dict[str, str]:
     return {p.id: p.name for p in running.gateway.snapshot.projects.values()}
-
-
-def said(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """A payload."""
-    return {
-        "request_id": row["request_id"],
-        "project": names.get(row["project_id"]),
-        "project_id": row["project_id"],
-        "timestamp": when(row["timestamp"]),
-        "expires_at": when(row["expires_at"]),
-        "end_user": row["end_user"],
-        "request": _document(row["request"]),
-        "response": _document(row["response"]),
-        "redactions": row["redactions"],
-        "cut": row["cut"],
-    }
-
-
-def _document(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:  # what the database could not hold was replaced
-        return text
 
 
 def shown(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
