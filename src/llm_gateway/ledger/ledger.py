@@ -19,6 +19,8 @@ from llm_gateway.ledger.journal import START, Journal, Position, Row, segment_pa
 
 MOST_SEGMENTS = 128
 """Segments that wait for a database that is away: 1 GiB, some millions of rows. Past it rows are dropped."""
+MOST_SEGMENTS_WITH_PAYLOADS = MOST_SEGMENTS // 2
+"""Segments that wait, past which payloads are dropped: they must not take the place of rows."""
 SYNC = 0.2
 """Seconds between group syncs: what a power cut may cost."""
 
@@ -78,15 +80,17 @@ class Ledger:
             if not self._opens[segment]:
                 del self._opens[segment]
 
-    def kept(self, id: UUID, payload: Row) -> None:
-        """What was said, of a request that is closed. Best effort: where the journal cannot take it, it is gone."""
+    def kept(self, id: UUID, payload: Row) -> bool:
+        """What was said, of a request that is closed. Best effort: False = the journal cannot take it, it is gone."""
+        if self.journal.position.segment - self._oldest >= MOST_SEGMENTS_WITH_PAYLOADS:
+            return False
         try:
-            self._room()
             self.journal.kept(id, payload)
         except OSError as error:
             self._trouble(error)
-        else:
-            self.wake()
+            return False
+        self.wake()
+        return True
 
     @property
     def waiting(self) -> int:

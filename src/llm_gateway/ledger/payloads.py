@@ -93,18 +93,17 @@ class Payloads:
             self.dropped += 1
             return
         days = self.days if project.payload_days is None else project.payload_days
-        self._ledger.kept(
-            entry.id,
-            {
-                "request_id": str(entry.id),
-                "project_id": project.id,
-                "timestamp": entry.timestamp,
-                "expires_at": entry.timestamp + days * DAY,
-                "end_user": entry.end_user,
-                **said,
-            },
-        )
-        self.kept += 1
+        row = {
+            "request_id": str(entry.id),
+            "project_id": project.id,
+            "timestamp": entry.timestamp,
+            "expires_at": entry.timestamp + days * DAY,
+            "end_user": entry.end_user,
+        }
+        if self._ledger.kept(entry.id, row | said):
+            self.kept += 1
+        else:
+            self._drop(project, "the journal has no room")
 
     def _drop(self, project: Project, why: str) -> None:
         self.dropped += 1

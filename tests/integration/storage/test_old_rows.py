@@ -156,9 +156,9 @@ async def test_an_erasure_takes_what_is_its_own_and_counts_it_by_days(
     async with sessions.write() as s:
         begun = await erasures.begin(s, PROJECT, "eve", NOW)
 
-    told = [rows async for rows, _ in erase(sessions, begun)]
+    told = [each async for each in erase(sessions, begun)]
 
-    assert told[-1] == 3
+    assert told[-1] == (3, sessions.engine.dialect.name == "sqlite")  # PostgreSQL's files may hold bytes of it
     async with sessions.read() as s:
         left = [(one["project_id"], one["end_user"]) async for one in requests.export(s)]
         assert left.count((PROJECT, "eve")) == 1
