@@ -22,6 +22,10 @@ async def erase_logs(
     end_user: Annotated[
         str | None, typer.Option(metavar="TAG", help="Only requests with this user tag; absent: all of the project.")
     ] = None,
+    rewrite: Annotated[
+        bool,
+        typer.Option("--rewrite", help="PostgreSQL: write the tables anew; the log cannot be read meanwhile."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, the admin API's own.")] = False,
 ) -> None:
@@ -32,7 +36,7 @@ async def erase_logs(
             raise Stop("Erasing asks first, and nobody is there to answer.", "Say --yes.", code=Exit.USAGE)
         typer.confirm(f"Erase everything that is logged of {of}? Nothing brings it back", abort=True, err=True)
     last: dict[str, Any] = {}
-    body = {"project": project, "end_user": end_user, "confirm": True}
+    body = {"project": project, "end_user": end_user, "rewrite": rewrite, "confirm": True}
     async with connect(where) as api, api.stream("POST", ERASE, body=body) as answer:
         async for line in answer.aiter_lines():
             last = json.loads(line)

@@ -20,11 +20,17 @@ REST = 2.0
 
 
 async def erase(
-    sessions: Sessions, wanted: Erasure, roll: Callable[[], None] = lambda: None, *, scrubs: bool = True
+    sessions: Sessions,
+    wanted: Erasure,
+    roll: Callable[[], None] = lambda: None,
+    *,
+    scrubs: bool = True,
+    rewrite: bool = False,
 ) -> AsyncGenerator[tuple[int, bool]]:
     """Gives (rows so far, False) after each window, and at the end (rows, was it made physically gone?).
 
-    `roll` lets go of the journal's segment at hand; `scrubs` false: another erasure follows, whose scrubbing will do.
+    `roll` lets go of the journal's segment at hand; `scrubs` false: another erasure follows, whose scrubbing will do;
+    `rewrite` as of `storage.scrub`.
     Raises DatabaseUnavailable; what was deleted until then stays so.
     """
     rows, place = wanted.rows, Place()
@@ -40,7 +46,7 @@ async def erase(
             yield rows, False
             await asyncio.sleep(REST * (time.monotonic() - began))
     roll()
-    gone = scrubs and await scrub(sessions.engine)
+    gone = scrubs and await scrub(sessions.engine, rewrite=rewrite)
     async with sessions.write() as s:
         await erasures.finish(s, wanted.id)
     yield rows, gone

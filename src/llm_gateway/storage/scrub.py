@@ -2,8 +2,8 @@
 
 SQLite: the file is written anew and the write-ahead log emptied; afterwards no byte of it is in either. PostgreSQL: a
 plain VACUUM, which locks nobody out; a page's free space is overwritten when rows are written to it, so until then
-bytes may be found in the files (`VACUUM FULL` writes the tables anew and locks them meanwhile: the operator's choice),
-as in its write-ahead log until that was recycled.
+bytes are found in the files. Written anew (VACUUM FULL), which locks the log meanwhile, the tables hold none of it, and
+the write-ahead log does until it was recycled.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ TRIES: Final = 20
 """Looks, half a second apart, at whether readers still need SQLite's write-ahead log."""
 
 
-async def scrub(engine: AsyncEngine) -> bool:
-    """Is everything that was deleted before gone from the database's files? Raises DatabaseUnavailable when somebody
+async def scrub(engine: AsyncEngine, *, rewrite: bool = False) -> bool:
+    """Is everything that was deleted before gone from the database's files? `rewrite`: PostgreSQL's as well, except
+    for its write-ahead log; nobody can read or write the log meanwhile. Raises DatabaseUnavailable when somebody
     writes all the time, or the disk has no room for a second copy."""
     with connecting():
         connection = await engine.connect()
@@ -32,7 +33,7 @@ async def scrub(engine: AsyncEngine) -> bool:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         if engine.dialect.name == "postgresql":
             for table in TABLES:
-                await driver.execute(f"VACUUM {table}", timeout=PATIENCE)
+                await driver.execute(f"VACUUM {'FULL ' if rewrite else ''}{table}", timeout=PATIENCE)
             return False
         return await _scrub_sqlite(driver)
     finally:

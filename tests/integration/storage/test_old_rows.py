@@ -190,6 +190,33 @@ async def test_an_erasure_that_broke_off_is_finished_and_counts_once(
         assert not await erasures.list_erasures(s, unfinished=True)
 
 
+async def test_postgresql_tables_written_anew_hold_no_byte_of_it(
+    postgresql_url: str, postgresql_server: Any, tmp_path: Any
+) -> None:
+    from llm_gateway.storage.engine import open_engine
+
+    if not hasattr(postgresql_server, "_dir"):
+        pytest.skip("the files of a PostgreSQL that somebody else runs cannot be looked at")
+    files = postgresql_server._dir / "data" / "base"
+    engine = open_engine(postgresql_url, data_dir=tmp_path)
+    sessions = Sessions(engine)
+
+    def found(needle: bytes) -> int:
+        postgresql_server.execute("CHECKPOINT")
+        return sum(needle in file.read_bytes() for file in files.rglob("*") if file.is_file())
+
+    try:
+        await store(sessions, [row(1, user) for user in ("eve-4711", "bob-0815") * 50])
+        async with sessions.write() as s:
+            begun = await erasures.begin(s, PROJECT, "eve-4711", NOW)
+        assert found(b"eve-4711")
+        assert [each async for each in erase(sessions, begun, rewrite=True)][-1] == (50, False)
+        assert not found(b"eve-4711")
+        assert found(b"bob-0815")
+    finally:
+        await engine.dispose()
+
+
 async def test_the_tombstone_says_nothing_of_whose_it_is(sessions: Sessions) -> None:
     async with sessions.write() as s:
         begun = await erasures.begin(s, PROJECT, "eve@example.org", NOW)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -27,6 +27,11 @@ class Wanted(Input):
     end_user: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         default=None, description="The user tag of the requests; absent: everything of the project."
     )
+    rewrite: bool = Field(
+        default=False,
+        description="PostgreSQL: write the tables anew, so that nothing is left in their files. The log cannot be read "
+        "meanwhile, and new rows wait in the journal.",
+    )
     confirm: Literal[True] = Field(description="Say true: nothing brings it back.")
 
 
@@ -38,7 +43,7 @@ async def erase_requests(running: Live, body: Wanted) -> StreamingResponse:
     async with running.sessions.write() as s:
         project_id = await _project(s, body.project)
         begun = await erasures.begin(s, project_id, body.end_user, running.gateway.clock.wall())
-    return StreamingResponse(_told(running, begun), media_type="application/x-ndjson")
+    return StreamingResponse(_told(running, begun, body.rewrite), media_type="application/x-ndjson")
 
 
 @router.get("/erasures", summary="What was erased: when, of which project, how many rows")
@@ -48,8 +53,8 @@ async def list_erasures(running: Live) -> dict[str, Any]:
     return listed([shown(one) for one in found])
 
 
-async def _told(running: Running, begun: Erasure) -> AsyncIterator[bytes]:
-    steps: AsyncGenerator[tuple[int, bool]] = erase(running.sessions, begun, running.gateway.ledger.roll)
+async def _told(running: Running, begun: Erasure, rewrite: bool) -> AsyncIterator[bytes]:
+    steps = erase(running.sessions, begun, running.gateway.ledger.roll, rewrite=rewrite)
     rows, gone = 0, False
     yield _line(id=begun.id, rows=0, done=False)
     try:
