@@ -47,11 +47,14 @@ COLUMNS = (
 SQLITE = f"""
     WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :last)
     INSERT INTO request_log ({COLUMNS})
-    SELECT lower(hex(randomblob(16))), :project, CAST((:since + i * :step) * 1000000 AS INTEGER), '/v1/chat', 'm', 'm',
+    SELECT printf('%012x7000', (:since + i * :step) * 1000) || lower(hex(randomblob(8))), :project,
+        CAST((:since + i * :step) * 1000000 AS INTEGER), '/v1/chat', 'm', 'm',
         's', 'own', 0, 200, 'ok', 1.0, 1, 10, 10, 0, 'user' || (i % 1000) FROM n"""
 POSTGRESQL = f"""
     INSERT INTO request_log ({COLUMNS})
-    SELECT gen_random_uuid(), CAST(CAST(:project AS text) AS uuid),
+    SELECT CAST(lpad(to_hex(CAST((CAST(:since AS float8) + i * CAST(:step AS float8)) * 1000 AS bigint)), 12, '0')
+            || '7000' || substr(md5(CAST(random() AS text)), 1, 16) AS uuid),
+        CAST(CAST(:project AS text) AS uuid),
         to_timestamp(CAST(:since AS float8) + i * CAST(:step AS float8)), '/v1/chat', 'm', 'm', 's', 'own', false, 200,
         'ok', 1.0, 1, 10, 10, false, 'user' || (i % 1000) FROM generate_series(0, CAST(:last AS int)) AS i"""
 

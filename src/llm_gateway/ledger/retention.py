@@ -26,10 +26,10 @@ LOOK: Final = 60.0
 """Seconds between looks at whether something was erased, and until the first round."""
 ROUND: Final = 3600.0
 """Seconds between rounds of deleting, and for which a journal's segment may hold what was shipped."""
-MOST, LEAST = 1000, 50
+MOST, FIRST, LEAST = 1000, 200, 50
 """Rows of a batch."""
 LONGEST = 0.1
-"""Seconds that a batch may take: the next is half as large when one took longer."""
+"""Seconds that a batch may take: the next is half as large when one took longer, and larger when it took a third."""
 REST = 1.0
 """Times that a batch took are waited before the next one."""
 DAY: Final = 86_400.0
@@ -53,7 +53,7 @@ async def prune(sessions: Sessions, old: Cutoffs) -> dict[str, int]:
     """Deletes what is too old; returns how much of each. Raises DatabaseUnavailable."""
     deleted = dict.fromkeys(STEPS, 0)
     for name, step in STEPS.items():
-        limit = MOST
+        limit = FIRST
         while True:
             began = time.monotonic()
             async with sessions.write() as s:
@@ -64,7 +64,10 @@ async def prune(sessions: Sessions, old: Cutoffs) -> dict[str, int]:
             deleted[name] += count
             if count < limit:
                 break
-            limit = max(LEAST, limit // 2) if took > LONGEST else min(MOST, limit + LEAST)
+            if took > LONGEST:
+                limit = max(LEAST, limit // 2)
+            elif took < LONGEST / 3:
+                limit = min(MOST, limit + LEAST)
             await asyncio.sleep(REST * took)
     return deleted
 

@@ -116,7 +116,6 @@ async def test_a_batch_that_takes_long_is_followed_by_smaller_ones(
 ) -> None:
     monkeypatch.setattr(ledger_retention, "LONGEST", -1.0)
     monkeypatch.setattr(ledger_retention, "REST", 0.0)
-    monkeypatch.setattr(ledger_retention, "MOST", 200)
     limits: list[int] = []
 
     async def counted(s: Any, old: Any, limit: int) -> int:
