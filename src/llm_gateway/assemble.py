@@ -36,6 +36,8 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.learnt import Learnt
 from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.ledger.payloads import Payloads
+from llm_gateway.ledger.retention import Housekeeping
 from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
@@ -262,6 +264,13 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)
+            gateway.payloads = Payloads(ledger, clock, settings.retention.payload_days)
+            keeping = asyncio.create_task(gateway.payloads.run(), name="payloads")
+            stack.push_async_callback(gateway.payloads.stop, keeping)
+            days = settings.retention
+            housekeeping = Housekeeping(
+                sessions, ledger, clock, request_days=days.request_days, minute_days=days.minute_days
+            )
             for name, work in {
                 "prober": prober.run(),
                 "watch": running.watch(),
@@ -271,6 +280,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "server states": watch_states(gateway),
                 "recovery": shipper.recover(journals),
                 "alerts": alerts.run(),
+                "housekeeping": housekeeping.run(),
             }.items():
                 _start(stack, name, work)
             if not demo:

@@ -25,6 +25,8 @@ from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.bounds import Templates
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.ledger.payloads import Payloads
+from llm_gateway.ledger.transcript import Transcript
 from llm_gateway.names import pinned
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.observe.parent import trace_of
@@ -86,6 +88,8 @@ class Gateway:
     """Key id -> Unix time of its latest use, written to the database now and then."""
     observers: list[Callable[[Entry], None]] = field(default_factory=list)
     """Called with each request that was closed; they may neither wait nor raise."""
+    payloads: Payloads | None = None
+    """Where prompts and answers go, of projects that keep them."""
     draining: bool = False
     """True from the moment the process was asked to stop."""
     _lists: dict[Project, Sequence[Visible]] = field(default_factory=dict)
@@ -132,7 +136,7 @@ class Gateway:
     def entry(self, call: Opening, lease: Lease) -> Entry:
         """The request's row; from here on there is exactly one."""
         self.metrics.request_began()
-        return Entry(
+        entry = Entry(
             self,
             self.clock,
             call.id,
@@ -143,6 +147,9 @@ class Gateway:
             call.traceparent,
             lease,
         )
+        if lease.caller.project.store_payloads and self.payloads is not None:
+            entry.transcript = Transcript()
+        return entry
 
     def opened(self, entry: Entry) -> None:
         """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
@@ -158,6 +165,8 @@ class Gateway:
             self._settle(entry, entry.lease)
         row = entry.record(self.attempt_rows)
         self.ledger.closed(entry.id, row)
+        if entry.transcript is not None and self.payloads is not None:
+            self.payloads.put(entry, entry.transcript)
         self.metrics.request_ended(entry)
         for observer in self.observers:
             observer(entry)

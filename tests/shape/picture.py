@@ -83,7 +83,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
 
 PURE: Final = frozenset({*GROUND, *CORES, *ALERTS} - {"clock"})
 """No waiting, no client, no SQL, no clock, no dice, no logging. `clock` is where the clock is."""
-PURE_THIRD_PARTY: Final = frozenset({"msgspec"})
+PURE_THIRD_PARTY: Final = frozenset({"msgspec", "regex"})
 PURE_STDLIB: Final = frozenset(
     {
         "__future__", "abc", "base64", "bisect", "binascii", "codecs", "collections", "copy", "dataclasses", "enum",

@@ -18,6 +18,7 @@ from llm_gateway.cli import (
     connect,
     db,
     doctor,
+    erase,
     explain,
     keys,
     logs,
@@ -43,6 +44,7 @@ models.group.command("explain")(explain.explain_model)
 app.add_typer(models.group, name="models")
 app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")
+logs.group.command("erase")(erase.erase_logs)
 app.add_typer(logs.group, name="logs")
 app.command("usage")(usage.usage)
 app.add_typer(alerts.group, name="alerts")

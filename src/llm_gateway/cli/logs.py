@@ -174,14 +174,15 @@ async def export_logs(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: stdout. `.gz` at the end: packed.")
     ] = None,
+    payloads: Annotated[bool, typer.Option("--payloads", help="With prompt and answer, where they are kept.")] = False,
 ) -> None:
     """Write every matching row, oldest first."""
     if format is None:
         format = "csv" if output is not None and ".csv" in output.suffixes[-2:] else "ndjson"
-    query = filters.query()
+    query = {**filters.query(), "format": format, "payloads": "true" if payloads else None}
     async with (
         connect(where) as api,
-        api.stream("GET", f"{REQUESTS}/export", query={**query, "format": format}) as rows,
+        api.stream("GET", f"{REQUESTS}/export", query=query) as rows,
     ):
         if output is None:
             await _copy(rows, sys.stdout.buffer)

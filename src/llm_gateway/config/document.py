@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
 
+from llm_gateway.access.patterns import LONGEST, MOST_PATTERNS, mistake
 from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Price, Trust
 from llm_gateway.config.alerts import AlertsEntry
 from llm_gateway.config.fields import Name, SentVariable, Variable
@@ -70,6 +71,12 @@ def _moment(value: object) -> object:
     if moment.tzinfo is None:
         raise wrong("must say its time zone, such as 2027-01-31T12:00:00Z")
     return moment.timestamp()
+
+
+def _pattern(text: str) -> str:
+    if why := mistake(text):
+        raise wrong(why)
+    return text
 
 
 ModelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_model_name)]
@@ -228,9 +235,9 @@ class ProjectEntry(Limited):
     payload_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
         default=None, description="Days that they are kept; absent: as `retention.payload_days` says."
     )
-    redact: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = Field(
+    redact: tuple[Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_pattern)], ...] = Field(
         default=(),
-        max_length=50,
+        max_length=MOST_PATTERNS,
         description="Regular expressions of what is taken out of them besides keys, e-mail addresses, phone numbers, "
         "IBANs and card numbers.",
     )

@@ -27,6 +27,7 @@ from llm_gateway.errors import (
 )
 from llm_gateway.fleet.tries import Tries, Try
 from llm_gateway.ledger.bounds import Bound
+from llm_gateway.ledger.transcript import Transcript
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
 Outcome = Literal["ok", "error", "shed", "client_closed"]
@@ -105,6 +106,14 @@ class Entry:
         self.project_context: str | None = None
         self.notes = ""
         """What the caller asked for and did not get: as `wire.notes.told`."""
+        self.transcript: Transcript | None = None
+        """What is said, where the project keeps it."""
+
+    def heard(self, body: bytes) -> bytes:
+        """The request as the client sent it."""
+        if self.transcript is not None:
+            self.transcript.body = body
+        return body
 
     def asked(self, ask: ChatRequest) -> None:
         self.model = ask.model[:TAG]
@@ -138,6 +147,8 @@ class Entry:
         self._end("ok", 200)
 
     def failed(self, error: GatewayError) -> None:
+        if self.transcript is not None:
+            self.transcript.error = error
         shed = isinstance(error, QueueFull | QueueTimeout | Overloaded)
         self._end("shed" if shed else "error", error.status, error.code)
 

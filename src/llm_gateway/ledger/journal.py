@@ -74,11 +74,21 @@ class Journal:
         self._unsynced: set[int] = set()
         """Files that hold bytes which may not be on the disk itself."""
         self._torn = False
+        self._rolled = False
 
     @property
     def position(self) -> Position:
         """Behind the last whole record."""
         return Position(self._number, self._offset)
+
+    @property
+    def rolled(self) -> bool:
+        """Will the next record begin a new segment?"""
+        return self._rolled
+
+    def roll(self) -> None:
+        """The next record begins a new segment."""
+        self._rolled = self._offset > 0
 
     def opened(self, id: UUID, row: Row) -> None:
         self._write(OPEN, id, row)
@@ -116,7 +126,12 @@ class Journal:
         if self._lock is None:
             self.directory.mkdir(mode=0o700, parents=True)
             self._lock = _locked(self.directory)
-        if self._file < 0 or self._torn or (self._offset + len(record) > self._segment_bytes and self._offset):
+        if (
+            self._file < 0
+            or self._torn
+            or self._rolled
+            or (self._offset + len(record) > self._segment_bytes and self._offset)
+        ):
             self._next_segment()
         try:
             written = os.write(self._file, record)
@@ -134,6 +149,7 @@ class Journal:
         if self._file >= 0:
             self._unsynced.add(self._file)  # the sync that follows closes it
         self._file, self._number, self._offset, self._torn = file, self._number + 1, 0, False
+        self._rolled = False
 
 
 def segment_path(directory: Path, number: int) -> Path:

@@ -15,10 +15,12 @@ from uuid import UUID
 import structlog
 
 from llm_gateway.errors import LogUnavailable
-from llm_gateway.ledger.journal import Journal, Position, Row, segment_path, segments
+from llm_gateway.ledger.journal import START, Journal, Position, Row, segment_path, segments
 
 MOST_SEGMENTS = 128
 """Segments that wait for a database that is away: 1 GiB, some millions of rows. Past it rows are dropped."""
+MOST_SEGMENTS_WITH_PAYLOADS = MOST_SEGMENTS // 2
+"""Segments that wait, past which payloads are dropped: they must not take the place of rows."""
 SYNC = 0.2
 """Seconds between group syncs: what a power cut may cost."""
 
@@ -45,6 +47,7 @@ class Ledger:
         """Requests under way -> the segment of their open record."""
         self._opens: Counter[int] = Counter()
         self._oldest = 1
+        self._shipped = START
         self._troubled = False
 
     def opened(self, id: UUID, row: Row) -> None:
@@ -79,15 +82,17 @@ class Ledger:
             if not self._opens[segment]:
                 del self._opens[segment]
 
-    def kept(self, id: UUID, payload: Row) -> None:
-        """What was said, of a request that is closed. Best effort: where the journal cannot take it, it is gone."""
+    def kept(self, id: UUID, payload: Row) -> bool:
+        """What was said, of a request that is closed. Best effort: False = the journal cannot take it, it is gone."""
+        if self.journal.position.segment - self._oldest >= MOST_SEGMENTS_WITH_PAYLOADS:
+            return False
         try:
-            self._room()
             self.journal.kept(id, payload)
         except OSError as error:
             self._trouble(error)
-        else:
-            self.wake()
+            return False
+        self.wake()
+        return True
 
     @property
     def waiting(self) -> int:
@@ -97,7 +102,18 @@ class Ledger:
     def shipped(self, rows: int, position: Position) -> None:
         """So many more rows, up to `position`, are in the database: segments that nothing needs any more go."""
         self.in_database += rows
-        keep = min([position.segment, *self._opens])
+        self._shipped = position
+        self._tidy()
+
+    def roll(self) -> None:
+        """What is written from here on goes into another segment: this one is removed as soon as it was shipped, so
+        that nothing stays in it for longer than in the database."""
+        self.journal.roll()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        over = self.journal.rolled and self._shipped == self.journal.position
+        keep = min([self._shipped.segment + over, *self._opens])
         while self._oldest < keep:
             segment_path(self.journal.directory, self._oldest).unlink(missing_ok=True)
             self._oldest += 1

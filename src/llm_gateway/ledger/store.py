@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from llm_gateway.ledger.journal import Position
 from llm_gateway.ledger.shipper import Batch
-from llm_gateway.storage import attempts, journals, requests, rollups
+from llm_gateway.storage import attempts, erasures, journals, payloads, requests, rollups
 from llm_gateway.storage.sessions import Sessions
 
 
@@ -25,10 +27,14 @@ class DatabaseStore:
     async def ship(self, journal: str, batch: Batch, position: Position) -> None:
         rows = await requests.records(batch.rows)
         async with self._sessions.write() as s:
+            spared = await _spared(s, batch)
+            if len(spared.rows) < len(rows):
+                rows = await requests.records(spared.rows)
             new, sums = await asyncio.gather(requests.insert(s, rows), rollups.summed(rows))
             if len(new) < len(rows):
                 sums = await rollups.summed(new)
-            await attempts.insert_rows(s, batch.tries)
+            await attempts.insert_rows(s, spared.tries)
+            await payloads.insert_payloads(s, spared.payloads)
             await rollups.add(s, sums)  # late: other processes that add to the same sums wait from here on
             await journals.set_position(s, journal, position.segment, position.offset)
         if len(new) < len(rows):
@@ -37,3 +43,15 @@ class DatabaseStore:
     async def forget(self, journal: str) -> None:
         async with self._sessions.write() as s:
             await journals.forget(s, journal)
+
+
+async def _spared(s: AsyncSession, batch: Batch) -> Batch:
+    """The batch without what was erased while it was in a journal."""
+    oldest = min((row["timestamp"] for row in (*batch.rows, *batch.payloads)), default=0.0)
+    erased = await erasures.erased(s, oldest)
+    if erased is None:
+        return batch
+    rows = [row for row in batch.rows if not erased(row)]
+    kept = {row["id"] for row in rows}
+    tries = [row for row in batch.tries if row["request_id"] in kept]
+    return Batch(rows, tries, [row for row in batch.payloads if not erased(row)])

@@ -28,7 +28,7 @@ async def chat(gw: Gateway, call: Call) -> None:
         call.admitted(lease)
         async with gw.entry(call, lease) as entry:  # from here on there is exactly one row
             gw.pressure.bear()  # 503
-            ask = read_ask(gw, call, await call.body())  # 400, 408, 413, 415, 503
+            ask = read_ask(gw, call, entry.heard(await call.body()))  # 400, 408, 413, 415, 503
             if call.streams is not None:
                 ask.stream = call.streams
             entry.asked(ask)
@@ -106,6 +106,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         writer = call.dialect.stream_writer(envelope_of(gw, entry), work.request)
         meter, prompt = stream.meter, estimate_prompt(work.request)
         form = Collector(prompt=prompt) if work.request.format is not None else None
+        kept = entry.transcript
         try:
             await call.begin(served(entry, work, stream, stream.attempt.first_content_at), writer)
             entry.status = 200
@@ -114,6 +115,8 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 for event in events:
                     if form is not None:
                         form.add(event)
+                    if kept is not None:
+                        kept.add(event)
                     if isinstance(event, Piece):
                         out.append(writer.piece(event))
                     else:

@@ -26,7 +26,7 @@ async def embed(gw: Gateway, call: Call, spelling: EmbedDialect) -> None:
         call.admitted(lease)
         async with gw.entry(call, lease) as entry:  # from here on there is exactly one row
             gw.pressure.bear()  # 503
-            ask = _read(gw, spelling, await call.body())  # 400, 408, 413, 415, 503
+            ask = _read(gw, spelling, entry.heard(await call.body()))  # 400, 408, 413, 415, 503
             entry.asked(ask)
             target = gw.resolve(caller.project, ask.model)  # 404, 403
             entry.model, entry.price = target.logical, target.price
@@ -53,6 +53,8 @@ async def _vectors(gw: Gateway, call: Call, entry: Entry, work: Embedding, spell
         upstream = gw.clock.now() - stream.attempt.began
     usage = entry.believed(event.usage or Usage(estimate_prompt(ask), estimated=True))
     body = spelling.write_answer(envelope_of(gw, entry), ask, event.vectors, usage)
+    if entry.transcript is not None:
+        entry.transcript.embedded(event.vectors)
     own = max(0.0, entry.elapsed() - upstream)
     await _answer(call, entry, body, usage, Served(model, spec.id, tier, entry.attempts, upstream, own, entry.notes))
 

@@ -48,6 +48,8 @@ async def deliver(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         entry.noted(note("logprobs", "dropped"))
     answer.usage = entry.believed(answer.usage)
     answer.seconds, answer.first_token = entry.elapsed(), entry.ttft
+    if entry.transcript is not None:
+        entry.transcript.answered(answer)
     body = call.dialect.write_answer(envelope_of(gw, entry), work.request, answer)
     entry.finished(answer.finish, answer.usage)
     await call.begin(served(entry, work, whole.stream, whole.at), None)

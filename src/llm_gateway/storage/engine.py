@@ -1,6 +1,7 @@
 """A database URL -> an engine whose connections behave alike on both databases.
 
-SQLite: write-ahead log, foreign keys, a bounded wait for the write lock, transactions that begin when ours do.
+SQLite: write-ahead log, foreign keys, a bounded wait for the write lock, transactions that begin when ours do, zeros
+where something was deleted.
 PostgreSQL: a bounded connect, bounded statements, and a look at every pooled connection before it is used, so that
 a restart of the database heals by itself.
 """
@@ -77,7 +78,7 @@ def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late, and never before DDL
         cursor = connection.cursor()
-        for pragma in (f"busy_timeout={round(lock * 1000)}", "journal_mode=WAL", "foreign_keys=ON"):
+        for pragma in (f"busy_timeout={round(lock * 1000)}", "journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

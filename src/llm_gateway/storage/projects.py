@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llm_gateway.access.patterns import check_patterns
 from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Owner, Project, Trust
 from llm_gateway.errors import NotFound
 from llm_gateway.storage.owners import guard
@@ -112,6 +113,7 @@ def _columns(fields: ProjectChanges) -> dict[str, Any]:
         values["allowed_models"] = sorted(set(fields["allowed_models"] or ())) or None
     if "redact" in fields:
         values["redact"] = list(fields["redact"]) or None
+        check_patterns(values["redact"] or ())
     return values
 
 

@@ -24,6 +24,7 @@ class Sessions:
     """Opens sessions on an engine that somebody else disposes of."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
         self._readers = async_sessionmaker(engine.execution_options(**_READ[engine.dialect.name]))
         self._writers = async_sessionmaker(engine.execution_options(**{BEGIN: "IMMEDIATE"}))
 

@@ -284,6 +284,18 @@ usage_rollup: Final = Table(
     sqlite_with_rowid=False,  # rows lie in the order of the key, as they are read
 )
 
+erasure: Final = Table(
+    "erasure",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("project_id", Uuid(as_uuid=False), nullable=False),
+    Column("tag", LargeBinary(32)),  # SHA-256 that stands for an end user; NULL = everything of the project
+    Column("erased_at", UnixTime, nullable=False, index=True),
+    Column("done", Boolean, nullable=False),
+    Column("rows", BigInteger, nullable=False),  # of the log, deleted so far
+    Column("days", Json, nullable=False),  # beginning of a day, Unix seconds -> rows
+)
+
 journal_position: Final = Table(
     "journal_position",
     metadata,

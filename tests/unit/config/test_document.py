@@ -226,3 +226,8 @@ def test_one_key_cannot_stand_for_two_projects(mistakes):
 def test_what_yaml_refuses_is_reported_beside_other_origins(mistakes):
     lines = mistakes("a: b: c", LLM_GATEWAY_PORT="x")
     assert [line.split(":")[0] for line in lines] == ["gateway.yaml", "environment LLM_GATEWAY_PORT"]
+
+
+def test_a_pattern_that_cannot_be_used_is_told_with_its_line(mistakes):
+    [line] = mistakes(PROJECT + "    redact:\n      - 'fine-\\d+'\n      - '(a{500}){500}'\n")
+    assert line.startswith("gateway.yaml:5:9: `redact[1]` must not repeat more than 1000 times")

@@ -4,7 +4,20 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from llm_gateway.web.admin import alerts, config, explain, keys, models, projects, requests, servers, sources, stats
+from llm_gateway.web.admin import (
+    alerts,
+    config,
+    erasures,
+    explain,
+    keys,
+    models,
+    payloads,
+    projects,
+    requests,
+    servers,
+    sources,
+    stats,
+)
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     projects.router,
@@ -13,6 +26,8 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     models.router,
     servers.router,
     sources.router,
+    erasures.router,
+    payloads.router,
     requests.router,
     stats.router,
     alerts.router,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Response
 from pydantic import Field
 
+from llm_gateway.access.patterns import LONGEST, MOST_PATTERNS
 from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Project, Trust
 from llm_gateway.storage import keys, projects
 from llm_gateway.web.admin.common import Limited, Live, admin_router, changing, limits_of, listed, when
@@ -16,7 +17,7 @@ router = admin_router("projects")
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)]
 Days = Annotated[int, Field(ge=1, le=3650)] | None
-Patterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=50)]
+Patterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=LONGEST)]], Field(max_length=MOST_PATTERNS)]
 
 
 class NewProject(Limited):

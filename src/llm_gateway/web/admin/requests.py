@@ -19,6 +19,7 @@ from llm_gateway.storage import arrivals, attempts, projects, requests
 from llm_gateway.storage.arrivals import Mark
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
+from llm_gateway.web.admin.payloads import add_payloads
 
 router = admin_router("requests")
 EXPORT_BLOCK: Final = 200
@@ -126,9 +127,14 @@ async def follow_requests(
 
 @router.get("/export", summary="Every matching row, oldest first, streamed")
 async def export_requests(
-    running: Live, wanted: Filters, format: Literal["ndjson", "csv"] = "ndjson"
+    running: Live,
+    wanted: Filters,
+    format: Literal["ndjson", "csv"] = "ndjson",
+    payloads: Annotated[bool, Query(description="With prompt and answer, where they are kept.")] = False,
 ) -> StreamingResponse:
-    lines = _lines(running, wanted, format)
+    if payloads and format == "csv":
+        raise InvalidRequest("Prompts and answers have no place in a table: ask for `format=ndjson`.", param="payloads")
+    lines = _lines(running, wanted, format, payloads)
     first = await anext(lines)  # what is wrong with the filters is said before an answer begins
     media = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
     headers = {"content-disposition": f'attachment; filename="requests.{format}"'}
@@ -162,7 +168,7 @@ async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[byt
             yield block
 
 
-async def _lines(running: Running, wanted: RequestFilters, format: str) -> AsyncGenerator[bytes]:
+async def _lines(running: Running, wanted: RequestFilters, format: str, payloads: bool) -> AsyncGenerator[bytes]:
     names = project_names(running)
     sheet = Sheet(COLUMNS) if format == "csv" else None
     block: list[dict[str, Any]] = []
@@ -173,12 +179,18 @@ async def _lines(running: Running, wanted: RequestFilters, format: str) -> Async
         sheet.write(block)
         return sheet.take().encode()
 
+    async def whole() -> bytes:
+        if payloads:
+            async with running.sessions.read() as s:
+                await add_payloads(s, block)
+        return written()
+
     async for row in requests.export(running.sessions, wanted):
         block.append(shown(row, names))
         if len(block) == EXPORT_BLOCK:
-            yield written()
+            yield await whole()
             block.clear()
-    yield written()
+    yield await whole()
 
 
 def project_names(running: Running) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Attempts, payloads and roll-ups of requests; limits of keys, budgets, and whether payloads are kept.
+"""Attempts, payloads, roll-ups and erasures of requests; limits of keys, budgets, and whether payloads are kept.
 
 Revision: 0005
 Date: 2026-11-28
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Double,
     Integer,
+    LargeBinary,
     PrimaryKeyConstraint,
     String,
     Text,
@@ -197,3 +198,15 @@ def sum_up(postgresql: bool) -> None:
     op.execute(
         text(f"{into} SELECT {wanted} FROM usage_rollup GROUP BY seconds, bucket, project_id, model, status_class")  # noqa: S608
     )
+    op.create_table(
+        "erasure",
+        Column("id", Uuid(), nullable=False),
+        Column("project_id", Uuid(), nullable=False),
+        Column("tag", LargeBinary(32)),
+        Column("erased_at", TIME, nullable=False),
+        Column("done", Boolean(), nullable=False),
+        Column("rows", BigInteger(), nullable=False),
+        Column("days", DOCUMENT, nullable=False),
+        PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+    )
+    op.create_index(op.f("ix_erasure_erased_at"), "erasure", ["erased_at"])
