@@ -28,8 +28,10 @@ PATIENT: Final = 1.0
 CONNECTIONS: Final = 64
 TOGETHER: Final = 200
 """Scripts of one packet, and …"""
-AT_ONCE: Final = 2
-"""… packets at the same time: connections that have to be made first would cost a crowd more than they bring."""
+AT_ONCE: Final = 1
+"""… packets at the same time: a connection that has to be made first would cost a crowd more than it brings."""
+READY: Final = 3
+"""Connections that are made before they are needed."""
 LOOKS: Final = 5
 """How often one looks for an answer until patience is over."""
 LATE: Final = 4
@@ -95,8 +97,13 @@ class Client:
         return self._failures == 0
 
     async def load(self, *scripts: Script) -> None:
-        """Makes the scripts known before a request needs them. Raises Away."""
-        await self.ask(lambda: self._load(scripts), patience=PATIENT)
+        """Makes connections, and the scripts known, before a request needs them. Raises Away."""
+
+        async def prepare() -> None:
+            await asyncio.gather(*(self._redis.ping() for _ in range(READY)))
+            await self._load(scripts)
+
+        await self.ask(prepare, patience=PATIENT)
 
     async def run(
         self,
