@@ -146,7 +146,10 @@ class Spent:
 class Account:
     """What one project or key uses."""
 
-    __slots__ = ("_spent", "held_nanos", "held_tokens", "requests", "running", "tokens")
+    __slots__ = (
+        *("_spent", "elsewhere_nanos", "elsewhere_tokens", "held_nanos", "held_tokens", "requests", "running"),
+        "tokens",
+    )
 
     def __init__(self, now: float) -> None:
         self.requests = Bucket(now)
@@ -154,6 +157,8 @@ class Account:
         self.running = 0
         self.held_tokens = self.held_nanos = 0
         """Of budgets, for requests under way."""
+        self.elsewhere_tokens = self.elsewhere_nanos = 0
+        """The same by other processes, as it was last heard."""
         self._spent: dict[tuple[str, int], Spent] = {}
 
     def spent(self, kind: Literal["day", "month"], begin: int) -> Spent:
@@ -170,8 +175,8 @@ class Account:
         spent = self.spent("day", at.day) if name in ("day_tokens", "day_nanos") else self.spent("month", at.month)
         limit: int = getattr(rules, name)
         if name in ("day_tokens", "month_tokens"):
-            return max(0, limit - spent.all_tokens - self.held_tokens)
-        return max(0, limit - spent.all_nanos - self.held_nanos)
+            return max(0, limit - spent.all_tokens - self.held_tokens - self.elsewhere_tokens)
+        return max(0, limit - spent.all_nanos - self.held_nanos - self.elsewhere_nanos)
 
 
 Budget = Literal["day_tokens", "month_tokens", "day_nanos", "month_nanos"]

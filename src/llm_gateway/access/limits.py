@@ -231,9 +231,11 @@ def _check(holder: Holder, ask: Ask, at: Periods, now: float, wall: float, shari
             continue
         spent = account.spent("day", at.day) if name in DAILY else account.spent("month", at.month)
         if name in TOKENS:
-            used = spent.tokens + sharing * (spent.own_tokens + account.held_tokens + max(1, ask.tokens))
+            used = spent.tokens + account.elsewhere_tokens
+            used += sharing * (spent.own_tokens + account.held_tokens + max(1, ask.tokens))
         else:
-            used = spent.nanos + sharing * (spent.own_nanos + account.held_nanos + max(1, ask.nanos))
+            used = spent.nanos + account.elsewhere_nanos
+            used += sharing * (spent.own_nanos + account.held_nanos + max(1, ask.nanos))
         if used > limit:
             raise refused(rules, name, ask, account, at, wall, 0.0)
 
@@ -294,9 +296,9 @@ def figures(rules: Rules | None, account: Account, at: Periods, now: float) -> I
         else:
             daily = name in DAILY
             spent = account.spent("day", at.day) if daily else account.spent("month", at.month)
-            used, held = spent.all_tokens, account.held_tokens
+            used, held = spent.all_tokens, account.held_tokens + account.elsewhere_tokens
             unit = 1
             if name not in TOKENS:
-                used, held, unit = spent.all_nanos, account.held_nanos, NANOS
+                used, held, unit = spent.all_nanos, account.held_nanos + account.elsewhere_nanos, NANOS
             ends = at.day_end if daily else at.month_end
             yield Figure(NAMES[name], limit / unit, used / unit, held / unit, ends)

@@ -71,6 +71,8 @@ class Budgets:
             account = gateway.limits.account(id, gateway.clock.now())
             account.spent("day", at.day).stored(day_tokens, day_nanos)
             account.spent("month", at.month).stored(month_tokens, month_nanos)
+            if gateway.shared_limits is None or not gateway.shared_limits.up:  # it has become a part of these figures
+                account.elsewhere_tokens = account.elsewhere_nanos = 0
         if gateway.shared_limits is not None:
             await gateway.shared_limits.stored(spent, at)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -25,8 +26,14 @@ PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 PATIENT: Final = 1.0
 """Seconds for what no request waits for."""
 CONNECTIONS: Final = 64
-TOGETHER: Final = 50
-"""Scripts of one packet."""
+TOGETHER: Final = 200
+"""Scripts of one packet, and …"""
+AT_ONCE: Final = 1
+"""… packets at the same time: a connection that has to be made first would cost a crowd more than it brings."""
+READY: Final = 3
+"""Connections that are made before they are needed."""
+LOOKS: Final = 5
+"""How often one looks for an answer until patience is over."""
 LATE: Final = 4
 """Turns of the event loop between bytes that arrive and an answer."""
 
@@ -54,6 +61,13 @@ class _Call(NamedTuple):
     answer: asyncio.Future[Any]
 
 
+@dataclass(slots=True)
+class _Lane:
+    waiting: list[_Call] = field(default_factory=list)
+    under_way: int = 0
+    """Packets that have no answer yet."""
+
+
 class Client:
     """Connects when it is first used; whoever made it awaits `aclose`."""
 
@@ -73,8 +87,8 @@ class Client:
         self._failures = 0
         self._closed_until = 0.0
         self._heard = 0.0
-        self._waiting: dict[float | None, list[_Call]] = {}
-        """By their patience."""
+        self._lanes: dict[float | None, _Lane] = {}
+        """By their patience: those who can wait stand in nobody's way."""
         self._sending: set[asyncio.Task[None]] = set()
 
     @property
@@ -83,8 +97,13 @@ class Client:
         return self._failures == 0
 
     async def load(self, *scripts: Script) -> None:
-        """Makes the scripts known before a request needs them. Raises Away."""
-        await self.ask(lambda: self._load(scripts), patience=PATIENT)
+        """Makes connections, and the scripts known, before a request needs them. Raises Away."""
+
+        async def prepare() -> None:
+            await asyncio.gather(*(self._redis.ping() for _ in range(READY)))
+            await self._load(scripts)
+
+        await self.ask(prepare, patience=PATIENT)
 
     async def run(
         self,
@@ -98,18 +117,24 @@ class Client:
         the event loop go together: a thousand requests at once need a few connections, not a thousand."""
         loop = asyncio.get_running_loop()
         call = _Call(script, keys, arguments, loop.create_future())
-        waiting = self._waiting.setdefault(patience, [])
-        waiting.append(call)
-        if len(waiting) == 1:
-            loop.call_soon(self._send, patience)
+        lane = self._lanes.setdefault(patience, _Lane())
+        lane.waiting.append(call)
+        if len(lane.waiting) == 1 and lane.under_way < AT_ONCE:
+            loop.call_soon(self._send, lane, patience)
         return await call.answer
 
-    def _send(self, patience: float | None) -> None:
-        calls = self._waiting.pop(patience)
-        for first in range(0, len(calls), TOGETHER):
-            task = asyncio.create_task(self._together(calls[first : first + TOGETHER], patience), name="redis")
+    def _send(self, lane: _Lane, patience: float | None) -> None:
+        while lane.waiting and lane.under_way < AT_ONCE:
+            calls, lane.waiting = lane.waiting[:TOGETHER], lane.waiting[TOGETHER:]
+            lane.under_way += 1
+            task = asyncio.create_task(self._together(calls, patience), name="redis")
             self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            task.add_done_callback(lambda ended: self._sent(ended, lane, patience))
+
+    def _sent(self, task: asyncio.Task[None], lane: _Lane, patience: float | None) -> None:
+        self._sending.discard(task)
+        lane.under_way -= 1
+        self._send(lane, patience)
 
     async def _together(self, calls: Sequence[_Call], patience: float | None) -> None:
         try:
@@ -173,17 +198,21 @@ class Client:
         return answer
 
     async def _answered(self, asking: asyncio.Future[Any], patience: float) -> None:
-        """A Redis that answers others in the meantime is no dead one: where there is a crowd, everybody has a turn.
-        Raises TimeoutError `patience` seconds after it was last heard."""
-        began = self._now()
-        while not asking.done():
-            left = max(began, self._heard) + patience - self._now()
-            if left <= 0 or self._now() - began > max(patience, PATIENT):
-                raise TimeoutError
-            await asyncio.wait((asking,), timeout=left)
+        """Raises TimeoutError when for `patience` seconds nobody has had an answer. A Redis that answers others is no
+        dead one: where there is a crowd, everybody has a turn. Nor is it when this process itself had no time to look:
+        a look that comes late counts as one."""
+        began, patient, step = self._now(), patience, patience / LOOKS
+        while True:
+            before = self._now()
+            await asyncio.wait((asking,), timeout=step)
             for _ in range(LATE):
-                if not asking.done():  # it may be here, and this process have had no time to look
+                if not asking.done():  # it may be here
                     await asyncio.sleep(0)
+            if asking.done():
+                return
+            patient = patience if self._heard > before else patient - min(self._now() - before, 1.5 * step)
+            if patient <= step / 10 or self._now() - began > max(patience, PATIENT):
+                raise TimeoutError
 
     @asynccontextmanager
     async def subscribed(self, *channels: str) -> AsyncIterator[PubSub]:

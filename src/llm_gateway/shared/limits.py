@@ -21,7 +21,6 @@ from llm_gateway.access.periods import Periods
 from llm_gateway.access.policy import Caller
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused
 from llm_gateway.clock import Clock
-from llm_gateway.errors import RateLimited
 from llm_gateway.shared.client import PATIENT, Away, Client
 from llm_gateway.shared.scripts import RENEW, SETTLE, STORED, TAKE
 from llm_gateway.shared.settling import Batch, counters, day_and_month, holder_keys
@@ -225,8 +224,7 @@ class SharedLimits:
             _mirror(rules, account, told[3 + FIGURES * n :][:FIGURES], at, after)
         if refuser := int(told[0]):
             rules, account = limited[refuser - 1]
-            held = told[3 + FIGURES * (refuser - 1) :][3:5]
-            raise _refused(rules, _FIELDS[int(told[1]) - 1], ask, account, at, wall, float(told[2]), held)
+            raise refused(rules, _FIELDS[int(told[1]) - 1], ask, account, at, wall, float(told[2]))
 
 
 def _mirror(rules: Rules, account: Account, told: Sequence[Any], at: Periods, now: float) -> None:
@@ -237,19 +235,10 @@ def _mirror(rules: Rules, account: Account, told: Sequence[Any], at: Periods, no
     if rules.tokens:
         account.tokens.drain(rules.tokens, now)
         account.tokens.used = float(told[1])
+    account.elsewhere_tokens = max(0, int(told[3]) - account.held_tokens)
+    account.elsewhere_nanos = max(0, int(told[4]) - account.held_nanos)
     day, month = day_and_month(account, at)
     if rules.day_tokens is not None or rules.day_nanos is not None:
         day.heard(*map(int, told[5:9]))
     if rules.month_tokens is not None or rules.month_nanos is not None:
         month.heard(*map(int, told[9:13]))
-
-
-def _refused(
-    rules: Rules, field: str, ask: Ask, account: Account, at: Periods, wall: float, wait: float, held: Sequence[Any]
-) -> RateLimited:
-    own = account.held_tokens, account.held_nanos
-    account.held_tokens, account.held_nanos = int(held[0]), int(held[1])  # of all, for what is said to be left
-    try:
-        return refused(rules, field, ask, account, at, wall, wait)
-    finally:
-        account.held_tokens, account.held_nanos = own

@@ -81,8 +81,8 @@ TAKE: Final = Script(
     + """
 -- keys: leases, state, day, month of each holder
 -- argument (MessagePack): lease, its milliseconds, requests, places, rate, tokens, nanos (the last two as text);
--- then of each holder 7 limits (-1: none), what was heard of day (tokens, nanos) and month as text, milliseconds that their
--- counters are kept
+-- then of each holder 7 limits (-1: none), what was heard of day (tokens, nanos) and month as text, milliseconds that
+-- their counters are kept
 local A = cmsgpack.unpack(ARGV[1])
 local lease, ttl, requests, places, rate = A[1], A[2], A[3], A[4], A[5]
 local tokens, nanos = tonumber(A[6]), tonumber(A[7])

@@ -107,7 +107,7 @@ class Batch:
         return self._keys, self._arguments
 
     def arrived(self, told: Sequence[int], limits: Limits, now: float) -> None:
-        """Redis has it: it is no longer pending. `told`: what the counters are now, or nothing where it had it before."""
+        """Redis has it: it is no longer pending. `told`: what the counters are now; nothing where it had it before."""
         for n, ((id, kind, begin), (tokens, nanos)) in enumerate(self._spent.items()):
             spent = limits.account(id, now).spent(kind, begin)
             spent.pending_tokens -= tokens
