@@ -37,8 +37,9 @@ from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
+from llm_gateway.observe.workers import my_slot
 from llm_gateway.roster import DEMO, Roster
-from llm_gateway.service.health import DeepHealth, figures
+from llm_gateway.service.health import DeepHealth, figures, queues
 from llm_gateway.settings import Settings
 from llm_gateway.storage import keys
 from llm_gateway.storage.engine import open_engine
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 WATCH = 1.0
 """Seconds between looks at the configuration's version: a revoked key is refused within two."""
+NOTE = 1.0
+"""Seconds between notes of a worker's queues for the others' metrics."""
 TOUCH = 30.0
 """Seconds between writes of when keys were last used."""
 
@@ -86,6 +89,19 @@ class Running:
     @property
     def settings(self) -> Settings:
         return self.loaded.settings
+
+    async def prepare(self) -> None:
+        """What has to happen once before several workers serve: the config file's objects, or else a first project,
+        and the list of servers."""
+        if self.loaded.document is not None:
+            async with self.sessions.write() as s:
+                changes = await apply(
+                    self.loaded.document, s, environ=self.loaded.environ, now=self.gateway.clock.wall()
+                )
+            self.roster.configured = changes.servers
+        else:
+            self.first = await first_project(self.sessions)
+        await self.roster.sync()
 
     async def refresh(self) -> None:
         """Takes over the configuration that the database holds now."""
@@ -131,6 +147,12 @@ class Running:
                 log.exception("configuration_not_taken_over")
                 self.database_ok = False
 
+    async def note_figures(self) -> None:
+        """Lets the other workers' metrics know what waits here."""
+        while True:
+            self.gateway.metrics.note(queues(self.gateway))
+            await asyncio.sleep(NOTE)
+
     async def touch_keys(self) -> None:
         """Writes now and then when keys were last used."""
         while True:
@@ -147,9 +169,12 @@ class Running:
 
 
 @asynccontextmanager
-async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) -> AsyncIterator[Running]:
+async def assemble(
+    loaded: Loaded, *, demo: bool = False, serving: bool = True, worker: bool = False
+) -> AsyncIterator[Running]:
     """Builds everything and runs the background tasks until the block ends.
 
+    `worker`: one of several processes of a parent that has done what happens once (`Running.prepare`).
     `serving=False` is for commands that work on the database without a server: no probing, no first project.
     Raises DatabaseUnavailable, DatabaseTooNew, InvalidRequest (an impossible database URL).
     """
@@ -157,7 +182,8 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
     clock = SystemClock()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        await upgrade(settings.database, settings.data_dir)
+        if not worker:
+            await upgrade(settings.database, settings.data_dir)
         engine = open_engine(settings.database, data_dir=settings.data_dir)
         stack.push_async_callback(engine.dispose)
         sessions = Sessions(engine)
@@ -180,10 +206,10 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 configured = (await apply(loaded.document, s, environ=loaded.environ, now=clock.wall())).servers
         if fleet_of_fakes is not None:
             first = await demo_project(sessions, clock.wall())
-        elif loaded.document is None and serving:
+        elif loaded.document is None and serving and not worker:
             first = await first_project(sessions)
 
-        metrics = Metrics(__version__)
+        metrics = Metrics(__version__, my_slot() if worker else None)
         fleet = Fleet(random.random, told=_noticed(metrics) if serving else lambda _: None)
         roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources, configured=configured)
         if fleet_of_fakes is not None:
@@ -238,9 +264,11 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 "watch": running.watch(),
                 "keys": running.touch_keys(),
                 "journal sync": ledger.sync(),
-                "recovery": shipper.recover(journals),
+                "recovery": shipper.look_after(journals) if worker else shipper.recover(journals),
             }.items():
                 _start(stack, name, work)
+            if worker:
+                _start(stack, "figures", running.note_figures())
             if not demo:
                 stack.callback(learnt.save)
                 _start(stack, "what was learnt", learnt.keep())

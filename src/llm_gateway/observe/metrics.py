@@ -19,6 +19,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from llm_gateway.observe.sums import SUMMED, Sum
+from llm_gateway.observe.workers import Slot
+
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 UNKNOWN: Final = "unknown"
 """The model of a request whose name was not read or did not resolve."""
@@ -127,12 +130,16 @@ class _Children:
 class Metrics:
     """The figures of one process, in a registry of their own: two gateways in one process do not meet."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, slot: Slot | None = None) -> None:
+        """`slot`: this process is one of several workers, and shows what all of them have counted."""
         # `_created` would be one more series per series, of no use to anybody
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot its annotation
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        build = Gauge("llmgw_build_info", "What runs here.", ("version", "python"), registry=registry)
+        self._sum = Sum(slot) if slot is not None else None
+        build = Gauge(
+            "llmgw_build_info", "What runs here.", ("version", "python"), registry=registry, multiprocess_mode="livemax"
+        )
         build.labels(version, platform.python_version()).set(1)
 
         self._requests = Counter(
@@ -141,7 +148,9 @@ class Metrics:
             ("project", "endpoint", "model", "status_class"),
             registry=registry,
         )
-        self._inflight = Gauge("llmgw_inflight", "Requests that are being worked on.", registry=registry)
+        self._inflight = Gauge(
+            "llmgw_inflight", "Requests that are being worked on.", registry=registry, multiprocess_mode="livesum"
+        )
         self._attempts = Counter(
             "llmgw_attempts_total",
             "Attempts at model servers: ok, cancelled, or what the server did wrong.",
@@ -267,11 +276,19 @@ class Metrics:
 
     def watch(self, look: Callable[[], Figures]) -> None:
         """From now on `look` is asked at every rendering; it may not wait for anything. Call it once."""
-        self._registry.register(_Looked(look))
+        if self._sum is not None:
+            self._sum.watch(_Looked(look).fleet)
+        else:
+            self._registry.register(_Looked(look))
 
     def render(self) -> bytes:
         """All figures in Prometheus' text format, to be served as `CONTENT_TYPE`."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry if self._sum is None else self._sum.registry())
+
+    def note(self, mine: Figures) -> None:
+        """Lets the other workers know what waits here now. A process of its own has nobody to tell."""
+        if self._sum is not None:
+            self._sum.note(mine)
 
     def _label(self, model: str | None) -> str:
         if model is None:
@@ -300,6 +317,10 @@ class _Looked(Collector):
 
     def __init__(self, look: Callable[[], Figures]) -> None:
         self._look = look
+
+    def fleet(self) -> Iterable[Metric]:
+        """The part that is alike in all processes."""
+        return [metric for metric in self.collect() if metric.name not in SUMMED]
 
     def collect(self) -> Iterable[Metric]:
         figures = self._look()
