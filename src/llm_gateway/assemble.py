@@ -41,6 +41,7 @@ from llm_gateway.observe.workers import my_slot
 from llm_gateway.roster import DEMO, Roster
 from llm_gateway.service.health import DeepHealth, figures, queues
 from llm_gateway.settings import Settings
+from llm_gateway.shared.others import Alone, Others
 from llm_gateway.storage import keys
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
@@ -85,6 +86,8 @@ class Running:
     database_ok: bool = True
     url: str | None = None
     """Where this process listens, once it does."""
+    reloaded: Callable[[], None] = lambda: None
+    """Told that the config file was read anew: other workers have to follow."""
 
     @property
     def settings(self) -> Settings:
@@ -126,6 +129,7 @@ class Running:
         self.roster.environ = fresh.environ
         await self.refresh()
         log.info("config_reloaded", file=str(self.loaded.config))
+        self.reloaded()
 
     async def watch(self) -> None:
         """Notices changes that other processes make (the command line, another host) within two seconds."""
@@ -210,17 +214,26 @@ async def assemble(
             first = await first_project(sessions)
 
         metrics = Metrics(__version__, my_slot() if worker else None)
-        fleet = Fleet(random.random, told=_noticed(metrics) if serving else lambda _: None)
+        notice = _noticed(metrics)
+        fleet = Fleet(random.random, told=lambda noticed: notice(noticed) if serving and not others.hearing else None)
         roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources, configured=configured)
         if fleet_of_fakes is not None:
             roster.demo = [
                 ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=_demo_models(d))
                 for d in fleet_of_fakes.servers
             ]
-        drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=_counted(metrics))
         ids = Ids()
+        me = ids().hex
+        others: Others = Alone()
+        if settings.redis_url is not None and serving and not demo:
+            from llm_gateway.shared.together import Together  # only here: it brings Redis's client along
+
+            url = settings.redis_url.get_secret_value()
+            others = Together(url, me, fleet, lambda fact: drive.looked(fact), clock.now)
+            stack.push_async_callback(others.leave)
+        drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=_told(_counted(metrics), others.offer))
         journals = settings.data_dir / "journal"
-        ledger = Ledger(Journal(journals / ids().hex))
+        ledger = Ledger(Journal(journals / me))
         shipper = Shipper(ledger, DatabaseStore(sessions))
         gateway = Gateway(
             clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
@@ -229,7 +242,7 @@ async def assemble(
         prober = Prober(
             Looks(transport, guard, clock, settings.probes.timeout),
             fleet,
-            drive.looked,
+            _told(drive.looked, others.offer),
             clock,
             random.random,
             settings.probes.every,
@@ -252,7 +265,7 @@ async def assemble(
         learnt = Learnt(settings.data_dir, fleet, clock)
         if serving:
             await roster.sync()
-            if not demo:
+            if not await others.join() and not demo:
                 learnt.recall()
         await running.refresh()
         if serving:
@@ -260,7 +273,7 @@ async def assemble(
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)
             for name, work in {
-                "prober": prober.run(),
+                **others.tasks(prober.run),
                 "watch": running.watch(),
                 "keys": running.touch_keys(),
                 "journal sync": ledger.sync(),
@@ -317,6 +330,14 @@ def _counted(metrics: Metrics) -> Callable[[Fact], None]:
             metrics.attempt_ended("cancelled" if fact.cancelled else fact.fault.value if fact.fault else "ok")
 
     return count
+
+
+def _told(*heard: Callable[[Fact], None]) -> Callable[[Fact], None]:
+    def tell(fact: Fact) -> None:
+        for hear in heard:
+            hear(fact)
+
+    return tell
 
 
 def _noticed(metrics: Metrics) -> Callable[[Noticed], None]:

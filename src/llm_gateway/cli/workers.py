@@ -108,6 +108,7 @@ class WorkerServer(Server):
 
     def started_up(self) -> None:
         self.running.url = address(*self.listener.getsockname()[:2])
+        self.running.reloaded = lambda: os.kill(os.getppid(), signal.SIGHUP)  # asked for by the admin API of one worker
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self.ask_to_end, signal.SIGUSR1)
         parent = parent_process()

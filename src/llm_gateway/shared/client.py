@@ -65,8 +65,15 @@ class Client:
         """Did the last call get its answer? True before the first."""
         return self._failures == 0
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> Any:
-        """What the script returns. Raises Away."""
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int | float],
+        *,
+        patience: float | None = None,
+    ) -> Any:
+        """What the script returns; `patience` as for `ask`. Raises Away."""
 
         async def call() -> Any:
             try:
@@ -74,11 +81,15 @@ class Client:
             except NoScriptError:
                 return await self._redis.eval(script.text, len(keys), *keys, *arguments)
 
-        return await self.ask(call)
+        return await self.ask(call, patience=patience)
 
-    async def command(self, *words: str | bytes | int | float) -> Any:
-        """What one command returns. Raises Away."""
-        return await self.ask(lambda: self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
+    async def command(self, *words: str | bytes | int | float, patience: float | None = None) -> Any:
+        """What one command returns; `patience` as for `ask`. Raises Away."""
+
+        async def call() -> Any:
+            return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+        return await self.ask(call, patience=patience)
 
     async def ask(self, call: Callable[[], Any], *, patience: float | None = None) -> Any:
         """The answer of one call. Raises Away within `patience` seconds (50 ms unless said)."""
