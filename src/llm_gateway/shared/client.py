@@ -52,6 +52,7 @@ class Client:
             f"{named}{mark}{rest}",
             max_connections=CONNECTIONS,
             socket_connect_timeout=1.0,
+            socket_timeout=None,  # ours is `ask`'s; theirs is `asyncio.wait_for`, which loses cancellations before 3.12
             retry=Retry(NoBackoff(), 0),
             client_name="llm-gateway",
         )

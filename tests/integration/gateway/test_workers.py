@@ -252,9 +252,7 @@ async def test_a_revoked_key_is_refused_by_all_workers_of_all_hosts_within_two_s
     key = made.json()["key"]
 
     async def statuses(asks: int = 6) -> set[int]:
-        answers = [
-            await each.http.get("/v1/models", headers={"X-API-Key": key}) for each in hosts for _ in range(asks)
-        ]
+        answers = [await each.http.get("/v1/models", headers={"X-API-Key": key}) for each in hosts for _ in range(asks)]
         return {answer.status_code for answer in answers}
 
     async def known() -> bool:
