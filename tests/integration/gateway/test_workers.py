@@ -268,3 +268,37 @@ async def test_a_revoked_key_is_refused_by_all_workers_of_all_hosts_within_two_s
 
     await wait_until(refused, 4, every=0.2)
     assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.slow
+async def test_four_workers_ask_the_servers_no_more_often_than_one(host: StartHost, rogue: StartRogue):
+    async def looks(workers: int) -> int:
+        servers = [await rogue(remember=10_000) for _ in range(3)]
+        gateway = await host(project(servers=[entry(s) for s in servers]) | {"probes": {"every": 1}}, workers, known=3)
+        for server in servers:
+            server.requests.clear()
+        await asyncio.sleep(10)  # the time is what is measured
+        count = sum(len(server.requests) for server in servers)
+        gateway.signal(signal.SIGTERM)
+        await gateway.ended()
+        return count
+
+    one = await looks(1)
+    assert one > 20
+    assert await looks(4) <= 1.2 * one
+
+
+@pytest.mark.slow
+async def test_a_killed_parent_takes_its_workers_along_in_order(host: StartHost, rogue: StartRogue):
+    server = await rogue(words=40, rate=20)
+    gateway = await host(project(servers=[entry(server)]))
+    workers = gateway.workers()
+    stream = asyncio.create_task(gateway.http.post("/v1/chat/stream", json=ASK))
+    await server.until(lambda s: s.in_flight == 1)
+    gateway.signal(signal.SIGKILL)
+    await gateway.ended()
+    answer = told(await stream)
+    assert (answer.text, answer.done) == (words(40), True)
+    await wait_until(lambda: not any(_command(pid) for pid in workers), 10)
+    (row,) = await gateway.rows()
+    assert row["outcome"] == "ok"
