@@ -73,7 +73,7 @@ WORKERS = 2
 DEADLINE = 60.0
 LOOK = 0.25
 """Seconds between two looks of the load balancer."""
-START = 60.0
+START = 180.0
 
 
 class Gentle(Client):
@@ -197,9 +197,7 @@ async def rolling(hosts: list[Host], rounds: int) -> tuple[int, list[int]]:
         for _ in range(rounds):
             before = hosts[0].workers()
             hosts[0].signal(signal.SIGHUP)
-            await wait_until(
-                lambda gone=before: len(hosts[0].workers() - gone) == len(hosts[0].workers()) == WORKERS, 90
-            )
+            await wait_until(lambda old=before: len(new := hosts[0].workers()) == WORKERS and not new & old, START)
             replaced += WORKERS
 
     async def begin_anew() -> None:
@@ -267,6 +265,7 @@ async def main(rounds: int, times: int, rate: float, seed: int) -> int:
                     host.close()
                 for letter in "ab":
                     said = (place / letter / "output").read_text()
+                    print(f"  host {letter} said, last: {said[-600:].strip()}")
                     if "Traceback" in said:
                         promises.most(f"tracebacks of host {letter}", said.count("Traceback"), 0)
                         print(said[said.index("Traceback") - 500 :][:3000], file=sys.stderr)

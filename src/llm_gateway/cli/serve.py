@@ -133,6 +133,7 @@ class Server(uvicorn.Server):
     def ask_to_end(self, sig: int) -> None:
         """What `handle_exit` says, where no signal says it."""
         self.running.gateway.draining = True
+        self.config.http_protocol_class.leaving = True  # type: ignore[attr-defined]  # it is `bounded_protocol`'s
         self.asked += 1
         loop = asyncio.get_running_loop()
         if self.asked == 1 and sig == signal.SIGTERM:

@@ -43,6 +43,8 @@ AGAIN = 1.0
 FIXED = ("host", "port", "workers", "data_dir")
 """Settings that stay until the whole service is started anew."""
 BACKLOG = 2048
+LATE = 0.5
+"""Seconds for the request of a client whose connection was accepted just before the listener was closed."""
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +95,10 @@ class Worker(Process):
             self._server = WorkerServer(config, app, running, listener)
             await self._server.serve(sockets=[listener])
 
+    def start(self) -> None:
+        super().start()
+        self.child_conn.close()  # the worker's end: so that its death is heard at once by whoever waits for its word
+
     def pong(self) -> None:
         self.child_conn.recv()
         self.child_conn.send(self._server is not None and self._server.started)
@@ -114,6 +120,14 @@ class WorkerServer(Server):
         parent = parent_process()
         assert parent is not None
         loop.add_reader(parent.sentinel, self._orphaned, parent.sentinel)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Others go on accepting on the same listener, so connections still come here until the last moment: their
+        requests, which are under way, are answered."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LATE)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.asked:
@@ -205,6 +219,8 @@ class Supervisor(Multiprocess):
         if self._runtime is not None:
             self._runtime.forget(self._loaded.settings.data_dir)
         super().terminate_all()
+        for listener in self.sockets:
+            listener.close()  # else clients would wait on it that nobody accepts any more
 
     def join_all(self) -> None:
         for worker in (*self.processes, *self._retiring):
