@@ -29,7 +29,7 @@ from llm_gateway.errors import Conflict, DatabaseUnavailable
 from llm_gateway.exposures import named
 from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
 from llm_gateway.fleet.attempts import Clocks
-from llm_gateway.fleet.facts import ListedModel, ServerSpec
+from llm_gateway.fleet.facts import Fact, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.identity import Noticed
 from llm_gateway.gateway import Gateway
@@ -43,10 +43,12 @@ from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.observe.tracing import tracing
+from llm_gateway.observe.workers import my_slot
 from llm_gateway.roster import DEMO, Roster
 from llm_gateway.service.budgets import Budgets, sharing_limits
-from llm_gateway.service.health import DeepHealth, figures, watch_states
+from llm_gateway.service.health import DeepHealth, figures, queues, watch_states
 from llm_gateway.settings import Settings
+from llm_gateway.shared.others import Alone, Others
 from llm_gateway.storage import keys
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 
 WATCH = 1.0
 """Seconds between looks at the configuration's version: a revoked key is refused within two."""
+NOTE = 1.0
+"""Seconds between notes of a worker's queues for the others' metrics."""
 TOUCH = 30.0
 """Seconds between writes of when keys were last used."""
 
@@ -91,10 +95,25 @@ class Running:
     database_ok: bool = True
     url: str | None = None
     """Where this process listens, once it does."""
+    reloaded: Callable[[], None] = lambda: None
+    """Told that the config file was read anew: other workers have to follow."""
 
     @property
     def settings(self) -> Settings:
         return self.loaded.settings
+
+    async def prepare(self) -> None:
+        """What has to happen once before several workers serve: the config file's objects, or else a first project,
+        and the list of servers."""
+        if self.loaded.document is not None:
+            async with self.sessions.write() as s:
+                changes = await apply(
+                    self.loaded.document, s, environ=self.loaded.environ, now=self.gateway.clock.wall()
+                )
+            self.roster.configured = changes.servers
+        else:
+            self.first = await first_project(self.sessions)
+        await self.roster.sync()
 
     async def refresh(self) -> None:
         """Takes over the configuration that the database holds now."""
@@ -121,6 +140,7 @@ class Running:
         self.alerts.configure(fresh.alerts)
         await self.refresh()
         log.info("config_reloaded", file=str(self.loaded.config))
+        self.reloaded()
 
     async def watch(self) -> None:
         """Notices changes that other processes make (the command line, another host) within two seconds."""
@@ -142,6 +162,12 @@ class Running:
                 log.exception("configuration_not_taken_over")
                 self.database_ok = False
 
+    async def note_figures(self) -> None:
+        """Lets the other workers' metrics know what waits here."""
+        while True:
+            self.gateway.metrics.note(queues(self.gateway))
+            await asyncio.sleep(NOTE)
+
     async def touch_keys(self) -> None:
         """Writes now and then when keys were last used."""
         while True:
@@ -158,9 +184,12 @@ class Running:
 
 
 @asynccontextmanager
-async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) -> AsyncIterator[Running]:
+async def assemble(
+    loaded: Loaded, *, demo: bool = False, serving: bool = True, worker: bool = False
+) -> AsyncIterator[Running]:
     """Builds everything and runs the background tasks until the block ends.
 
+    `worker`: one of several processes of a parent that has done what happens once (`Running.prepare`).
     `serving=False` is for commands that work on the database without a server: no probing, no first project.
     Raises DatabaseUnavailable, DatabaseTooNew, InvalidRequest (an impossible database URL).
     """
@@ -168,7 +197,8 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
     clock = SystemClock()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        await upgrade(settings.database, settings.data_dir)
+        if not worker:
+            await upgrade(settings.database, settings.data_dir)
         engine = open_engine(settings.database, data_dir=settings.data_dir)
         stack.push_async_callback(engine.dispose)
         sessions = Sessions(engine)
@@ -191,21 +221,30 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 configured = (await apply(loaded.document, s, environ=loaded.environ, now=clock.wall())).servers
         if fleet_of_fakes is not None:
             first = await demo_project(sessions, clock.wall())
-        elif loaded.document is None and serving:
+        elif loaded.document is None and serving and not worker:
             first = await first_project(sessions)
 
-        metrics = Metrics(__version__)
-        fleet = Fleet(random.random, told=_noticed(metrics) if serving else lambda _: None)
+        metrics = Metrics(__version__, my_slot() if worker else None)
+        notice = _noticed(metrics)
+        fleet = Fleet(random.random, told=lambda noticed: notice(noticed) if serving and not others.hearing else None)
         roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources, configured=configured)
         if fleet_of_fakes is not None:
             roster.demo = [
                 ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=_demo_models(d))
                 for d in fleet_of_fakes.servers
             ]
-        drive = Drive(fleet, transport, guard, clock, _clocks(settings))
         ids = Ids()
+        me = ids().hex
+        others: Others = Alone()
+        if settings.redis_url is not None and serving and not demo:
+            from llm_gateway.shared.together import Together  # only here: it brings Redis's client along
+
+            url = settings.redis_url.get_secret_value()
+            others = Together(url, me, fleet, lambda fact: drive.looked(fact), clock.now)
+            stack.push_async_callback(others.leave)
+        drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=others.offer)
         journals = settings.data_dir / "journal"
-        ledger = Ledger(Journal(journals / ids().hex))
+        ledger = Ledger(Journal(journals / me))
         shipper = Shipper(ledger, DatabaseStore(sessions, ledger.doubled))
         gateway = Gateway(
             clock,
@@ -226,12 +265,13 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         stack.push_async_callback(alerts.end)
         metrics.watch(lambda: replace(figures(gateway), alerts=alerts.firing()))
         if settings.redis_url is not None and serving:
-            await stack.enter_async_context(sharing_limits(gateway, settings.redis_url.get_secret_value()))
+            url = settings.redis_url.get_secret_value()
+            await stack.enter_async_context(sharing_limits(gateway, url, others.instances))
         budgets = Budgets(gateway, sessions)
         prober = Prober(
             Looks(transport, guard, clock, settings.probes.timeout),
             fleet,
-            drive.looked,
+            _told(drive.looked, others.offer),
             clock,
             random.random,
             settings.probes.every,
@@ -256,7 +296,7 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         learnt = Learnt(settings.data_dir, fleet, clock)
         if serving:
             await roster.sync()
-            if not demo:
+            if not await others.join() and not demo:
                 learnt.recall()
         await running.refresh()
         if serving:
@@ -272,17 +312,19 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
                 sessions, ledger, clock, request_days=days.request_days, minute_days=days.minute_days
             )
             for name, work in {
-                "prober": prober.run(),
+                **others.tasks(prober.run),
                 "watch": running.watch(),
                 "keys": running.touch_keys(),
                 "budgets": budgets.run(),
                 "journal sync": ledger.sync(),
                 "server states": watch_states(gateway),
-                "recovery": shipper.recover(journals),
                 "alerts": alerts.run(),
                 "housekeeping": housekeeping.run(),
+                "recovery": shipper.look_after(journals) if worker else shipper.recover(journals),
             }.items():
                 _start(stack, name, work)
+            if worker:
+                _start(stack, "figures", running.note_figures())
             if not demo:
                 stack.callback(learnt.save)
                 _start(stack, "what was learnt", learnt.keep())
@@ -315,6 +357,14 @@ def _start(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) ->
 
 def _demo_models(server: DemoServer) -> tuple[ListedModel, ...]:
     return tuple(ListedModel(name, tokens_per_second=server.tokens_per_second) for name in server.models)
+
+
+def _told(*heard: Callable[[Fact], None]) -> Callable[[Fact], None]:
+    def tell(fact: Fact) -> None:
+        for hear in heard:
+            hear(fact)
+
+    return tell
 
 
 def _noticed(metrics: Metrics) -> Callable[[Noticed], None]:

@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import nullcontext
 from ipaddress import ip_address
 from types import FrameType
@@ -41,28 +42,41 @@ INSISTED = 5.0
 log = structlog.get_logger(__name__)
 
 
-def serve(loaded: Loaded, *, demo: bool = False) -> int:
-    """Serves until a signal ends it, and returns the exit code. Raises Stop and GatewayError for what cannot start."""
+def serve(loaded: Loaded, *, demo: bool = False, again: Callable[[], Loaded] | None = None) -> int:
+    """Serves until a signal ends it, and returns the exit code. `again` reads the configuration anew, for SIGHUP.
+    Raises Stop and GatewayError for what cannot start."""
     settings = loaded.settings
     logs.setup(settings.log_level, settings.log_format)
-    with _bound(settings) as listener:
-        uvicorn_config = uvicorn.Config(
-            _no_app,
-            host=settings.host,
-            port=settings.port,
-            http=bounded_protocol(settings.trusted_proxies),
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=GRACE,
-        )
-        with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
-            runner.run(_serve(loaded, uvicorn_config, listener, demo=demo))
+    if settings.workers > 1:
+        if demo:
+            raise Stop("The demo is one process.", "Leave out --demo or --workers.")
+        from llm_gateway.cli.workers import supervise  # only here: one process needs no supervisor
+
+        with bound(settings) as listener:
+            return supervise(loaded, again or (lambda: loaded), listener)
+    with bound(settings) as listener:
+        config = uvicorn_config(settings)
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(loaded, config, listener, demo=demo))
     return Exit.OK
+
+
+def uvicorn_config(settings: Settings) -> uvicorn.Config:
+    """uvicorn as it serves the gateway; its `app` comes when there is one."""
+    return uvicorn.Config(
+        no_app,
+        host=settings.host,
+        port=settings.port,
+        http=bounded_protocol(settings.trusted_proxies),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE,
+    )
 
 
 async def _serve(loaded: Loaded, config: uvicorn.Config, listener: socket.socket, *, demo: bool) -> None:
@@ -71,7 +85,7 @@ async def _serve(loaded: Loaded, config: uvicorn.Config, listener: socket.socket
         await Server(config, app, running, listener).serve(sockets=[listener])
 
 
-async def _no_app(*_: object) -> None:
+async def no_app(*_: object) -> None:
     """Stands in until the gateway is assembled: uvicorn's configuration chooses the event loop, which comes first."""
 
 
@@ -81,11 +95,11 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App, running: Running, listener: socket.socket) -> None:
         super().__init__(config)
         self._app = app
-        self._running = running
-        self._listener = listener
+        self.running = running
+        self.listener = listener
         self._runtime: Runtime | None = None
         self._reloads: set[asyncio.Task[None]] = set()
-        self._asked = 0
+        self.asked = 0
         """How often the process was asked to end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -96,39 +110,39 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
-        running = self._running
-        host, port = self._listener.getsockname()[:2]
-        url = address(host, port)
-        config = running.loaded.config
-        self._runtime = Runtime(
-            url, os.getpid(), config.resolve() if config else None, __version__, demo=running.demo is not None
-        )
-        self._runtime.write(running.settings.data_dir)
-        running.url = url
+        self.started_up()
+
+    def started_up(self) -> None:
+        """The listener is open."""
+        running = self.running
+        self._runtime = announce(running, self.listener)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        log.info("listening", url=url, data_dir=str(running.settings.data_dir))
-        show(running, url)
-        if running.demo is not None and running.first is not None:
-            running.demo.start_traffic(url, running.first.key)
+        if running.demo is not None and running.first is not None and running.url is not None:
+            running.demo.start_traffic(running.url, running.first.key)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._runtime is not None:
-            self._runtime.forget(self._running.settings.data_dir)
+            self._runtime.forget(self.running.settings.data_dir)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first SIGTERM drains, then closes; Ctrl-C closes at once. A second signal gives requests in flight five
         seconds, a third none: they end in a typed error, and their rows are written."""
-        self._running.gateway.draining = True
-        self._asked += 1
+        self.ask_to_end(sig)
+
+    def ask_to_end(self, sig: int) -> None:
+        """What `handle_exit` says, where no signal says it."""
+        self.running.gateway.draining = True
+        self.config.http_protocol_class.leaving = True  # type: ignore[attr-defined]  # it is `bounded_protocol`'s
+        self.asked += 1
         loop = asyncio.get_running_loop()
-        if self._asked == 1 and sig == signal.SIGTERM:
+        if self.asked == 1 and sig == signal.SIGTERM:
             loop.call_later(DRAIN, self._close)
         else:
             self._close()
-        if self._asked == 2:
+        if self.asked == 2:
             loop.call_later(INSISTED, self._end_requests)
-        elif self._asked > 2:
+        elif self.asked > 2:
             self._end_requests()
 
     def _close(self) -> None:
@@ -139,9 +153,22 @@ class Server(uvicorn.Server):
             task.cancel()
 
     def _reload(self) -> None:
-        task = asyncio.get_running_loop().create_task(reload(self._running), name="reload")
+        task = asyncio.get_running_loop().create_task(reload(self.running), name="reload")
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+
+
+def announce(running: Running, listener: socket.socket) -> Runtime:
+    """Says where the gateway listens: in `runtime.json`, which is returned, in the log and in the banner."""
+    running.url = url = address(*listener.getsockname()[:2])
+    config, data_dir = running.loaded.config, running.settings.data_dir
+    runtime = Runtime(
+        url, os.getpid(), config.resolve() if config else None, __version__, demo=running.demo is not None
+    )
+    runtime.write(data_dir)
+    log.info("listening", url=url, data_dir=str(data_dir))
+    show(running, url)
+    return runtime
 
 
 async def reload(running: Running) -> None:
@@ -163,7 +190,7 @@ def address(host: str, port: int) -> str:
     return f"http://{shown}:{port}"
 
 
-def _bound(settings: Settings) -> socket.socket:
+def bound(settings: Settings) -> socket.socket:
     """The listener, bound and not yet listening: a port in use shows before anything else is touched."""
     host, port = settings.host, settings.port
     try:

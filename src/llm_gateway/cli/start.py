@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -23,7 +24,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM. The first start makes what is missing and shows how to begin."""
-    loaded = where.load(host=host, port=port, workers=workers, log_level=log_level)
+    load = partial(where.load, host=host, port=port, workers=workers, log_level=log_level)
+    loaded = load()
     from llm_gateway.cli.serve import serve as run  # uvicorn and FastAPI: only where a server starts
 
-    raise typer.Exit(run(loaded, demo=demo))
+    raise typer.Exit(run(loaded, demo=demo, again=load))

@@ -42,7 +42,7 @@ from llm_gateway.fleet.policies.able_first import able_first
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.probes import unshown
 from llm_gateway.fleet.server import LIES, WARM_LASTS, ModelState, ServerState, is_lie
-from llm_gateway.fleet.slots import ceiling
+from llm_gateway.fleet.shares import share_of
 from llm_gateway.names import canonical, pinned
 
 EVERYBODY = frozenset(Trust)
@@ -70,6 +70,7 @@ class Fleet:
         self._index = Index()
         self._now = 0.0
         """Of the latest fact."""
+        self._members: tuple[Sequence[str], str] = (("",), "")
         self.generation = 0
         """Rises whenever another server or model is known, or one less."""
 
@@ -82,19 +83,25 @@ class Fleet:
             known = self.servers.get(spec.id)
             if known is None or known.spec.url != spec.url:
                 known = ServerState(spec)
+                known.divide(share_of(spec.id, *self._members))
                 self._hold(known, spec.models)
             else:
                 moved, known.spec = known.spec.trust is not spec.trust, spec
                 if moved:
                     self._suspect(known, [model.listed for model in known.models.values()], other=False)
-                for model in known.models.values():
-                    model.slots.ceiling = ceiling(spec)
+                known.divide(known.share)
                 if known.listed_at is None:
                     self._hold(known, spec.models)
             known.reckon()
             fresh[spec.id] = known
         self.servers = fresh
         self._renew()
+
+    def divide(self, members: Sequence[str], me: str) -> None:
+        """These processes ask the servers now, `me` among them: each keeps to its share of what a server may get."""
+        self._members = members, me
+        for server in self.servers.values():
+            server.divide(share_of(server.spec.id, members, me))
 
     def apply(self, fact: Fact) -> None:
         """Lets one fact change what is believed. Facts about servers that are gone are ignored."""
@@ -352,15 +359,18 @@ class Fleet:
         self, ask: Ask, tried: Container[str], now: float, *, resting_too: bool = True, race: bool = False
     ) -> Candidate | Nobody:
         """Whom to ask now, of those whose `key` is not in `tried`: preferred models first, of these whom the policy
-        chooses, doubted servers last; when all rest, the least recently failed one. `race`: only servers that take
+        chooses, those after others whose only place is another process's (`ModelState.foreign`), doubted servers last;
+        when all rest, the least recently failed one. `race`: only servers that take
         part in races, and no doubted ones."""
-
-        passed_by = may_be_doubted = False
+        passed_by = may_be_doubted = left_to_others = may_be_foreign = False
 
         def usable(state: ModelState) -> bool:
-            nonlocal passed_by
+            nonlocal passed_by, left_to_others
             if state.server.doubted and not may_be_doubted:
                 passed_by = True
+                return False
+            if not may_be_foreign and state.foreign:
+                left_to_others = True
                 return False
             return state.has_place(now) and state.key not in tried and (not race or state.server.spec.hedge)
 
@@ -368,7 +378,11 @@ class Fleet:
         choose = self._able_first if ask.needs else self._policy
         while True:
             for group in groups:
-                state = choose(group, group.fit(ask.trust, now), usable, ask, now, self.dice)
+                may_be_foreign = left_to_others = False
+                state = choose(group, fit := group.fit(ask.trust, now), usable, ask, now, self.dice)
+                if state is None and left_to_others and not race:
+                    may_be_foreign = True
+                    state = choose(group, fit, usable, ask, now, self.dice)
                 if state is not None:
                     return candidate(state, ask, now, resting=False)
             if race or may_be_doubted or not passed_by:
@@ -450,7 +464,7 @@ class Fleet:
     def budgets(self, ask: Ask) -> Budgets:
         """What the requests for this model, pinned or not, may spend on retries and races."""
         groups = (self._index.group(pinned(canonical(backend)).name) for backend in ask.backends)
-        return next((group.budgets for group in groups if group is not None), None) or Budgets()
+        return next((group.budgets for group in groups if group is not None), Budgets())
 
     def capacity(self, ask: Ask, now: float) -> int:
         """Attempts that the servers which may serve this request can bear together at a time."""
@@ -479,8 +493,8 @@ class Fleet:
         return memory.snapshot(self.servers, now)
 
     def restore(self, learnt: object, now: float, age: float = 0.0) -> int:
-        """Takes over what a `snapshot` of `age` seconds ago knew of the servers there are now (call it after
-        `describe`). What is not readable is left out. Returns how many servers were known."""
+        """Takes over what a `snapshot` of `age` seconds ago knew of the servers there are now, after `describe`. What
+        is not readable is left out. Returns how many servers were known."""
         known = memory.restore(self.servers, learnt, now, max(0.0, age))
         self._renew()
         return known

@@ -15,6 +15,7 @@ from llm_gateway.fleet.facts import AttemptEnded, FirstToken, ListedModel, Serve
 from llm_gateway.fleet.faults import CONSEQUENCES
 from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Doubt
 from llm_gateway.fleet.rest import Rest
+from llm_gateway.fleet.shares import ALONE, Share
 from llm_gateway.fleet.slots import NOTICED, STRAINED, Slots, ceiling
 from llm_gateway.fleet.waits import ENOUGH, Samples, Waits
 from llm_gateway.fleet.window import Window
@@ -225,6 +226,11 @@ class ModelState:
         """What is judged of it."""
         return Claim(self.server.spec.id, self.server.spec.trust, self.listed, self.server.votes(now), self.renewed)
 
+    @property
+    def foreign(self) -> bool:
+        """Is its one place another process's to fill? Then it comes last: both would take it."""
+        return self.slots.limit == 1 and not self.server.share.owner
+
     def has_place(self, now: float) -> bool:
         """May one more attempt begin? Says nothing of rests."""
         if self.in_flight >= self.slots.limit or now < self.busy_until:
@@ -261,12 +267,23 @@ class ServerState:
     """When the server itself last answered its model list; None = never."""
     alive_since: float | None = None
     """Since when nothing but good was heard of it."""
+    share: Share = ALONE
+    """Of this process."""
+    most: int | None = None
+    """Attempts that this process may have on it at a time; None = no bound."""
     prior: float = 0.5
     """The success rate to expect of a model of which nothing was seen: servers that last are better ones."""
 
     def full(self) -> bool:
-        limit = self.spec.max_concurrency
+        limit = self.most
         return limit is not None and self.in_flight >= limit
+
+    def divide(self, share: Share) -> None:
+        """What this process may take of it, of what its description allows all together."""
+        self.share = share
+        self.most = share.of(self.spec.max_concurrency)
+        for model in self.models.values():
+            model.slots.bound(share.of(ceiling(self.spec)))
 
     def state(self, now: float) -> State:
         if not self.spec.enabled:
@@ -341,7 +358,7 @@ class ServerState:
 
     def new_model(self, listed: ListedModel, name: str, in_flight: int = 0) -> ModelState:
         state = ModelState(listed, self, name, f"{self.spec.id} {name}", in_flight=in_flight)
-        state.slots.ceiling = ceiling(self.spec)
+        state.slots.bound(self.share.of(ceiling(self.spec)))
         return state
 
 

@@ -39,6 +39,12 @@ class Slots:
         self.limit = max(1, min(self.limit, in_flight // 2))
         self.careful = True
 
+    def bound(self, ceiling: int | None) -> None:
+        """The most that it may ever be from now on."""
+        self.ceiling = ceiling
+        if ceiling is not None:
+            self.limit = min(self.limit, ceiling)
+
     def restart(self) -> None:
         """It rests: after its return it is new to us."""
         self.limit, self.careful = 1, False

@@ -11,8 +11,10 @@ Record: length of the payload (u32), CRC-32 of the payload (u32), payload (Messa
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,8 +126,7 @@ class Journal:
         payload = _encode((kind, id.bytes, row))
         record = _HEAD.pack(len(payload), crc32(payload)) + payload
         if self._lock is None:
-            self.directory.mkdir(mode=0o700, parents=True)
-            self._lock = _locked(self.directory)
+            self._lock = _made(self.directory)
         if (
             self._file < 0
             or self._torn
@@ -150,6 +151,33 @@ class Journal:
             self._unsynced.add(self._file)  # the sync that follows closes it
         self._file, self._number, self._offset, self._torn = file, self._number + 1, 0, False
         self._rolled = False
+
+
+def _made(directory: Path) -> int | None:
+    """Makes the directory and returns its lock. It has its name only when it is locked: others that recover journals
+    meanwhile never take it for an abandoned one."""
+    if directory.exists():
+        raise FileExistsError(errno.EEXIST, "another process has this journal", str(directory))
+    draft = _hidden(directory)
+    draft.mkdir(mode=0o700, parents=True, exist_ok=True)  # a full disk may have let the first try do only this
+    lock = _locked(draft)
+    draft.rename(directory)
+    return lock
+
+
+def remove(directory: Path) -> None:
+    """Deletes a journal that is in the database and that this process has locked. It loses its name first: nobody finds
+    half of it and ships it again."""
+    gone = _hidden(directory)
+    try:
+        directory.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _hidden(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}")
 
 
 def segment_path(directory: Path, number: int) -> Path:
@@ -188,7 +216,9 @@ def abandoned(root: Path) -> list[Path]:
     """The journals under `root` whose processes are gone, oldest name first. They are locked for as long as the
     returned paths matter to nobody else: take each with `adopt` before reading it."""
     found = []
-    for directory in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []:
+    for directory in (
+        sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".") if root.is_dir() else []
+    ):
         lock = _locked(directory)
         if lock is not None:
             os.close(lock)
@@ -213,9 +243,7 @@ class Adopted:
 
     def remove(self) -> None:
         """Deletes the journal: everything in it is in the database."""
-        for path in self.directory.iterdir():
-            path.unlink()
-        self.directory.rmdir()
+        remove(self.directory)
 
 
 def _locked(directory: Path) -> int | None:

@@ -7,7 +7,6 @@ dropped row; in strict mode it is refused before anything is asked upstream.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from uuid import UUID
@@ -15,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from llm_gateway.errors import LogUnavailable
-from llm_gateway.ledger.journal import START, Journal, Position, Row, segment_path, segments
+from llm_gateway.ledger.journal import START, Journal, Position, Row, remove, segment_path, segments
 
 MOST_SEGMENTS = 128
 """Segments that wait for a database that is away: 1 GiB, some millions of rows. Past it rows are dropped."""
@@ -123,9 +122,9 @@ class Ledger:
 
     def end(self, *, empty: bool) -> None:
         """The process ends. `empty`: everything is in the database, so nothing needs to be found by the next one."""
+        if empty:
+            remove(self.journal.directory)
         self.journal.end()
-        if empty and self.journal.directory.is_dir():
-            shutil.rmtree(self.journal.directory, ignore_errors=True)
 
     async def sync(self) -> None:
         """Until cancelled: brings what was written to the disk itself, a group at a time."""

@@ -27,6 +27,8 @@ BYTES: Final = 16 * 2**20
 """Of the journal that are read for one; a single record may exceed it."""
 PAUSE: Final = 0.25
 """Seconds between batches: a finished request is in the database well within two seconds."""
+LOOK: Final = 2.0
+"""Seconds between two looks for journals of processes that were killed."""
 BACKOFF = (0.5, 1.0, 2.0, 5.0)
 
 log = structlog.get_logger(__name__)
@@ -60,7 +62,8 @@ class Store(Protocol):
 
 
 class Shipper:
-    """`run` is one task that ends after a last flush; `recover` another, which ends when nothing is left over."""
+    """`run` is one task that ends after a last flush; `recover` another, which ends when nothing is left over, or
+    `look_after`, which does not."""
 
     def __init__(self, ledger: Ledger, store: Store) -> None:
         self._ledger = ledger
@@ -109,10 +112,17 @@ class Shipper:
         for directory in await asyncio.to_thread(abandoned, root):
             journal = Adopted(directory)
             with journal as mine:
-                if mine:
+                if mine and directory.is_dir():  # else the one who recovered it has just removed it
                     failures = 0
                     while not await self._recovered(journal, failures):
                         failures += 1
+
+    async def look_after(self, root: Path) -> None:
+        """As `recover`, again and again until cancelled: where several processes share a directory, one that was killed
+        has its open requests closed by the others within seconds."""
+        while True:
+            await self.recover(root)
+            await asyncio.sleep(LOOK)
 
     async def _recovered(self, journal: Adopted, failures: int) -> bool:
         name = journal.directory.name

@@ -35,8 +35,9 @@ class Family(NamedTuple):
     def counter(self, registry: CollectorRegistry) -> Counter:
         return Counter(self.name, self.says, self.labels, registry=registry)
 
-    def gauge(self, registry: CollectorRegistry) -> Gauge:
-        return Gauge(self.name, self.says, self.labels, registry=registry)
+    def gauge(self, registry: CollectorRegistry, workers: Literal["livesum", "livemax"] = "livesum") -> Gauge:
+        """`workers`: what is shown of the living ones, where several share figures."""
+        return Gauge(self.name, self.says, self.labels, registry=registry, multiprocess_mode=workers)
 
     def histogram(self, registry: CollectorRegistry) -> Histogram:
         return Histogram(self.name, self.says, self.labels, buckets=self.buckets, registry=registry)
@@ -190,7 +191,7 @@ LOG_ROWS: Final = Family(
 )
 LOG_QUEUE: Final = Family("gauge", "llmgw_log_queue_depth", "Rows that wait for the database.")
 ALERTS: Final = Family("gauge", "llmgw_alerts_firing", "Alerts that fire, by their rule.", ("rule",))
-TASKS: Final = Family("gauge", "llmgw_tasks", "asyncio tasks of this process.")
+TASKS: Final = Family("gauge", "llmgw_tasks", "asyncio tasks of the process, or of all its workers.")
 
 FAMILIES: Final = (
     *(BUILD, REQUESTS, INFLIGHT, DURATION, FIRST_TOKEN, OUTPUT_TOKEN, USAGE, ESTIMATED),

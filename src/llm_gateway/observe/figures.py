@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from llm_gateway.observe import families as f
 from llm_gateway.observe.labels import MAX_MODELS
+from llm_gateway.observe.sums import SUMMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Looked(Collector):
 
     def __init__(self, look: Callable[[], Figures]) -> None:
         self._look = look
+
+    def fleet(self) -> Iterable[Metric]:
+        """The part that is alike in all processes."""
+        return [metric for metric in self.collect() if metric.name not in SUMMED]
 
     def collect(self) -> Iterable[Metric]:
         now = self._look()

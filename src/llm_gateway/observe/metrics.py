@@ -19,6 +19,8 @@ from llm_gateway.observe import families as f
 from llm_gateway.observe.ended import Ended, Tried, Usage, idle
 from llm_gateway.observe.figures import Figures, Looked
 from llm_gateway.observe.labels import AttemptLabels, Labels, RequestLabels
+from llm_gateway.observe.sums import Sum
+from llm_gateway.observe.workers import Slot
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -50,12 +52,14 @@ class _Answers:
 class Metrics:
     """The figures of one process, in a registry of their own: two gateways in one process do not meet."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, slot: Slot | None = None) -> None:
+        """`slot`: this process is one of several workers, and shows what all of them have counted."""
         # `_created` would be one more series per series, of no use to anybody
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot its annotation
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        f.BUILD.gauge(registry).labels(version, platform.python_version()).set(1)
+        self._sum = Sum(slot) if slot is not None else None
+        f.BUILD.gauge(registry, "livemax").labels(version, platform.python_version()).set(1)
         self._requests = f.REQUESTS.counter(registry)
         self._inflight = f.INFLIGHT.gauge(registry)
         self._seconds = f.DURATION.histogram(registry)
@@ -179,11 +183,19 @@ class Metrics:
 
     def watch(self, look: Callable[[], Figures]) -> None:
         """From now on `look` is asked at every rendering; it may not wait for anything. Call it once."""
-        self._registry.register(Looked(look))
+        if self._sum is not None:
+            self._sum.watch(Looked(look).fleet)
+        else:
+            self._registry.register(Looked(look))
 
     def render(self) -> bytes:
         """All figures in Prometheus' text format, to be served as `CONTENT_TYPE`."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry if self._sum is None else self._sum.registry())
+
+    def note(self, mine: Figures) -> None:
+        """Lets the other workers know what waits here now. A process of its own has nobody to tell."""
+        if self._sum is not None:
+            self._sum.note(mine)
 
     def _look_up(self, gen_ai: tuple[str, ...], project: str) -> _Answers:
         return _Answers(

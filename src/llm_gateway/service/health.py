@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any, Final
 
 from llm_gateway.access.policy import Trust
@@ -52,10 +53,17 @@ def figures(gw: Gateway) -> Figures:
     """What the fleet and the ledger are like now, for the metrics page."""
     now = gw.clock.now()
     healthy = healthy_servers(gw, ADMIN_TRUST, now)
-    return Figures(
+    return replace(
+        queues(gw),
         servers=Counter(s.state(now) for s in gw.fleet.servers.values()),
         healthy={name: healthy[canonical(name)] for name, _ in gw.fleet.names()},
         resting=_resting(gw, now),
+    )
+
+
+def queues(gw: Gateway) -> Figures:
+    """The part of it that every process has of its own, and that costs nothing to look up."""
+    return Figures(
         queue=gw.drive.waiting,
         log_queue=gw.ledger.waiting,
         tasks=len(asyncio.all_tasks()),

@@ -80,6 +80,7 @@ class Client:
             max_connections=CONNECTIONS,
             socket_connect_timeout=1.0,
             retry=Retry(NoBackoff(), 1),  # a connection that Redis' end has closed is no reason to go without it
+            socket_timeout=None,  # ours is `ask`'s; theirs is `asyncio.wait_for`, which loses cancellations before 3.12
             client_name="llm-gateway",
         )
         self._now = now
@@ -173,9 +174,13 @@ class Client:
         for script in scripts:
             await self._redis.script_load(script.text)
 
-    async def command(self, *words: str | bytes | int | float) -> Any:
-        """What one command returns. Raises Away."""
-        return await self.ask(lambda: self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
+    async def command(self, *words: str | bytes | int | float, patience: float | None = None) -> Any:
+        """What one command returns; `patience` as for `ask`. Raises Away."""
+
+        async def call() -> Any:
+            return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+        return await self.ask(call, patience=patience)
 
     async def ask(self, call: Callable[[], Any], *, patience: float | None = None) -> Any:
         """The answer of one call. Raises Away when for `patience` seconds (50 ms unless said) nobody has had any."""

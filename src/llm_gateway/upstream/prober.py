@@ -137,20 +137,29 @@ class Prober:
         """Brings the plans in line with the servers there are. One whose address, key or kind changed is new."""
         self._changed = False
         plans: dict[str, _Plan] = {}
-        new: list[_Plan] = []
+        new: list[tuple[_Plan, float]] = []
         for state in self._fleet.servers.values():
             spec = state.spec
             plan = self._plans.get(spec.id)
             if plan is None or _asked(plan.spec) != _asked(spec):
+                due = self._due(state) if plan is None else -math.inf
                 plan = _Plan(spec)
                 if spec.enabled:
-                    new.append(plan)
+                    new.append((plan, due))
             plan.spec = spec
             plans[spec.id] = plan
         self._plans = plans
         spread = min(FIRST_ROUND, 0.05 * len(new))
-        for plan in new:
-            self._schedule(plan, spread * self._dice())
+        for plan, due in new:
+            self._schedule(plan, max(spread * self._dice(), due - self._clock.now()))
+
+    def _due(self, state: ServerState) -> float:
+        """When a server that we meet is to be asked, by what another prober heard of it; in the past where none did."""
+        if state.probe_rest.resting(self._clock.now()):
+            return state.probe_rest.until
+        if state.listed_at is None:
+            return -math.inf
+        return state.listed_at + self._every * (0.8 + 0.4 * self._dice())
 
     def _schedule(self, plan: _Plan, wait: float) -> None:
         plan.due = self._clock.now() + wait

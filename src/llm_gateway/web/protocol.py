@@ -59,6 +59,9 @@ class BoundedProtocol(HttpToolsProtocol):
     connections_of: Counter[str]
     ids: Ids
     proxies: Peers
+    leaving = False
+    """The server will close: clients are told with each answer that this connection ends with it, so that none sends
+    its next request into a connection that is just being closed. Set on the class."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -116,6 +119,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._too_large = _too_large()  # it came in one piece with its end
             raise self._too_large  # to the parser, which makes an error of its own of it: `send_400_response` follows
         super().on_headers_complete()
+        if self.leaving:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._head = 0

@@ -1,0 +1,56 @@
+"""The other gateway processes over the same database: who lives, who asks the servers, what they find out.
+
+`Alone` where there is no Redis, `together.Together` where there is one; both keep the same promises. What a request
+needs (`instances`, `offer`) is answered from memory; everything else is done by tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from llm_gateway.fleet.facts import Fact
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Others(Protocol):
+    @property
+    def hearing(self) -> bool:
+        """Is a fact being applied that another process found out?"""
+
+    def instances(self) -> int:
+        """How many processes serve together, this one included."""
+
+    def offer(self, fact: Fact) -> None:
+        """What this process has found out about the servers. Never waits."""
+
+    async def join(self) -> bool:
+        """Before anything is served: takes over what the others know. False: nobody knows anything."""
+
+    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """To be run, by name, until cancelled; `probe` is what only one process does at a time."""
+
+    async def leave(self) -> None:
+        """At the end, so that the others know at once."""
+
+
+class Alone:
+    """One process, or several that do not know of each other."""
+
+    hearing = False
+
+    def instances(self) -> int:
+        return 1
+
+    def offer(self, fact: Fact) -> None:
+        pass
+
+    async def join(self) -> bool:
+        return False
+
+    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
+        return {"prober": probe()}
+
+    async def leave(self) -> None:
+        pass

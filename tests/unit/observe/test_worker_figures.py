@@ -1,0 +1,71 @@
+"""Several workers count together: in processes of their own, as they do it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from llm_gateway.observe.workers import VARIABLE, shared_figures
+
+WORKER = """
+import sys
+from llm_gateway.observe.metrics import Figures, Metrics
+from llm_gateway.observe.workers import my_slot
+metrics = Metrics("1", my_slot())
+metrics.watch(lambda: Figures(servers={"healthy": 3}, queue=99))
+metrics.note(Figures(queue=2, log_rows={"written": 5}))
+for _ in range(4):
+    metrics.auth_failed()
+metrics.request_began()
+print("ready", flush=True)
+sys.stdin.readline()
+print(metrics.render().decode(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def start() -> subprocess.Popen[str]:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    return worker
+
+
+def shown(worker: subprocess.Popen[str]) -> dict[str, float]:
+    """What it renders; then it ends."""
+    out, _ = worker.communicate("\n\n", timeout=20)
+    pairs = (line.rpartition(" ") for line in out.splitlines() if line and line[0] != "#")
+    return {name: float(value) for name, _, value in pairs}
+
+
+def test_counters_outlive_a_killed_worker_and_what_is_true_of_the_living_does_not(tmp_path: Path):
+    with shared_figures(tmp_path):
+        first, second = start(), start()
+        first.kill()
+        first.communicate()
+        third = start()  # takes over the place of the first, and counts on
+        figures = shown(third)
+        assert figures["llmgw_auth_failures_total"] == 12
+        assert figures['llmgw_log_rows_total{result="written"}'] == 15
+        assert figures["llmgw_inflight"] == 2
+        assert figures["llmgw_queue_depth"] == 4
+        assert figures['llmgw_servers{state="healthy"}'] == 3
+        figures = shown(second)
+        assert figures["llmgw_auth_failures_total"] == 12
+        assert figures["llmgw_inflight"] == 1
+        assert len(list(Path(os.environ[VARIABLE]).glob("counter_*.db"))) == 2
+    assert VARIABLE not in os.environ
+
+
+def test_what_a_killed_parent_left_is_removed_by_the_next_one(tmp_path: Path):
+    killed = "import os, sys\nfrom pathlib import Path\nfrom llm_gateway.observe.workers import *\n"
+    killed += "with shared_figures(Path(sys.argv[1])):\n    print(os.environ[VARIABLE], flush=True)\n    os._exit(9)\n"
+    left = subprocess.run([sys.executable, "-c", killed, tmp_path], capture_output=True, text=True, check=False)
+    directory = Path(left.stdout.strip())
+    assert directory.is_dir()
+    with shared_figures(tmp_path):
+        assert not directory.exists()
