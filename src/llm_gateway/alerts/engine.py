@@ -26,7 +26,7 @@ from llm_gateway.alerts.courier import Courier, Delivery
 from llm_gateway.alerts.message import trial
 from llm_gateway.alerts.plan import Plan
 from llm_gateway.alerts.readings import Found, budgets_of, read
-from llm_gateway.alerts.rules import LONGEST_WINDOW, Readings, Rule
+from llm_gateway.alerts.rules import LONGEST_WINDOW, Reading, Readings, Rule
 from llm_gateway.alerts.states import Book, Key, Notice, Unsent, step
 from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
 from llm_gateway.gateway import Gateway
@@ -117,9 +117,11 @@ class Alerts:
         wall = self.gateway.clock.wall()
         found = await self._find(wall)
         ours = self.here.leader()
-        self.readings = {
-            rule.name: read(rule, found) if ours or rule.about.source == "own" else None for rule in self.plan.rules
-        }
+        readings: dict[str, list[Reading] | None] = {}
+        for rule in self.plan.rules:
+            readings[rule.name] = read(rule, found) if ours or rule.about.source == "own" else None
+            await asyncio.sleep(0)  # requests get their turn: a rule may be about thousands of figures
+        self.readings = readings
         self.looked_at = wall
         try:
             async with asyncio.timeout(PATIENCE):
