@@ -93,8 +93,8 @@ class Housekeeping:
             try:
                 await self.look()
                 if self._clock.now() >= self._round_at:
-                    self._round_at = self._clock.now() + ROUND
                     await self.round()
+                    self._round_at = self._clock.now() + ROUND
             except DatabaseUnavailable as error:
                 log.warning("housekeeping_waits", error=error.message)
             except Exception:  # the outermost edge: the next round may do better

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, column, delete, func, literal_column, select, text
+from sqlalchemy import ColumnElement, delete, func, literal_column, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.storage.erasures import delete_requests
@@ -51,15 +51,13 @@ async def prune_requests(s: AsyncSession, cutoffs: Cutoffs, limit: int) -> int:
 
 
 async def prune_minutes(s: AsyncSession, cutoffs: Cutoffs, limit: int) -> int:
-    """By the places of the rows, for their key is long."""
-    if s.get_bind().dialect.name == "postgresql":
+    if s.get_bind().dialect.name == "postgresql":  # by the places of the rows, for their key is long
         place: ColumnElement[Any] = literal_column("ctid")
         old = select(place).select_from(usage_rollup).where(_old_minutes(cutoffs)).limit(limit)
         wanted: ColumnElement[bool] = place == func.any(func.array(old.scalar_subquery()))
     else:
-        place = column("rowid")
-        old = select(place).select_from(usage_rollup).where(_old_minutes(cutoffs)).limit(limit)
-        wanted = place.in_(old)
+        key = usage_rollup.primary_key.columns
+        wanted = tuple_(*key).in_(select(*key).where(_old_minutes(cutoffs)).limit(limit))
     return _count(await s.execute(delete(usage_rollup).where(wanted)))
 
 
