@@ -71,10 +71,10 @@ class Shipper:
 
     async def run(self) -> None:
         journal = self._ledger.journal
-        position, failures = START, 0
+        position, failures, most = START, 0, BATCH
         while True:
             self._wake.clear()
-            batch, end = await asyncio.to_thread(_next, journal.directory, position)
+            batch, end = await asyncio.to_thread(_next, journal.directory, position, most)
             if end == position:
                 if self._stopping:
                     await self._store.forget(journal.directory.name)
@@ -96,11 +96,14 @@ class Shipper:
                 await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
                 continue
             except Exception:  # the outermost edge: a bug must not stop every later row
+                if len(batch.rows) > 1:  # nor take those around it along
+                    most = len(batch.rows) // 2
+                    continue
                 log.exception("log_rows_dropped", rows=len(batch.rows))
                 self._ledger.dropped += len(batch.rows)
-            position = end
+            position, most = end, min(BATCH, 2 * most)
             self._ledger.shipped(len(batch.rows), end)
-            if len(batch.rows) < BATCH and not self._stopping:
+            if len(batch.rows) < most and not self._stopping:
                 await self._pause()
 
     async def recover(self, root: Path) -> None:
@@ -155,7 +158,7 @@ class Shipper:
         await asyncio.wait((task,))
 
 
-def _next(directory: Path, after: Position) -> tuple[Batch, Position]:
+def _next(directory: Path, after: Position, most: int = BATCH) -> tuple[Batch, Position]:
     """The next rows, and the position behind the last record that was looked at. Reads files: in a thread."""
     batch, size = Batch([], [], []), 0
     for record in islice(read(directory, after), SCAN):
@@ -166,7 +169,7 @@ def _next(directory: Path, after: Position) -> tuple[Batch, Position]:
             batch.rows.append(record.row)
         elif record.kind == PAYLOAD:
             batch.payloads.append(record.row)
-        if len(batch.rows) == BATCH or size >= BYTES:
+        if len(batch.rows) == most or size >= BYTES:
             break
     return batch, after
 

@@ -5,7 +5,7 @@ while somebody leafs never shift a page.
 
 What is fast at any size: all rows, those of a project or of a time, of one correlation id, client's request id, end
 user or error code, and failed ones; each has an index in the order of pages. Any other filter is looked up among the
-rows of such an index, 20,000 at a time. What a follower of the log asks is in `storage.arrivals`.
+rows of such an index, 10,000 at a time. What a follower of the log asks is in `storage.arrivals`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Row = dict[str, Any]
 _Condition = Callable[[Any], ColumnElement[bool]]
 
 MAX_PAGE: Final = 500
-SCAN: Final = 20_000
+SCAN: Final = 10_000
 """Rows that one query looks at where no index answers all filters."""
 MOST: Final[Mapping[str, int]] = {"tokens_input": 10**12, "tokens_output": 10**12, "cost_nanos": 10**14}
 """What is stored at most of figures that servers send: a day's sum of nonsense must fit its column as well."""
@@ -185,7 +185,7 @@ async def page(
 ) -> tuple[list[Row], Cursor | None]:
     """Up to `limit` rows (at most 500), newest first, and the cursor of the next page, None on the last one.
 
-    One query, and none looks at more than 20,000 rows: where a filter has no index and finds little, a page holds
+    One query, and none looks at more than 10,000 rows: where a filter has no index and finds little, a page holds
     fewer rows than asked for, or none, and the next one goes on behind what was looked at.
     """
     return await _look(s, filters or RequestFilters(), before, max(1, min(limit, MAX_PAGE)), newest_first=True)

@@ -208,3 +208,38 @@ async def test_a_journal_of_a_living_process_is_left_alone(tmp_path: Path):
     await recovered(tmp_path, database)
     assert database.rows == []
     assert (tmp_path / "alive").exists()
+
+
+async def test_a_batch_is_bounded_in_bytes_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shipper_module, "BYTES", 1_000)
+    left_behind(tmp_path / "dead", closed=200)
+    database = Database()
+    await recovered(tmp_path, database)
+    assert len(database.rows) == 200
+    assert len(database.batches) > 10
+
+
+async def test_what_waits_for_a_database_that_was_away_goes_in_few_large_batches(tmp_path: Path):
+    database = Database(down=3)
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(3_000)]
+        await wait_until(lambda: ledger.waiting == 0, within=10)
+    assert database.rows == wanted
+    assert len(database.batches) <= 3
+
+
+async def test_a_row_that_cannot_be_written_takes_no_other_along(tmp_path: Path):
+    class Picky(Database):
+        async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+            if any(row["n"] == "broken" for row in batch.rows):
+                raise TypeError("no such column")
+            await super().ship(journal, batch, position)
+
+    database = Picky(down=1)
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(150)]
+        ledger.closed(uuid4(), {"n": "broken"})
+        wanted += [answered(ledger, n) for n in range(150, 300)]
+        await wait_until(lambda: len(database.rows) == 300, within=10)
+        assert ledger.dropped == 1
+    assert database.rows == wanted
