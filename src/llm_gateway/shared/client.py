@@ -141,17 +141,17 @@ class Client:
         try:
             answers = await self.ask(lambda: self._evaluate(calls), patience=patience)
         except Away:
-            answers = [Away()] * len(calls)
+            answers = [Away() for _ in calls]
         for call, answer in zip(calls, answers, strict=True):
             if call.answer.done():  # who asked is gone
                 continue
-            if isinstance(answer, Exception):
-                call.answer.set_exception(Away())
+            if isinstance(answer, Away):
+                call.answer.set_exception(answer)
             else:
                 call.answer.set_result(answer)
 
     async def _evaluate(self, calls: Sequence[_Call]) -> list[Any]:
-        """The answer of each, or its error."""
+        """The answer of each. Raises what Redis says against any of them."""
         answers = await self._pipeline(calls)
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
@@ -160,8 +160,8 @@ class Client:
             for n, answer in zip(unknown, again, strict=True):
                 answers[n] = answer
         wrong = next((answer for answer in answers if isinstance(answer, Exception)), None)
-        if wrong is not None:
-            log.error("redis_refused", error=str(wrong))
+        if wrong is not None:  # read-only, out of memory: it would say the same to the next one
+            raise wrong
         return answers
 
     async def _pipeline(self, calls: Sequence[_Call]) -> list[Any]:

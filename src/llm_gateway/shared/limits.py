@@ -164,6 +164,8 @@ class SharedLimits:
             except Away:
                 self._wake.set()
                 await asyncio.sleep(RETRY)
+            except Exception:  # the outermost edge: every later request would be held against its project for ever
+                log.exception("limits_not_told")
 
     async def _renew(self) -> None:
         """Also tells a Redis that was away or has lost its memory what runs, as soon as it is back."""
