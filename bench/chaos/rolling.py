@@ -90,6 +90,8 @@ class Host:
         place.mkdir()
         self.place, self.port, self.ready = place, free_port(), False
         self._environ = environ
+        self.told_at = 0.0
+        """When it last got a signal."""
         self._process: subprocess.Popen[bytes] | None = None
         (place / "gateway.yaml").write_text(json.dumps(config))
 
@@ -103,6 +105,7 @@ class Host:
 
     def signal(self, number: int) -> None:
         assert self._process is not None
+        self.told_at = time.monotonic()
         self._process.send_signal(number)
 
     async def ended(self) -> int:
@@ -176,8 +179,8 @@ class Load:
             try:
                 body = question(None, self._turn)
                 told = await client.ask((NATIVE, NATIVE_STREAM)[self._turn % 2], body, deadline=DEADLINE)
-            except OSError:
-                told = Told()
+            except OSError as error:
+                told = Told(headers={"error": repr(error)})
         verdict = told.verdict(text(WORDS)) if told.status else "no status line"
         self.outcomes[verdict] += 1
         if "x-request-id" in told.headers:
@@ -185,7 +188,8 @@ class Load:
         if verdict == "exact":
             self.seconds.append(told.seconds)
         else:
-            self.failed.append((verdict, told))
+            when = time.monotonic() - host.told_at
+            self.failed.append((f"host {host.place.name}, {when:.2f} s after its last signal: {verdict}", told))
 
 
 async def rolling(hosts: list[Host], rounds: int) -> tuple[int, list[int]]:
@@ -294,7 +298,7 @@ async def judge(
     promises.most("failed requests while hosts are restarted", len(calm.failed), 0)
     promises.least("requests", calm.outcomes.total(), 100 * rounds)
     promises.most("ends with another code than 0", sum(1 for code in codes if code), 0)
-    for verdict, told in calm.failed[:5]:
+    for verdict, told in calm.failed[:20]:
         print(f"    {verdict}: {told.status} {told.headers} {told.body[-300:]!r}", file=sys.stderr)
 
     rough = Load(hosts, rate)

@@ -133,20 +133,25 @@ class Server(uvicorn.Server):
     def ask_to_end(self, sig: int) -> None:
         """What `handle_exit` says, where no signal says it."""
         self.running.gateway.draining = True
-        self.config.http_protocol_class.leaving = True  # type: ignore[attr-defined]  # it is `bounded_protocol`'s
+        self._tell_clients()
         self.asked += 1
         loop = asyncio.get_running_loop()
         if self.asked == 1 and sig == signal.SIGTERM:
-            loop.call_later(DRAIN, self._close)
+            loop.call_later(DRAIN, self.close)
         else:
-            self._close()
+            self.close()
         if self.asked == 2:
             loop.call_later(INSISTED, self._end_requests)
         elif self.asked > 2:
             self._end_requests()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Accepts no more connections; requests in flight go on."""
+        self._tell_clients()
         self.should_exit = True
+
+    def _tell_clients(self) -> None:
+        self.config.http_protocol_class.leaving = True  # type: ignore[attr-defined]  # it is `bounded_protocol`'s
 
     def _end_requests(self) -> None:
         for task in tuple(self.server_state.tasks):

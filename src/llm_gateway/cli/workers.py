@@ -110,13 +110,14 @@ class Worker(Process):
 
 class WorkerServer(Server):
     """SIGTERM drains, however often it comes: a service manager tells the whole group, and the parent passes it on.
-    SIGUSR1 is how the parent hurries."""
+    SIGUSR1 is how the parent hurries, SIGUSR2 how it says that a worker was replaced."""
 
     def started_up(self) -> None:
         self.running.url = address(*self.listener.getsockname()[:2])
         self.running.reloaded = lambda: os.kill(os.getppid(), signal.SIGHUP)  # asked for by the admin API of one worker
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self.ask_to_end, signal.SIGUSR1)
+        loop.add_signal_handler(signal.SIGUSR2, self._replaced)
         parent = parent_process()
         assert parent is not None
         loop.add_reader(parent.sentinel, self._orphaned, parent.sentinel)
@@ -132,6 +133,11 @@ class WorkerServer(Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.asked:
             self.ask_to_end(sig)
+
+    def _replaced(self) -> None:
+        """Its successor accepts already: it closes at once, and `/readyz` stays 200, for the host is ready."""
+        self.asked = max(self.asked, 1)
+        self.close()
 
     def _orphaned(self, sentinel: int) -> None:
         """The parent was killed: the next one needs the port, so it closes at once; requests in flight go on."""
@@ -233,7 +239,7 @@ class Supervisor(Multiprocess):
 
     def _retire(self, worker: Process) -> None:
         assert isinstance(worker, Worker)
-        worker.terminate()
+        worker.tell(signal.SIGUSR2)
         self._retiring.append(worker)
 
     def _asked_to_end(self, sig: int, frame: FrameType | None) -> None:
