@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -144,9 +145,16 @@ async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
     async for part in slices(rows):
         if unknown := {name for shape in {tuple(row) for row in part} for name in shape} - _NAMES:
             raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-        for name, prepare in _PREPARE:
-            columns[name] += prepare([row.get(name) for row in part])
+        for (name, prepare), values in zip(_PREPARE, _by_column(part), strict=True):
+            columns[name] += prepare(values)
     return Records(columns)
+
+
+def _by_column(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
+    try:
+        return zip(*map(_all_of, rows), strict=True)
+    except KeyError:  # not all rows name every column
+        return ([row.get(name) for row in rows] for name in _COLUMNS)
 
 
 async def insert(s: AsyncSession, rows: Records) -> Records:
@@ -367,18 +375,18 @@ def _hex(id: str | None) -> str | None:
     return id and id.replace("-", "")
 
 
-def _preparer(column: Column[Any]) -> Callable[[list[Any]], list[Any]]:
+def _preparer(column: Column[Any]) -> Callable[[Sequence[Any]], list[Any]]:
     """Makes a part of the column ready. In most columns there are few values: each is looked at once."""
     absent = _ABSENT.get(column.name)
 
-    def same(values: list[Any]) -> list[Any]:
+    def same(values: Sequence[Any]) -> list[Any]:
         known = {value: absent if value is None else one(value) for value in set(values)}
         return [known[value] for value in values]
 
-    def each(values: list[Any]) -> list[Any]:
+    def each(values: Sequence[Any]) -> list[Any]:
         return [absent if value is None else one(value) for value in values]
 
-    def numbers(values: list[Any]) -> list[Any]:
+    def numbers(values: Sequence[Any]) -> list[Any]:
         return [value if value.__class__ is int and value <= most else _least(value, most, absent) for value in values]
 
     one: Callable[[Any], Any] = bool
@@ -415,6 +423,7 @@ def _near(number: Any) -> float | None:
 
 _COLUMNS: Final = list(request_log.columns.keys())
 _NAMES: Final = frozenset(_COLUMNS)
+_all_of: Final = itemgetter(*_COLUMNS)
 _INSERT: Final = f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UNLIKE: Final = frozenset({"id", "timestamp", "correlation_id", "client_request_id"})
 """Columns whose values are nearly all different."""
