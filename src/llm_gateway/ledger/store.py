@@ -1,9 +1,9 @@
-"""The database as the shipper's `Store`."""
+"""The database as a feed's `Store`."""
 
 from __future__ import annotations
 
+from llm_gateway.ledger.feed import Batch
 from llm_gateway.ledger.journal import Position
-from llm_gateway.ledger.shipper import Batch
 from llm_gateway.storage import journals, requests
 from llm_gateway.storage.sessions import Sessions
 

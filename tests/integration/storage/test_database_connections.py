@@ -39,7 +39,10 @@ async def test_a_relative_sqlite_path_is_in_the_data_directory_and_an_absolute_o
         ("sqlite:///x.db", tmp_path / "data" / "x.db"),
         (f"sqlite:///{tmp_path}/y.db", tmp_path / "y.db"),
     ):
-        await open_engine(url, data_dir=tmp_path / "data").dispose()
+        engine = open_engine(url, data_dir=tmp_path / "data")
+        async with engine.connect():
+            pass
+        await engine.dispose()
         assert file.exists()
 
 
@@ -71,9 +74,9 @@ def test_an_url_that_cannot_be_read_is_not_repeated(tmp_path: Path):
 async def test_a_sqlite_file_that_cannot_be_is_a_database_that_is_away(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DatabaseUnavailable, match="cannot be opened"):
-        open_engine("sqlite:///file/gateway.db", data_dir=tmp_path)
+        await version("sqlite:///file/gateway.db", tmp_path)
     with pytest.raises(DatabaseUnavailable, match="cannot be opened"):
-        open_engine(f"sqlite:///{tmp_path}", data_dir=tmp_path)
+        await version(f"sqlite:///{tmp_path}", tmp_path)
 
 
 async def test_a_sqlite_file_that_is_no_database_is_a_database_that_is_away(tmp_path: Path):
