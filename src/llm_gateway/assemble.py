@@ -19,24 +19,28 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from llm_gateway import __version__
+from llm_gateway.access.policy import Snapshot
 from llm_gateway.clock import Ids, SystemClock
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded, load
-from llm_gateway.errors import Conflict, DatabaseUnavailable
+from llm_gateway.errors import Conflict, DatabaseUnavailable, GatewayError
 from llm_gateway.exposures import named
-from llm_gateway.first_run import FirstProject, admin_token, demo_project, first_project
+from llm_gateway.first_run import FirstProject, admin_token
 from llm_gateway.fleet.attempts import Clocks
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.identity import Noticed
 from llm_gateway.gateway import Gateway
+from llm_gateway.last_known import LastKnown
 from llm_gateway.learnt import Learnt
+from llm_gateway.ledger.ballast import Ballast
 from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.observe import logs
 from llm_gateway.observe.metrics import Metrics
+from llm_gateway.preparation import Preparation
 from llm_gateway.roster import DEMO, Roster
 from llm_gateway.service.health import DeepHealth, figures
 from llm_gateway.settings import Settings
@@ -44,7 +48,6 @@ from llm_gateway.storage import keys
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.snapshot import current_version, load_snapshot
-from llm_gateway.storage.upgrade import upgrade
 from llm_gateway.upstream.drive import Drive
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.looks import Looks, user_agent
@@ -73,13 +76,18 @@ class Running:
     roster: Roster
     prober: Prober
     deep_health: DeepHealth
+    preparation: Preparation
+    last_known: LastKnown
+    learnt: Learnt
     admin_token: str = field(repr=False)
     admin_token_file: Path | None
-    first: FirstProject | None
-    """The first-run (or demo) project; the only sight of its key."""
     demo: DemoFleet | None = None
     """The bundled fake fleet, when it is what is served."""
     database_ok: bool = True
+    configuration: str = "none"
+    """Where it comes from: `database`, `snapshot` (the file), `none` (no request can be served)."""
+    prepared: asyncio.Event = field(default_factory=asyncio.Event)
+    """All that a start does with its database is done."""
     url: str | None = None
     """Where this process listens, once it does."""
 
@@ -87,12 +95,50 @@ class Running:
     def settings(self) -> Settings:
         return self.loaded.settings
 
+    @property
+    def first(self) -> FirstProject | None:
+        """The first-run (or demo) project; the only sight of its key."""
+        return self.preparation.first
+
+    async def prepare(self) -> None:
+        """What a start does with its database. Raises what `Preparation.run` does; then it may be called again."""
+        await self.preparation.run()
+        if self.configuration == "none" and self.demo is None:
+            self.learnt.recall()  # the fleet is described
+        await self.refresh()
+        self.prepared.set()
+
+    async def begin(self) -> None:
+        """Prepares; where the database is away, serves from what it held last, and `watch` prepares later."""
+        try:
+            await self.prepare()
+        except DatabaseUnavailable as error:
+            self.database_ok = self.gateway.knows_keys = False
+            last = self.last_known.read(self.settings.snapshot_max_age)
+            if last is None:
+                log.error("database_unavailable", error=error.message, serving="503 until it is back: no snapshot")
+                return
+            await self.preparation.without(last.servers)
+            if self.demo is None:
+                self.learnt.recall()
+            self._take(last.snapshot, "snapshot")
+            age = round(self.last_known.age(last))
+            log.error("database_unavailable", error=error.message, serving=f"a snapshot, {age} s old")
+
     async def refresh(self) -> None:
+        """Takes over the configuration that the database holds now, and keeps it for starts without."""
+        await self.take_over()
+        await self.last_known.save(self.gateway.snapshot, self.roster.stored)
+
+    async def take_over(self) -> None:
         """Takes over the configuration that the database holds now."""
         async with self.sessions.read() as s:
             snapshot = await load_snapshot(s)
         await self.roster.describe()
-        self.gateway.snapshot = snapshot
+        self._take(snapshot, "database")
+
+    def _take(self, snapshot: Snapshot, source: str) -> None:
+        self.gateway.snapshot, self.gateway.knows_keys, self.configuration = snapshot, True, source
         self.gateway.limits.keep(snapshot.projects)
         self.prober.kick()
 
@@ -112,24 +158,38 @@ class Running:
         log.info("config_reloaded", file=str(self.loaded.config))
 
     async def watch(self) -> None:
-        """Notices changes that other processes make (the command line, another host) within two seconds."""
+        """Notices changes that other processes make (the command line, another host) within two seconds, and a
+        database that comes back."""
+        said = None
         while True:
             await asyncio.sleep(WATCH)
             try:
-                async with self.sessions.read() as s:
-                    version = await current_version(s)
-                if version != self.gateway.snapshot.version:
-                    await self.refresh()
+                await self._look()
                 if not self.database_ok:
                     log.info("database_back")
                 self.database_ok = True
+                continue
             except DatabaseUnavailable as error:
                 if self.database_ok:
                     log.error("database_unavailable", error=error.message)
-                self.database_ok = False
+            except GatewayError as error:  # it is there and cannot be used: a newer version's, keys of somebody else
+                if error.message != said:
+                    log.error("database_not_usable", error=error.message)
+                said = error.message
             except Exception:  # the outermost edge: revoking keys depends on this loop going on
                 log.exception("configuration_not_taken_over")
-                self.database_ok = False
+            self.database_ok = False
+
+    async def _look(self) -> None:
+        if not self.prepared.is_set():
+            await self.prepare()
+            return
+        async with self.sessions.read() as s:
+            version = await current_version(s)
+        if version != self.gateway.snapshot.version:
+            await self.refresh()
+        elif self.last_known.due:
+            await self.last_known.save(self.gateway.snapshot, self.roster.stored)
 
     async def touch_keys(self) -> None:
         """Writes now and then when keys were last used."""
@@ -151,16 +211,16 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
     """Builds everything and runs the background tasks until the block ends.
 
     `serving=False` is for commands that work on the database without a server: no probing, no first project.
-    Raises DatabaseUnavailable, DatabaseTooNew, InvalidRequest (an impossible database URL).
+    Raises DatabaseTooNew, InvalidRequest (an impossible database URL), Conflict. A server starts also while its
+    database is away (`Running.begin`); a command raises DatabaseUnavailable.
     """
     settings = loaded.settings
     clock = SystemClock()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        await upgrade(settings.database, settings.data_dir)
         engine = open_engine(settings.database, data_dir=settings.data_dir)
         stack.push_async_callback(engine.dispose)
-        sessions = Sessions(engine)
+        sessions = Sessions(engine, ready=False)
 
         fleet_of_fakes = None
         if demo and serving:
@@ -172,20 +232,10 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         transport = Transport(guard, limits=_limits(settings), now=clock.now, user_agent=agent)
         stack.push_async_callback(transport.aclose)
 
-        first = None
         token, token_file = admin_token(settings)
-        configured: Sequence[ServerSpec] = ()
-        if loaded.document is not None and serving:
-            async with sessions.write() as s:
-                configured = (await apply(loaded.document, s, environ=loaded.environ, now=clock.wall())).servers
-        if fleet_of_fakes is not None:
-            first = await demo_project(sessions, clock.wall())
-        elif loaded.document is None and serving:
-            first = await first_project(sessions)
-
         metrics = Metrics(__version__)
         fleet = Fleet(random.random, told=_noticed(metrics) if serving else lambda _: None)
-        roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources, configured=configured)
+        roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources)
         if fleet_of_fakes is not None:
             roster.demo = [
                 ServerSpec("", d.name, d.url, d.kind, d.trust, DEMO, models=_demo_models(d))
@@ -194,7 +244,11 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
         drive = Drive(fleet, transport, guard, clock, _clocks(settings), told=_counted(metrics))
         ids = Ids()
         journals = settings.data_dir / "journal"
-        ledger = Ledger(Journal(journals / ids().hex))
+        ledger = Ledger(
+            Journal(journals / ids().hex),
+            strict=settings.log_mode == "strict",
+            ballast=Ballast(journals / "ballast") if serving else None,
+        )
         shipper = Shipper(ledger, DatabaseStore(sessions))
         gateway = Gateway(
             clock, ids, fleet, drive, ledger, metrics, max_text=settings.max_body, max_tokens=settings.max_tokens
@@ -218,19 +272,20 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             roster,
             prober,
             DeepHealth(gateway),
+            Preparation(loaded, sessions, roster, clock, serving),
+            LastKnown(settings.data_dir, settings.database, clock),
+            Learnt(settings.data_dir, fleet, clock),
             token,
             token_file,
-            first,
             fleet_of_fakes,
         )
-        learnt = Learnt(settings.data_dir, fleet, clock)
+        roster.changed = running.last_known.outdated
         if serving:
-            await roster.sync()
-            if not demo:
-                learnt.recall()
-        await running.refresh()
+            await running.begin()
+        else:
+            await running.preparation.run()
+            await running.take_over()
         if serving:
-            stack.callback(lambda: ledger.end(empty=ledger.waiting == 0))
             shipping = asyncio.create_task(shipper.run(), name="ledger shipper")
             stack.push_async_callback(shipper.stop, shipping)
             for name, work in {
@@ -242,8 +297,8 @@ async def assemble(loaded: Loaded, *, demo: bool = False, serving: bool = True) 
             }.items():
                 _start(stack, name, work)
             if not demo:
-                stack.callback(learnt.save)
-                _start(stack, "what was learnt", learnt.keep())
+                stack.callback(running.learnt.save)
+                _start(stack, "what was learnt", running.learnt.keep())
         yield running
 
 

@@ -59,8 +59,10 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     # what a start does once
     "first_run": ("access", "errors", "settings", "storage"),
     "learnt": (*GROUND, "fleet", "first_run"),
+    "last_known": (*GROUND, "access.policy", "first_run", "storage"),
     "roster": (*GROUND, "access", "fleet", "settings", "storage", "upstream.sources"),
-    "assemble": (*INNER, *EDGES, "first_run", "learnt", "roster", "testing"),
+    "preparation": (*GROUND, *EDGES, "first_run", "roster", "storage", "upstream.kinds", "upstream.sources"),
+    "assemble": (*INNER, *EDGES, "first_run", "last_known", "learnt", "preparation", "roster", "testing"),
     # how clients are told to use the gateway: a leaf
     "recipes": (),
     # the outermost

@@ -58,7 +58,7 @@ def serve(
         file.write_text(json.dumps(config))  # JSON is YAML
         command += ["--config", str(file)]
     output = data_dir / "output"
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
     with output.open("wb") as sink:
         process = subprocess.Popen(
             command,

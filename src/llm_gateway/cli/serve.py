@@ -1,7 +1,7 @@
 """The server process: binds, assembles, shows how to begin, and ends in order.
 
-What cannot work (a port in use, a database that is down) is found before uvicorn is started, so that it ends in one
-line on stderr instead of uvicorn's own.
+What cannot work (a port in use, a database of a newer version) is found before uvicorn is started, so that it ends in
+one line on stderr instead of uvicorn's own. A database that is away is no reason not to start.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Coroutine
 from contextlib import nullcontext
 from ipaddress import ip_address
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
@@ -84,7 +86,7 @@ class Server(uvicorn.Server):
         self._running = running
         self._listener = listener
         self._runtime: Runtime | None = None
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._asked = 0
         """How often the process was asked to end."""
 
@@ -103,17 +105,24 @@ class Server(uvicorn.Server):
         self._runtime = Runtime(
             url, os.getpid(), config.resolve() if config else None, __version__, demo=running.demo is not None
         )
-        self._runtime.write(running.settings.data_dir)
+        try:
+            self._runtime.write(running.settings.data_dir)
+        except OSError as error:  # a full or read-only disk; other commands do not find this process then
+            log.warning("address_not_written", reason=str(error))
         running.url = url
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         log.info("listening", url=url, data_dir=str(running.settings.data_dir))
         show(running, url)
-        if running.demo is not None and running.first is not None:
-            running.demo.start_traffic(url, running.first.key)
+        if running.prepared.is_set():
+            self._begin_demo(url)
+        else:
+            self._keep(self._prepared(url), "prepared")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._runtime is not None:
             self._runtime.forget(self._running.settings.data_dir)
+        for task in self._tasks:
+            task.cancel()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -139,9 +148,23 @@ class Server(uvicorn.Server):
             task.cancel()
 
     def _reload(self) -> None:
-        task = asyncio.get_running_loop().create_task(reload(self._running), name="reload")
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
+        self._keep(reload(self._running), "reload")
+
+    async def _prepared(self, url: str) -> None:
+        """Once the database is there: shows what there is now, and a first key."""
+        await self._running.prepared.wait()
+        show(self._running, url)
+        self._begin_demo(url)
+
+    def _begin_demo(self, url: str) -> None:
+        running = self._running
+        if running.demo is not None and running.first is not None:
+            running.demo.start_traffic(url, running.first.key)
+
+    def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def reload(running: Running) -> None:

@@ -19,9 +19,9 @@ _NO_TABLES = "The database has no tables of this version. `llm-gateway db upgrad
 _PG_OUTAGE = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58", "F0", "XX"})
 _PG_READ_ONLY = "25006"
 _PG_NO_PRIVILEGE = "42501"
-_PG_OTHER_TABLES = frozenset({"42P01", "42703", "3F000"})
-"""No such table, column, schema: another version's tables are no fault of the values."""
-_SQLITE_OTHER_TABLES = ("no such table", "no such column", "has no column named")
+_PG_NO_TABLE = "42P01"
+_PG_NO_COLUMN = "42703"
+_SQLITE_NO_COLUMN = ("no such column", "has no column named")
 _SQLITE_OUTAGE = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
@@ -51,6 +51,11 @@ def translated(error: BaseException) -> GatewayError | None:
     return None
 
 
+def lacks_column(error: DBAPIError) -> bool:
+    """Are the tables another version's, or is the statement wrong? The values in it are not to blame."""
+    return _sqlstate(error) == _PG_NO_COLUMN or any(said in _words(error.orig) for said in _SQLITE_NO_COLUMN)
+
+
 def unreachable(error: OSError | PoolTimeout) -> DatabaseUnavailable:
     """Of what fails before there is a connection."""
     match error:
@@ -70,7 +75,7 @@ def _of_driver(error: DBAPIError) -> GatewayError | None:
         return InvalidRequest("A value is outside of what is allowed.", details={"constraint": words})
     if state[:2] == "22":
         return InvalidRequest(f"The database cannot hold a value: {words}.")
-    if state in _PG_OTHER_TABLES or any(said in words for said in _SQLITE_OTHER_TABLES):
+    if state == _PG_NO_TABLE or "no such table" in words:
         return DatabaseUnavailable(_NO_TABLES)
     outage = state[:2] in _PG_OUTAGE or state in (_PG_READ_ONLY, _PG_NO_PRIVILEGE) or code.startswith(_SQLITE_OUTAGE)
     if outage or error.connection_invalidated or not (state or code):
