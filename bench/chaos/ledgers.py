@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import subprocess
+import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from llm_gateway.storage.sessions import Sessions
 from support.databases import OwnServer
 from support.served import Served
 
-SETTLED = 60.0
+SETTLED = 30.0
 
 
 @contextmanager
@@ -49,15 +51,20 @@ def everything(place: Path) -> set[str]:
 
 
 async def settled(served: Served, place: Path, left: Collection[str] = ()) -> None:
-    """Until every row is in the database, also of the journals `left` by others."""
+    """Until the gateway knows its database and every row is in it, also of the journals `left` by others."""
     until = time.monotonic() + SETTLED
-    async with stage.Client(served.port, key="") as client:
-        while time.monotonic() < until:
-            health = json.loads((await client.get("/v1/health")).body)
-            if not health["log_rows_waiting"] and everything(place).isdisjoint(left):
-                return
-            await asyncio.sleep(0.02)
-    raise TimeoutError(f"not everything is in the database after {SETTLED} s")
+    told: dict[str, Any] = {}
+    while time.monotonic() < until:
+        told = await health(served)
+        if told["database"] == "ok" and not told["log_rows_waiting"] and everything(place).isdisjoint(left):
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError(f"not everything is in the database after {SETTLED} s: {told}\n{output(place)}")
+
+
+def output(place: Path) -> str:
+    """The end of what the gateway said."""
+    return (place / "output").read_text()[-3000:]
 
 
 async def rows_of(url: str | None, place: Path) -> list[dict[str, Any]]:
@@ -68,3 +75,20 @@ async def rows_of(url: str | None, place: Path) -> list[dict[str, Any]]:
             return [row async for row in requests.export(s)]
     finally:
         await engine.dispose()
+
+
+async def health(served: Served) -> dict[str, Any]:
+    async with stage.Client(served.port, key="") as client:
+        return dict(json.loads((await client.get("/v1/health")).body))
+
+
+@contextmanager
+def tmpfs(megabytes: int) -> Iterator[Path]:
+    """A small disk. Needs root."""
+    place = Path(tempfile.mkdtemp(prefix="llmgw-disk-"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+        place.rmdir()

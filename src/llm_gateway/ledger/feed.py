@@ -55,8 +55,10 @@ class Step(NamedTuple):
     refused: int
     """Rows that never will be."""
     position: Position
-    whole: bool
-    """Was it a full batch, so that more are likely?"""
+    whole: bool = True
+    """Are more likely?"""
+    again: int = 0
+    """Rows that the database has lost (it failed over to one that lacks its last transactions) and gets once more."""
 
 
 Source = Callable[[Position, int], tuple[Batch, Position]]
@@ -72,16 +74,16 @@ class Feed:
         self._position = after
         self._unsure: tuple[Position, int] | None = None
         """The end of a transaction of which nobody knows whether it was committed, and the rows in it."""
+        self._reached = after or START
+        """The end of the last transaction that the database confirmed."""
         self._most = BATCH
 
     async def step(self) -> Step | None:
         """Ships the next batch; None = there is nothing more. After DatabaseUnavailable and OSError (the source cannot
         be read) it may be called again."""
-        if self._position is None:
-            self._position = await self._store.position(self._name) or START
-            if self._unsure is not None and self._unsure[0] == self._position:
-                return Step(self._unsure[1], 0, self._position, whole=False)
-        before = self._position
+        if self._position is None and (step := await self._asked()) is not None:
+            return step
+        before = self._position or START
         batch, end = await asyncio.to_thread(self._source, before, self._most)
         if end == before:
             return None
@@ -96,12 +98,35 @@ class Feed:
             except Exception as error:  # the outermost edge: one row must not stop all that come after it
                 if size > 1:
                     self._position, self._most = before, max(1, size // 2)
-                    return Step(0, 0, before, whole=True)
+                    return Step(0, 0, before)
                 refused = await self._without(batch, end, error)
             self._unsure = None
+            self._reached = end
             self._most = min(BATCH, 2 * self._most)
         self._position = end
         return Step(len(batch.rows) - refused, refused, end, whole=size >= self._most // 2)
+
+    async def _asked(self) -> Step | None:
+        """How far the database says that it is. A step where that is not where it was."""
+        self._position = found = await self._store.position(self._name) or START
+        if self._unsure is not None and self._unsure[0] == found:
+            (self._reached, rows), self._unsure = self._unsure, None
+            return Step(rows, 0, found)
+        if found < self._reached:
+            again = await asyncio.to_thread(self._between, found, self._reached)
+            log.warning("database_lost_rows", journal=self._name, rows_shipped_again=again)
+            self._reached = found
+            return Step(0, 0, found, again=again)
+        return None
+
+    def _between(self, found: Position, end: Position) -> int:
+        rows = 0
+        while found < end:
+            batch, after = self._source(found, 1)
+            if after == found:
+                break
+            rows, found = rows + len(batch.rows), after
+        return rows
 
     async def _without(self, batch: Batch, end: Position, error: Exception) -> int:
         """Of one row that cannot be stored: stores it without its attempts, where that helps. Returns how many rows

@@ -51,11 +51,13 @@ class Ledger:
         self.dropped = 0
         """Rows that never will be in the database."""
         self.rows = 0
-        """Rows in the journal that are in the database, or will be."""
+        """Rows in the journal that are in the database, or will be; those that it lost and gets again count twice."""
         self.in_database = 0
         """Of these, the ones that are in the database."""
         self.troubled = False
         """Could the journal not be written when it was tried last?"""
+        self.stuck = False
+        """Does the database take no rows?"""
         self._strict = strict
         self._ballast = ballast
         self._open: dict[UUID, int] = {}

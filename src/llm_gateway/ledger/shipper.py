@@ -69,13 +69,14 @@ class Shipper:
                 step = await feed.step()
             except (DatabaseUnavailable, OSError) as error:
                 failures += 1
+                self._ledger.stuck = True
                 if self._stopping and failures > 1:
                     log.warning("log_rows_left_in_the_journal", rows=self._ledger.waiting, error=str(error))
                     return
                 log.warning("log_rows_wait", rows=self._ledger.waiting, error=str(error))
                 await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
                 continue
-            failures = 0
+            failures, self._ledger.stuck = 0, False
             if step is None:
                 if self._stopping:
                     self._flushed = True
@@ -84,6 +85,7 @@ class Shipper:
                 continue
             for _ in range(step.refused):
                 self._ledger.refused()
+            self._ledger.rows += step.again
             self._ledger.shipped(step.rows, step.position)
             if not step.whole and not self._stopping:
                 await self._pause()

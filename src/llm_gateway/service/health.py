@@ -25,7 +25,8 @@ DEEP_TIMEOUT = 30.0
 
 def report(gw: Gateway, *, database_ok: bool, configuration: str) -> dict[str, Any]:
     """`ok`: database and at least one server answer, and rows can be written down; `degraded`: one of them does not;
-    `down`: no server can be asked at all. `configuration`: where it comes from, `database`, `snapshot` or `none`."""
+    `down`: no server can be asked at all. `log`: `waiting` while the database takes no rows, `failing` while the
+    journal cannot be written. `configuration`: where it comes from, `database`, `snapshot` or `none`."""
     now = gw.clock.now()
     servers = gw.fleet.servers.values()
     states = Counter(s.state(now) for s in servers)
@@ -33,7 +34,7 @@ def report(gw: Gateway, *, database_ok: bool, configuration: str) -> dict[str, A
     usable = states["healthy"] + states["unknown"]
     if not usable or not gw.knows_keys:
         status = "down"
-    elif not database_ok or gw.ledger.troubled or not states["healthy"] or gw.draining:
+    elif not database_ok or gw.ledger.troubled or gw.ledger.stuck or not states["healthy"] or gw.draining:
         status = "degraded"
     else:
         status = "ok"
@@ -43,7 +44,7 @@ def report(gw: Gateway, *, database_ok: bool, configuration: str) -> dict[str, A
         "configuration": configuration,
         "servers": {"total": len(gw.fleet.servers), **dict(sorted(states.items()))},
         "models": {"total": len(held), "with_healthy_servers": len(healthy_servers(gw, ADMIN_TRUST, now))},
-        "log": "failing" if gw.ledger.troubled else "ok",
+        "log": "failing" if gw.ledger.troubled else "waiting" if gw.ledger.stuck else "ok",
         "log_rows_waiting": gw.ledger.waiting,
         "log_rows_dropped": gw.ledger.dropped,
     }

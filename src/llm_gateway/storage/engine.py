@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,9 +70,14 @@ def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def make(*_: Any) -> None:
+        # Only where it is missing: closing a descriptor of a file that other connections of this process have open
+        # would drop their locks (fcntl(2)), and with them the database (sqlite.org/howtocorrupt.html, 2.2).
+        if path.exists():
+            return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its -wal and -shm the same mode
+            with suppress(FileExistsError):  # another process was faster
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm get the same mode
         except OSError as error:
             raise DatabaseUnavailable(f"The database file {path} cannot be opened: {error.strerror}.") from error
 

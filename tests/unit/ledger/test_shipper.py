@@ -116,6 +116,22 @@ async def test_a_commit_whose_answer_was_lost_is_not_sent_again(tmp_path: Path):
     assert not (tmp_path / "j").exists()
 
 
+async def test_a_database_that_lost_its_last_transactions_gets_them_again(tmp_path: Path):
+    """As one does that was failed over to."""
+    database = Database()
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(3)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        rows, positions = list(database.rows), dict(database.positions)
+        wanted += [answered(ledger, n) for n in range(3, 7)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        database.rows, database.positions, database.down = rows, positions, 2
+        wanted.append(answered(ledger, 7))
+        await wait_until(lambda: len(database.rows) == 8, within=5)
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
+
+
 async def test_segments_go_when_nothing_needs_them_and_stay_while_a_request_of_theirs_is_open(tmp_path: Path):
     database = Database()
     async with shipping(tmp_path / "j", database, segment_bytes=400) as ledger:
