@@ -29,17 +29,31 @@ class FirstProject:
     key: str = field(repr=False)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read, replacing it as a whole."""
+def write_private(path: Path, text: str, *, durable: bool = False) -> None:
+    """Writes a file that only its owner may read, replacing it as a whole; `durable`: a power cut leaves the old one or
+    the new one."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         draft.replace(path)
+        if durable:
+            _sync(path.parent)
     except OSError:  # a full disk: not one more file on it with each try
         draft.unlink(missing_ok=True)
         raise
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def admin_token(settings: Settings) -> tuple[str, Path | None]:
@@ -49,7 +63,7 @@ def admin_token(settings: Settings) -> tuple[str, Path | None]:
         return settings.admin_token.get_secret_value(), None
     path = settings.data_dir / ADMIN_TOKEN
     if not path.exists():
-        write_private(path, f"llmgw_admin_{secrets.token_urlsafe(32)}\n")
+        write_private(path, f"llmgw_admin_{secrets.token_urlsafe(32)}\n", durable=True)
     token = path.read_text(encoding="utf-8", errors="replace").strip()
     if not CREDENTIAL.fullmatch(token):
         raise InvalidRequest(

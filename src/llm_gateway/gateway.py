@@ -19,7 +19,7 @@ from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
 from llm_gateway.access.pressure import Pressure
 from llm_gateway.access.refusals import Ask
 from llm_gateway.clock import Clock, Ids
-from llm_gateway.errors import InvalidKey, RateLimited
+from llm_gateway.errors import DatabaseUnavailable, InvalidKey, RateLimited
 from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.bounds import Templates
@@ -55,6 +55,8 @@ LOGGED = (
     *("tokens_estimated", "notes", "client_request_id"),
 )
 """Fields of the one line that a request leaves in the process's log."""
+RETRY = 5.0
+"""Seconds after which a client asks again that came before the gateway knew any key."""
 LISTS = 32
 """Projects whose list of models is kept."""
 
@@ -84,6 +86,8 @@ class Gateway:
     failed_keys: FailedKeys = field(default_factory=FailedKeys)
     pressure: Pressure = field(default_factory=Pressure)
     snapshot: Snapshot = field(default_factory=Snapshot)
+    knows_keys: bool = True
+    """False: the gateway started without its database and knows of no configuration, so no key is known to be wrong."""
     used_keys: dict[str, float] = field(default_factory=dict)
     """Key id -> Unix time of its latest use, written to the database now and then."""
     observers: list[Callable[[Entry], None]] = field(default_factory=list)
@@ -97,7 +101,12 @@ class Gateway:
     """The configuration and the generation of the fleet that the lists were made of."""
 
     def identify(self, key: str | None, peer: str) -> Caller:
-        """Raises InvalidKey, ProjectDisabled, TooManyFailedKeys."""
+        """Raises InvalidKey, ProjectDisabled, TooManyFailedKeys; DatabaseUnavailable where no key is known."""
+        if not self.knows_keys:
+            raise DatabaseUnavailable(
+                "The gateway started without its database and does not know any key yet. Ask again in a moment.",
+                retry_after=RETRY,
+            )
         try:
             caller = identify(self.snapshot, key, self.clock.wall())
         except InvalidKey:

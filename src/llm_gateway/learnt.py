@@ -54,14 +54,16 @@ class Learnt:
             return 0
 
     def save(self) -> None:
-        """Writes it. Raises nothing."""
-        self._write(self._what())
+        """Writes it, where there are servers to know something of. Raises nothing."""
+        if self._fleet.servers:
+            self._write(self._what())
 
     async def keep(self) -> None:
         """Writes it now and then, until cancelled."""
         while True:
             await asyncio.sleep(EVERY)
-            await asyncio.to_thread(self._write, self._what())
+            if self._fleet.servers:
+                await asyncio.to_thread(self._write, self._what())
 
     def _what(self) -> dict[str, Any]:
         """Plain values of their own: what changes meanwhile does not change them."""

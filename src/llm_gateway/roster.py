@@ -7,7 +7,7 @@ administrator decided about it. Catalogue problems are reported, never fatal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -19,6 +19,7 @@ from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.names import canonical
 from llm_gateway.settings import Sources
 from llm_gateway.storage import servers
+from llm_gateway.storage.servers import StoredServer
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.upstream.sources import CATALOGUES, Catalogue
 
@@ -43,10 +44,23 @@ class Roster:
     """The config file's servers, with the models that it believes them to hold."""
     catalogues: dict[str, Catalogue] = field(default_factory=dict)
     """By source, as last read."""
+    stored: Sequence[StoredServer] = ()
+    """Every server that a source lists, as the database had it last."""
+    changed: Callable[[], None] = lambda: None
+    """Called when a server has listed other models than before."""
 
     async def sync(self) -> None:
         """Reads the catalogues anew, writes what they list, and describes the fleet."""
+        await self.read()
         listed: dict[str, Sequence[ServerSpec]] = {DEMO: self.demo or ()}
+        listed |= {name: self.catalogues[name].specs if name in self.catalogues else () for name in CATALOGUES}
+        async with self.sessions.write() as s:
+            for name, specs in listed.items():
+                await servers.sync(s, name, specs, self.clock.wall())
+        await self.describe()
+
+    async def read(self) -> None:
+        """The catalogues."""
         self.catalogues = {}
         for name, read in CATALOGUES.items():
             wanted = getattr(self.sources, name)
@@ -55,16 +69,16 @@ class Roster:
                 self.catalogues[name] = catalogue
                 for problem in catalogue.problems:
                     log.warning("catalogue_problem", source=name, problem=problem)
-            listed[name] = self.catalogues[name].specs if name in self.catalogues else ()
-        async with self.sessions.write() as s:
-            for name, specs in listed.items():
-                await servers.sync(s, name, specs, self.clock.wall())
-        await self.describe()
 
     async def describe(self) -> None:
         """The fleet as the database has it: after an administrator's or the config file's change."""
         async with self.sessions.read() as s:
             stored = await servers.list_servers(s)
+        self.take(stored)
+
+    def take(self, stored: Sequence[StoredServer]) -> None:
+        """Describes the fleet as these."""
+        self.stored = stored
         sources: dict[str, Sequence[ServerSpec]] = {name: c.specs for name, c in self.catalogues.items()}
         sources |= {DEMO: self.demo or (), servers.CONFIGURED: self.configured}
         prior = {(name, spec.url): spec for name, specs in sources.items() for spec in specs}
@@ -93,6 +107,8 @@ class Roster:
         """Keeps what a server listed, so that a restart knows it before the first probe."""
         async with self.sessions.write() as s:
             await servers.remember_models(s, server_id, models, self.clock.wall())
+        self.stored = [replace(each, models=models) if each.id == server_id else each for each in self.stored]
+        self.changed()
 
     def known_to(self, trust: frozenset[Trust]) -> list[str]:
         """Physical models that these trust classes reach, those on most servers first."""

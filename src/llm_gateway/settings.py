@@ -11,7 +11,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -340,6 +340,11 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
         yield Contradiction(
             ("max_body_with_images", "max_body"), "`max_body_with_images` must not be below `max_body`."
         )
+
+
+def networks(texts: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Of settings that hold networks, which are checked already."""
+    return [ipaddress.ip_network(text) for text in texts]
 
 
 def is_loopback(host: str) -> bool:

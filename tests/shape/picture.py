@@ -20,6 +20,7 @@ CORES: Final = ("wire", "fleet", "access", "exposures")
 OUTSIDE: Final = ("ledger", "upstream", "storage", "shared")
 INNER: Final = (*GROUND, *CORES, *OUTSIDE, "observe", "gateway", "service", "alerts")
 ALERTS: Final = ("alerts.rules", "alerts.plan", "alerts.states", "alerts.message", "alerts.readings")
+WHOLE: Final = ("assemble", "running")
 EDGES: Final = ("settings", "config")
 
 ALLOWED: Final[dict[str, tuple[str, ...]]] = {
@@ -65,15 +66,30 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     # what a start does once
     "first_run": ("access", "errors", "settings", "storage"),
     "learnt": (*GROUND, "fleet", "first_run"),
+    "last_known": (*GROUND, "access.policy", "first_run", "storage"),
     "roster": (*GROUND, "access", "fleet", "settings", "storage", "upstream.sources"),
-    "assemble": (*INNER, *EDGES, "first_run", "learnt", "roster", "testing"),
+    "preparation": (*GROUND, *EDGES, "first_run", "roster", "storage", "upstream.kinds", "upstream.sources"),
+    "running": (*INNER, *EDGES, "first_run", "last_known", "learnt", "preparation", "roster", "testing"),
+    "assemble": (*INNER, *EDGES, "first_run", "last_known", "learnt", "preparation", "roster", "running", "testing"),
     # how clients are told to use the gateway: a leaf
     "recipes": (),
     # how tables become CSV: a leaf
     "sheets": (),
     # the outermost
-    "web": (*INNER, *EDGES, "roster", "assemble", "sheets"),
-    "cli": (*INNER, *EDGES, "first_run", "roster", "assemble", "web", "main", "testing", "recipes", "sheets"),
+    "web": (*INNER, *EDGES, "roster", "running", "assemble", "sheets"),
+    "cli": (
+        *INNER,
+        *EDGES,
+        "first_run",
+        "roster",
+        "running",
+        "assemble",
+        "web",
+        "main",
+        "testing",
+        "recipes",
+        "sheets",
+    ),
     "main": ("assemble", "web", "observe", *EDGES),
     "__main__": ("cli",),
     # shipped fakes: they speak the languages and know nothing of the gateway

@@ -14,6 +14,7 @@ Where none can be had the tests are skipped, saying why.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import pwd
@@ -87,6 +88,7 @@ class OwnServer(GivenServer):
 
     def __init__(self, within: Path | None = None, configuration: str = "") -> None:
         self._dir = _new_directory(within)
+        self._data = self._dir / "data"
         self._configuration = configuration
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -104,7 +106,7 @@ class OwnServer(GivenServer):
     def start(self) -> None:
         with (self._dir / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._bin / "postgres", "-D", self._dir / "data"],
+                [self._bin / "postgres", "-D", self._data],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -127,9 +129,40 @@ class OwnServer(GivenServer):
                 self._process.kill()
                 self._process.wait()
 
+    def freeze(self) -> None:
+        """Nothing is answered any more, and no connection closes, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def fail_over(self) -> None:
+        """Dies, and another server has the same data at the same port."""
+        self.execute("CHECKPOINT")
+        self.stop(at_once=True)
+        standby = self._dir / f"data-{secrets.token_hex(3)}"
+        shutil.copytree(self._data, standby, ignore=shutil.ignore_patterns("postmaster.*"))
+        if self._become:
+            for path in (standby, *standby.rglob("*")):
+                os.chown(path, self._become["user"], self._become["group"])
+        standby.chmod(0o700)
+        self._data = standby
+        self.start()
+
     def close(self) -> None:
+        self.thaw()
         self.stop()
         shutil.rmtree(self._dir, ignore_errors=True)
+
+    def _signal(self, number: int) -> None:
+        """To the server and its children."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        parent = self._process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        for pid in (parent, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _init(self, password: str) -> None:
         secret = self._dir / "password"

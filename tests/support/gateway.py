@@ -27,7 +27,7 @@ import httpx
 import pytest
 import uvicorn
 
-from llm_gateway.assemble import Running, assemble
+from llm_gateway.assemble import assemble
 from llm_gateway.config.load import load
 from llm_gateway.fleet.facts import FirstToken
 from llm_gateway.fleet.fleet import Fleet
@@ -35,6 +35,7 @@ from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.server import ServerState
 from llm_gateway.fleet.waits import Samples, Waits
 from llm_gateway.gateway import Gateway
+from llm_gateway.running import Running
 from llm_gateway.storage import requests
 from llm_gateway.storage.requests import RequestFilters
 from llm_gateway.testing.rogue import Rogue

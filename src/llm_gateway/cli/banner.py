@@ -10,8 +10,8 @@ from pathlib import Path
 
 from llm_gateway import __version__
 from llm_gateway.access.policy import Trust
-from llm_gateway.assemble import Running
 from llm_gateway.first_run import write_private
+from llm_gateway.running import Running
 
 FIRST_RUN = "first-run.txt"
 """File in the data directory that holds, once, what must not be printed where no person looks."""
@@ -26,10 +26,17 @@ def show(running: Running, url: str) -> None:
     person = sys.stdout.isatty()
     lines = _lines(running, url, person)
     if running.first is not None and not person:
-        path = running.settings.data_dir / FIRST_RUN
-        write_private(path, "\n".join(_lines(running, url, True)) + "\n")
-        lines.append(f"  First run   the project's key and a curl to paste are in {path} (only you may read it)")
+        lines.append(_kept_for_later(running, url))
     print("\n".join(lines), flush=True)
+
+
+def _kept_for_later(running: Running, url: str) -> str:
+    path = running.settings.data_dir / FIRST_RUN
+    try:
+        write_private(path, "\n".join(_lines(running, url, True)) + "\n")
+    except OSError as error:
+        return f"  First run   the project's key could not be written to {path} ({error.strerror}): make another one"
+    return f"  First run   the project's key and a curl to paste are in {path} (only you may read it)"
 
 
 def _lines(running: Running, url: str, secrets: bool) -> list[str]:
@@ -47,6 +54,8 @@ def _lines(running: Running, url: str, secrets: bool) -> list[str]:
         lines.append(f"  Admin       {url}/admin/api    token in {running.admin_token_file} (only you may read it)")
     else:
         lines.append(f"  Admin       {url}/admin/api    token: the one you set")
+    if not running.prepared.is_set():
+        lines += _without_database(running)
     if running.first is not None and secrets:
         lines.append(f'  Project     "{running.first.project}"    key {running.first.key}    (shown once)')
         lines += ["  Try it", "", *_curl(url, running.first.key, _model(running)), ""]
@@ -57,6 +66,14 @@ def _lines(running: Running, url: str, secrets: bool) -> list[str]:
     for warning in running.loaded.warnings:
         lines.append(f"  Note        {warning}")
     return lines
+
+
+def _without_database(running: Running) -> list[str]:
+    if running.gateway.knows_keys:
+        what = "Requests are served as it said last; nothing can be changed, rows of the log wait on this disk."
+    else:
+        what = "There is no snapshot of it here to serve from: every request gets 503 until it is back."
+    return ["  Database    away. It is tried every second, and needs no restart.", f"              {what}"]
 
 
 def _sources(running: Running) -> str:

@@ -22,8 +22,8 @@ from llm_gateway.cli.show import note
 if TYPE_CHECKING:
     import httpx
 
-    from llm_gateway.assemble import Running
     from llm_gateway.config.load import Loaded
+    from llm_gateway.running import Running
     from llm_gateway.settings import Settings
 
 RUNTIME: Final = "runtime.json"

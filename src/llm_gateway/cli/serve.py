@@ -1,7 +1,7 @@
 """The server process: binds, assembles, shows how to begin, and ends in order.
 
-What cannot work (a port in use, a database that is down) is found before uvicorn is started, so that it ends in one
-line on stderr instead of uvicorn's own.
+What cannot work (a port in use, a database of a newer version) is found before uvicorn is started, so that it ends in
+one line on stderr instead of uvicorn's own. A database that is away is no reason not to start.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from ipaddress import ip_address
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
 
 from llm_gateway import __version__
-from llm_gateway.assemble import Running, assemble
+from llm_gateway.assemble import assemble
 from llm_gateway.cli.banner import show
 from llm_gateway.cli.client import Runtime
 from llm_gateway.cli.exits import Exit, Stop
@@ -28,6 +29,7 @@ from llm_gateway.config.load import Loaded
 from llm_gateway.config.mistakes import ConfigMistakes
 from llm_gateway.errors import GatewayError
 from llm_gateway.observe import logs
+from llm_gateway.running import Running
 from llm_gateway.settings import Settings
 from llm_gateway.web.app import App, create_app
 from llm_gateway.web.protocol import bounded_protocol
@@ -98,7 +100,7 @@ class Server(uvicorn.Server):
         self.running = running
         self.listener = listener
         self._runtime: Runtime | None = None
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.asked = 0
         """How often the process was asked to end."""
 
@@ -117,12 +119,27 @@ class Server(uvicorn.Server):
         running = self.running
         self._runtime = announce(running, self.listener)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        if running.prepared.is_set():
+            self._begin_demo()
+        else:
+            self.keep(self.prepared_later(), "prepared")
+
+    async def prepared_later(self) -> None:
+        """Once the database is there: shows what there is now, and a first key."""
+        await self.running.prepared.wait()
+        show(self.running, str(self.running.url))
+        self._begin_demo()
+
+    def _begin_demo(self) -> None:
+        running = self.running
         if running.demo is not None and running.first is not None and running.url is not None:
             running.demo.start_traffic(running.url, running.first.key)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._runtime is not None:
             self._runtime.forget(self.running.settings.data_dir)
+        for task in self._tasks:
+            task.cancel()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -158,9 +175,13 @@ class Server(uvicorn.Server):
             task.cancel()
 
     def _reload(self) -> None:
-        task = asyncio.get_running_loop().create_task(reload(self.running), name="reload")
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
+        self.keep(reload(self.running), "reload")
+
+    def keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Runs it until it ends, or the server does."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def announce(running: Running, listener: socket.socket) -> Runtime:
@@ -170,7 +191,10 @@ def announce(running: Running, listener: socket.socket) -> Runtime:
     runtime = Runtime(
         url, os.getpid(), config.resolve() if config else None, __version__, demo=running.demo is not None
     )
-    runtime.write(data_dir)
+    try:
+        runtime.write(data_dir)
+    except OSError as error:  # a full or read-only disk; other commands do not find this process then
+        log.warning("address_not_written", reason=str(error))
     log.info("listening", url=url, data_dir=str(data_dir))
     show(running, url)
     return runtime

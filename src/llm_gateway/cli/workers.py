@@ -25,7 +25,8 @@ import structlog
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from llm_gateway.assemble import Running, assemble
+from llm_gateway.assemble import assemble
+from llm_gateway.cli.banner import show
 from llm_gateway.cli.client import Runtime
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.serve import Server, address, announce, no_app, uvicorn_config
@@ -34,6 +35,7 @@ from llm_gateway.config.mistakes import ConfigMistakes
 from llm_gateway.errors import GatewayError
 from llm_gateway.observe import logs
 from llm_gateway.observe.workers import shared_figures
+from llm_gateway.running import Running
 from llm_gateway.web.app import create_app
 
 START = 60
@@ -60,9 +62,9 @@ def supervise(loaded: Loaded, again: Callable[[], Loaded], listener: socket.sock
 
 
 async def _prepare(loaded: Loaded) -> Running:
-    """What has to happen once: the database's schema, the first project, the list of servers. Nothing of it runs on."""
-    async with assemble(loaded, serving=False) as running:
-        await running.prepare()
+    """What has to happen once: the database's schema, the first project, the list of servers. Nothing of it runs on.
+    Where the database is away the workers do it, when it is back."""
+    async with assemble(loaded, serving=False, parent=True) as running:
         return running
 
 
@@ -114,6 +116,8 @@ class WorkerServer(Server):
 
     def started_up(self) -> None:
         self.running.url = address(*self.listener.getsockname()[:2])
+        if not self.running.prepared.is_set():
+            self.keep(self.prepared_later(), "prepared")
         self.running.reloaded = lambda: os.kill(os.getppid(), signal.SIGHUP)  # asked for by the admin API of one worker
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self.ask_to_end, signal.SIGUSR1)
@@ -121,6 +125,11 @@ class WorkerServer(Server):
         parent = parent_process()
         assert parent is not None
         loop.add_reader(parent.sentinel, self._orphaned, parent.sentinel)
+
+    async def prepared_later(self) -> None:
+        await self.running.prepared.wait()
+        if self.running.first is not None and self.running.url is not None:
+            show(self.running, self.running.url)  # its key is seen nowhere else
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Others go on accepting on the same listener, so connections still come here until the last moment: their

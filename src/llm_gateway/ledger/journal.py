@@ -2,8 +2,9 @@
 
 A journal is a directory of one process: segments of at most 8 MiB, each a sequence of records. An *open* record is
 written before the first upstream attempt, the *close* record before the last bytes of the answer leave. Written means
-`write(2)`: the page cache outlives the process; `fdatasync` follows for the whole group five times a second, so that a
-power cut costs at most that. The shipper reads the same files, live and after a crash: there is no second path.
+`write(2)`: the page cache outlives the process; `fdatasync` follows for the whole group five times a second, and
+`fsync` of the directory where a segment is new in it, so that a power cut costs at most that. The shipper reads the
+same files, live and after a crash: there is no second path.
 
 Record: length of the payload (u32), CRC-32 of the payload (u32), payload (MessagePack, `[kind, id, row]`). A torn tail
 (a process killed in the middle of a write, a disk that was full) is recognised by either and ends the segment.
@@ -16,6 +17,8 @@ import fcntl
 import os
 import shutil
 import struct
+import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -73,8 +76,13 @@ class Journal:
         self._number = 0
         self._file = -1
         self._offset = 0
-        self._unsynced: set[int] = set()
-        """Files that hold bytes which may not be on the disk itself."""
+        self._dirty = False
+        """Does the segment hold bytes which may not be on the disk itself?"""
+        self._full: deque[int] = deque()
+        """Segments that are complete, open until they are synced."""
+        self._named = True
+        """Is every segment's name on the disk itself?"""
+        self._syncing = threading.Lock()
         self._torn = False
         self._rolled = False
 
@@ -106,21 +114,32 @@ class Journal:
 
     def sync(self) -> None:
         """Brings everything written so far to the disk itself. May be called from another thread."""
-        for file in tuple(self._unsynced):
-            self._unsynced.discard(file)  # first: what is written from here on wants another sync
-            os.fdatasync(file)
-            if file != self._file:
-                os.close(file)
+        with self._syncing:
+            named, self._named = self._named, True  # first, as below: what comes from here on wants another sync
+            while self._full:
+                file = self._full.popleft()
+                try:
+                    os.fdatasync(file)
+                finally:
+                    os.close(file)
+            if self._dirty:
+                self._dirty = False
+                os.fdatasync(self._file)
+            if not named:
+                for directory in (self.directory, self.directory.parent, self.directory.parent.parent):
+                    sync_directory(directory)
 
     def end(self) -> None:
         """Syncs, and gives the directory up. Whoever finds it afterwards may ship and remove it."""
-        self.sync()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        try:
+            self.sync()
+        finally:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def _write(self, kind: int, id: UUID, row: Row) -> None:
         payload = _encode((kind, id.bytes, row))
@@ -135,25 +154,33 @@ class Journal:
         ):
             self._next_segment()
         try:
-            written = os.write(self._file, record)
+            written = os.pwrite(self._file, record, self._offset)
+            if written != len(record):
+                raise OSError(errno.ENOSPC, f"only {written} of {len(record)} bytes could be written to the journal")
+        except OSError:
+            self._take_back()
+            raise
+        self._offset += written
+        self._dirty = True
+
+    def _take_back(self) -> None:
+        """Of a record that could not be written nothing stays; the next one comes to its place."""
+        try:
+            os.ftruncate(self._file, self._offset)
         except OSError:
             self._torn = True  # nobody knows how much of it is there: the segment ends here
-            raise
-        if written != len(record):
-            self._torn = True
-            raise OSError(f"only {written} of {len(record)} bytes could be written to the journal")
-        self._offset += written
-        self._unsynced.add(self._file)
 
     def _next_segment(self) -> None:
-        file = os.open(segment_path(self.directory, self._number + 1), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path = segment_path(self.directory, self._number + 1)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         if self._file >= 0:
-            self._unsynced.add(self._file)  # the sync that follows closes it
+            self._full.append(self._file)
         self._file, self._number, self._offset, self._torn = file, self._number + 1, 0, False
         self._rolled = False
+        self._named = False
 
 
-def _made(directory: Path) -> int | None:
+def _made(directory: Path) -> int:
     """Makes the directory and returns its lock. It has its name only when it is locked: others that recover journals
     meanwhile never take it for an abandoned one."""
     if directory.exists():
@@ -161,23 +188,39 @@ def _made(directory: Path) -> int | None:
     draft = _hidden(directory)
     draft.mkdir(mode=0o700, parents=True, exist_ok=True)  # a full disk may have let the first try do only this
     lock = _locked(draft)
-    draft.rename(directory)
+    if lock is None:
+        raise BlockingIOError(errno.EAGAIN, "somebody else makes the same journal", str(directory))
+    try:
+        draft.rename(directory)
+    except OSError:
+        os.close(lock)
+        raise
     return lock
 
 
 def remove(directory: Path) -> None:
     """Deletes a journal that is in the database and that this process has locked. It loses its name first: nobody finds
-    half of it and ships it again."""
+    half of it and ships it again. Raises OSError; then it is there as before."""
     gone = _hidden(directory)
     try:
         directory.rename(gone)
     except FileNotFoundError:
         return
     shutil.rmtree(gone, ignore_errors=True)
+    sync_directory(directory.parent)  # before its position is forgotten: it must not come back without
 
 
 def _hidden(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}")
+
+
+def sync_directory(directory: Path) -> None:
+    """Brings the names in it to the disk itself."""
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def segment_path(directory: Path, number: int) -> Path:
@@ -197,6 +240,16 @@ def read(directory: Path, after: Position = START) -> Iterator[Record]:
 
 
 def _read_segment(directory: Path, number: int, offset: int) -> Iterator[Record]:
+    for payload, end in _payloads(directory, number, offset):
+        try:
+            kind, id, row = _decode(payload)
+        except msgspec.DecodeError:
+            return
+        yield Record(kind, UUID(bytes=id), row, Position(number, end))
+
+
+def _payloads(directory: Path, number: int, offset: int = 0) -> Iterator[tuple[bytes, int]]:
+    """Of each whole record behind the offset what is in it, and the offset of its end."""
     with segment_path(directory, number).open("rb") as file:
         file.seek(offset)
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
@@ -205,20 +258,44 @@ def _read_segment(directory: Path, number: int, offset: int) -> Iterator[Record]
             if len(payload) != length or crc32(payload) != checksum:
                 return
             offset += _HEAD.size + length
-            try:
-                kind, id, row = _decode(payload)
-            except msgspec.DecodeError:
-                return
-            yield Record(kind, UUID(bytes=id), row, Position(number, offset))
+            yield payload, offset
+
+
+class Unclosed:
+    """The requests that a journal leaves open, found segment by segment. Only their records are decoded: the others
+    may be millions."""
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, bytes] = {}
+
+    def look(self, directory: Path, segment: int) -> None:
+        """At the next segment, in order."""
+        for payload, _ in _payloads(directory, segment):
+            kind, id = _decode_start(payload)
+            if kind == OPEN:
+                self._open[id] = payload
+            elif kind == CLOSE:
+                self._open.pop(id, None)
+
+    @property
+    def rows(self) -> list[Row]:
+        """What their open records say, in the order of these."""
+        return [_decode(payload)[2] for payload in self._open.values()]
+
+
+def _decode_start(payload: bytes) -> tuple[int, bytes]:
+    """Kind and id: an array of three, a small number, sixteen bytes (the MessagePack specification)."""
+    return payload[1], payload[4:20]
 
 
 def abandoned(root: Path) -> list[Path]:
     """The journals under `root` whose processes are gone, oldest name first. They are locked for as long as the
     returned paths matter to nobody else: take each with `adopt` before reading it."""
     found = []
-    for directory in (
-        sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".") if root.is_dir() else []
-    ):
+    there = (
+        (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")) if root.is_dir() else ()
+    )
+    for directory in sorted(there):
         lock = _locked(directory)
         if lock is not None:
             os.close(lock)
@@ -242,7 +319,7 @@ class Adopted:
             os.close(self._lock)
 
     def remove(self) -> None:
-        """Deletes the journal: everything in it is in the database."""
+        """Deletes the journal, where it is still there: everything in it is in the database."""
         remove(self.directory)
 
 

@@ -1,12 +1,15 @@
 """Where requests are written down: into the journal at once, from there into the database.
 
-A request that the journal cannot take (disk full, unwritable) is served all the same by default and counted as a
-dropped row; in strict mode it is refused before anything is asked upstream.
+When the disk is full the journal gives up its ballast first. A request that it cannot take all the same (disk full,
+unwritable) is served by default and counted as a dropped row; in strict mode it is refused before anything is asked
+upstream.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import time
 from collections import Counter
 from collections.abc import Callable
 from uuid import UUID
@@ -14,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from llm_gateway.errors import LogUnavailable
+from llm_gateway.ledger.ballast import Ballast
 from llm_gateway.ledger.journal import START, Journal, Position, Row, remove, segment_path, segments
 
 MOST_SEGMENTS = 128
@@ -22,6 +26,11 @@ MOST_SEGMENTS_WITH_PAYLOADS = MOST_SEGMENTS // 2
 """Segments that wait, past which payloads are dropped: they must not take the place of rows."""
 SYNC = 0.2
 """Seconds between group syncs: what a power cut may cost."""
+AGAIN = 30.0
+"""Seconds between two looks whether there is room for the ballast again."""
+RETRY = 5.0
+"""Seconds after which a client asks again that was refused because the log cannot be written."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 log = structlog.get_logger(__name__)
 
@@ -29,35 +38,45 @@ log = structlog.get_logger(__name__)
 class Ledger:
     """The book of this process. `opened` and `closed` never wait."""
 
-    def __init__(self, journal: Journal, *, strict: bool = False, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        strict: bool = False,
+        ballast: Ballast | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         """`wake` is called when there is a row to ship."""
         self.journal = journal
         self.wake = wake
         self.dropped = 0
-        """Rows that are not in the journal and never will be in the database."""
+        """Rows that never will be in the database."""
         self.rows = 0
-        """Rows written to the journal."""
+        """Rows in the journal that are in the database, or will be; those that it lost and gets again count twice."""
         self.in_database = 0
         """Of these, the ones that are in the database."""
         self.repeated = 0
         """Rows that the database had already when they came: never, if all is well."""
+        self.troubled = False
+        """Could the journal not be written when it was tried last?"""
+        self.stuck = False
+        """Does the database take no rows?"""
         self._strict = strict
+        self._ballast = ballast
         self._open: dict[UUID, int] = {}
         """Requests under way -> the segment of their open record."""
         self._opens: Counter[int] = Counter()
         self._oldest = 1
         self._shipped = START
-        self._troubled = False
 
     def opened(self, id: UUID, row: Row) -> None:
         """Before the first upstream attempt. Raises LogUnavailable in strict mode."""
-        try:
-            self._room()
-            self.journal.opened(id, row)
-        except OSError as error:
-            self._trouble(error)
+        if not self._written(lambda: self.journal.opened(id, row)):
             if self._strict:
-                raise LogUnavailable("The request log cannot be written, so no request is served.") from error
+                raise LogUnavailable(
+                    "The request log cannot be written, so no request is served. Ask again in a moment.",
+                    retry_after=RETRY,
+                )
             return
         segment = self.journal.position.segment
         self._open[id] = segment
@@ -66,16 +85,11 @@ class Ledger:
     def closed(self, id: UUID, row: Row) -> None:
         """Before the last bytes of the answer leave."""
         segment = self._open.pop(id, None)
-        try:
-            self._room()
-            self.journal.closed(id, row)
-        except OSError as error:
-            self._trouble(error)
-            self.dropped += 1
-        else:
+        if self._written(lambda: self.journal.closed(id, row)):
             self.rows += 1
-            self._troubled = False
             self.wake()
+        else:
+            self.dropped += 1
         if segment is not None:
             self._opens[segment] -= 1
             if not self._opens[segment]:
@@ -85,10 +99,7 @@ class Ledger:
         """What was said, of a request that is closed. Best effort: False = the journal cannot take it, it is gone."""
         if self.journal.position.segment - self._oldest >= MOST_SEGMENTS_WITH_PAYLOADS:
             return False
-        try:
-            self.journal.kept(id, payload)
-        except OSError as error:
-            self._trouble(error)
+        if not self._written(lambda: self.journal.kept(id, payload)):
             return False
         self.wake()
         return True
@@ -97,6 +108,11 @@ class Ledger:
     def waiting(self) -> int:
         """Rows that are in the journal only."""
         return self.rows - self.in_database
+
+    def refused(self) -> None:
+        """The database cannot hold a row of the journal."""
+        self.rows -= 1
+        self.dropped += 1
 
     def shipped(self, rows: int, position: Position) -> None:
         """So many more rows, up to `position`, are in the database: segments that nothing needs any more go."""
@@ -114,32 +130,62 @@ class Ledger:
         over = self.journal.rolled and self._shipped == self.journal.position
         keep = min([self._shipped.segment + over, *self._opens])
         while self._oldest < keep:
-            segment_path(self.journal.directory, self._oldest).unlink(missing_ok=True)
+            try:
+                segment_path(self.journal.directory, self._oldest).unlink(missing_ok=True)
+            except OSError as error:  # it is in the database: whoever finds it later skips it
+                log.warning("journal_segment_stays", segment=self._oldest, error=str(error))
             self._oldest += 1
 
     def doubled(self, rows: int) -> None:
         self.repeated += rows
 
     def end(self, *, empty: bool) -> None:
-        """The process ends. `empty`: everything is in the database, so nothing needs to be found by the next one."""
-        if empty:
-            remove(self.journal.directory)
-        self.journal.end()
+        """The process ends. `empty`: everything is in the database, so nothing needs to be found by the next one.
+        Raises nothing."""
+        try:
+            if empty:
+                remove(self.journal.directory)  # while its lock is held: nobody takes it for an abandoned one
+            self.journal.end()
+        except OSError as error:
+            log.warning("journal_not_ended", error=str(error))
 
     async def sync(self) -> None:
-        """Until cancelled: brings what was written to the disk itself, a group at a time."""
+        """Until cancelled: brings what was written to the disk itself, a group at a time, and sees to the ballast."""
+        looked = -AGAIN
         while True:
+            if self._ballast is not None and time.monotonic() - looked >= AGAIN:
+                await asyncio.to_thread(self._ballast.make)
+                looked = time.monotonic()
             await asyncio.sleep(SYNC)
             try:
                 await asyncio.to_thread(self.journal.sync)
             except OSError as error:
                 self._trouble(error)
 
+    def _written(self, write: Callable[[], object]) -> bool:
+        """Writes one record. On a full disk the ballast makes room for it."""
+        try:
+            self._room()
+            try:
+                write()
+            except OSError as error:
+                if error.errno not in _FULL or self._ballast is None or not self._ballast.give_up():
+                    raise
+                log.error("disk_full", freed=str(self._ballast.path))
+                write()
+        except OSError as error:
+            self._trouble(error)
+            return False
+        if self.troubled:
+            self.troubled = False
+            log.info("journal_back", log_rows_dropped=self.dropped)
+        return True
+
     def _room(self) -> None:
         if self.journal.position.segment - self._oldest >= MOST_SEGMENTS:
             raise OSError(f"{len(segments(self.journal.directory))} segments wait for the database")
 
     def _trouble(self, error: OSError) -> None:
-        if not self._troubled:
-            log.error("journal_unavailable", error=str(error), strict=self._strict)
-        self._troubled = True
+        if not self.troubled:
+            log.error("journal_unavailable", error=str(error), strict=self._strict, log_rows_dropped=self.dropped)
+        self.troubled = True

@@ -8,57 +8,48 @@ that is down or slow is invisible to clients: rows wait in the journal.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
-from uuid import UUID
+from typing import Final
 
 import structlog
 
 from llm_gateway.errors import DatabaseUnavailable
-from llm_gateway.ledger.journal import CLOSE, OPEN, PAYLOAD, START, Adopted, Position, Row, abandoned, read
+from llm_gateway.ledger.feed import BATCH, Batch, Feed, Store
+from llm_gateway.ledger.journal import (
+    CLOSE,
+    PAYLOAD,
+    START,
+    Adopted,
+    Position,
+    Row,
+    Unclosed,
+    abandoned,
+    read,
+    segments,
+)
 from llm_gateway.ledger.ledger import Ledger
 
-BATCH: Final = 10_000
-"""Rows of one transaction, where so many wait: it is as large as what came in meanwhile."""
+__all__ = ["BATCH", "Batch", "Shipper", "Store"]
+
 SCAN: Final = 3 * BATCH
-"""Records looked at for one."""
+"""Records looked at for one batch."""
 BYTES: Final = 16 * 2**20
 """Of the journal that are read for one; a single record may exceed it."""
 PAUSE: Final = 0.25
 """Seconds between batches: a finished request is in the database well within two seconds."""
+BACKOFF = (0.5, 1.0, 2.0, 3.0)
+"""Seconds between tries, so that rows arrive well within ten seconds of the database's return."""
 LOOK: Final = 2.0
 """Seconds between two looks for journals of processes that were killed."""
-BACKOFF = (0.5, 1.0, 2.0, 5.0)
+FAREWELL: Final = 2.0
+"""Seconds for what only tidies up at the end."""
+CRASHED: Final = ".open"
+"""Ends the name under which the requests that a dead process left open have a position of their own."""
 
 log = structlog.get_logger(__name__)
-
-
-class Batch(NamedTuple):
-    """What one transaction brings in."""
-
-    rows: list[Row]
-    """Of `request_log`."""
-    tries: list[Row]
-    """Of `attempt_log`."""
-    payloads: list[Row]
-    """Of `payload`."""
-
-    def __bool__(self) -> bool:
-        return bool(self.rows or self.payloads)
-
-
-class Store(Protocol):
-    """The database as the shipper sees it. Every method raises DatabaseUnavailable when it could not."""
-
-    async def position(self, journal: str) -> Position | None:
-        """How far the journal is in the database; None = nothing of it."""
-
-    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
-        """The batch, its sums and the position in one transaction."""
-
-    async def forget(self, journal: str) -> None:
-        """The journal is gone."""
 
 
 class Shipper:
@@ -70,49 +61,44 @@ class Shipper:
         self._store = store
         self._wake = asyncio.Event()
         self._stopping = False
+        self._flushed = False
         ledger.wake = self._wake.set
 
     async def run(self) -> None:
-        journal = self._ledger.journal
-        position, failures, most = START, 0, BATCH
+        directory = self._ledger.journal.directory
+        feed = Feed(self._store, directory.name, _of(directory), START)
+        failures = 0
         while True:
             self._wake.clear()
-            batch, end = await asyncio.to_thread(_next, journal.directory, position, most)
-            if end == position:
+            try:
+                step = await feed.step()
+            except (DatabaseUnavailable, OSError) as error:
+                failures += 1
+                self._ledger.stuck = True
+                if self._stopping and failures > 1:
+                    log.warning("log_rows_left_in_the_journal", rows=self._ledger.waiting, error=str(error))
+                    return
+                log.warning("log_rows_wait", rows=self._ledger.waiting, error=str(error))
+                await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
+                continue
+            failures, self._ledger.stuck = 0, False
+            if step is None:
                 if self._stopping:
-                    await self._store.forget(journal.directory.name)
+                    self._flushed = True
                     return
                 await self._wake.wait()
                 continue
-            try:
-                if failures:  # did the transaction that failed commit after all?
-                    position, failures = await self._store.position(journal.directory.name) or START, 0
-                    continue
-                if batch:
-                    await self._store.ship(journal.directory.name, batch, end)
-            except DatabaseUnavailable as error:
-                failures += 1
-                if self._stopping and failures > 1:
-                    log.warning("log_rows_left_in_the_journal", rows=self._ledger.waiting, error=error.message)
-                    return
-                log.warning("log_rows_wait", rows=self._ledger.waiting, error=error.message)
-                await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
-                continue
-            except Exception:  # the outermost edge: a bug must not stop every later row
-                if len(batch.rows) > 1:  # nor take those around it along
-                    most = len(batch.rows) // 2
-                    continue
-                log.exception("log_rows_dropped", rows=len(batch.rows))
-                self._ledger.dropped += len(batch.rows)
-            position, most = end, min(BATCH, 2 * most)
-            self._ledger.shipped(len(batch.rows), end)
-            if len(batch.rows) < most and not self._stopping:
+            for _ in range(step.refused):
+                self._ledger.refused()
+            self._ledger.rows += step.again
+            self._ledger.shipped(step.rows, step.position)
+            if not step.whole and not self._stopping:
                 await self._pause()
 
     async def recover(self, root: Path) -> None:
         """Ships what processes that are gone have left under `root`; requests that they left open are closed as
-        `gateway_crashed`. Ends when nothing is left over; a database that is away is waited for."""
-        for directory in await asyncio.to_thread(abandoned, root):
+        `gateway_crashed`, and come first. Ends when nothing is left over; a database that is away is waited for."""
+        for directory in await asyncio.to_thread(_left_under, root):
             journal = Adopted(directory)
             with journal as mine:
                 if mine and directory.is_dir():  # else the one who recovered it has just removed it
@@ -128,29 +114,36 @@ class Shipper:
             await asyncio.sleep(LOOK)
 
     async def _recovered(self, journal: Adopted, failures: int) -> bool:
-        name = journal.directory.name
+        directory = journal.directory
+        name = directory.name
         try:
-            position = await self._store.position(name) or START
-            crashed, whole = await asyncio.to_thread(_left_open, journal.directory)
-            count = 0
-            while True:
-                batch, end = await asyncio.to_thread(_next, journal.directory, position)
-                if end == position:
-                    break
-                if batch:
-                    await self._store.ship(name, batch, end)
-                position, count = end, count + len(batch.rows)
-            if crashed and position < (done := Position(whole.segment + 1, 0)):
-                ended = Batch([_crashed(row) for row in crashed], [], [])
-                await self._store.ship(name, ended, done)
+            crashed = await self._crashed(directory)
+            ended = await self._all(Feed(self._store, name + CRASHED, lambda after, most: _part(crashed, after, most)))
+            count = await self._all(Feed(self._store, name, _of(directory)))
             await asyncio.to_thread(journal.remove)
             await self._store.forget(name)
-        except DatabaseUnavailable as error:
-            log.warning("journal_waits", journal=name, error=error.message)
+            await self._store.forget(name + CRASHED)
+        except (DatabaseUnavailable, OSError) as error:
+            log.warning("journal_waits", journal=name, error=str(error))
             await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
             return False
-        log.info("journal_recovered", journal=name, rows=count, crashed=len(crashed))
+        log.info("journal_recovered", journal=name, rows=count, crashed=ended)
         return True
+
+    async def _crashed(self, directory: Path) -> list[Row]:
+        """The rows of the requests that were open. A segment at a time, so that others get to run."""
+        open = Unclosed()
+        for segment in await asyncio.to_thread(segments, directory):
+            await asyncio.to_thread(open.look, directory, segment)
+        return [_crashed(row) for row in open.rows]
+
+    async def _all(self, feed: Feed) -> int:
+        """Returns how many rows are new in the database."""
+        count = 0
+        while (step := await feed.step()) is not None:
+            count += step.rows
+            self._ledger.dropped += step.refused
+        return count
 
     async def _pause(self) -> None:
         """Lets rows gather; a stop ends it."""
@@ -160,41 +153,52 @@ class Shipper:
             await asyncio.sleep(PAUSE / 5)
 
     async def stop(self, task: asyncio.Task[None], grace: float = 10.0) -> None:
-        """Flushes what waits, then ends `task`. What could not be shipped stays in the journal for the next start."""
+        """Flushes what waits, then ends `task` and the journal. What could not be shipped stays in the journal for the
+        next start."""
         self._stopping = True
         self._wake.set()
         await asyncio.wait((task,), timeout=grace)
         task.cancel()
-        await asyncio.wait((task,))
+        await asyncio.wait((task,), timeout=FAREWELL)
+        self._ledger.end(empty=self._flushed)
+        if self._flushed:
+            with suppress(DatabaseUnavailable, TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await self._store.forget(self._ledger.journal.directory.name)
 
 
-def _next(directory: Path, after: Position, most: int = BATCH) -> tuple[Batch, Position]:
-    """The next rows, and the position behind the last record that was looked at. Reads files: in a thread."""
-    batch, size = Batch([], [], []), 0
-    for record in islice(read(directory, after), SCAN):
-        size += record.end.offset - (after.offset if record.end.segment == after.segment else 0)
-        after = record.end
-        if record.kind == CLOSE:
-            batch.tries.extend(record.row.pop("tries", ()))
-            batch.rows.append(record.row)
-        elif record.kind == PAYLOAD:
-            batch.payloads.append(record.row)
-        if len(batch.rows) == most or size >= BYTES:
-            break
-    return batch, after
+def _left_under(root: Path) -> list[Path]:
+    try:
+        return abandoned(root)
+    except OSError as error:  # it cannot be read or locked: the next start looks again
+        log.error("journals_not_recovered", error=str(error))
+        return []
 
 
-def _left_open(directory: Path) -> tuple[list[Row], Position]:
-    """Of requests that never ended, and the position behind the last record. Reads everything: in a thread."""
-    open: dict[UUID, Row] = {}
-    whole = START
-    for record in read(directory):
-        if record.kind == OPEN:
-            open[record.id] = record.row
-        else:
-            open.pop(record.id, None)
-        whole = record.end
-    return list(open.values()), whole
+def _of(directory: Path) -> Callable[[Position, int], tuple[Batch, Position]]:
+    """A journal as a feed's source."""
+
+    def source(after: Position, most: int) -> tuple[Batch, Position]:
+        batch, size = Batch([], [], []), 0
+        for record in islice(read(directory, after), SCAN):
+            size += record.end.offset - (after.offset if record.end.segment == after.segment else 0)
+            after = record.end
+            if record.kind == CLOSE:
+                batch.tries.extend(record.row.pop("tries", ()))
+                batch.rows.append(record.row)
+            elif record.kind == PAYLOAD:
+                batch.payloads.append(record.row)
+            if len(batch.rows) + len(batch.payloads) == most or size >= BYTES:
+                break
+        return batch, after
+
+    return source
+
+
+def _part(rows: list[Row], after: Position, most: int) -> tuple[Batch, Position]:
+    """A list as a feed's source."""
+    part = rows[after.offset : after.offset + most]
+    return Batch(part, [], []), Position(0, after.offset + len(part))
 
 
 def _crashed(row: Row) -> Row:

@@ -1,15 +1,18 @@
-"""The database as the shipper's `Store`."""
+"""The database as a feed's `Store`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llm_gateway.errors import DatabaseUnavailable
+from llm_gateway.ledger.feed import Batch
 from llm_gateway.ledger.journal import Position
-from llm_gateway.ledger.shipper import Batch
 from llm_gateway.storage import attempts, erasures, journals, payloads, requests, rollups
+from llm_gateway.storage.faults import lacks_column
 from llm_gateway.storage.sessions import Sessions
 
 
@@ -25,6 +28,14 @@ class DatabaseStore:
         return Position(*found) if found is not None else None
 
     async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+        try:
+            await self._ship(journal, batch, position)
+        except DBAPIError as error:
+            if lacks_column(error):  # as after a restored backup: the rows wait, and no row is to blame
+                raise DatabaseUnavailable(f"The database's tables are not this version's: {error.orig}.") from error
+            raise
+
+    async def _ship(self, journal: str, batch: Batch, position: Position) -> None:
         rows = await requests.records(batch.rows)
         async with self._sessions.write() as s:
             spared = await _spared(s, batch)

@@ -26,26 +26,30 @@ DEEP_CACHE = 60.0
 DEEP_TIMEOUT = 30.0
 
 
-def report(gw: Gateway, *, database_ok: bool) -> dict[str, Any]:
-    """`ok`: database and at least one server answer; `degraded`: one of them does not, or some server rests;
-    `down`: no server can be asked at all."""
+def report(gw: Gateway, *, database_ok: bool, configuration: str) -> dict[str, Any]:
+    """`ok`: database and at least one server answer, and rows can be written down; `degraded`: one of them does not;
+    `down`: no server can be asked at all. `log`: `waiting` while the database takes no rows, `failing` while the
+    journal cannot be written. `configuration`: where it comes from, `database`, `snapshot` or `none`."""
     now = gw.clock.now()
     servers = gw.fleet.servers.values()
     states = Counter(s.state(now) for s in servers)
     held = {name for s in servers if s.spec.enabled for name in s.models}
     usable = states["healthy"] + states["unknown"]
-    if not usable:
+    if not usable or not gw.knows_keys:
         status = "down"
-    elif not database_ok or not states["healthy"] or gw.draining:
+    elif not database_ok or gw.ledger.troubled or gw.ledger.stuck or not states["healthy"] or gw.draining:
         status = "degraded"
     else:
         status = "ok"
     return {
         "status": status,
         "database": "ok" if database_ok else "unavailable",
+        "configuration": configuration,
         "servers": {"total": len(gw.fleet.servers), **dict(sorted(states.items()))},
         "models": {"total": len(held), "with_healthy_servers": len(healthy_servers(gw, ADMIN_TRUST, now))},
+        "log": "failing" if gw.ledger.troubled else "waiting" if gw.ledger.stuck else "ok",
         "log_rows_waiting": gw.ledger.waiting,
+        "log_rows_dropped": gw.ledger.dropped,
     }
 
 

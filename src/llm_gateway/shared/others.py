@@ -19,6 +19,14 @@ class Others(Protocol):
     def hearing(self) -> bool:
         """Is a fact being applied that another process found out?"""
 
+    @property
+    def leads(self) -> bool:
+        """Is it this process that does what one of them has to do?"""
+
+    @property
+    def up(self) -> bool:
+        """Did what they share answer when it was asked last?"""
+
     def instances(self) -> int:
         """How many processes serve together, this one included."""
 
@@ -39,6 +47,8 @@ class Alone:
     """One process, or several that do not know of each other."""
 
     hearing = False
+    leads = True
+    up = True
 
     def instances(self) -> int:
         return 1

@@ -37,6 +37,14 @@ class Together:
     def hearing(self) -> bool:
         return self.bus.hearing
 
+    @property
+    def leads(self) -> bool:
+        return self.members.leads
+
+    @property
+    def up(self) -> bool:
+        return self._client.up
+
     def instances(self) -> int:
         return self.members.instances()
 

@@ -43,11 +43,10 @@ def faults() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        foreign = type(error).__module__.partition(".")[0] in _DRIVERS
-        ours = translated(DBAPIError(None, None, error) if foreign else error)
-        if ours is None:
+        if type(error).__module__.partition(".")[0] not in _DRIVERS:
             raise
-        raise ours from error
+        said = DBAPIError(None, None, error)
+        raise (translated(said) or said) from error
 
 
 async def slices(rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:

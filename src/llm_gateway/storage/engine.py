@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +36,9 @@ because a read that becomes a write cannot wait for it)."""
 def open_engine(url: str, *, data_dir: Path, patience: float | None = None) -> AsyncEngine:
     """An engine for `sqlite:///…` or `postgresql://…` (libpq's options are understood). Connects to nothing yet.
 
-    A relative SQLite path is taken from `data_dir`; the file and missing directories are made, readable by their owner
-    only. `patience` (seconds) replaces the longest waits, for migrations. Raises InvalidRequest for a URL that cannot
-    work and DatabaseUnavailable when the file cannot be made. Whoever opened it awaits `engine.dispose()`.
+    A relative SQLite path is taken from `data_dir`; the first connection makes the file and missing directories,
+    readable by their owner only, or raises DatabaseUnavailable. `patience` (seconds) replaces the longest waits, for
+    migrations. Raises InvalidRequest for a URL that cannot work. Whoever opened it awaits `engine.dispose()`.
     """
     try:
         parsed = make_url(url)
@@ -66,13 +66,21 @@ def _sqlite(url: URL, data_dir: Path, lock: float) -> AsyncEngine:
     if not url.database or url.database == ":memory:" or url.host or url.query:
         raise InvalidRequest("A SQLite URL is sqlite:/// and the path of a file, nothing else.", param="database_url")
     path = data_dir.absolute() / url.database
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its -wal and -shm the same mode
-    except OSError as error:
-        raise DatabaseUnavailable(f"The database file {path} cannot be opened: {error.strerror}.") from error
     engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), pool_timeout=CONNECT)
     _translate(engine)
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def make(*_: Any) -> None:
+        # Only where it is missing: closing a descriptor of a file that other connections of this process have open
+        # would drop their locks (fcntl(2)), and with them the database (sqlite.org/howtocorrupt.html, 2.2).
+        if path.exists():
+            return
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # another process was faster
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm get the same mode
+        except OSError as error:
+            raise DatabaseUnavailable(f"The database file {path} cannot be opened: {error.strerror}.") from error
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: Any) -> None:

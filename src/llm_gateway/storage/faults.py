@@ -20,6 +20,8 @@ _PG_OUTAGE = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58", "F0", "X
 _PG_READ_ONLY = "25006"
 _PG_NO_PRIVILEGE = "42501"
 _PG_NO_TABLE = "42P01"
+_PG_NO_COLUMN = "42703"
+_SQLITE_NO_COLUMN = ("no such column", "has no column named")
 _SQLITE_OUTAGE = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
@@ -47,6 +49,11 @@ def translated(error: BaseException) -> GatewayError | None:
         case OSError():
             return unreachable(error)
     return None
+
+
+def lacks_column(error: DBAPIError) -> bool:
+    """Are the tables another version's, or is the statement wrong? The values in it are not to blame."""
+    return _sqlstate(error) == _PG_NO_COLUMN or any(said in _words(error.orig) for said in _SQLITE_NO_COLUMN)
 
 
 def unreachable(error: OSError | PoolTimeout) -> DatabaseUnavailable:

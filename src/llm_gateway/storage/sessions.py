@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from llm_gateway.errors import Conflict
+from llm_gateway.errors import Conflict, DatabaseUnavailable
 from llm_gateway.storage.engine import BEGIN, connecting
 
 _READ: dict[str, dict[str, Any]] = {
@@ -23,23 +23,31 @@ _READ: dict[str, dict[str, Any]] = {
 class Sessions:
     """Opens sessions on an engine that somebody else disposes of."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, ready: bool = True) -> None:
         self.engine = engine
+        self.ready = ready
+        """False: nobody knows yet whose tables are there, so none are touched. Every session is DatabaseUnavailable."""
         self._readers = async_sessionmaker(engine.execution_options(**_READ[engine.dialect.name]))
         self._writers = async_sessionmaker(engine.execution_options(**{BEGIN: "IMMEDIATE"}))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that sees one state of the database and changes nothing."""
+        self._check()
         async with _transaction(self._readers) as session:
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A session that commits at the end of its block, and leaves nothing when the block raises."""
+        self._check()
         async with _transaction(self._writers) as session:
             yield session
             await session.commit()
+
+    def _check(self) -> None:
+        if not self.ready:
+            raise DatabaseUnavailable("The database has been away since the gateway started. It is tried again.")
 
 
 @asynccontextmanager

@@ -41,14 +41,18 @@ async def upgrade(url: str, data_dir: Path) -> Upgrade:
     Raises DatabaseTooNew when a newer version of this program has been here, Conflict when another program has,
     DatabaseUnavailable, InvalidRequest.
     """
-    engine = open_engine(url, data_dir=data_dir, patience=PATIENCE)
+    engine = open_engine(url, data_dir=data_dir)
     try:
-        before = await current_revision(engine)
-        if before != HEAD:
-            await locked(engine, _to_head)
-        return Upgrade(before, HEAD)
+        before = await current_revision(engine)  # with the patience of everyday: a database may hang
     finally:
         await engine.dispose()
+    if before != HEAD:
+        engine = open_engine(url, data_dir=data_dir, patience=PATIENCE)
+        try:
+            await locked(engine, _to_head)
+        finally:
+            await engine.dispose()
+    return Upgrade(before, HEAD)
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:

@@ -17,8 +17,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_gateway import __version__
-from llm_gateway.assemble import Running
 from llm_gateway.errors import Forbidden
+from llm_gateway.running import Running
 from llm_gateway.web import errors, hot, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.bodies import bounded

@@ -15,9 +15,9 @@ from fastapi import Depends, Request
 
 from llm_gateway.access.identify import presented_key
 from llm_gateway.access.policy import Caller
-from llm_gateway.assemble import Running
 from llm_gateway.errors import Forbidden, InvalidKey
 from llm_gateway.gateway import Gateway
+from llm_gateway.running import Running
 from llm_gateway.web.peers import Peers
 
 

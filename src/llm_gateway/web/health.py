@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from llm_gateway.access.identify import presented_key
-from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidKey
 from llm_gateway.observe.metrics import CONTENT_TYPE
+from llm_gateway.running import Running
 from llm_gateway.service import health
 from llm_gateway.web.auth import is_admin, operator, project_caller, running_of
 
@@ -27,7 +27,7 @@ async def get_health(
 ) -> dict[str, Any]:
     """Needs no key, always 200: `status` is `ok`, `degraded` or `down`. For probes that act on the status code
     there is `/readyz`."""
-    report = health.report(running.gateway, database_ok=running.database_ok)
+    report = health.report(running.gateway, database_ok=running.database_ok, configuration=running.configuration)
     if deep:
         report["deep"] = await running.deep_health.ask(await _deep_trust(request, running))
     return report
@@ -53,12 +53,14 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", summary="May it get traffic?")
 @router.get("/health/readiness", include_in_schema=False)
 async def readyz(running: Live, response: Response) -> dict[str, Any]:
-    """503 while it shuts down, and not for less. It serves from what it holds in memory: a load balancer that took it
-    away for a bad fleet, or for a database that all replicas share, would turn a fault that no client sees into an
-    outage. `checks` tells of the database, `/v1/health` of both."""
-    ready = not running.gateway.draining
+    """503 while it shuts down, and while it knows no key because it started without its database and without a
+    snapshot; not for less. It serves from what it holds in memory: a load balancer that took it away for a bad fleet,
+    or for a database that all replicas share, would turn a fault that no client sees into an outage. `checks` tells of
+    the database, `/v1/health` of both."""
+    gateway = running.gateway
+    ready = gateway.knows_keys and not gateway.draining
     response.status_code = 200 if ready else 503
-    checks = {"accepting": ready, "database": running.database_ok}
+    checks = {"accepting": not gateway.draining, "configuration": gateway.knows_keys, "database": running.database_ok}
     return {"status": "ready" if ready else "not ready", "checks": checks}
 
 

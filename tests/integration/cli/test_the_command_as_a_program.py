@@ -22,7 +22,7 @@ HEAVY = ("asyncio", "fastapi", "httpx", "pydantic", "rich", "sqlalchemy", "struc
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
     return {**kept, "HOME": str(home), "LLM_GATEWAY_ONLY_NETWORKS": LOOPBACK, **more}
 
 
@@ -144,17 +144,19 @@ def test_a_database_that_is_too_new(newer: Path):
     assert "newer version" in ended.stderr
 
 
-def test_a_database_that_is_none(tmp_path: Path):
+def test_commands_that_need_a_database_which_is_none_end_with_one_line(tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "gateway.db").write_bytes(b"certainly not a database" * 100)
-    assert refused(tmp_path).returncode == 69
+    ended = run(tmp_path, "projects", "list", "--data-dir", "data")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (69, 1), ended.stderr
 
 
 @pytest.mark.parametrize("door", [closed_port, hanging_port])
-def test_a_database_that_is_down(tmp_path: Path, door):
+def test_commands_that_need_a_database_which_is_down_end_with_one_line(tmp_path: Path, door):
     with door() as port:
-        ended = refused(tmp_path, LLM_GATEWAY_DATABASE_URL=f"postgresql://u:hunter2@127.0.0.1:{port}/x")
-    assert ended.returncode == 69
+        url = f"postgresql://u:hunter2@127.0.0.1:{port}/x"
+        ended = run(tmp_path, "projects", "list", "--data-dir", "data", LLM_GATEWAY_DATABASE_URL=url)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (69, 1), ended.stderr
     assert "LLM_GATEWAY_DATABASE_URL" in ended.stderr
     assert "hunter2" not in ended.stderr
 
@@ -191,10 +193,12 @@ def test_the_seeds_way_of_starting_ends_in_clear_lines_too(tmp_path: Path):
             check=False,
         )
 
-    with closed_port() as port:
-        down = start(LLM_GATEWAY_DATABASE_URL=f"postgresql://u:hunter2@127.0.0.1:{port}/x")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "admin-token").write_text("hunter2")
+    spoilt = start(LLM_GATEWAY_DATA_DIR=str(data))
     wrong = start(LLM_GATEWAY_PROT="1", LLM_GATEWAY_HOTS="1")
-    for ended, said in ((down, ("The database cannot be used",)), (wrong, ("PROT`. Did you", "HOTS`. Did you"))):
+    for ended, said in ((spoilt, ("should hold the admin token",)), (wrong, ("PROT`. Did you", "HOTS`. Did you"))):
         assert ended.returncode != 0
         output = ended.stdout + ended.stderr
         assert all(sum(words in line for line in output.splitlines()) == 1 for words in said), output

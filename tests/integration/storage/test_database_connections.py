@@ -39,7 +39,10 @@ async def test_a_relative_sqlite_path_is_in_the_data_directory_and_an_absolute_o
         ("sqlite:///x.db", tmp_path / "data" / "x.db"),
         (f"sqlite:///{tmp_path}/y.db", tmp_path / "y.db"),
     ):
-        await open_engine(url, data_dir=tmp_path / "data").dispose()
+        engine = open_engine(url, data_dir=tmp_path / "data")
+        async with engine.connect():
+            pass
+        await engine.dispose()
         assert file.exists()
 
 
@@ -71,9 +74,24 @@ def test_an_url_that_cannot_be_read_is_not_repeated(tmp_path: Path):
 async def test_a_sqlite_file_that_cannot_be_is_a_database_that_is_away(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DatabaseUnavailable, match="cannot be opened"):
-        open_engine("sqlite:///file/gateway.db", data_dir=tmp_path)
-    with pytest.raises(DatabaseUnavailable, match="cannot be opened"):
-        open_engine(f"sqlite:///{tmp_path}", data_dir=tmp_path)
+        await version("sqlite:///file/gateway.db", tmp_path)
+    with pytest.raises(DatabaseUnavailable, match="unable to open"):
+        await version(f"sqlite:///{tmp_path}", tmp_path)
+
+
+async def test_further_connections_to_sqlite_drop_no_locks_of_the_earlier_ones(sqlite_url: str, tmp_path: Path):
+    """POSIX drops all locks of a process on a file with the first descriptor of it that the process closes."""
+    engine = open_engine(sqlite_url, data_dir=tmp_path)
+    async with engine.connect() as first:
+        await first.execute(text("CREATE TABLE x (y INTEGER)"))
+        inode = (tmp_path / "test.db").stat().st_ino
+        before = [line for line in Path("/proc/locks").read_text().splitlines() if f":{inode} " in line]
+        assert before
+        async with engine.connect(), engine.connect():
+            pass
+        after = [line for line in Path("/proc/locks").read_text().splitlines() if f":{inode} " in line]
+        assert len(after) == len(before)
+    await engine.dispose()
 
 
 async def test_a_sqlite_file_that_is_no_database_is_a_database_that_is_away(tmp_path: Path):

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from llm_gateway.ledger.journal import CLOSE, OPEN, Adopted, Journal, Position, abandoned, read, segment_path, segments
+from llm_gateway.ledger.journal import (
+    CLOSE,
+    OPEN,
+    Adopted,
+    Journal,
+    Position,
+    Unclosed,
+    abandoned,
+    read,
+    segment_path,
+    segments,
+)
 
 
 def filled(directory: Path, count: int = 5, **how: int) -> tuple[Journal, list[UUID]]:
@@ -69,16 +82,29 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path):
         assert len(good) < len(records)
 
 
-def test_after_a_write_that_failed_the_next_record_begins_a_new_segment(
+def test_of_a_write_that_failed_nothing_stays_and_the_next_record_comes_to_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     journal, _ = filled(tmp_path / "j", 1)
-    real = os.write
+    whole = segment_path(journal.directory, 1).read_bytes()
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: real(file, data[:3], at))
+    for _ in range(200):  # a disk that stays full is no reason for more and more files
+        with pytest.raises(OSError, match="only 3 of"):
+            journal.opened(uuid4(), {})
+    assert segment_path(journal.directory, 1).read_bytes() == whole
+    monkeypatch.undo()
+    journal.opened(uuid4(), {"after": True})
+    *_, last = read(journal.directory)
+    assert last.row == {"after": True}
+    assert segments(journal.directory) == [1]
 
-    def full(file: int, data: bytes) -> int:
-        return real(file, data[:3])
 
-    monkeypatch.setattr(os, "write", full)
+def test_a_write_that_cannot_be_taken_back_ends_its_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    journal, _ = filled(tmp_path / "j", 1)
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: real(file, data[:3], at))
+    monkeypatch.setattr(os, "ftruncate", failing)
     with pytest.raises(OSError, match="only 3 of"):
         journal.opened(uuid4(), {})
     monkeypatch.undo()
@@ -86,6 +112,67 @@ def test_after_a_write_that_failed_the_next_record_begins_a_new_segment(
     *_, last = read(journal.directory)
     assert last.row == {"after": True}
     assert last.end.segment == 2
+
+
+def failing(*_: object) -> None:
+    raise OSError(errno.EIO, "the disk is broken")
+
+
+def test_the_names_of_new_segments_are_synced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    synced: list[str] = []
+    real = os.fsync
+
+    def seen(file: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{file}"))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    journal, _ = filled(tmp_path / "j", 2)
+    journal.sync()
+    assert str(journal.directory) in synced
+    assert str(tmp_path) in synced
+    synced.clear()
+    journal.opened(uuid4(), {})
+    journal.sync()
+    assert synced == []  # no new name
+
+
+def test_a_sync_beside_a_change_of_segments_closes_no_file_that_is_in_use(tmp_path: Path):
+    """A number of a closed file is soon somebody else's."""
+    journal = Journal(tmp_path / "j", segment_bytes=300)
+    ended = threading.Event()
+
+    def syncing() -> None:
+        while not ended.is_set():
+            journal.sync()
+
+    beside = threading.Thread(target=syncing)
+    beside.start()
+    try:
+        ids = [uuid4() for _ in range(2000)]
+        for n, id in enumerate(ids):
+            journal.opened(id, {"n": n})
+    finally:
+        ended.set()
+        beside.join()
+    assert [record.id for record in read(journal.directory)] == ids
+    journal.end()
+
+
+def test_what_is_open_at_the_end_is_found_across_segments(tmp_path: Path):
+    journal, _ = filled(tmp_path / "j", 20, segment_bytes=300)
+    first, last = uuid4(), uuid4()
+    journal.opened(first, {"n": "first"})
+    for _ in range(20):
+        id = uuid4()
+        journal.opened(id, {})
+        journal.closed(id, {})
+        journal.kept(id, {"text": "said"})
+    journal.opened(last, {"n": "last"})
+    open = Unclosed()
+    for segment in segments(journal.directory):
+        open.look(journal.directory, segment)
+    assert open.rows == [{"n": "first"}, {"n": "last"}]
 
 
 def test_a_journal_is_abandoned_when_its_process_is_gone(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -110,6 +111,24 @@ async def test_a_commit_whose_answer_was_lost_is_not_sent_again(tmp_path: Path):
         await wait_until(lambda: len(database.rows) >= 10, within=5)
         wanted.append(answered(ledger, 10))
         await wait_until(lambda: database.rows[-1] == wanted[-1], within=5)
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
+    assert not (tmp_path / "j").exists()
+
+
+async def test_a_database_that_lost_its_last_transactions_gets_them_again(tmp_path: Path):
+    """As one does that was failed over to."""
+    database = Database()
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(3)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        rows, positions = list(database.rows), dict(database.positions)
+        wanted += [answered(ledger, n) for n in range(3, 7)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        database.rows, database.positions, database.down = rows, positions, 2
+        wanted.append(answered(ledger, 7))
+        await wait_until(lambda: len(database.rows) == 8, within=5)
+        await wait_until(lambda: ledger.waiting == 0, within=5)
     assert database.rows == wanted
 
 
@@ -143,19 +162,50 @@ async def test_past_its_bound_rows_are_dropped_and_counted(tmp_path: Path, monke
     assert database.rows[-1] == kept
 
 
-async def test_a_batch_that_cannot_be_written_at_all_is_counted_and_the_next_ones_go_on(tmp_path: Path):
-    class Picky(Database):
-        async def ship(self, journal: str, batch: Batch, position: Position) -> None:
-            if any(row["n"] == "broken" for row in batch.rows):
-                raise TypeError("no such column")
-            await super().ship(journal, batch, position)
+class Picky(Database):
+    """Cannot hold rows that say `broken`, attempts that do, and payloads that do."""
 
+    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+        if any("broken" in said.values() for said in (*batch.rows, *batch.tries, *batch.payloads)):
+            raise TypeError("no such column")
+        await super().ship(journal, batch, position)
+
+
+@pytest.mark.parametrize("broken", [{0}, {500}, {1019}, {3, 4, 777}, set(range(0, 1020, 100))], ids=str)
+async def test_a_row_that_cannot_be_stored_is_counted_and_its_neighbours_are_stored(tmp_path: Path, broken: set[int]):
     database = Picky()
     async with shipping(tmp_path / "j", database) as ledger:
-        ledger.closed(uuid4(), {"n": "broken"})
-        await wait_until(lambda: ledger.dropped == 1, within=5)
+        for n in range(1020):
+            ledger.closed(uuid4(), {"n": n, "outcome": "broken" if n in broken else "ok"})
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert [row["n"] for row in database.rows] == [n for n in range(1020) if n not in broken]
+    assert ledger.dropped == len(broken)
+    assert ledger.in_database == 1020 - len(broken)
+    assert not (tmp_path / "j").exists()
+
+
+async def test_attempts_and_payloads_that_cannot_be_stored_cost_no_row(tmp_path: Path):
+    database = Picky()
+    async with shipping(tmp_path / "j", database) as ledger:
+        for n in range(10):
+            id = uuid4()
+            ledger.closed(id, {"n": n, "tries": [{"why": "broken" if n == 4 else "first"}]})
+            ledger.kept(id, {"text": "broken" if n == 6 else "said"})
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert [row["n"] for row in database.rows] == list(range(10))
+    assert ledger.dropped == 0
+
+
+async def test_a_stop_in_an_outage_ends_soon_and_leaves_the_rows_to_the_next_process(tmp_path: Path):
+    database = Database()
+    async with shipping(tmp_path / "j", database) as ledger:
+        database.down = 10**6
         answered(ledger, 1)
+    assert ledger.waiting == 1
+    database.down = 0
+    await recovered(tmp_path, database)
     assert [row["n"] for row in database.rows] == [1]
+    assert not (tmp_path / "j").exists()
 
 
 def left_behind(directory: Path, open: int = 0, closed: int = 0) -> list[UUID]:
@@ -179,10 +229,25 @@ async def test_what_a_dead_process_left_is_shipped_and_its_open_requests_are_clo
     left_behind(tmp_path / "dead", open=2, closed=3)
     database = Database()
     await recovered(tmp_path, database)
-    assert [row["outcome"] for row in database.rows] == ["ok", "ok", "ok", "gateway_crashed", "gateway_crashed"]
-    assert {row["error_code"] for row in database.rows[3:]} == {"gateway_crashed"}
+    assert [row["outcome"] for row in database.rows] == ["gateway_crashed", "gateway_crashed", "ok", "ok", "ok"]
+    assert {row["error_code"] for row in database.rows[:2]} == {"gateway_crashed"}
     assert not (tmp_path / "dead").exists()
     assert database.positions == {}
+
+
+async def test_a_large_journal_holds_nobody_up(tmp_path: Path):
+    left_behind(tmp_path / "dead", open=300, closed=30_000)
+    database = Database()
+    task = asyncio.create_task(recovered(tmp_path, database))
+    longest, before = 0.0, time.perf_counter()
+    while not task.done():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        longest, before = max(longest, now - before), now
+    await task
+    assert len(database.rows) == 30_300
+    assert len({row["n"] for row in database.rows}) == 30_300
+    assert longest < 0.25, longest
 
 
 @pytest.mark.parametrize("lost", range(1, 4))

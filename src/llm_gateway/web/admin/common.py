@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.policy import ApiKey, Project
-from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidRequest
+from llm_gateway.running import Running
 from llm_gateway.service.budgets import budget_figures
 from llm_gateway.web.auth import admin, running_of
 

@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.assemble import Running
 from llm_gateway.errors import GatewayError, NotFound
 from llm_gateway.ledger.erasing import erase
+from llm_gateway.running import Running
 from llm_gateway.storage import erasures, projects
 from llm_gateway.storage.erasures import Erasure
 from llm_gateway.web.admin.common import Input, Live, admin_router, listed, when

@@ -11,9 +11,9 @@ from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 
 from llm_gateway.access.policy import Trust
-from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.ledger.entry import Outcome
+from llm_gateway.running import Running
 from llm_gateway.sheets import Sheet
 from llm_gateway.storage import arrivals, attempts, projects, requests
 from llm_gateway.storage.arrivals import Mark

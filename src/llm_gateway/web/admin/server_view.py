@@ -11,10 +11,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from llm_gateway.access.policy import Owner, Trust
-from llm_gateway.assemble import Running
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.server import ModelState, ServerState, State, is_lie
 from llm_gateway.fleet.versions import leaks
+from llm_gateway.running import Running
 from llm_gateway.storage.servers import StoredServer
 from llm_gateway.web.admin.common import when
 

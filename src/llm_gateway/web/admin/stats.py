@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, get_args
 
 from fastapi import Depends, Query, Request
 
-from llm_gateway.assemble import Running
 from llm_gateway.errors import InvalidRequest
+from llm_gateway.running import Running
 from llm_gateway.storage import projects, usage
 from llm_gateway.storage.requests import RequestFilters
 from llm_gateway.storage.rollups import NOBODY
