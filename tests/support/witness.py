@@ -62,8 +62,10 @@ class Seen:
         """What its row may say."""
         if self.kind in LEAVES:
             return ("client_closed", "ok", "gateway_crashed")
-        if not self.whole:
+        if not self.whole and self.kind == "stream" and self.status == 200:
             return ("gateway_crashed",)
+        if not self.whole:  # the head left and the body, which was ready as well, did not
+            return ("ok",) if self.status == 200 else ("error", "shed")
         return ("ok",) if self.status == 200 and self._good else ("error", "shed")
 
 

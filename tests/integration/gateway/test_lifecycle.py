@@ -201,7 +201,8 @@ async def test_a_second_start_shows_no_key_again_and_serves_the_same(tmp_path: P
                 first.unlink()
             for file in tmp_path.iterdir():
                 if file.name not in ("output", "gateway.yaml"):
-                    assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+                    wanted = 0o700 if file.is_dir() else 0o600
+                    assert stat.S_IMODE(file.stat().st_mode) == wanted, file
             async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": keys[0]}) as http:
                 assert (await http.get("/v1/models")).status_code == 200
                 admin = {"Authorization": f"Bearer {served.admin_token}"}
