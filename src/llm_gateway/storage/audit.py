@@ -1,7 +1,8 @@
 """Do rows, roll-ups and the series of `usage` say the same? Exactly, in one state of the database.
 
 What is compared is derived from the rows by the database itself, not by the code that adds the sums up. Days whose rows
-are no longer kept are left out, and so are minutes whose figures are not: roll-ups outlive rows.
+are no longer kept are left out, and so are minutes whose figures are not: roll-ups outlive rows. So is a day of a
+project of which rows were erased; its series too, which are of all projects.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import UNRESOLVED
 from llm_gateway.storage.bulk import on_postgresql
+from llm_gateway.storage.erasures import erased_days
 from llm_gateway.storage.requests import MOST as MOST_OF
 from llm_gateway.storage.rollups import DAY, HOUR, MINUTE, NOBODY
 from llm_gateway.storage.tables import COARSE, GROUPED, LATENCY_BOUNDS, ROLLED, request_log, usage_rollup
@@ -70,12 +72,16 @@ async def audit(s: AsyncSession, *, rows_from: float = 0.0, minutes_from: float 
     by the minute, are kept; whole days after them are compared, also the one that is not over."""
     found: list[Difference] = []
     start = -(-rows_from // DAY) * DAY
+    erased: dict[int, list[str]] = {}
+    for day, project_id in await erased_days(s):
+        erased.setdefault(day, []).append(project_id)
     for day in await _days(s, int(start)):
         for seconds in GRAINS:
             if seconds > MINUTE or day >= minutes_from:
                 for detail in (1, 0):
-                    found += await _compare(s, day, seconds, detail)
-        found += await _series(s, day)
+                    found += await _compare(s, day, seconds, detail, erased.get(day, []))
+        if day not in erased:
+            found += await _series(s, day)
     return found
 
 
@@ -92,10 +98,15 @@ async def _days(s: AsyncSession, start: int) -> list[int]:
     return sorted(int(day) for (day,) in (await s.execute(of_rows.union(of_sums))).all())
 
 
-async def _compare(s: AsyncSession, day: int, seconds: int, detail: int) -> list[Difference]:
-    rows = derived(s, seconds, detail).where(*_of_day(day))
+async def _compare(s: AsyncSession, day: int, seconds: int, detail: int, without: Sequence[str]) -> list[Difference]:
+    """`without`: the ids of projects that are left out."""
+    rows = derived(s, seconds, detail).where(*_of_day(day), _r.project_id.not_in(without))
     sums = select(*usage_rollup.columns).where(
-        _u.seconds == seconds, _u.detail == detail, _u.bucket >= day, _u.bucket < day + DAY
+        _u.seconds == seconds,
+        _u.detail == detail,
+        _u.bucket >= day,
+        _u.bucket < day + DAY,
+        _u.project_id.not_in(without),
     )
     order = [text(str(n + 1)) for n in range(_KEY)]
     only_rows = _by_key((await s.execute(rows.except_(sums).order_by(*order).limit(MOST))).all())

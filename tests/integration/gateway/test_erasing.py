@@ -10,6 +10,7 @@ from llm_gateway.ledger.journal import Journal
 from llm_gateway.ledger.shipper import Shipper
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.storage import erasures
+from llm_gateway.storage.audit import audit
 from llm_gateway.testing.rogue import Rogue
 from support.gateway import Live, StartGateway
 from support.net import wait_until
@@ -62,6 +63,8 @@ async def test_an_end_users_requests_are_gone_from_every_file_and_others_stay(st
         assert files_with(directory, b"okapi")
         days = await _erased_days(live)
         assert sum(days.values()) == 30
+        async with live.running.sessions.read() as s:
+            assert await audit(s) == []
         told = await live.http.get("/admin/api/requests/erasures", headers=live.admin())
         [one] = told.json()["data"]
         assert (one["of"], one["rows"], one["done"]) == ("end_user", 30, True)

@@ -159,7 +159,7 @@ async def test_an_erasure_takes_what_is_its_own_and_counts_it_by_days(
 
     assert told[-1] == (3, sessions.engine.dialect.name == "sqlite")  # PostgreSQL's files may hold bytes of it
     async with sessions.read() as s:
-        left = [(one["project_id"], one["end_user"]) async for one in requests.export(s)]
+        left = [(one["project_id"], one["end_user"]) async for one in requests.export(sessions)]
         assert left.count((PROJECT, "eve")) == 1
         assert left.count((OTHER, "eve")) == 1
         assert len(left) == 14 - 3
