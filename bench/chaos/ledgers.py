@@ -71,8 +71,7 @@ async def rows_of(url: str | None, place: Path) -> list[dict[str, Any]]:
     """The whole request log."""
     engine = open_engine(url or "sqlite:///gateway.db", data_dir=place)
     try:
-        async with Sessions(engine).read() as s:
-            return [row async for row in requests.export(s)]
+        return [row async for row in requests.export(Sessions(engine))]
     finally:
         await engine.dispose()
 

@@ -227,8 +227,7 @@ async def kills(hosts: list[Host], times: int, dice: random.Random) -> None:
 
 async def rows_of(database: str, place: Path) -> list[dict[str, Any]]:
     engine = open_engine(database, data_dir=place)
-    async with Sessions(engine).read() as s:
-        found = [row async for row in requests.export(s)]
+    found = [row async for row in requests.export(Sessions(engine))]
     await engine.dispose()
     return found
 

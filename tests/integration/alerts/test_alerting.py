@@ -92,13 +92,14 @@ async def test_a_budget_is_told_of_at_eighty_and_at_a_hundred_percent(
 async def test_real_requests_use_up_a_budget_of_costs(start: StartGateway, rogue: StartRogue, receive: Receive):
     receiver = await receive()
     models = [{"name": "dear", "backend": ["recite"], "price": {"output": 1e6}}]  # a token costs one
-    live = await start(await rogue(words=10), models=models, project={"monthly_cost": 25.0}, **watched(receiver))
-    for count, rules in ((1, []), (2, ["budget_80"]), (3, ["budget_80", "budget_100"])):
-        assert (await live.chat(model="dear")).status_code == 200
+    live = await start(await rogue(words=5), models=models, project={"monthly_cost": 20.0}, **watched(receiver))
+    for count, rules in ((1, []), (2, []), (3, []), (4, ["budget_80", "budget_100"])):
+        assert (await live.chat(model="dear", max_tokens=5)).status_code == 200
         await live.rows(count)
         await live.running.alerts.look()
         assert [rule for rule, _, _ in await told(receiver, live)] == rules
-    assert [message.json["value"] for message in receiver.heard] == [0.8, 1.2]
+    assert [message.json["value"] for message in receiver.heard] == [1.0, 1.0]
+    assert (await live.chat(model="dear", max_tokens=5)).status_code == 429
 
 
 async def test_a_budget_is_told_of_once_in_its_period_over_restarts(

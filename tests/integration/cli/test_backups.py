@@ -50,8 +50,7 @@ def log_of(url: str, data_dir: Path) -> list[str]:
     """Ids of the log's rows."""
 
     async def work(sessions: Sessions) -> list[str]:
-        async with sessions.read() as s:
-            return [one["id"] async for one in requests.export(s)]
+        return [one["id"] async for one in requests.export(sessions)]
 
     found: list[str] = with_sessions(url, data_dir, work)
     return found

@@ -141,8 +141,7 @@ async def test_they_are_so_however_bad_the_fleet_is(start: StartGateway, rogue: 
 
 
 async def all_rows(live: Live) -> list[dict[str, Any]]:
-    async with live.running.sessions.read() as s:
-        return [row async for row in requests.export(s)]
+    return [row async for row in requests.export(live.running.sessions)]
 
 
 async def agree(live: Live, rows: list[dict[str, Any]]) -> Page:

@@ -62,8 +62,7 @@ class Host:
 
     async def rows(self) -> list[dict[str, Any]]:
         engine = open_engine(self.database, data_dir=self.served.data_dir)
-        async with Sessions(engine).read() as s:
-            found = [row async for row in requests.export(s)]
+        found = [row async for row in requests.export(Sessions(engine))]
         await engine.dispose()
         return found
 

@@ -31,8 +31,7 @@ BACK = 20.0
 async def rows_of(url: str, place: Path) -> list[dict[str, Any]]:
     engine = open_engine(url, data_dir=place)
     try:
-        async with Sessions(engine).read() as s:
-            return [row async for row in requests.export(s)]
+        return [row async for row in requests.export(Sessions(engine))]
     finally:
         await engine.dispose()
 

@@ -34,8 +34,7 @@ def keeper(sessions: Sessions, tmp_path: Path) -> tuple[Housekeeping, Ledger]:
 
 
 async def left(sessions: Sessions) -> list[str | None]:
-    async with sessions.read() as s:
-        return [one["end_user"] async for one in requests.export(s)]
+    return [one["end_user"] async for one in requests.export(sessions)]
 
 
 async def test_a_round_deletes_what_is_old_and_finishes_erasures_that_were_given_up(
@@ -71,7 +70,13 @@ async def test_a_journal_lets_go_when_another_process_has_erased(sessions: Sessi
 
 async def test_a_batch_arrives_without_what_was_erased_meanwhile(sessions: Sessions, tmp_path: Path) -> None:
     eve, bob = row(1, "eve"), row(1, "bob")
-    tries = [{"request_id": eve["id"]}, {"request_id": bob["id"]}]
+    tries = [
+        {
+            "request_id": one["id"], "number": 1, "timestamp": one["timestamp"], "server_id": "s", "backend_model": "m",
+            "tier": "own", "why": "first", "outcome": "ok", "duration_ms": 1.0, "tokens_output": 1, "tokens_wasted": 0,
+        }
+        for one in (eve, bob)
+    ]  # fmt: skip
     said = [
         {
             "request_id": one["id"], "project_id": PROJECT, "timestamp": one["timestamp"], "expires_at": time.time(),

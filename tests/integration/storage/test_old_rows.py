@@ -57,7 +57,7 @@ def rolled(seconds: int, age: float) -> dict[str, Any]:
     bucket = int(NOW - age * DAY) // seconds * seconds
     return {
         "seconds": seconds, "bucket": bucket, "project_id": PROJECT, "key_id": PROJECT, "model": "m",
-        "backend_model": "m", "tier": "own", "endpoint": "/v1/chat", "status_class": 2, "error_code": "",
+        "backend_model": "m", "tier": "own", "endpoint": "/v1/chat", "status_class": 2, "error_code": "", "detail": 1,
         **dict.fromkeys(ROLLED, 1),
     }  # fmt: skip
 
