@@ -143,7 +143,7 @@ def test_the_config_file_is_a_good_one(tmp_path: Path) -> None:
     loaded = load({}, environ=environ, cwd=tmp_path, config=file)
     assert loaded.document
     assert [project.name for project in loaded.document.projects] == ["legal"]
-    assert loaded.warnings == []
+    assert not loaded.warnings
 
 
 def test_the_settings_for_production_are_good_ones(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.filters import Filters
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.show import Column, Row, as_json, moment, note, plain, record, table, text, words
+from llm_gateway.cli.show import Column, Row, as_json, cost, moment, note, plain, record, table, text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,13 +248,6 @@ def _print_payload(kept: Any) -> None:
             print(plain(dumps(value, indent=2, ensure_ascii=False), keep="\n"))
         else:
             print(f"{name}: {text(value)}")
-
-
-def cost(amount: float | None) -> str | None:
-    """In the unit of the prices; nothing where there are none."""
-    if not amount:
-        return None
-    return f"{amount:,.2f}" if amount >= 100 else f"{amount:.4g}"
 
 
 def _line(row: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
@@ -12,7 +12,7 @@ import typer
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.limits import TITLES, LimitOptions, show_used
+from llm_gateway.cli.limits import SET, LimitOptions, show_used
 from llm_gateway.cli.show import Column, as_json, moment, note, record, table
 
 group = Group("Projects: who shares the gateway, with what limits and data policy.")
@@ -81,10 +81,6 @@ _LIST: Final[list[Column]] = [
 ]
 
 
-def _or_unlimited(name: str) -> Callable[[Mapping[str, Any]], object]:
-    return lambda project: "unlimited" if project[name] is None else project[name]
-
-
 def _stored(project: Mapping[str, Any]) -> object:
     if not project["store_payloads"]:
         return "no"
@@ -98,7 +94,7 @@ _SHOW: Final[list[Column]] = [
     ("Active", "is_active"),
     ("Trust", "trust"),
     ("Tools on public servers", "public_tools"),
-    *((title, _or_unlimited(name)) for name, title in TITLES.items()),
+    *SET,
     ("Keeps prompts and answers", _stored),
     ("Redacts also", lambda p: p["redact"] or None),
     ("Models", lambda p: "all it reaches" if p["allowed_models"] is None else p["allowed_models"]),

@@ -13,8 +13,7 @@ from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.filters import UsageFilters
 from llm_gateway.cli.frame import Json, Where
-from llm_gateway.cli.logs import cost
-from llm_gateway.cli.show import Column, Row, as_json, moment, note, share, table
+from llm_gateway.cli.show import Column, Row, as_json, cost, moment, note, share, table
 
 BUCKETS: Final = ("minute", "hour", "day")
 TOTAL: Final = "Total"
