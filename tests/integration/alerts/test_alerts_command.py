@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,18 @@ def test_without_a_webhook_nothing_fires_and_nobody_is_told(command: Command):
         "budget_80",
         "model_down",
     }
+
+
+def test_the_value_of_an_alert_is_written_as_its_condition_is(command: Command):
+    command.done("projects", "create", "legal", "--monthly-tokens", "100")
+    with sqlite3.connect(command.data_dir / "gateway.db") as database:
+        alert = {
+            "id": "a", "rule": "budget_80", "subject": "project legal monthly_tokens 2027-01", "severity": "warning",
+            "state": "firing", "metric": "budget_used", "value": 0.84, "threshold": 0.8,
+            "condition": "budget_used >= 80 %", "since": 1.0, "started_at": 1.0,
+        }  # fmt: skip
+        database.execute("INSERT INTO setting VALUES ('alerts', ?)", (json.dumps({"alerts": [alert]}),))
+    assert "budget_used >= 80 %  84 %" in command.done("alerts", "list").out
 
 
 def test_a_webhook_can_be_tried_without_a_server(command: Command, tmp_path: Path):
