@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from llm_gateway import __version__
-from llm_gateway.cli.client import ADMIN_TOKEN, Runtime, connect_to_server, find_server
+from llm_gateway.cli.client import ADMIN_TOKEN, Api, Runtime, connect_to_server, find_server
 from llm_gateway.cli.exits import Exit, Stop, explained
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import as_json, plain
@@ -85,6 +85,8 @@ async def examine(where: Where, *, ask: bool = False) -> AsyncIterator[Check]:
         yield check
     async for check in _database(settings):
         yield check
+    if settings.redis_url is not None:
+        yield await _redis(settings.redis_url.get_secret_value())
     server = await find_server(loaded)
     if server is None:
         yield _port(settings)
@@ -196,6 +198,19 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
         yield Check("clock", "warning", f"{skew:+.0f} s against the database's", "Let both machines keep time by NTP.")
 
 
+async def _redis(url: str) -> Check:
+    from redis.exceptions import RedisError
+
+    from llm_gateway.shared.client import version_at
+
+    try:
+        return Check("redis", "ok", await version_at(url))
+    except (RedisError, OSError) as error:  # TimeoutError is one of the latter
+        said = str(error) or "no answer within two seconds"
+        fix = "Start it, or mend LLM_GATEWAY_REDIS_URL. Until then each process keeps limits for itself."
+        return Check("redis", "error", said, fix)
+
+
 async def _skew(engine: Any) -> float:
     """Seconds that this machine's clock is ahead of the database's."""
     from sqlalchemy import text
@@ -226,19 +241,49 @@ def _server(server: Runtime, loaded: Loaded) -> Check:
     return Check("server", "ok", f"at {server.url}, process {server.pid}{with_file}")
 
 
+def _log(health: dict[str, Any]) -> Check:
+    waiting, lost = f"{health['log_rows_waiting']:,}", health["log_rows_dropped"]
+    if health["log"] == "failing":
+        fix = "Make room on the disk of the data directory, and make it writable."
+        return Check("request log", "error", f"cannot be written; {lost:,} rows are lost since the start", fix)
+    if health["log"] == "waiting":
+        fix = "Bring the database back, or make it writable: nothing is lost meanwhile."
+        return Check("request log", "warning", f"{waiting} rows wait for the database", fix)
+    if lost:
+        return Check("request log", "warning", f"{lost:,} rows are lost since the start", "The process's log says why.")
+    return Check("request log", "ok", f"{waiting} rows on their way, none lost since the start")
+
+
+async def _alerts(api: Api) -> Check:
+    try:
+        found = await api.get("/admin/api/alerts")
+    except Stop as stop:
+        return Check("alerts", "warning", stop.message, stop.hint)
+    firing = sorted({alert["rule"] for alert in found["data"] if alert["state"] == "firing"})
+    names = ", ".join(hook["name"] for hook in found["webhooks"])
+    told = f"webhooks: {names}" if names else "no webhook is configured, so nobody is told"
+    if firing:
+        fix = "`llm-gateway alerts list` says for whom and since when."
+        return Check("alerts", "warning", f"firing: {', '.join(firing)}; {told}", fix)
+    return Check("alerts", "ok", f"nothing fires; {told}")
+
+
 async def _fleet(where: Where, *, ask: bool) -> AsyncIterator[Check]:
     try:
         async with connect_to_server(where) as api:
             health = await api.get("/v1/health")
+            alerts = await _alerts(api)
             deep = (await api.get("/v1/health", deep="true"))["deep"] if ask else None
     except Stop as stop:
         yield Check("fleet", "error", stop.message, stop.hint)
         return
     states = ", ".join(f"{count} {state}" for state, count in health["servers"].items())
-    state: State = {"ok": "ok", "degraded": "warning"}.get(health["status"], "error")  # type: ignore[assignment]  # str
+    state: State = "error" if health["status"] == "down" else "ok" if health["servers"].get("healthy") else "warning"
     models = health["models"]
     text = f"{states}; {models['with_healthy_servers']} of {models['total']} models have a healthy server"
     yield Check("fleet", state, text, "" if state == "ok" else "`llm-gateway servers list` says why.")
+    yield _log(health)
+    yield alerts
     if deep is not None and deep["status"] == "ok":
         yield Check("model", "ok", f"{deep['model']} answered within {deep['ttft_ms']:.0f} ms")
     elif deep is not None:

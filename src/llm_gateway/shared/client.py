@@ -68,15 +68,27 @@ class _Lane:
     """Packets that have no answer yet."""
 
 
+def _spelled(url: str) -> str:
+    """As redis-py writes it."""
+    scheme, mark, rest = url.partition("://")
+    return {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + mark + rest
+
+
+async def version_at(url: str) -> str:
+    """What runs there, such as `Redis 7.0.15`. Raises RedisError, OSError, TimeoutError."""
+    async with asyncio.timeout(2 * PATIENT), Redis.from_url(_spelled(url), retry=Retry(NoBackoff(), 0)) as redis:
+        told = await redis.info("server")
+    name = str(told.get("server_name", "redis")).capitalize()
+    return f"{name} {told.get('valkey_version') or told.get('redis_version', 'of unknown version')}"
+
+
 class Client:
     """Connects when it is first used; whoever made it awaits `aclose`."""
 
     def __init__(self, url: str, now: Callable[[], float], *, patience: float = PATIENCE) -> None:
         """`url`: redis://, rediss://, valkey://, valkeys://, unix://. `now`: monotonic seconds."""
-        scheme, mark, rest = url.partition("://")
-        named = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
         self._redis: Redis = Redis.from_url(
-            f"{named}{mark}{rest}",
+            _spelled(url),
             max_connections=CONNECTIONS,
             socket_connect_timeout=1.0,
             retry=Retry(NoBackoff(), 1),  # a connection that Redis' end has closed is no reason to go without it

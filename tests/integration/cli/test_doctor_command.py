@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 from pathlib import Path
 
 import pytest
+from redises import RedisServer
 
 from support.command import Command
 from support.net import free_port
@@ -64,6 +66,19 @@ def test_a_database_that_is_down(command: Command, monkeypatch: pytest.MonkeyPat
     ended = command("doctor")
     assert "✗ database" in ended.out
     assert "secret" not in ended.out
+
+
+def test_a_redis_that_is_there_and_one_that_is_not(
+    command: Command, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LLM_GATEWAY_REDIS_URL", redis_server.url)
+    assert re.search(r"✓ redis +(Redis|Valkey) \d", command.done("doctor").out)
+    monkeypatch.setenv("LLM_GATEWAY_REDIS_URL", f"redis://:hidden@127.0.0.1:{free_port()}/0")
+    ended = command("doctor")
+    assert ended.code == 1
+    assert "✗ redis" in ended.out
+    assert "LLM_GATEWAY_REDIS_URL" in ended.out
+    assert "hidden" not in ended.out
 
 
 def test_a_port_that_is_taken(command: Command, monkeypatch: pytest.MonkeyPatch):
