@@ -1,9 +1,9 @@
 """The one way to Redis or Valkey: when nothing comes for 50 ms a call fails, and a Redis that is away costs nothing.
 
 Calls that are made while others are under way wait for these first. Where the event loop itself is late a call may take
-longer: it looks four times for its answer before it fails, for a second at most. After a failure the way is closed for
-a while: calls fail at once, without a packet, until the pause is over and one call tries again. So a Redis that is dead
-or a black hole delays one request now and then by 50 ms, and no other.
+longer: it looks four times for its answer before it fails, for about a second at most. After a failure the way is
+closed for a while: calls fail at once, without a packet, until the pause is over and one call tries again. So a Redis
+that is dead or a black hole delays one request now and then by 50 ms, and no other.
 """
 
 from __future__ import annotations
