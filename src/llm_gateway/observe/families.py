@@ -93,7 +93,7 @@ USAGE: Final = Family(
 ESTIMATED: Final = Family(
     "counter",
     "llmgw_tokens_estimated_total",
-    "Tokens of answers whose servers counted none.",
+    "Tokens that we counted, because the server counted none, or more than there can have been.",
     ("project", "gen_ai_token_type"),
 )
 COST: Final = Family("counter", "llmgw_cost_total", "What tokens cost, in the unit of the prices.", ("project",))
