@@ -111,6 +111,21 @@ ATTEMPT: Final = Family(
     ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"),
     DURATIONS,
 )
+_ATTEMPT: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+FIRST_CHUNK: Final = Family(
+    "histogram",
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "An attempt that had content: from its beginning to the first of it.",
+    _ATTEMPT,
+    FIRST_TOKENS,
+)
+OUTPUT_CHUNK: Final = Family(
+    "histogram",
+    "gen_ai_client_operation_time_per_output_chunk_seconds",
+    "An attempt's answer after its first content, for each token that came.",
+    _ATTEMPT,
+    PER_TOKEN,
+)
 ATTEMPTS: Final = Family(
     "counter",
     "llmgw_attempts_total",
@@ -195,7 +210,7 @@ TASKS: Final = Family("gauge", "llmgw_tasks", "asyncio tasks of the process, or 
 
 FAMILIES: Final = (
     *(BUILD, REQUESTS, INFLIGHT, DURATION, FIRST_TOKEN, OUTPUT_TOKEN, USAGE, ESTIMATED),
-    *(COST, OVERHEAD, ATTEMPT, ATTEMPTS, FAILOVERS, ABSORBED, RACES, RESUMED),
+    *(COST, OVERHEAD, ATTEMPT, FIRST_CHUNK, OUTPUT_CHUNK, ATTEMPTS, FAILOVERS, ABSORBED, RACES, RESUMED),
     *(WASTED, SHED, QUARANTINES, STATE_CHANGES, RATE_LIMITED, AUTH_FAILURES, SERVERS, HEALTHY),
     *(RESTING, QUEUE, LOG_ROWS, LOG_QUEUE, ALERTS, TASKS),
 )
