@@ -19,7 +19,7 @@ from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
 from llm_gateway.access.pressure import Pressure
 from llm_gateway.access.refusals import Ask
 from llm_gateway.clock import Clock, Ids
-from llm_gateway.errors import DatabaseUnavailable, InvalidKey, RateLimited
+from llm_gateway.errors import DatabaseUnavailable, InvalidKey, ProjectDisabled, RateLimited
 from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.bounds import Templates
@@ -113,6 +113,9 @@ class Gateway:
             self.metrics.auth_failed()
             if key:  # a request without any is no guess
                 self.failed_keys.failed(peer, self.clock.now())
+            raise
+        except ProjectDisabled:
+            self.metrics.auth_failed()
             raise
         self.used_keys[caller.key.id] = self.clock.wall()
         return caller

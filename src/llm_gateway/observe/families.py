@@ -185,7 +185,9 @@ RATE_LIMITED: Final = Family(
     "Requests refused by the limits of a project or its keys.",
     ("project", "limit"),
 )
-AUTH_FAILURES: Final = Family("counter", "llmgw_auth_failures_total", "Requests without a valid API key.")
+AUTH_FAILURES: Final = Family(
+    "counter", "llmgw_auth_failures_total", "Requests without a valid API key, or of a disabled project."
+)
 
 SERVERS: Final = Family("gauge", "llmgw_servers", "Model servers by state.", ("state",))
 HEALTHY: Final = Family(
