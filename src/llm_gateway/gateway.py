@@ -127,23 +127,21 @@ class Gateway:
                 return await self.shared_limits.admit(caller)
             return self.limits.admit(caller, self.clock.now(), self.clock.wall())
         except RateLimited as refused:
-            self._refused(caller, refused)
+            self.metrics.rate_limited(caller.project.name, refused.limit)
+            refused.headers += self.limits.headers(caller, self.clock.now(), self.clock.wall())
             raise
 
     async def reserve(self, lease: Lease, ask: Ask) -> None:
-        """Room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved."""
+        """Room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved, without the
+        headers, which are the lease's."""
         try:
             if self.shared_limits is not None:
                 await self.shared_limits.reserve(lease, ask)
             else:
                 self.limits.reserve(lease, ask, self.clock.now(), self.clock.wall())
         except RateLimited as refused:
-            self._refused(lease.caller, refused)
+            self.metrics.rate_limited(lease.caller.project.name, refused.limit)
             raise
-
-    def _refused(self, caller: Caller, refused: RateLimited) -> None:
-        self.metrics.rate_limited(caller.project.name, refused.limit)
-        refused.headers += self.limits.headers(caller, self.clock.now(), self.clock.wall())
 
     def entry(self, call: Opening, lease: Lease) -> Entry:
         """The request's row; from here on there is exactly one."""
