@@ -1,6 +1,6 @@
 """`llm-gateway doctor`: what is wrong with an installation, and how to mend it.
 
-It looks at this machine, the database and the gateway's own server. Model servers are never contacted by it.
+It looks at this machine, the database, Redis and the gateway's own server. Model servers are never contacted by it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ LITTLE_SPACE: Final = 2**30
 """Bytes."""
 SKEW: Final = 2.0
 """Seconds between this machine's clock and the database's."""
+OLDEST_POSTGRESQL: Final = 14
+OLDEST_REDIS: Final = (6, 2)
+REDIS_PATIENCE: Final = 2.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,8 @@ async def examine(where: Where, *, ask: bool = False) -> AsyncIterator[Check]:
         yield check
     async for check in _database(settings):
         yield check
-    if settings.redis_url is not None:
-        yield await _redis(settings.redis_url.get_secret_value())
+    async for check in _redis(settings):
+        yield check
     server = await find_server(loaded)
     if server is None:
         yield _port(settings)
@@ -182,6 +186,7 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
         try:
             revision = await current_revision(engine)
             check_known(revision)
+            release = 0 if sqlite else await _asked(engine, "SELECT current_setting('server_version_num')::int / 10000")
             skew = 0.0 if sqlite else await _skew(engine)
         finally:
             await engine.dispose()
@@ -194,30 +199,49 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
     else:
         text = f"{kind}, schema {revision or 'none'}, this version has {HEAD}"
         yield Check("database", "warning", text, "`llm-gateway db upgrade`, or the next start, brings it up to date.")
+    if not sqlite and release < OLDEST_POSTGRESQL:
+        yield Check("database", "error", f"{kind} {release:.0f}", f"{kind} {OLDEST_POSTGRESQL} or newer is needed.")
     if abs(skew) > SKEW:
         yield Check("clock", "warning", f"{skew:+.0f} s against the database's", "Let both machines keep time by NTP.")
 
 
-async def _redis(url: str) -> Check:
-    from redis.exceptions import RedisError
-
-    from llm_gateway.shared.client import version_at
-
-    try:
-        return Check("redis", "ok", await version_at(url))
-    except (RedisError, OSError) as error:  # TimeoutError is one of the latter
-        said = str(error) or "no answer within two seconds"
-        fix = "Start it, or mend LLM_GATEWAY_REDIS_URL. Until then each process keeps limits for itself."
-        return Check("redis", "error", said, fix)
-
-
 async def _skew(engine: Any) -> float:
     """Seconds that this machine's clock is ahead of the database's."""
+    return time.time() - await _asked(engine, "SELECT extract(epoch FROM clock_timestamp())")
+
+
+async def _asked(engine: Any, sql: str) -> float:
     from sqlalchemy import text
 
     async with engine.connect() as connection:
-        theirs = (await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())"))).scalar_one()
-    return time.time() - float(theirs)
+        return float((await connection.execute(text(sql))).scalar_one())
+
+
+async def _redis(settings: Settings) -> AsyncIterator[Check]:
+    if settings.redis_url is None:
+        return
+    from redis.exceptions import RedisError
+
+    from llm_gateway.shared.client import described
+
+    try:
+        told = await described(settings.redis_url.get_secret_value(), REDIS_PATIENCE)
+    except (RedisError, OSError) as error:
+        text = f"does not answer: {type(error).__name__}; each process keeps limits by itself meanwhile"
+        yield Check("redis", "error", text, "Start it, or mend LLM_GATEWAY_REDIS_URL.")
+        return
+    name, version = ("Valkey", told["valkey_version"]) if "valkey_version" in told else ("Redis", told["redis_version"])
+    if told.get("redis_mode") == "cluster":
+        yield Check("redis", "error", f"{name} {version} in cluster mode", "Take one that is not.")
+    elif told.get("role") == "slave":
+        yield Check("redis", "error", f"{name} {version}, a replica", "Name the server that takes writes.")
+    elif tuple(map(int, str(told["redis_version"]).split(".")[:2])) < OLDEST_REDIS:
+        yield Check("redis", "error", f"{name} {version}", "Redis 6.2, Valkey 7.2 or newer is needed.")
+    elif told.get("maxmemory") and told.get("maxmemory_policy") != "noeviction":
+        text = f"{name} {version} throws keys away when memory is short ({told['maxmemory_policy']}): limits forget"
+        yield Check("redis", "warning", text, "Set maxmemory-policy to noeviction.")
+    else:
+        yield Check("redis", "ok", f"{name} {version}")
 
 
 def _port(settings: Settings) -> Check:
@@ -239,19 +263,6 @@ def _server(server: Runtime, loaded: Loaded) -> Check:
         return Check("server", "warning", text, "Start it anew.")
     with_file = f" with {server.config}" if server.config else ""
     return Check("server", "ok", f"at {server.url}, process {server.pid}{with_file}")
-
-
-def _log(health: dict[str, Any]) -> Check:
-    waiting, lost = f"{health['log_rows_waiting']:,}", health["log_rows_dropped"]
-    if health["log"] == "failing":
-        fix = "Make room on the disk of the data directory, and make it writable."
-        return Check("request log", "error", f"cannot be written; {lost:,} rows are lost since the start", fix)
-    if health["log"] == "waiting":
-        fix = "Bring the database back, or make it writable: nothing is lost meanwhile."
-        return Check("request log", "warning", f"{waiting} rows wait for the database", fix)
-    if lost:
-        return Check("request log", "warning", f"{lost:,} rows are lost since the start", "The process's log says why.")
-    return Check("request log", "ok", f"{waiting} rows on their way, none lost since the start")
 
 
 async def _alerts(api: Api) -> Check:
@@ -288,3 +299,16 @@ async def _fleet(where: Where, *, ask: bool) -> AsyncIterator[Check]:
         yield Check("model", "ok", f"{deep['model']} answered within {deep['ttft_ms']:.0f} ms")
     elif deep is not None:
         yield Check("model", "error", deep["message"], "`llm-gateway servers list` says how its servers are.")
+
+
+def _log(health: dict[str, Any]) -> Check:
+    waiting, dropped = health["log_rows_waiting"], health["log_rows_dropped"]
+    if health["log"] == "failing":
+        fix = "Make room, or make the data directory writable."
+        return Check("request log", "error", f"the journal cannot be written; {dropped} rows were lost", fix)
+    if health["log"] == "waiting" or health["database"] != "ok":
+        text = f"{waiting} rows wait for the database; configuration: {health['configuration']}"
+        return Check("request log", "warning", text, "Bring the database back: no restart is needed.")
+    if dropped:
+        return Check("request log", "warning", f"{dropped} rows were lost", "The server's log says why.")
+    return Check("request log", "ok", f"{waiting} rows are on their way to the database")

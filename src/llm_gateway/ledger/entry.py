@@ -77,7 +77,7 @@ class Entry:
         self.lease = lease
         """What it holds of the limits, given back when it ends."""
         self.bound: Bound | None = None
-        """The most that it can use, where somebody reckons with that."""
+        """The most that it can use; None until that is known."""
         self.endpoint = endpoint
         self.client_request_id = client_request_id[:TAG] if client_request_id else None
         self.traceparent = traceparent
