@@ -31,6 +31,8 @@ from llm_gateway.ledger.transcript import Transcript
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
 Outcome = Literal["ok", "error", "shed", "client_closed"]
+Recorded = Literal["ok", "error", "shed", "client_closed", "gateway_crashed"]
+"""What a row may say: the last one is written by whoever finds what a dead process left open."""
 
 CLIENT_CLOSED = 499
 """The status of a row whose client left before a status was sent (nginx's number for it)."""

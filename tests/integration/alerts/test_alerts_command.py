@@ -65,6 +65,12 @@ def test_a_webhook_can_be_tried_without_a_server(command: Command, tmp_path: Pat
         assert receiver.heard[0].json["message"] == "test for gateway: this is a test."
 
 
+def test_a_webhook_that_is_not_there_is_not_found(command: Command, tmp_path: Path):
+    with receiving() as receiver:
+        ended = command("alerts", "test", "nope", "--config", configured(tmp_path, receiver))
+        assert (ended.code, ended.err) == (3, "llm-gateway: There is no webhook 'nope'; there are: ops.\n")
+
+
 def test_a_test_that_does_not_arrive_ends_with_one(command: Command, tmp_path: Path):
     with receiving(500) as receiver:
         ended = command("alerts", "test", "ops", "--config", configured(tmp_path, receiver))

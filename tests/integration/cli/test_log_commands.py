@@ -153,6 +153,13 @@ def test_filters_that_mean_nothing_are_refused(logged: Command, filters: tuple[s
     for command in ("search", "export"):
         ended = logged("logs", command, *filters)
         assert (ended.code, ended.out) == (2, ""), ended
+        assert "literal" not in ended.err
+
+
+def test_figures_of_a_time_that_has_not_come_are_refused(logged: Command):
+    ended = logged("usage", "--since", "2999-01-01")
+    assert (ended.code, ended.err) == (2, "llm-gateway: `since` must not be later than now.\n")
+    assert "later than `until`" in logged("usage", "--since", "1h", "--until", "2h").err
 
 
 def test_one_request_is_shown_with_all_that_is_known(logged: Command):

@@ -125,7 +125,7 @@ async def test_tokens_and_budgets_are_exact_over_two_processes(start: Start):
     await heard(two)
     passed += [await one.uses(who, 10) for _ in range(200)]  # what was reserved is free again
     assert sum(passed) == 100
-    with pytest.raises(BudgetExceeded, match=r"Key `ci` may use 1000 tokens per day .UTC.; 0 is left"):
+    with pytest.raises(BudgetExceeded, match=r"Key `ci` may use 1000 tokens per day .UTC., of which 0 is left"):
         await two.shared.admit(who)
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import InvalidRequest
-from llm_gateway.ledger.entry import Outcome
+from llm_gateway.ledger.entry import Recorded
 from llm_gateway.running import Running
 from llm_gateway.sheets import Sheet
 from llm_gateway.storage import arrivals, attempts, projects, requests
@@ -47,7 +47,7 @@ async def filters(
     status: Annotated[int | None, Query(ge=100, le=599)] = None,
     status_class: Annotated[int | None, Query(ge=1, le=5, description="2, 4 or 5.")] = None,
     failed: Annotated[bool | None, Query(description="With a status of 400 or more; false: the others.")] = None,
-    outcome: Outcome | Literal["gateway_crashed"] | None = None,
+    outcome: Recorded | None = None,
     error_code: str | None = None,
     min_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     max_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,

@@ -146,4 +146,7 @@ def _time(running: Running, since: str | None, until: str | None) -> tuple[float
     end = moment(until, "until")
     end = now + 1 if end is None else end
     start = moment(since, "since")
+    if start is not None and start > end:
+        later = "now" if until is None else "`until`"
+        raise InvalidRequest(f"`since` must not be later than {later}.", param="since")
     return end - DAY if start is None else start, end, now - running.settings.retention.minute_days * DAY
