@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from llm_gateway.cli.exits import Exit, Stop
-from llm_gateway.cli.show import Column, cost, moment, table
+from llm_gateway.cli.show import Column, Row, cost, moment, table, text
 
 PANEL: Final = "Limits"
 COSTS: Final = frozenset({"daily_cost", "monthly_cost"})
@@ -74,6 +74,24 @@ def _of(name: str) -> Column:
 
 SET: Final[list[Column]] = [_of(name) for name in TITLES]
 """Of a project or key: what each limit is."""
+_SHORT: Final = {
+    "rate_limit_per_minute": "{}/min",
+    "tokens_per_minute": "{} tokens/min",
+    "max_concurrency": "{} at once",
+    "daily_tokens": "{} tokens/day",
+    "monthly_tokens": "{} tokens/month",
+    "daily_cost": "{} cost/day",
+    "monthly_cost": "{} cost/month",
+}
+
+
+def _in_short(row: Row) -> str:
+    set_ = [(name, row[name]) for name in _SHORT if row[name] is not None]
+    return ", ".join(_SHORT[name].format(text(_amount(name, value))) for name, value in set_) or "none"
+
+
+IN_SHORT: Final[Column] = ("Limits", _in_short)
+"""Of lists: all limits that there are."""
 COLUMNS: Final[list[Column]] = [
     ("Limit", lambda f: TITLES[f["name"]]),
     ("Of", lambda f: _amount(f["name"], f["limit"])),

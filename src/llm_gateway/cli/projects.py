@@ -12,7 +12,7 @@ import typer
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.limits import SET, LimitOptions, show_used
+from llm_gateway.cli.limits import IN_SHORT, SET, LimitOptions, show_used
 from llm_gateway.cli.show import Column, as_json, moment, note, record, table
 
 group = Group("Projects: who shares the gateway, with what limits and data policy.")
@@ -73,8 +73,7 @@ _LIST: Final[list[Column]] = [
     ("Name", "name"),
     ("Active", "is_active"),
     ("Trust", "trust"),
-    ("Requests/min", "rate_limit_per_minute"),
-    ("At once", "max_concurrency"),
+    IN_SHORT,
     ("Models", lambda p: "all it reaches" if p["allowed_models"] is None else p["allowed_models"]),
     ("Keys", "active_keys"),
     ("Owner", "owner"),
