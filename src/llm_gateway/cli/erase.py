@@ -47,5 +47,7 @@ async def erase_logs(
         raise Stop(f"{why} A running gateway goes on with it within two hours.")
     if not json_:
         print(f"{last['rows']:,} requests of {of} are erased.")
+        if not last["rows"] and end_user is not None:
+            note("no request in the log has this tag: tags are compared letter by letter.")
         if not last["gone"]:
             note("the database's files may still hold bytes of them: see docs/privacy.md.")

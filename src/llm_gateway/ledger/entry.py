@@ -149,7 +149,7 @@ class Entry:
         self._end("ok", 200)
 
     def failed(self, error: GatewayError) -> None:
-        if self.transcript is not None:
+        if self.transcript is not None and self.outcome is None:  # else it has ended already, and what is kept with it
             self.transcript.error = error
         shed = isinstance(error, QueueFull | QueueTimeout | Overloaded)
         self._end("shed" if shed else "error", error.status, error.code)
