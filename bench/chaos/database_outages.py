@@ -7,7 +7,8 @@ PostgreSQL is stopped with `-m immediate`, frozen, made read-only, out of connec
 at the same port; it is away at a start, with a snapshot and without, and frozen at a SIGTERM. SQLite is locked by
 another process, and its disk is full (needs root, for a tmpfs). The load is 20 requests a second; the client's own
 ledger is the judge (`tests/support/witness.py`). Exits with 1 when a good request fails, a row is lost, doubled or
-wrong, or when it takes more than ten seconds after the database's return until every row is in it.
+wrong, when rows and figures contradict each other, or when it takes more than ten seconds after the database's return
+until every row is in it.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import asyncpg
-from ledgers import health, postgresql, rows_of, settled, tmpfs
+from ledgers import agrees, health, postgresql, settled, tmpfs
 from stage import Promises, Servers, gateway, key_of, looked_at, run
 
 from support.databases import OwnServer
 from support.served import Served
+from support.stored import rows_of
 from support.witness import Witness
 
 SERVERS = [{"models": ["recite"], "words": 30, "rate": 60.0, "delay": 0.02}] * 4
@@ -150,6 +152,7 @@ class Load:
             print(f"  FAILED: {seen}")
         self._promises.most("good requests that failed", len(witness.failed), 0)
         self._promises.most("rows lost, doubled, wrong or of nobody", judgement.wrongs, 0)
+        await agrees(self._promises, self._url, self._place)
         self._promises.most("seconds to recover", recovery, BACK)
 
 
@@ -209,6 +212,7 @@ async def away_at_a_start(promises: Promises, server: OwnServer, servers: Server
                 f"PostgreSQL away at a start, {name}: {dict(statuses.most_common())}; recovered {recovery:.1f} s after"
             )
             promises.most("401", sum(seen.status == 401 for seen in witness.all), 0)
+            await agrees(promises, url, place)
             promises.most("seconds to recover", recovery, BACK)
             if snapshot:
                 promises.most("good requests that failed", len(witness.failed), 0)

@@ -6,7 +6,8 @@
 Small disks in memory (tmpfs, which takes root) hold the data directory: journal, SQLite, snapshot and the program's own
 output. One of 64 MiB has no ballast, in mode `serve` and in mode `strict`; one of 1.2 GiB has. Then the directory is
 read-only at a start. Exits with 1 when a good request fails in mode `serve` or gets anything but `log_unavailable` in
-mode `strict`, when a row is missing that is not counted as dropped, or when a file is corrupt afterwards.
+mode `strict`, when a row is missing that is not counted as dropped, when rows and figures contradict each
+other, or when a file is corrupt afterwards.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from ledgers import health, postgresql, rows_of, settled, tmpfs
+from ledgers import agrees, health, postgresql, settled, tmpfs
 from stage import Promises, Servers, gateway, key_of, looked_at, run
 
 from llm_gateway.clock import SystemClock
 from llm_gateway.last_known import LastKnown
 from support.net import free_port
 from support.served import THIS
+from support.stored import rows_of
 from support.witness import Witness
 
 SERVERS = [{"models": ["recite"], "words": 30, "rate": 60.0, "delay": 0.02}] * 4
@@ -93,6 +95,7 @@ async def full(promises: Promises, megabytes: int, mode: str, seconds: float) ->
                     await asyncio.sleep(0.5)
                     again = time.monotonic() - freed
                 rows = await rows_of(None, place)
+                await agrees(promises, None, place)
         pieces = corrupt(place, None)
         output = (place / "output").read_text(errors="replace")
     judgement = witness.judge(rows)

@@ -6,7 +6,8 @@
 `llm-gateway serve` gets kill -9 a moment after each start, under 20 requests a second: whole answers, streams, bad
 requests and clients that hang up. The client's own ledger is the judge (`tests/support/witness.py`): every request
 whose status line it saw has one row with the right outcome, any other at most one. Exits with 1 when a row is lost,
-doubled or wrong, or when a journal waited for more than five seconds after a start.
+doubled or wrong, when rows and figures contradict each other, or when a journal waited for more than five seconds after
+a start.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from ledgers import database, everything, rows_of, settled
+from ledgers import agrees, database, everything, settled
 from stage import Promises, Servers, gateway, key_of, run, spread
 
+from support.stored import rows_of
 from support.witness import Witness
 
 SERVERS = [{"models": ["recite"], "words": 30, "rate": 60.0, "delay": 0.02}] * 4
@@ -72,6 +74,7 @@ async def kills(promises: Promises, options: argparse.Namespace, backend: str) -
             await settled(served, place, left)
             last = time.monotonic() - ready
             rows = await rows_of(url, place)
+            await agrees(promises, url, place)
     judgement = witness.judge(rows)
     print(f"{options.kills} kills on {backend}, {len(witness.all)} requests in {seconds:.0f} s")
     print(f"  {judgement}")

@@ -15,11 +15,9 @@ from typing import Any
 
 import stage  # the path comes with it
 
-from llm_gateway.storage import requests
-from llm_gateway.storage.engine import open_engine
-from llm_gateway.storage.sessions import Sessions
 from support.databases import OwnServer
 from support.served import Served
+from support.stored import contradictions
 
 SETTLED = 30.0
 
@@ -67,13 +65,12 @@ def output(place: Path) -> str:
     return (place / "output").read_text()[-3000:]
 
 
-async def rows_of(url: str | None, place: Path) -> list[dict[str, Any]]:
-    """The whole request log."""
-    engine = open_engine(url or "sqlite:///gateway.db", data_dir=place)
-    try:
-        return [row async for row in requests.export(Sessions(engine))]
-    finally:
-        await engine.dispose()
+async def agrees(promises: stage.Promises, url: str | None, place: Path) -> None:
+    """Rows, roll-ups and series say the same; the first differences are told of."""
+    found = await contradictions(url, place)
+    for difference in found[:5]:
+        print(f"  CONTRADICTION: {difference}")
+    promises.most("figures that contradict the rows", len(found), 0)
 
 
 async def health(served: Served) -> dict[str, Any]:

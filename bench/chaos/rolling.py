@@ -11,7 +11,8 @@ Then *kills*: random workers of either host get kill -9, `--kills` times.
 
 Exits with 1 when a request fails while nothing is killed, fewer than 100 requests were made for each round, a host does
 not end with 0; when a request fails beside a kill whose row does not say `gateway_crashed` (or that never got a status
-line and has no row), or a request with a status line does not have exactly one row.
+line and has no row), or a request with a status line does not have exactly one row, or when
+rows and figures contradict each other.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ledgers import agrees
 from stage import (
     MODEL,
     NATIVE,
@@ -48,13 +50,11 @@ from stage import (
     text,
 )
 
-from llm_gateway.storage import requests
-from llm_gateway.storage.engine import open_engine
-from llm_gateway.storage.sessions import Sessions
 from support.databases import OwnServer
 from support.net import free_port, wait_until
 from support.redises import RedisServer, program
 from support.served import LOOPBACK, THIS
+from support.stored import rows_of
 
 WORDS = 20
 FLEET: list[dict[str, Any]] = [
@@ -225,13 +225,6 @@ async def kills(hosts: list[Host], times: int, dice: random.Random) -> None:
         await asyncio.sleep(dice.uniform(0.5, 2.5))
 
 
-async def rows_of(database: str, place: Path) -> list[dict[str, Any]]:
-    engine = open_engine(database, data_dir=place)
-    found = [row async for row in requests.export(Sessions(engine))]
-    await engine.dispose()
-    return found
-
-
 async def main(rounds: int, times: int, rate: float, seed: int) -> int:
     promises = Promises()
     dice = random.Random(seed)
@@ -321,6 +314,7 @@ async def judge(
     print(f"  {len(rows)} rows, {crashed} of them gateway_crashed, {rough.outcomes['no status line']} without status")
     promises.most("status lines without a row", len(missing), 0)
     promises.most("ids with two rows", sum(1 for count in by_id.values() if count > 1), 0)
+    await agrees(promises, database, place)
     promises.most("rows that say something else than the client saw", len(wrong), 0)
     promises.most("cut requests per kill", (rough.outcomes.total() - rough.outcomes["exact"]) / max(1, times), rate / 2)
     for id in wrong[:5]:

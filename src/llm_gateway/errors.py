@@ -58,7 +58,8 @@ class GatewayError(Exception):
     type: ClassVar[str] = "server_error"
     """OpenAI's error type, the coarse class."""
     blame: ClassVar[Blame] = "gateway"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
+    """May trying again help? Of some errors it depends on the request."""
 
     def __init__(
         self,

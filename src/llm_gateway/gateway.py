@@ -19,7 +19,7 @@ from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
 from llm_gateway.access.pressure import Pressure
 from llm_gateway.access.refusals import Ask
 from llm_gateway.clock import Clock, Ids
-from llm_gateway.errors import DatabaseUnavailable, InvalidKey, RateLimited
+from llm_gateway.errors import DatabaseUnavailable, InvalidKey, ProjectDisabled, RateLimited
 from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.bounds import Templates
@@ -114,6 +114,9 @@ class Gateway:
             if key:  # a request without any is no guess
                 self.failed_keys.failed(peer, self.clock.now())
             raise
+        except ProjectDisabled:
+            self.metrics.auth_failed()
+            raise
         self.used_keys[caller.key.id] = self.clock.wall()
         return caller
 
@@ -124,23 +127,21 @@ class Gateway:
                 return await self.shared_limits.admit(caller)
             return self.limits.admit(caller, self.clock.now(), self.clock.wall())
         except RateLimited as refused:
-            self._refused(caller, refused)
+            self.metrics.rate_limited(caller.project.name, refused.limit)
+            refused.headers += self.limits.headers(caller, self.clock.now(), self.clock.wall())
             raise
 
     async def reserve(self, lease: Lease, ask: Ask) -> None:
-        """Room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved."""
+        """Room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved, without the
+        headers, which are the lease's."""
         try:
             if self.shared_limits is not None:
                 await self.shared_limits.reserve(lease, ask)
             else:
                 self.limits.reserve(lease, ask, self.clock.now(), self.clock.wall())
         except RateLimited as refused:
-            self._refused(lease.caller, refused)
+            self.metrics.rate_limited(lease.caller.project.name, refused.limit)
             raise
-
-    def _refused(self, caller: Caller, refused: RateLimited) -> None:
-        self.metrics.rate_limited(caller.project.name, refused.limit)
-        refused.headers += self.limits.headers(caller, self.clock.now(), self.clock.wall())
 
     def entry(self, call: Opening, lease: Lease) -> Entry:
         """The request's row; from here on there is exactly one."""

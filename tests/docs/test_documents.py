@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_readme_says_plainly_who_reads_prompts(page: str) -> None:
 def test_links_lead_somewhere(page: str) -> None:
     folder = (ROOT / page).parent
     assert sorted(link for link in links(page) if not (folder / link).exists()) == []
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.es.md"])
+def test_every_page_is_reached_from_the_readme(readme: str) -> None:
+    reached, found = set[str](), [readme]
+    while found:
+        page = found.pop()
+        if page in reached or not page.endswith(".md"):
+            continue
+        reached.add(page)
+        found += [os.path.relpath((ROOT / page).parent / link, ROOT) for link in links(page)]
+    assert sorted(page for page in PAGES if page.startswith("docs/") and page not in reached) == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import re
 import subprocess
@@ -26,8 +28,11 @@ DONE_HERE = {
     "own project",
     "connect",
     "look",
+    "limits",
+    "keep",
     "config",
     "settings",
+    "settings of workers",
     "install without run",
 }
 DONE_BY_CI = {".ci/run"}  # tests/docs/test_documents.py
@@ -94,6 +99,24 @@ def test_a_project_of_its_own_gets_an_answer_and_is_found_in_the_log(newcomer: N
     assert "law-assistant → llama3.2:3b → qwen2.5:7b, asked by project legal" in shown
 
 
+def test_limits_are_set_and_what_was_used_of_them_is_shown(newcomer: Newcomer) -> None:
+    said = newcomer.run(block(PAGE, "limits"), cwd=newcomer.home / CHECKOUT)
+    assert re.search(r"Tokens per month +50,000,000 +[1-9]", said)
+    assert re.search(r"legal +ci +1 ", said)
+    (row,) = csv.DictReader(
+        line for n, line in enumerate((newcomer.home / CHECKOUT / "usage.csv").open()) if not n or "legal" in line
+    )
+    assert float(row["cost"]) > 0
+
+
+def test_the_gateway_is_backed_up_checked_and_exported_while_it_serves(newcomer: Newcomer) -> None:
+    checkout = newcomer.home / CHECKOUT
+    said = newcomer.run(block(PAGE, "keep"), cwd=checkout)
+    assert "Log and figures are the same." in said
+    assert (checkout / "gateway.backup").stat().st_size > 0
+    assert gzip.decompress((checkout / "requests.csv.gz").read_bytes()).startswith(b"request_id,")
+
+
 def test_connect_fills_in_this_gateway_and_the_key(newcomer: Newcomer, key: str) -> None:
     said = newcomer.run(block(PAGE, "connect"), cwd=newcomer.home / CHECKOUT, KEY=key)
     assert "claude-code" in said
@@ -115,16 +138,19 @@ def test_the_config_file_is_a_good_one(tmp_path: Path) -> None:
         "HOME": str(tmp_path),
         "VLLM_KEY": "a key of the server",
         "LEGAL_KEY": "twenty or more characters",
+        "ALERT_SECRET": "sixteen or more characters",
     }
     loaded = load({}, environ=environ, cwd=tmp_path, config=file)
     assert loaded.document
     assert [project.name for project in loaded.document.projects] == ["legal"]
+    assert not loaded.warnings
 
 
 def test_the_settings_for_production_are_good_ones(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(block(PAGE, "settings"))
+    (tmp_path / ".env").write_text(block(PAGE, "settings") + block(PAGE, "settings of workers"))
     loaded = load({}, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
     assert loaded.settings.database.startswith("postgresql://")
+    assert loaded.settings.workers == 4
 
 
 @pytest.mark.slow

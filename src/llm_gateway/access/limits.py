@@ -296,9 +296,10 @@ def figures(rules: Rules | None, account: Account, at: Periods, now: float) -> I
         else:
             daily = name in DAILY
             spent = account.spent("day", at.day) if daily else account.spent("month", at.month)
-            used, held = spent.all_tokens, account.held_tokens + account.elsewhere_tokens
-            unit = 1
-            if name not in TOKENS:
-                used, held, unit = spent.all_nanos, account.held_nanos + account.elsewhere_nanos, NANOS
             ends = at.day_end if daily else at.month_end
-            yield Figure(NAMES[name], limit / unit, used / unit, held / unit, ends)
+            if name in TOKENS:
+                held = account.held_tokens + account.elsewhere_tokens
+                yield Figure(NAMES[name], limit, spent.all_tokens, held, ends)
+            else:
+                held = account.held_nanos + account.elsewhere_nanos
+                yield Figure(NAMES[name], limit / NANOS, spent.all_nanos / NANOS, held / NANOS, ends)

@@ -50,6 +50,7 @@ def refused(rules: Rules, limit: str, ask: Ask, account: Account, at: Periods, w
     error = _refused(rules, limit, ask, account, at, wall, wait)
     error.limit = NAMES[limit]
     if error.retry_after is None:  # what OpenAI's and Anthropic's clients go by
+        error.retryable = False
         error.headers.append((b"x-should-retry", b"false"))
     return error
 
@@ -78,12 +79,14 @@ def _refused(
     if limit == "tokens":
         if ask.rate > most:
             return TokensLimited(
-                f"{who} may use {most} tokens per minute, and this request alone may use {ask.rate}. "
-                "Set a lower `max_tokens`, or send less.",
+                f"{who} may use {most} tokens per minute, and this request alone is expected to use {ask.rate}. "
+                "Send less, or set a lower `max_tokens`.",
                 details={"limited": about},
             )
         wait = whole_milliseconds(wait) / 1000
-        text = f"and this request may use {ask.rate}. It passes" if ask.rate else "and has. The next request passes"
+        text = "and has. The next request passes"
+        if ask.rate:
+            text = f"and this request is expected to use {ask.rate}. It passes"
         return TokensLimited(
             f"{who} may use {most} tokens per minute, {text} in {spell(wait)}.",
             retry_after=wait,
@@ -105,8 +108,8 @@ def _out_of_budget(
     left = account.left(rules, name, at)
     unit = 1 if tokens else NANOS
     about |= {"limit": most / unit if unit > 1 else most, "left": left / unit if unit > 1 else left, "resets_at": ends}
-    budget = f"{who} may use {most} tokens" if tokens else f"{who} may spend {most / NANOS:g}"
-    rest = f"{left}" if tokens else f"{left / NANOS:g}"
+    budget = f"{who} may use {most} tokens" if tokens else f"{who} may spend {money(most)}"
+    rest = f"{left}" if tokens else money(left)
     if used + wanted <= most:
         return BudgetReserved(
             f"{budget} per {span} (UTC), and what is left is reserved for requests under way. Ask again when one of "
@@ -114,11 +117,17 @@ def _out_of_budget(
             retry_after=RETRY_PLACE,
             details={"limited": about},
         )
-    text = f"{budget} per {span} (UTC); {rest} is left until it begins anew in {spell(ends - wall)}."
+    text = f"{budget} per {span} (UTC), of which {rest} is left; the next {span} begins in {spell(ends - wall)}."
     if left and (ask.tokens or ask.nanos):
-        needs = f"{ask.tokens} tokens" if tokens else f"{ask.nanos / NANOS:g}"
-        text += f" This request may use {needs}: a lower `max_tokens` may fit."
+        needs = f"{ask.tokens} tokens" if tokens else money(ask.nanos)
+        text += f" This request can use up to {needs}: one with less text or a lower `max_tokens` may fit."
     return BudgetExceeded(text, details={"limited": about})
+
+
+def money(nanos: int) -> str:
+    """All digits and no more, never `1e+06`."""
+    whole, part = divmod(nanos, NANOS)
+    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
 
 
 def seconds_until(over: float, limit: int) -> float:

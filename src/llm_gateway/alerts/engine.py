@@ -28,7 +28,7 @@ from llm_gateway.alerts.plan import Plan
 from llm_gateway.alerts.readings import Found, budgets_of, read
 from llm_gateway.alerts.rules import LONGEST_WINDOW, Reading, Readings, Rule
 from llm_gateway.alerts.states import Book, Key, Notice, Unsent, step
-from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
+from llm_gateway.errors import DatabaseUnavailable, InvalidRequest, NotFound
 from llm_gateway.gateway import Gateway
 from llm_gateway.storage import alarms
 from llm_gateway.storage.sessions import Sessions
@@ -148,15 +148,17 @@ class Alerts:
             return self.book
 
     async def test(self, name: str | None) -> Delivery:
-        """Sends a test to a webhook, once and now. Raises InvalidRequest where it is not known which."""
+        """Sends a test to a webhook, once and now. Raises InvalidRequest where it is not known which, and NotFound."""
         hooks = {hook.name: hook for hook in self.courier.hooks}
         if not hooks:
             raise InvalidRequest("No webhook is configured: `alerts.webhooks` of the config file.", param="webhook")
         if name is None and len(hooks) == 1:
             name = next(iter(hooks))
+        there = f"there are: {', '.join(hooks)}."
+        if name is None:
+            raise InvalidRequest(f"`webhook` is missing; {there}", param="webhook")
         if name not in hooks:
-            what = "`webhook` is missing" if name is None else f"There is no webhook {name[:60]!r}"
-            raise InvalidRequest(f"{what}; there are: {', '.join(hooks)}.", param="webhook")
+            raise NotFound(f"There is no webhook {name[:60]!r}; {there}", param="webhook")
         return await self.courier.try_once(hooks[name], trial(self.gateway.clock.wall()))
 
     def firing(self) -> dict[str, int]:

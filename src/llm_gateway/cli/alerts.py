@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from llm_gateway.alerts.rules import shown
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
@@ -26,7 +27,7 @@ _ALERTS: Final[list[Column]] = [
     ("Rule", "rule"),
     ("Subject", "subject"),
     ("Condition", "condition"),
-    ("Value", lambda a: f"{a['value']:g}"),
+    ("Value", lambda a: shown(a["value"], a["unit"]) if a["unit"] else f"{a['value']:g}"),
     ("Since", moment("since")),
     ("Told", moment("told_at")),
 ]

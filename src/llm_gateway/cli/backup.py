@@ -23,13 +23,12 @@ BUSY: Final = 10.0
 
 def copy_sqlite(database: Path, to: Path) -> None:
     """A consistent copy, without the free space; a server may write meanwhile. Raises Stop."""
-    if not database.is_file():
-        raise Stop(f"There is no database {database}.", code=Exit.NOT_FOUND)
+    there(database)
     draft = _draft(to)
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=BUSY)) as source:
             source.execute("VACUUM INTO ?", (str(draft),))
-        check_sqlite(draft)
+        check_sqlite(draft, called=database)
         _settle(draft, to)
     except sqlite3.Error as error:
         raise Stop(f"The database cannot be copied: {error}.") from error
@@ -37,8 +36,16 @@ def copy_sqlite(database: Path, to: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def check_sqlite(file: Path) -> str:
-    """The schema's version of a backup that is whole and of this program. Raises Stop."""
+def there(database: Path) -> None:
+    """A look makes no database. Raises Stop."""
+    if not database.is_file():
+        raise Stop(f"There is no database {database}.", "The first start makes it.", code=Exit.NOT_FOUND)
+
+
+def check_sqlite(file: Path, *, called: Path | None = None) -> str:
+    """The schema's version of a backup that is whole and of this program. `called`: what people know the file as.
+    Raises Stop."""
+    called = called or file
     if not file.is_file():
         raise Stop(f"There is no file {file}.", code=Exit.NOT_FOUND)
     try:
@@ -47,11 +54,13 @@ def check_sqlite(file: Path) -> str:
             names = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             version = source.execute("SELECT version_num FROM alembic_version").fetchone() if OURS[0] in names else None
     except sqlite3.Error as error:
-        raise Stop(f"{file} is no backup of a SQLite database: {error}.") from error
+        raise Stop(f"{called} is no backup of a SQLite database: {error}.") from error
     if damage != "ok":
-        raise Stop(f"{file} is damaged: {damage}.")
+        raise Stop(f"{called} is damaged: {damage}.")
+    if not names:
+        raise Stop(f"{called} is empty.")
     if version is None or not names.issuperset(OURS):
-        raise Stop(f"{file} is a database of another program.")
+        raise Stop(f"{called} is a database of another program.")
     return str(version[0])
 
 

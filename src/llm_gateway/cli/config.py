@@ -41,10 +41,10 @@ def check_config(where: Where, file: File = None) -> None:
         return
     keys = sum(len(project.keys) for project in document.projects)
     models = len(document.models) + sum(len(project.models) for project in document.projects)
-    print(
-        f"ok: {loaded.config}: {len(document.servers)} servers, {models} models, {len(document.projects)} projects, "
-        f"{keys} keys"
-    )
+    counts = {"server": len(document.servers), "model": models, "project": len(document.projects), "key": keys}
+    counts |= {"alert rule": len(document.alerts.rules), "webhook": len(document.alerts.webhooks)}
+    held = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
+    print(f"ok: {loaded.config}: {held}")
 
 
 @group.command("show")

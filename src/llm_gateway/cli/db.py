@@ -46,7 +46,8 @@ async def check_database(where: Where) -> None:
     from llm_gateway.storage.sessions import Sessions
     from llm_gateway.storage.upgrade import PATIENCE
 
-    settings = where.load().settings
+    settings = _settings(where)
+    _there(settings)
     kept, now = settings.retention, time.time()
     engine = open_engine(settings.database, data_dir=settings.data_dir, patience=PATIENCE)
     try:
@@ -59,7 +60,7 @@ async def check_database(where: Where) -> None:
     for difference in found:
         print(difference)
     if found:
-        raise Stop(f"{len(found)} figures are not what the log says.", code=Exit.ERROR)
+        raise Stop(f"{len(found):,} figures are not what the log says.", code=Exit.ERROR)
     print("Log and figures are the same.")
 
 
@@ -127,7 +128,7 @@ async def restore_database(
     if kept is not None:
         print(f"What was there is kept: {kept}")
     if again:
-        print(f"{again} requests that were erased since the backup are erased again.")
+        print(f"{again:,} requests that were erased since the backup are erased again.")
 
 
 @group.command("prune")
@@ -158,6 +159,7 @@ async def prune_database(
         days = times.span(older_than, "--older-than") / DAY
         if days < 1:
             raise Stop("--older-than must be at least a day.", code=Exit.USAGE)
+    _there(settings)
     old = cutoffs(time.time(), days, settings.retention.minute_days)
     engine = open_engine(settings.database, data_dir=settings.data_dir)
     try:
@@ -174,8 +176,8 @@ async def prune_database(
         return
     verb = "would be" if dry_run else "are"
     print(
-        f"{found['requests']} requests, {found['payloads']} prompts with answers and {found['minutes']} figures by the "
-        f"minute {verb} deleted."
+        f"{found['requests']:,} requests, {found['payloads']:,} prompts with answers and {found['minutes']:,} figures "
+        f"by the minute {verb} deleted."
     )
 
 
@@ -192,6 +194,13 @@ def _sqlite(settings: Settings) -> Path | None:
     if not settings.database.startswith("sqlite"):
         return None
     return settings.data_dir.absolute() / settings.database.removeprefix("sqlite:///")
+
+
+def _there(settings: Settings) -> None:
+    if (database := _sqlite(settings)) is not None:
+        from llm_gateway.cli import backup
+
+        backup.there(database)
 
 
 def _used(kept: str) -> Stop:

@@ -1,6 +1,6 @@
 """`llm-gateway doctor`: what is wrong with an installation, and how to mend it.
 
-It looks at this machine, the database and the gateway's own server. Model servers are never contacted by it.
+It looks at this machine, the database, Redis and the gateway's own server. Model servers are never contacted by it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from llm_gateway import __version__
-from llm_gateway.cli.client import ADMIN_TOKEN, Runtime, connect_to_server, find_server
+from llm_gateway.cli.client import ADMIN_TOKEN, Api, Runtime, connect_to_server, find_server
 from llm_gateway.cli.exits import Exit, Stop, explained
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import as_json, plain
@@ -34,6 +34,10 @@ LITTLE_SPACE: Final = 2**30
 """Bytes."""
 SKEW: Final = 2.0
 """Seconds between this machine's clock and the database's."""
+OLDEST_POSTGRESQL: Final = 14
+OLDEST_REDIS: Final = (6, 2)
+REDIS_PATIENCE: Final = 2.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ async def examine(where: Where, *, ask: bool = False) -> AsyncIterator[Check]:
     for check in (*_data_dir(settings.data_dir), *_admin_token(settings), *_exposure(settings), *_catalogue(settings)):
         yield check
     async for check in _database(settings):
+        yield check
+    async for check in _redis(settings):
         yield check
     server = await find_server(loaded)
     if server is None:
@@ -180,6 +186,7 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
         try:
             revision = await current_revision(engine)
             check_known(revision)
+            release = 0 if sqlite else await _asked(engine, "SELECT current_setting('server_version_num')::int / 10000")
             skew = 0.0 if sqlite else await _skew(engine)
         finally:
             await engine.dispose()
@@ -192,17 +199,49 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
     else:
         text = f"{kind}, schema {revision or 'none'}, this version has {HEAD}"
         yield Check("database", "warning", text, "`llm-gateway db upgrade`, or the next start, brings it up to date.")
+    if not sqlite and release < OLDEST_POSTGRESQL:
+        yield Check("database", "error", f"{kind} {release:.0f}", f"{kind} {OLDEST_POSTGRESQL} or newer is needed.")
     if abs(skew) > SKEW:
         yield Check("clock", "warning", f"{skew:+.0f} s against the database's", "Let both machines keep time by NTP.")
 
 
 async def _skew(engine: Any) -> float:
     """Seconds that this machine's clock is ahead of the database's."""
+    return time.time() - await _asked(engine, "SELECT extract(epoch FROM clock_timestamp())")
+
+
+async def _asked(engine: Any, sql: str) -> float:
     from sqlalchemy import text
 
     async with engine.connect() as connection:
-        theirs = (await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())"))).scalar_one()
-    return time.time() - float(theirs)
+        return float((await connection.execute(text(sql))).scalar_one())
+
+
+async def _redis(settings: Settings) -> AsyncIterator[Check]:
+    if settings.redis_url is None:
+        return
+    from redis.exceptions import RedisError
+
+    from llm_gateway.shared.client import described
+
+    try:
+        told = await described(settings.redis_url.get_secret_value(), REDIS_PATIENCE)
+    except (RedisError, OSError) as error:
+        text = f"does not answer: {type(error).__name__}; each process keeps limits by itself meanwhile"
+        yield Check("redis", "error", text, "Start it, or mend LLM_GATEWAY_REDIS_URL.")
+        return
+    name, version = ("Valkey", told["valkey_version"]) if "valkey_version" in told else ("Redis", told["redis_version"])
+    if told.get("redis_mode") == "cluster":
+        yield Check("redis", "error", f"{name} {version} in cluster mode", "Take one that is not.")
+    elif told.get("role") == "slave":
+        yield Check("redis", "error", f"{name} {version}, a replica", "Name the server that takes writes.")
+    elif tuple(map(int, str(told["redis_version"]).split(".")[:2])) < OLDEST_REDIS:
+        yield Check("redis", "error", f"{name} {version}", "Redis 6.2, Valkey 7.2 or newer is needed.")
+    elif told.get("maxmemory") and told.get("maxmemory_policy") != "noeviction":
+        text = f"{name} {version} throws keys away when memory is short ({told['maxmemory_policy']}): limits forget"
+        yield Check("redis", "warning", text, "Set maxmemory-policy to noeviction.")
+    else:
+        yield Check("redis", "ok", f"{name} {version}")
 
 
 def _port(settings: Settings) -> Check:
@@ -226,20 +265,50 @@ def _server(server: Runtime, loaded: Loaded) -> Check:
     return Check("server", "ok", f"at {server.url}, process {server.pid}{with_file}")
 
 
+async def _alerts(api: Api) -> Check:
+    try:
+        found = await api.get("/admin/api/alerts")
+    except Stop as stop:
+        return Check("alerts", "warning", stop.message, stop.hint)
+    firing = sorted({alert["rule"] for alert in found["data"] if alert["state"] == "firing"})
+    names = ", ".join(hook["name"] for hook in found["webhooks"])
+    told = f"webhooks: {names}" if names else "no webhook is configured, so nobody is told"
+    if firing:
+        fix = "`llm-gateway alerts list` says for whom and since when."
+        return Check("alerts", "warning", f"firing: {', '.join(firing)}; {told}", fix)
+    return Check("alerts", "ok", f"nothing fires; {told}")
+
+
 async def _fleet(where: Where, *, ask: bool) -> AsyncIterator[Check]:
     try:
         async with connect_to_server(where) as api:
             health = await api.get("/v1/health")
+            alerts = await _alerts(api)
             deep = (await api.get("/v1/health", deep="true"))["deep"] if ask else None
     except Stop as stop:
         yield Check("fleet", "error", stop.message, stop.hint)
         return
     states = ", ".join(f"{count} {state}" for state, count in health["servers"].items())
-    state: State = {"ok": "ok", "degraded": "warning"}.get(health["status"], "error")  # type: ignore[assignment]  # str
+    state: State = "error" if health["status"] == "down" else "ok" if health["servers"].get("healthy") else "warning"
     models = health["models"]
     text = f"{states}; {models['with_healthy_servers']} of {models['total']} models have a healthy server"
     yield Check("fleet", state, text, "" if state == "ok" else "`llm-gateway servers list` says why.")
+    yield _log(health)
+    yield alerts
     if deep is not None and deep["status"] == "ok":
         yield Check("model", "ok", f"{deep['model']} answered within {deep['ttft_ms']:.0f} ms")
     elif deep is not None:
         yield Check("model", "error", deep["message"], "`llm-gateway servers list` says how its servers are.")
+
+
+def _log(health: dict[str, Any]) -> Check:
+    waiting, dropped = health["log_rows_waiting"], health["log_rows_dropped"]
+    if health["log"] == "failing":
+        fix = "Make room, or make the data directory writable."
+        return Check("request log", "error", f"the journal cannot be written; {dropped} rows were lost", fix)
+    if health["log"] == "waiting" or health["database"] != "ok":
+        text = f"{waiting} rows wait for the database; configuration: {health['configuration']}"
+        return Check("request log", "warning", text, "Bring the database back: no restart is needed.")
+    if dropped:
+        return Check("request log", "warning", f"{dropped} rows were lost", "The server's log says why.")
+    return Check("request log", "ok", f"{waiting} rows are on their way to the database")

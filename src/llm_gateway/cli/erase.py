@@ -46,6 +46,8 @@ async def erase_logs(
         why = last.get("error", "The answer broke off.")
         raise Stop(f"{why} A running gateway goes on with it within two hours.")
     if not json_:
-        print(f"{last['rows']} requests of {of} are erased.")
+        print(f"{last['rows']:,} requests of {of} are erased.")
+        if not last["rows"] and end_user is not None:
+            note("no request in the log has this tag: tags are compared letter by letter.")
         if not last["gone"]:
             note("the database's files may still hold bytes of them: see docs/privacy.md.")

@@ -25,7 +25,7 @@ MEANING: Final[Mapping[Exit, str]] = {
     Exit.OK: "done",
     Exit.ERROR: "an error; what it is, is said on stderr",
     Exit.USAGE: "an option, an argument or a value is wrong",
-    Exit.NOT_FOUND: "there is no such project, key, model, server, request or client",
+    Exit.NOT_FOUND: "there is no such project, key, model, server, request, webhook, client or database",
     Exit.REFUSED: "a conflict, or not allowed: the name is taken, the config file owns the object",
     Exit.UNAVAILABLE: "the database or the server cannot be reached, or does not fit this version",
     Exit.CONFIG: "mistakes in flags, environment, `.env` or the config file, one line each on stderr",

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from llm_gateway.cli import times
 from llm_gateway.cli.exits import Exit, Stop
 
+if TYPE_CHECKING:
+    from llm_gateway.cli.client import Api
 _Since = Annotated[str | None, typer.Option(metavar="TIME", help="From this time on: 15m, 2h, 7d, a date.")]
 _Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")]
 _Project = Annotated[str | None, typer.Option("--project", "-p", help="Name or id.")]
-_Key = Annotated[str | None, typer.Option(metavar="ID", help="Id of the key.")]
+_Key = Annotated[str | None, typer.Option(metavar="KEY", help="Id of the key; its name, where only one has it.")]
 _Model = Annotated[str | None, typer.Option(help="As the client asked for it.")]
 _BackendModel = Annotated[str | None, typer.Option(help="Physical model that answered.")]
 _Tier = Annotated[str | None, typer.Option(help="Whose server answered: own, partner or public.")]
@@ -114,6 +117,31 @@ class Filters:
             "client_request_id": self.client_request_id,
             "end_user": self.end_user,
         }
+
+
+async def with_key(api: Api, query: dict[str, Any]) -> dict[str, Any]:
+    """The query, with a key's id where its name was said. The two keys of a rotation share one: figures of one of them
+    would be taken for all. Raises Stop."""
+    text = query["key_id"]
+    if text is None or _is_id(text):
+        return query
+    listed = (await api.get("/admin/api/keys", project=query["project"]))["data"]
+    found = [key for key in listed if key["name"] == text]
+    if not found:
+        raise Stop(f"There is no key {text!r}.", "`llm-gateway keys list --all` shows them.", code=Exit.NOT_FOUND)
+    if len(found) > 1:
+        ids = ", ".join(f"{key['project']}: {key['id']} ({key['state']})" for key in found)
+        hint = "Name one by its id."
+        raise Stop(f"Several keys are called {text!r}: {ids}.", hint, code=Exit.REFUSED)
+    return {**query, "key_id": found[0]["id"]}
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _flag(value: bool | None) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from llm_gateway.cli.client import Api, connect, connect_to_server
 from llm_gateway.cli.exits import Exit, Stop, explained
+from llm_gateway.cli.filters import with_key
 from llm_gateway.cli.frame import Where
 from llm_gateway.cli.logs import REQUESTS, latest
 from llm_gateway.cli.show import Row, note
@@ -30,7 +31,9 @@ async def followed(where: Where, query: dict[str, Any], lines: int, follow: bool
             async with reach(where) as api:
                 if api.server is not None:  # what answered once is waited for, and not stood in for by this process
                     reach = connect_to_server
-                if mark is None:  # before the page, so that a row comes twice rather than not at all
+                if mark is None:
+                    query = await with_key(api, query)
+                    # before the page, so that a row comes twice rather than not at all
                     mark = (await api.get(f"{REQUESTS}/tail", **query))["next_cursor"]
                     page = (await latest(api, query, lines))["data"] if lines else []
                     known.update((row["request_id"], None) for row in page)

@@ -12,7 +12,7 @@ from llm_gateway.cli import times
 from llm_gateway.cli.client import Api, connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.limits import LimitOptions, show_used
+from llm_gateway.cli.limits import IN_SHORT, SET, LimitOptions, show_used
 from llm_gateway.cli.show import Column, as_json, moment, note, plain, record, table, terminal
 
 group = Group("API keys of projects.")
@@ -28,12 +28,14 @@ _LIST: Final[list[Column]] = [
     ("Name", "name"),
     ("Key", lambda k: f"{k['prefix']}…{k['last4']}" if k["prefix"] else None),
     ("State", "state"),
+    IN_SHORT,
     ("Last used", moment("last_used_at")),
     ("Expires", moment("expires_at")),
     ("Made", moment("created_at")),
     ("Owner", "owner"),
     ("Id", "id"),
 ]
+_SHOW: Final = [*_LIST[:4], *SET, *_LIST[5:]]
 _SPARE: Final = ("Owner", "Made", "Last used", "Expires")
 
 
@@ -133,7 +135,7 @@ def _shown(key: dict[str, Any], json: bool) -> None:
     if json:
         as_json(key)
         return
-    record(_LIST, key)
+    record(_SHOW, key)
 
 
 def _reveal(made: dict[str, Any], json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from llm_gateway.cli.exits import Exit, Stop
-from llm_gateway.cli.show import Column, moment, table
+from llm_gateway.cli.show import Column, Row, cost, moment, table, text
 
 PANEL: Final = "Limits"
 COSTS: Final = frozenset({"daily_cost", "monthly_cost"})
@@ -59,11 +59,44 @@ TITLES: Final = {
     "daily_cost": "Cost per day",
     "monthly_cost": "Cost per month",
 }
+
+
+def _amount(name: str, value: float) -> float | str:
+    """Of a cost as many digits as it has; of tokens whole ones."""
+    if name in COSTS:
+        return cost(value) or "0"
+    return int(value) if value == int(value) else value
+
+
+def _of(name: str) -> Column:
+    return TITLES[name], lambda row: "unlimited" if row[name] is None else _amount(name, row[name])
+
+
+SET: Final[list[Column]] = [_of(name) for name in TITLES]
+"""Of a project or key: what each limit is."""
+_SHORT: Final = {
+    "rate_limit_per_minute": "{}/min",
+    "tokens_per_minute": "{} tokens/min",
+    "max_concurrency": "{} at once",
+    "daily_tokens": "{} tokens/day",
+    "monthly_tokens": "{} tokens/month",
+    "daily_cost": "{} cost/day",
+    "monthly_cost": "{} cost/month",
+}
+
+
+def _in_short(row: Row) -> str:
+    set_ = [(name, row[name]) for name in _SHORT if row[name] is not None]
+    return ", ".join(_SHORT[name].format(text(_amount(name, value))) for name, value in set_) or "none"
+
+
+IN_SHORT: Final[Column] = ("Limits", _in_short)
+"""Of lists: all limits that there are."""
 COLUMNS: Final[list[Column]] = [
     ("Limit", lambda f: TITLES[f["name"]]),
-    ("Of", "limit"),
-    ("Used", "used"),
-    ("Reserved", "reserved"),
+    ("Of", lambda f: _amount(f["name"], f["limit"])),
+    ("Used", lambda f: _amount(f["name"], f["used"])),
+    ("Reserved", lambda f: None if f["reserved"] is None else _amount(f["name"], f["reserved"])),
     ("Begins anew", moment("resets_at")),
 ]
 

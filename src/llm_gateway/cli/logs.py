@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
-from contextlib import aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
@@ -14,9 +14,9 @@ import typer
 
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
-from llm_gateway.cli.filters import Filters
+from llm_gateway.cli.filters import Filters, with_key
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.show import Column, Row, as_json, moment, note, plain, record, table, text, words
+from llm_gateway.cli.show import Column, Row, as_json, cost, moment, note, plain, record, table, text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,12 @@ PAGE: Final = 500
 MOST: Final = 10_000
 """Rows of `search --all`: more are for `export`."""
 
+COST: Final = "Cost"
+"""The column that is there where anything costs something."""
 _LIST: Final[list[Column]] = [
     ("Time (UTC)", lambda r: r["timestamp"][5:19].replace("T", " ")),
     ("Project", lambda r: r["project"] or r["project_id"]),
+    ("Key", lambda r: r["key"] or r["key_id"]),
     ("Endpoint", "endpoint"),
     ("Model", "model"),
     ("Served by", "backend_model"),
@@ -43,19 +46,20 @@ _LIST: Final[list[Column]] = [
     ("First token ms", lambda r: None if r["ttft_ms"] is None else f"{r['ttft_ms']:,.0f}"),
     ("In", "tokens_input"),
     ("Out", "tokens_output"),
+    (COST, lambda r: cost(r.get("cost"))),
     ("Attempts", "attempts"),
     ("Went on", "continuations"),
     ("Request id", "request_id"),
 ]
 _SPARE: Final = (
-    *("Went on", "Tier", "Endpoint", "First token ms", "Attempts", "In", "Served by", "Out", "Project", "ms"),
-    "Request id",
+    *("Went on", "Tier", "Endpoint", "First token ms", "Attempts", "Key", "In", "Served by", "Out", "Project", "ms"),
+    *(COST, "Request id"),
 )
 _ONE: Final[list[Column]] = [
     ("Request id", "request_id"),
     ("Time", moment("timestamp")),
     ("Project", lambda r: r["project"] or r["project_id"]),
-    ("Key", "key_id"),
+    ("Key", lambda r: f"{r['key']} ({r['key_id']})" if r["key"] else r["key_id"]),
     ("Endpoint", "endpoint"),
     ("Streamed", "stream"),
     ("Model", "model"),
@@ -108,11 +112,13 @@ async def search_logs(
 ) -> None:
     """Show the matching rows, newest first."""
     async with connect(where) as api:
-        page = await latest(api, filters.query(), MOST if all else limit, cursor)
+        page = await latest(api, await with_key(api, filters.query()), MOST if all else limit, cursor)
     if json:
         as_json(page)
         return
-    table(_LIST, page["data"], empty="No request in the log is like that.", spare=_SPARE)
+    priced = any(row.get("cost") for row in page["data"])
+    columns = [column for column in _LIST if priced or column[0] != COST]
+    table(columns, page["data"], empty="No request in the log is like that.", spare=_SPARE)
     if page["next_cursor"]:
         note(f"there is more: --cursor {page['next_cursor']}{' or `logs export`' if all else ''}")
 
@@ -179,11 +185,11 @@ async def export_logs(
     """Write every matching row, oldest first."""
     if format is None:
         format = "csv" if output is not None and ".csv" in output.suffixes[-2:] else "ndjson"
-    query = {**filters.query(), "format": format, "payloads": "true" if payloads else None}
-    async with (
-        connect(where) as api,
-        api.stream("GET", f"{REQUESTS}/export", query=query) as rows,
-    ):
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(connect(where))
+        wanted = {"format": format, "payloads": "true" if payloads else None}
+        query = await with_key(api, filters.query()) | wanted
+        rows = await stack.enter_async_context(api.stream("GET", f"{REQUESTS}/export", query=query))
         if output is None:
             await _copy(rows, sys.stdout.buffer)
             return
@@ -248,13 +254,6 @@ def _print_payload(kept: Any) -> None:
             print(plain(dumps(value, indent=2, ensure_ascii=False), keep="\n"))
         else:
             print(f"{name}: {text(value)}")
-
-
-def cost(amount: float | None) -> str | None:
-    """In the unit of the prices; nothing where there are none."""
-    if not amount:
-        return None
-    return f"{amount:,.2f}" if amount >= 100 else f"{amount:.4g}"
 
 
 def _line(row: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
@@ -12,7 +12,7 @@ import typer
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
-from llm_gateway.cli.limits import TITLES, LimitOptions, show_used
+from llm_gateway.cli.limits import IN_SHORT, SET, LimitOptions, show_used
 from llm_gateway.cli.show import Column, as_json, moment, note, record, table
 
 group = Group("Projects: who shares the gateway, with what limits and data policy.")
@@ -73,16 +73,11 @@ _LIST: Final[list[Column]] = [
     ("Name", "name"),
     ("Active", "is_active"),
     ("Trust", "trust"),
-    ("Requests/min", "rate_limit_per_minute"),
-    ("At once", "max_concurrency"),
+    IN_SHORT,
     ("Models", lambda p: "all it reaches" if p["allowed_models"] is None else p["allowed_models"]),
     ("Keys", "active_keys"),
     ("Owner", "owner"),
 ]
-
-
-def _or_unlimited(name: str) -> Callable[[Mapping[str, Any]], object]:
-    return lambda project: "unlimited" if project[name] is None else project[name]
 
 
 def _stored(project: Mapping[str, Any]) -> object:
@@ -98,7 +93,7 @@ _SHOW: Final[list[Column]] = [
     ("Active", "is_active"),
     ("Trust", "trust"),
     ("Tools on public servers", "public_tools"),
-    *((title, _or_unlimited(name)) for name, title in TITLES.items()),
+    *SET,
     ("Keeps prompts and answers", _stored),
     ("Redacts also", lambda p: p["redact"] or None),
     ("Models", lambda p: "all it reaches" if p["allowed_models"] is None else p["allowed_models"]),

@@ -51,7 +51,7 @@ def serve(loaded: Loaded, *, demo: bool = False, again: Callable[[], Loaded] | N
     logs.setup(settings.log_level, settings.log_format)
     if settings.workers > 1:
         if demo:
-            raise Stop("The demo is one process.", "Leave out --demo or --workers.")
+            raise Stop("The demo is one process.", "Leave out --demo or --workers.", code=Exit.USAGE)
         from llm_gateway.cli.workers import supervise  # only here: one process needs no supervisor
 
         with bound(settings) as listener:

@@ -155,8 +155,13 @@ def text(value: object) -> str:
         case list():
             return ", ".join(text(part) for part in value)
         case dict():
-            return ", ".join(f"{name}={text(part)}" for name, part in value.items())
+            return ", ".join(f"{name}={_exact(part)}" for name, part in value.items())
     return plain(str(value))
+
+
+def _exact(value: object) -> str:
+    """Of a parameter: a temperature of 0.25 is neither 0.2 nor 0.3."""
+    return f"{value:g}" if isinstance(value, float) else text(value)
 
 
 def plain(words: str, *, keep: str = "") -> str:
@@ -182,6 +187,15 @@ def span(seconds: float | None) -> str | None:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def cost(amount: float | None) -> str | None:
+    """In the unit of the prices, never `1e-06`; nothing where there are none."""
+    if not amount:
+        return None
+    if amount < 0.0001:
+        return f"{amount:.9f}".rstrip("0")
+    return f"{amount:,.2f}" if amount >= 100 else f"{amount:.4g}"
 
 
 def share(rate: float | None) -> str | None:

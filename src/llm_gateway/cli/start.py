@@ -16,7 +16,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0: any free one.", show_default="8000")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.", show_default="1")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Worker processes; more than one need PostgreSQL and Redis.", show_default="1"),
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Serve a bundled fleet of fake flaky servers.")] = False,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,

@@ -11,10 +11,9 @@ import typer
 
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
-from llm_gateway.cli.filters import UsageFilters
+from llm_gateway.cli.filters import UsageFilters, with_key
 from llm_gateway.cli.frame import Json, Where
-from llm_gateway.cli.logs import cost
-from llm_gateway.cli.show import Column, Row, as_json, moment, note, share, table
+from llm_gateway.cli.show import Column, Row, as_json, cost, moment, note, share, table
 
 BUCKETS: Final = ("minute", "hour", "day")
 TOTAL: Final = "Total"
@@ -71,6 +70,7 @@ async def usage(
     groups, bucket = _asked(by, bucket)
     query = (filters if filters.since else replace(filters, since="7d")).query()
     async with connect(where) as api:
+        query = await with_key(api, query)
         found = await api.get("/admin/api/stats", **query, by=",".join(groups), bucket=bucket, top=top)
     if json:
         as_json(found)

@@ -37,6 +37,8 @@ OWN_HEADERS: Final = frozenset(
     | {"transfer-encoding", "te", "trailer", "upgrade", "expect", "x-gateway-signature"}
 )
 """What the gateway itself writes."""
+MOST_SHARE: Final = 2.0
+"""A budget that was lowered may be used up twice; `error_share > 5` wants a %."""
 
 
 def _span(value: object) -> object:
@@ -77,9 +79,23 @@ def condition(text: str) -> tuple[str, Comparison, float]:
     if name not in METRICS:
         hint = did_you_mean(name, METRICS) or f"There are: {', '.join(METRICS)}."
         raise wrong(f"names {name[:60]!r}, which is no metric", hint)
-    if percent and METRICS[name].unit != "share":
+    share = METRICS[name].unit == "share"
+    if percent and not share:
         raise wrong(f"has a %, but `{name}` is no share")
-    return name, cast("Comparison", comparison), float(number) / (100 if percent else 1)
+    threshold = float(number) / (100 if percent else 1)
+    if share and not 0 <= threshold <= MOST_SHARE:
+        hint = f"Did you mean `{name} {comparison} {number}%`?" if not percent and 0 <= float(number) <= 100 else ""
+        raise wrong(f"compares a share with {threshold * 100:g} %", hint)
+    return name, cast("Comparison", comparison), threshold
+
+
+def _within(least: float, most: float, said: str) -> AfterValidator:
+    def check(seconds: float) -> float:
+        if not least <= seconds <= most:  # written so that NaN, which is neither, is refused as well
+            raise wrong(f"must be {said}")
+        return seconds
+
+    return AfterValidator(check)
 
 
 Span = Annotated[
@@ -87,9 +103,9 @@ Span = Annotated[
     BeforeValidator(_span),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_SPAN.pattern}$"}]}),
 ]
-Window = Annotated[Span, Field(ge=SHORTEST_WINDOW, le=LONGEST_WINDOW, allow_inf_nan=False)]
-Hold = Annotated[Span, Field(ge=0, le=LONGEST_HOLD, allow_inf_nan=False)]
-Repeat = Annotated[Span, Field(ge=60, le=30 * 86_400, allow_inf_nan=False)]
+Window = Annotated[Span, _within(SHORTEST_WINDOW, LONGEST_WINDOW, "from 1m to 1d")]
+Hold = Annotated[Span, _within(0, LONGEST_HOLD, "at most 1d")]
+Repeat = Annotated[Span, _within(60, 30 * 86_400, "from 1m to 30d")]
 RuleName = Annotated[str, AfterValidator(_rule_name)]
 
 

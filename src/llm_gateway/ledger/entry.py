@@ -31,6 +31,8 @@ from llm_gateway.ledger.transcript import Transcript
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
 Outcome = Literal["ok", "error", "shed", "client_closed"]
+Recorded = Literal["ok", "error", "shed", "client_closed", "gateway_crashed"]
+"""What a row may say: the last one is written by whoever finds what a dead process left open."""
 
 CLIENT_CLOSED = 499
 """The status of a row whose client left before a status was sent (nginx's number for it)."""
@@ -77,7 +79,7 @@ class Entry:
         self.lease = lease
         """What it holds of the limits, given back when it ends."""
         self.bound: Bound | None = None
-        """The most that it can use, where somebody reckons with that."""
+        """The most that it can use; None until that is known."""
         self.endpoint = endpoint
         self.client_request_id = client_request_id[:TAG] if client_request_id else None
         self.traceparent = traceparent
@@ -147,7 +149,7 @@ class Entry:
         self._end("ok", 200)
 
     def failed(self, error: GatewayError) -> None:
-        if self.transcript is not None:
+        if self.transcript is not None and self.outcome is None:  # else it has ended already, and what is kept with it
             self.transcript.error = error
         shed = isinstance(error, QueueFull | QueueTimeout | Overloaded)
         self._end("shed" if shed else "error", error.status, error.code)

@@ -151,6 +151,12 @@ def operation(endpoint: str) -> str:
     return "text_completion" if endpoint in COMPLETIONS else "chat"
 
 
+def pace(one: Tried) -> float | None:
+    """Seconds for each token of an attempt after its first content; None = there was no more than that."""
+    tokens = one.given or one.wasted
+    return (one.ended - one.first_at) / (tokens - 1) if one.first_at and tokens > 1 else None
+
+
 def idle(request: Ended) -> float:
     """Seconds of a request in which no server was at work on it."""
     busy, until = 0.0, request.began

@@ -93,7 +93,7 @@ USAGE: Final = Family(
 ESTIMATED: Final = Family(
     "counter",
     "llmgw_tokens_estimated_total",
-    "Tokens of answers whose servers counted none.",
+    "Tokens that we counted, because the server counted none, or more than there can have been.",
     ("project", "gen_ai_token_type"),
 )
 COST: Final = Family("counter", "llmgw_cost_total", "What tokens cost, in the unit of the prices.", ("project",))
@@ -110,6 +110,21 @@ ATTEMPT: Final = Family(
     "An attempt at a model server, from its beginning to its end.",
     ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"),
     DURATIONS,
+)
+_ATTEMPT: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+FIRST_CHUNK: Final = Family(
+    "histogram",
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "An attempt that had content: from its beginning to the first of it.",
+    _ATTEMPT,
+    FIRST_TOKENS,
+)
+OUTPUT_CHUNK: Final = Family(
+    "histogram",
+    "gen_ai_client_operation_time_per_output_chunk_seconds",
+    "An attempt's answer after its first content, for each token that came.",
+    _ATTEMPT,
+    PER_TOKEN,
 )
 ATTEMPTS: Final = Family(
     "counter",
@@ -170,7 +185,9 @@ RATE_LIMITED: Final = Family(
     "Requests refused by the limits of a project or its keys.",
     ("project", "limit"),
 )
-AUTH_FAILURES: Final = Family("counter", "llmgw_auth_failures_total", "Requests without a valid API key.")
+AUTH_FAILURES: Final = Family(
+    "counter", "llmgw_auth_failures_total", "Requests without a valid API key, or of a disabled project."
+)
 
 SERVERS: Final = Family("gauge", "llmgw_servers", "Model servers by state.", ("state",))
 HEALTHY: Final = Family(
@@ -195,7 +212,7 @@ TASKS: Final = Family("gauge", "llmgw_tasks", "asyncio tasks of the process, or 
 
 FAMILIES: Final = (
     *(BUILD, REQUESTS, INFLIGHT, DURATION, FIRST_TOKEN, OUTPUT_TOKEN, USAGE, ESTIMATED),
-    *(COST, OVERHEAD, ATTEMPT, ATTEMPTS, FAILOVERS, ABSORBED, RACES, RESUMED),
+    *(COST, OVERHEAD, ATTEMPT, FIRST_CHUNK, OUTPUT_CHUNK, ATTEMPTS, FAILOVERS, ABSORBED, RACES, RESUMED),
     *(WASTED, SHED, QUARANTINES, STATE_CHANGES, RATE_LIMITED, AUTH_FAILURES, SERVERS, HEALTHY),
     *(RESTING, QUEUE, LOG_ROWS, LOG_QUEUE, ALERTS, TASKS),
 )

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from llm_gateway.observe import families as f
-from llm_gateway.observe.ended import Ended, Tried, Usage, idle
+from llm_gateway.observe.ended import Ended, Tried, Usage, idle, pace
 from llm_gateway.observe.figures import Figures, Looked
 from llm_gateway.observe.labels import AttemptLabels, Labels, RequestLabels
 from llm_gateway.observe.sums import Sum
@@ -49,6 +49,15 @@ class _Answers:
     cost: Counter
 
 
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    """Those of attempts."""
+
+    seconds: Histogram
+    first_chunk: Histogram
+    output_chunk: Histogram
+
+
 class Metrics:
     """The figures of one process, in a registry of their own: two gateways in one process do not meet."""
 
@@ -70,6 +79,8 @@ class Metrics:
         self._cost = f.COST.counter(registry)
         self._overhead = f.OVERHEAD.histogram(registry)
         self._attempt = f.ATTEMPT.histogram(registry)
+        self._first_chunk = f.FIRST_CHUNK.histogram(registry)
+        self._output_chunk = f.OUTPUT_CHUNK.histogram(registry)
         self._attempts = f.ATTEMPTS.counter(registry)
         self._failovers = f.FAILOVERS.counter(registry)
         self._absorbed = f.ABSORBED.counter(registry)
@@ -84,7 +95,7 @@ class Metrics:
         self._labels = Labels()
         self._series: dict[RequestLabels, _Series] = {}
         self._answers: dict[tuple[str, ...], _Answers] = {}
-        self._attempt_seconds: dict[AttemptLabels, Histogram] = {}
+        self._tries: dict[AttemptLabels, _Tries] = {}
         self._attempt_counts: dict[tuple[str, str, str], Counter] = {}
         self._states: Mapping[str, str] = {}
 
@@ -139,10 +150,17 @@ class Metrics:
         outcome = one.outcome
         error = "" if outcome == "ok" else outcome
         labels = self._labels.of_attempt(operation, one.provider, one.model, error)
-        seconds = self._attempt_seconds.get(labels)
-        if seconds is None:
-            seconds = self._attempt_seconds[labels] = self._attempt.labels(*labels)
-        seconds.observe(one.ended - one.began)
+        series = self._tries.get(labels)
+        if series is None:
+            its = (labels.operation, labels.provider, labels.model)
+            series = self._tries[labels] = _Tries(
+                self._attempt.labels(*labels), self._first_chunk.labels(*its), self._output_chunk.labels(*its)
+            )
+        series.seconds.observe(one.ended - one.began)
+        if one.first_at:
+            series.first_chunk.observe(one.first_at - one.began)
+        if (each := pace(one)) is not None:
+            series.output_chunk.observe(each)
         who = (self._labels.server(one.server), one.tier, outcome)
         count = self._attempt_counts.get(who)
         if count is None:

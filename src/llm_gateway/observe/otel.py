@@ -39,7 +39,7 @@ from opentelemetry.trace import (
 )
 
 from llm_gateway.observe import families
-from llm_gateway.observe.ended import Ended, Tried
+from llm_gateway.observe.ended import Ended, Tried, pace
 from llm_gateway.observe.labels import OTHER, UNKNOWN, Labels, RequestLabels
 from llm_gateway.observe.parent import Parent, trace_of
 
@@ -224,6 +224,8 @@ class Meters:
         self._first_token = histogram(families.FIRST_TOKEN, "gen_ai.server.time_to_first_token", "s")
         self._output_token = histogram(families.OUTPUT_TOKEN, "gen_ai.server.time_per_output_token", "s")
         self._attempt = histogram(families.ATTEMPT, "gen_ai.client.operation.duration", "s")
+        self._first_chunk = histogram(families.FIRST_CHUNK, "gen_ai.client.operation.time_to_first_chunk", "s")
+        self._output_chunk = histogram(families.OUTPUT_CHUNK, "gen_ai.client.operation.time_per_output_chunk", "s")
         self._usage = histogram(families.USAGE, "gen_ai.client.token.usage", "{token}")
         self._labels = Labels()
 
@@ -256,6 +258,10 @@ class Meters:
                 "gen_ai.request.model": its.model,
             }
             self._attempt.record(one.ended - one.began, {**attributes, "error.type": error} if error else attributes)
+            if one.first_at:
+                self._first_chunk.record(one.first_at - one.began, attributes)
+            if (each := pace(one)) is not None:
+                self._output_chunk.record(each, attributes)
 
     def close(self) -> None:
         """Exports what is left."""

@@ -21,16 +21,16 @@ the caller has set no `max_tokens`."""
 
 
 async def reserve(gw: Gateway, entry: Entry, lease: Lease, work: Work | Embedding, target: Target) -> None:
-    """Nothing where nobody's tokens or costs are limited. Budgets reserve the most that the request can use, as far as
-    it has a `max_tokens`; tokens per minute what is expected. Raises TokensLimited, BudgetExceeded, BudgetReserved."""
-    if not lease.counted:
-        return
+    """Bounds what is believed of the request's tokens, and reserves them where somebody's tokens or costs are limited:
+    of budgets the most that it can use, as far as it has a `max_tokens`; of tokens per minute what is expected. Raises
+    TokensLimited, BudgetExceeded, BudgetReserved."""
     longest = 0 if isinstance(work, Embedding) else work.most
     given = work.params.get("max_tokens")
     answer = given if isinstance(given, int) and given > 0 else min(EXPECTED_ANSWER, longest)
     prompt = most_prompt(work.request) + gw.templates.allowance(target.backends)
-    price = entry.price or Price()
-    await gw.reserve(
-        lease, Ask(0, 0, estimate_prompt(work.request) + answer, prompt + answer, price.of(prompt, answer))
-    )
+    if lease.counted:
+        price = entry.price or Price()
+        await gw.reserve(
+            lease, Ask(0, 0, estimate_prompt(work.request) + answer, prompt + answer, price.of(prompt, answer))
+        )
     entry.bound = Bound(prompt, answer if answer == given else longest)

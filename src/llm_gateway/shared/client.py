@@ -1,7 +1,9 @@
-"""The one way to Redis or Valkey: every call is answered within 50 ms or fails, and a Redis that is away costs nothing.
+"""The one way to Redis or Valkey: when nothing comes for 50 ms a call fails, and a Redis that is away costs nothing.
 
-After a failure the way is closed for a while: calls fail at once, without a packet, until the pause is over and one
-call tries again. So a Redis that is dead or a black hole delays one request now and then by 50 ms, and no other.
+Calls that are made while others are under way wait for these first. Where the event loop itself is late a call may take
+longer: it looks four times for its answer before it fails, for about a second at most. After a failure the way is
+closed for a while: calls fail at once, without a packet, until the pause is over and one call tries again. So a Redis
+that is dead or a black hole delays one request now and then by 50 ms, and no other.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 PATIENCE: Final = 0.05
-"""Seconds that a request may lose to a Redis that does not answer."""
+"""Seconds that a request may lose to a Redis that does not answer, where the event loop is not late."""
 PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
 """Seconds without any call after so many failures in a row."""
 PATIENT: Final = 1.0
@@ -42,6 +44,21 @@ log = structlog.get_logger(__name__)
 
 class Away(Exception):
     """Redis did not answer in time, or was not asked because it did not answer a moment ago."""
+
+
+async def described(url: str, patience: float) -> dict[str, Any]:
+    """What a server says of itself (INFO). Raises RedisError, OSError, also when it takes longer than `patience`."""
+    once = Retry(NoBackoff(), 0)
+    async with Redis.from_url(
+        _named(url), socket_connect_timeout=patience, socket_timeout=patience, retry=once
+    ) as server:
+        return dict(await server.info())
+
+
+def _named(url: str) -> str:
+    """As redis-py calls it."""
+    scheme, mark, rest = url.partition("://")
+    return {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + mark + rest
 
 
 class Script:
@@ -73,10 +90,8 @@ class Client:
 
     def __init__(self, url: str, now: Callable[[], float], *, patience: float = PATIENCE) -> None:
         """`url`: redis://, rediss://, valkey://, valkeys://, unix://. `now`: monotonic seconds."""
-        scheme, mark, rest = url.partition("://")
-        named = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
         self._redis: Redis = Redis.from_url(
-            f"{named}{mark}{rest}",
+            _named(url),
             max_connections=CONNECTIONS,
             socket_connect_timeout=1.0,
             retry=Retry(NoBackoff(), 1),  # a connection that Redis' end has closed is no reason to go without it

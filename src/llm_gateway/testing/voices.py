@@ -42,11 +42,15 @@ class Said:
     """Whether the end tells how many tokens there were."""
     prompt_tokens: int | None = None
     """What the server says that it read of the prompt; None = all of it."""
+    answer_tokens: int | None = None
+    """What it says that it wrote; None = what it did."""
     vectors: Callable[[list[list[Any]]], list[list[Any]]] | None = None
     """What it makes of good vectors, where vectors are asked for."""
 
     @property
     def tokens(self) -> int:
+        if self.answer_tokens is not None:
+            return self.answer_tokens
         return len(self.pieces) + len(self.thinking) + len(self.calls)
 
 

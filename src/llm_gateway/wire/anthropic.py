@@ -17,6 +17,7 @@ from llm_gateway.wire.collect import estimate_prompt
 from llm_gateway.wire.decoding import BadJson, decode_json
 from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode, encode_text
+from llm_gateway.wire.errors import with_details
 from llm_gateway.wire.neutral import (
     Answer,
     ChatRequest,
@@ -171,7 +172,6 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     if isinstance(error, ContextLengthExceeded):  # agents look for these words, and shorten their conversation
         message = f"prompt is too long: {message}"
     body: dict[str, Json] = {
-        **error.details,
         "type": _ERROR_TYPES.get(error.status, "invalid_request_error"),
         "message": message,
         "code": error.code,
@@ -180,7 +180,7 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     }
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after
-    return {"type": "error", "error": body, "request_id": request_id}
+    return {"type": "error", "error": with_details(body, error), "request_id": request_id}
 
 
 def model_info(entry: dict[str, Json]) -> dict[str, Json]:

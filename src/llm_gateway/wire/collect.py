@@ -13,6 +13,8 @@ MOST_IMAGE_TOKENS = 4096
 """More than common vision models make of one image."""
 MOST_MESSAGE_TOKENS = 16
 """More than chat templates add around a message."""
+UNSEEN_TOKENS = 32
+"""More than a model writes around an answer or a tool call and a server leaves out: marks of turns, thoughts, calls."""
 LONGEST_TOKEN = 16
 """Bytes. Nearly all tokens of common vocabularies are shorter."""
 
@@ -62,10 +64,12 @@ class Meter:
     """Counts an answer while it passes: a token for each piece, as servers mostly send it; a piece that is longer than
     any token holds several, by their estimated size."""
 
-    __slots__ = ("tokens",)
+    __slots__ = ("most", "tokens")
 
     def __init__(self) -> None:
         self.tokens = 0
+        self.most = UNSEEN_TOKENS
+        """More tokens than the answer so far can have: a token is a byte or more, and some marks are not shown."""
 
     def add(self, piece: Piece) -> None:
         size = len(piece.text) + len(piece.thinking)
@@ -73,15 +77,19 @@ class Meter:
             size = len(piece.text.encode("utf-8", "replace")) + len(piece.thinking.encode("utf-8", "replace"))
         for part in piece.tools:
             size += len(part.name) + len(part.arguments)
+            if part.name:
+                self.most += UNSEEN_TOKENS
+        self.most += size
         self.tokens += 1 if size <= LONGEST_TOKEN else (size + 3) // 4
 
     def usage(self, reported: Usage | None, *, prompt: int) -> Usage:
         """The server's figures; `prompt` and our count where it gave none, and then `estimated` says so. A figure of
-        0 counts as not given: there was a prompt and an answer (Ollama leaves cached prompts out)."""
-        if reported is not None and reported.input and reported.output:
+        0 counts as not given: there was a prompt and an answer (Ollama leaves cached prompts out). Of a server that
+        claims more than it delivered no more is believed than that can be."""
+        if reported is not None and reported.input and 0 < reported.output <= self.most:
             return reported
         given = reported or Usage()
-        return Usage(given.input or prompt, given.output or self.tokens, estimated=True)
+        return Usage(given.input or prompt, min(given.output, self.most) or self.tokens, estimated=True)
 
 
 class Collector:

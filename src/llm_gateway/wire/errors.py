@@ -13,7 +13,6 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     """`{"error": {message, type, code, param, request_id, retryable, retry_after?, …details}}`. Programs test `code`;
     `details` never replace a field of the contract."""
     body: dict[str, Json] = {
-        **error.details,
         "message": error.message,
         "type": error.type,
         "code": error.code,
@@ -23,4 +22,9 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     }
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after
-    return {"error": body}
+    return {"error": with_details(body, error)}
+
+
+def with_details(body: dict[str, Json], error: GatewayError) -> dict[str, Json]:
+    """The sentence and the code first, for people who read a body as it came."""
+    return {**body, **{name: value for name, value in error.details.items() if name not in body}}

@@ -13,6 +13,7 @@ from llm_gateway.errors import GatewayError, ModelNotFound
 from llm_gateway.wire.chunks import call_id
 from llm_gateway.wire.decoding import BadJson, decode_json
 from llm_gateway.wire.encoding import encode, encode_text
+from llm_gateway.wire.errors import with_details
 from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Finish, Json, Piece, ToolPart, Usage
 from llm_gateway.wire.ollama_fields import unloads
 
@@ -118,7 +119,7 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
         body["param"] = error.param
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after
-    return {**error.details, **body}
+    return with_details(body, error)
 
 
 def moment(seconds: float) -> str:

@@ -78,6 +78,17 @@ def legal(command: Command) -> str:
     return made
 
 
+def test_a_look_at_no_database_makes_none_and_an_empty_one_is_not_backed_up(command: Command, tmp_path: Path):
+    for words in (("check",), ("prune",), ("backup", str(tmp_path / "backup"))):
+        ended = command("db", *words)
+        assert (ended.code, "There is no database" in ended.err) == (3, True)
+    assert not command.data_dir.exists()
+    command.data_dir.mkdir(mode=0o700)
+    (command.data_dir / "gateway.db").touch(mode=0o600)
+    ended = command("db", "backup", str(tmp_path / "backup"))
+    assert (ended.code, ended.err) == (1, f"llm-gateway: {command.data_dir}/gateway.db is empty.\n")
+
+
 def test_a_backup_brings_everything_back_and_keeps_what_it_replaces(
     command: Command, url: str, legal: str, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_the_doctor_sees_the_fleet_and_asks_only_when_told(live: Command):
     checks = {check["name"]: check for check in live.done("doctor", "--json").json["checks"]}
     assert checks["server"]["state"] == "ok"
     assert "healthy" in checks["fleet"]["text"]
+    assert (checks["request log"]["state"], checks["alerts"]["state"]) == ("ok", "ok")
     assert "model" not in checks
     asked = {check["name"]: check for check in live.done("doctor", "--ask", "--json").json["checks"]}
     assert asked["model"]["state"] == "ok"

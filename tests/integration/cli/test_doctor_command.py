@@ -7,9 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import redis
 
 from support.command import Command
 from support.net import free_port
+from support.redises import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,30 @@ def test_a_database_that_is_down(command: Command, monkeypatch: pytest.MonkeyPat
     ended = command("doctor")
     assert "✗ database" in ended.out
     assert "secret" not in ended.out
+
+
+def redis_check(command: Command) -> tuple[str, str]:
+    (check,) = [each for each in command("doctor", "--json").json["checks"] if each["name"] == "redis"]
+    return check["state"], check["text"] + check["fix"]
+
+
+def test_a_redis_that_does_and_one_that_does_not(
+    command: Command, monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+):
+    assert "redis" not in states(command)
+    monkeypatch.setenv("LLM_GATEWAY_REDIS_URL", redis_server.url)
+    assert redis_check(command)[0] == "ok"
+    with redis.Redis.from_url(redis_server.url) as other:
+        other.config_set("maxmemory", "100mb")
+        other.config_set("maxmemory-policy", "allkeys-lru")
+        state, said = redis_check(command)
+        assert (state, "noeviction" in said) == ("warning", True)
+        other.replicaof("127.0.0.1", free_port())  # type: ignore[no-untyped-call]
+        state, said = redis_check(command)
+        assert (state, "replica" in said) == ("error", True)
+    redis_server.freeze()
+    state, said = redis_check(command)
+    assert (state, "does not answer" in said) == ("error", True)
 
 
 def test_a_port_that_is_taken(command: Command, monkeypatch: pytest.MonkeyPatch):

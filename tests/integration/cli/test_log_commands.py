@@ -96,6 +96,40 @@ def test_filters(logged: Command, filters: tuple[str, ...], found: list[int]):
     assert tokens(logged.done("logs", "search", *filters, "--json").rows) == found
 
 
+def test_a_key_is_found_by_its_name_where_only_one_has_it(command: Command):
+    project = command.done("projects", "create", "legal", "--json").json["id"]
+    key = command.done("keys", "create", "-p", "legal", "--name", "ci", "--json").json["id"]
+    row: dict[str, object] = {"project_id": project, "endpoint": "/v1/chat", "status": 200, "outcome": "ok"}
+    ids, now = Ids(), time.time() - 60
+    rows = [{**row, "id": str(ids()), "timestamp": now, "latency_ms": 1.0, "key_id": one} for one in (key, None)]
+    asyncio.run(_insert(command.data_dir, rows))
+    assert [found["key"] for found in command.done("logs", "search", "--key", "ci", "--json").rows] == ["ci"]
+    assert len(command.done("logs", "tail", "--no-follow", "--key", "ci").out.splitlines()) == 1
+    (exported,) = csv.DictReader(io.StringIO(command.done("logs", "export", "--format", "csv", "--key", "ci").out))
+    assert (exported["key"], exported["key_id"]) == ("ci", key)
+    assert command.done("usage", "--key", "ci", "--json").rows[0]["requests"] == 1
+    assert command.done("usage", "--key", key, "--by", "key", "--json").rows[0]["key"] == "ci"
+    assert f"ci ({key})" in command.done("logs", "show", exported["request_id"]).out
+    assert command("usage", "--key", "nobody").code == 3
+
+    other = command.done("keys", "rotate", "ci", "--json").json["id"]
+    refused = command("usage", "--key", "ci")
+    assert refused.code == 4
+    assert key in refused.err
+    assert other in refused.err
+
+
+def test_what_requests_cost_is_in_the_page_where_anything_does(command: Command):
+    project = command.done("projects", "create", "legal", "--json").json["id"]
+    row: dict[str, object] = {"project_id": project, "endpoint": "/v1/chat", "status": 200, "outcome": "ok"}
+    row |= {"timestamp": time.time() - 60, "latency_ms": 1.0}
+    ids = Ids()
+    asyncio.run(_insert(command.data_dir, [{**row, "id": str(ids())}]))
+    assert " Cost " not in command.done("logs", "search").out
+    asyncio.run(_insert(command.data_dir, [{**row, "id": str(ids()), "cost_nanos": 990_000}]))
+    assert " 0.00099 " in command.done("logs", "search").out
+
+
 def test_a_request_is_found_by_the_id_that_its_client_got(logged: Command):
     row = logged.done("logs", "search", "-n", "1", "--json").rows[0]
     assert logged.done("logs", "search", "--request-id", row["request_id"], "--json").rows == [row]
@@ -119,6 +153,13 @@ def test_filters_that_mean_nothing_are_refused(logged: Command, filters: tuple[s
     for command in ("search", "export"):
         ended = logged("logs", command, *filters)
         assert (ended.code, ended.out) == (2, ""), ended
+        assert "literal" not in ended.err
+
+
+def test_figures_of_a_time_that_has_not_come_are_refused(logged: Command):
+    ended = logged("usage", "--since", "2999-01-01")
+    assert (ended.code, ended.err) == (2, "llm-gateway: `since` must not be later than now.\n")
+    assert "later than `until`" in logged("usage", "--since", "1h", "--until", "2h").err
 
 
 def test_one_request_is_shown_with_all_that_is_known(logged: Command):

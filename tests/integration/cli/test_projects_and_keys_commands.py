@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
@@ -139,6 +140,15 @@ def test_every_limit_of_projects_and_keys_is_set_shown_and_lifted(command: Comma
     assert {limit["name"]: limit["limit"] for limit in shown["limits"]} == limits
     assert "Tokens per month" in command.done("projects", "show", "legal").out
     assert "Cost per day" in command.done("keys", "show", "ci").out
+    for group in ("projects", "keys"):
+        listed = command.done(group, "list").out
+        assert "  600/min, 200,000 tokens/min, 50 at once, 1,000,000 tokens/day, 50,000,000 tokens/month, " in listed
+        assert ", 2.5 cost/day, 40 cost/month  " in listed
+    assert re.search(r"Tokens per day +1,000,000\n", command.done("keys", "update", "ci", *given).out)
+    assert re.search(r"Tokens per month +50,000,000 +0 +0 ", command.done("keys", "show", "ci").out)
+    small = command.done("keys", "update", "ci", "--daily-cost", "0.001").out
+    assert re.search(r"Cost per day +0\.001\n", small)
+    assert re.search(r"Cost per day +0\.001 +0 ", command.done("keys", "show", "ci").out)
 
     changed = command.done("projects", "update", "legal", *lifted, "--json").json
     assert {changed[name] for name in limits} == {None}

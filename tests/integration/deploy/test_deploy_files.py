@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from llm_gateway.cli.serve import DRAIN, GRACE
+from llm_gateway.config.load import load
 from llm_gateway.settings import Settings
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -77,9 +78,12 @@ def test_passwords_have_no_defaults() -> None:
         assert all(use.startswith(":?") for use in uses)
 
 
-@pytest.mark.parametrize("name", ["gateway", "postgres"])
-def test_containers_give_up_what_they_do_not_need(name: str) -> None:
-    service = compose()["services"][name]
+SERVICES = [("gateway", "compose.yaml"), ("postgres", "compose.yaml"), ("valkey", "compose.workers.yaml")]
+
+
+@pytest.mark.parametrize(("name", "file"), SERVICES, ids=lambda word: word.removesuffix(".yaml"))
+def test_containers_give_up_what_they_do_not_need(name: str, file: str) -> None:
+    service = compose(file)["services"][name]
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
     assert service["healthcheck"]["test"][0] == "CMD"
@@ -103,6 +107,25 @@ def test_only_this_host_reaches_the_gateway_and_only_the_gateway_the_database() 
     assert postgres["networks"] == ["database"]
     assert file["networks"]["database"]["internal"] is True
     assert file["services"]["gateway"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+
+
+def test_the_file_of_workers_adds_all_that_several_need(tmp_path: Path) -> None:
+    file = compose("compose.workers.yaml")
+    valkey, gateway = file["services"]["valkey"], file["services"]["gateway"]
+    assert "ports" not in valkey
+    assert valkey["networks"] == ["database"]  # where only the gateway is
+    assert gateway["depends_on"]["valkey"]["condition"] == "service_healthy"
+    assert seconds(gateway["stop_grace_period"]) > STOPPING
+    environ = {**compose()["services"]["gateway"]["environment"], **gateway["environment"]}
+    filled = {name: re.sub(r"\$\{\w+:([?-])([^}]*)\}", _filled, str(text)) for name, text in environ.items()}
+    loaded = load({"data_dir": str(tmp_path)}, environ=filled, cwd=tmp_path)
+    assert loaded.settings.workers == 2
+    assert loaded.settings.redis_url is not None
+
+
+def _filled(variable: re.Match[str]) -> str:
+    """What compose puts in the place of a variable: its default, or what somebody has set."""
+    return variable[2] if variable[1] == "-" else "a1b2c3d4e5f6a7b8c9d0e1f2"
 
 
 def test_the_trusted_proxy_of_the_compose_file_is_its_own_network() -> None:

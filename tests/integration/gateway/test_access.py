@@ -78,6 +78,8 @@ async def test_a_disabled_project_is_told_so(start: StartGateway, rogue: StartRo
     assert changed.status_code == 200, changed.text
     refused = await asks(live, key)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "project_disabled")
+    page = (await live.http.get("/metrics", headers=live.admin())).text
+    assert "llmgw_auth_failures_total 1.0" in page  # it leaves no row
 
 
 async def test_a_key_that_another_process_revokes_is_refused_within_two_seconds(

@@ -9,7 +9,9 @@ from typing import Any
 import openai
 import pytest
 
-from support.gateway import KEY, Live, StartGateway, Wire, entry
+from llm_gateway.ledger.bounds import FIRST_ALLOWANCE
+from llm_gateway.wire.collect import MOST_MESSAGE_TOKENS, UNSEEN_TOKENS
+from support.gateway import HELLO, KEY, Live, StartGateway, Wire, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue
 
@@ -74,6 +76,22 @@ async def test_an_answer_that_broke_off_for_good_costs_what_arrived_and_is_an_es
     assert row["tokens_output"] == len(told.text.split()) > 0
     assert row["tokens_estimated"]
     assert row["cost_nanos"] == nanos(row) > 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
+@pytest.mark.parametrize("limits", [{}, {"monthly_tokens": 10**9}], ids=["no limits", "a budget"])
+async def test_what_a_server_claims_beyond_what_it_delivered_is_not_billed(
+    start: StartGateway, rogue: StartRogue, path: str, limits: dict[str, int]
+):
+    """A token is a byte or more: so many are believed, and some for what is not shown."""
+    live = await priced(start, await rogue(mood="overcounts"), project=limits)
+    answer = await live.chat(path, model="fast")
+    assert answer.status_code == 200
+    row = await live.row()
+    assert 10 <= row["tokens_output"] <= len(words()) + UNSEEN_TOKENS
+    assert row["tokens_input"] <= len(HELLO[0]["content"]) + MOST_MESSAGE_TOKENS + FIRST_ALLOWANCE
+    assert row["tokens_estimated"]
+    assert row["cost_nanos"] == nanos(row)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])

@@ -106,6 +106,31 @@ async def test_tokens_per_minute_are_told_in_headers_and_refused_with_a_time(sta
     assert refusal(answer)["type"] == "tokens"
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/chat", ASK, 200),
+        ("/v1/chat/stream", ASK, 200),
+        ("/v1/messages", ASK | {"max_tokens": 5, "stream": True}, 200),
+        ("/api/chat", ASK, 200),
+        ("/v1/embeddings", {"model": "recite", "input": "x"}, 200),
+        ("/v1/chat/completions", ASK | {"model": "nobody-has-this"}, 404),
+        ("/v1/responses", {"model": 7}, 400),
+        ("/v1/chat", ASK | {"max_tokens": 8000}, 429),
+    ],
+)
+async def test_every_answer_tells_how_the_project_stands(
+    start: StartGateway, rogue: StartRogue, path: str, body: dict[str, object], status: int
+):
+    live = await start(await rogue(), project={"rate_limit_per_minute": 600, "monthly_tokens": 5000})
+    answer = await live.http.post(path, json=body)
+    assert answer.status_code == status, answer.text
+    assert "q=600;w=60" in answer.headers["ratelimit-policy"]
+    assert '"rpm";r=599;' in answer.headers["ratelimit"]
+    assert '"month";r=' in answer.headers["ratelimit"]
+    assert answer.headers["x-ratelimit-remaining-requests"] == "599"
+
+
 async def test_a_key_has_limits_of_its_own(start: StartGateway, rogue: StartRogue):
     live = await start(await rogue(words=10))
     body = {"project": live.project, "name": "small", "max_concurrency": 5, "daily_tokens": 1}

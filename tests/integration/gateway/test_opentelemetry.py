@@ -141,6 +141,8 @@ async def test_the_conventions_histograms_are_exported(
     assert sum(count for _, count, _ in found["gen_ai.server.request.duration"]) == 2
     (attempt,) = found["gen_ai.client.operation.duration"]
     assert (attempt[0]["gen_ai.request.model"], attempt[1]) == ("recite:latest", 1)
+    for name in ("time_to_first_chunk", "time_per_output_chunk"):
+        assert [count for _, count, _ in found[f"gen_ai.client.operation.{name}"]] == [1]
     tokens = {attributes["gen_ai.token.type"]: total for attributes, _, total in found["gen_ai.client.token.usage"]}
     assert tokens == {"input": rows[0]["tokens_input"], "output": rows[0]["tokens_output"]}
     assert len(found["gen_ai.server.time_to_first_token"]) == len(found["gen_ai.server.time_per_output_token"]) == 1

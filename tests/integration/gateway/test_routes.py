@@ -29,7 +29,7 @@ OPEN = {
 }
 """Everybody's: they tell nothing about projects."""
 HOT = [route.path for route in ROUTES]
-LISTS = ("/v1/models", "/v1/models/{model_id:path}", "/v1/usage", "/api/tags", "/api/ps")
+LISTS = ("/v1/models", "/v1/models/{model_id:path}", "/api/tags", "/api/ps", "/v1/usage")
 PROJECTS = {("GET", path) for path in LISTS} | {("POST", path) for path in (*HOT, "/api/show")}
 REFUSED = {(method, path) for method in ("GET", "POST", "PUT", "PATCH", "DELETE") for path in BLOCKED}
 """Whoever has a key is told that these are not for clients."""
@@ -109,6 +109,23 @@ async def test_every_route_lets_in_whom_it_should_and_nobody_else(live: Live):
         if not ok or max(got.values()) >= 500:
             wrong.append(f"{method} {path}: {got}")
     assert not wrong, "\n".join(wrong)
+
+
+async def test_probes_of_other_gateways_find_their_paths(live: Live):
+    async def told(path: str) -> tuple[int, object]:
+        answer = await live.http.get(path, headers={"X-API-Key": ""})
+        return answer.status_code, answer.json()
+
+    for draining, ready in ((False, 200), (True, 503)):
+        live.gateway.draining = draining
+        assert (
+            await told("/healthz")
+            == await told("/health/liveliness")
+            == await told("/livez")
+            == (200, {"status": "ok"})
+        )
+        assert await told("/health/readiness") == await told("/readyz")
+        assert (await told("/readyz"))[0] == ready
 
 
 async def test_no_route_runs_beside_the_event_loop(live: Live):

@@ -15,9 +15,6 @@ from typing import Any
 import httpx
 import pytest
 
-from llm_gateway.storage import requests
-from llm_gateway.storage.engine import open_engine
-from llm_gateway.storage.sessions import Sessions
 from support.databases import (  # noqa: F401 - fixtures
     migrated_postgresql,
     postgresql_server,
@@ -28,6 +25,7 @@ from support.net import wait_until
 from support.redises import RedisServer, redis_server  # noqa: F401 - a fixture
 from support.rogues import StartRogue
 from support.served import Served, project, serve
+from support.stored import contradictions, rows_of
 
 ASK: dict[str, Any] = {"model": "recite", "messages": HELLO}
 
@@ -61,10 +59,7 @@ class Host:
         return {name: float(value) for name, _, value in pairs}
 
     async def rows(self) -> list[dict[str, Any]]:
-        engine = open_engine(self.database, data_dir=self.served.data_dir)
-        found = [row async for row in requests.export(Sessions(engine))]
-        await engine.dispose()
-        return found
+        return await rows_of(self.database, self.served.data_dir)
 
     async def ended(self, within: float = 20.0) -> int:
         return await asyncio.to_thread(self.served.process.wait, within)
@@ -182,6 +177,21 @@ async def test_a_killed_worker_is_replaced_and_its_open_request_has_its_row(host
         return [row["outcome"] for row in await gateway.rows()] == ["gateway_crashed"]
 
     await wait_until(closed, 10, every=0.2)
+    assert await contradictions(gateway.database, gateway.served.data_dir) == []
+
+
+async def test_workers_are_added_and_taken_away_and_no_request_fails(host: StartHost, rogue: StartRogue):
+    gateway = await host(project(servers=[entry(await rogue())]))
+    statuses = []
+
+    async def serving(count: int) -> bool:
+        statuses.append(await gateway.ask())
+        return len(gateway.workers()) == count
+
+    for number, count in ((signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1), (signal.SIGTTOU, 1)):
+        gateway.signal(number)
+        await wait_until(lambda count=count: serving(count), 20, every=0.02)  # type: ignore[misc]
+    assert set(statuses) == {200}
 
 
 async def test_the_figures_of_any_worker_are_those_of_all_and_outlive_a_killed_one(host: StartHost, rogue: StartRogue):

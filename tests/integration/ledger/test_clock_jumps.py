@@ -17,6 +17,7 @@ from support.gateway import entry
 from support.net import wait_until
 from support.rogues import StartRogue
 from support.served import KEY, Served, project, serve
+from support.stored import contradictions
 
 LIBRARIES = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
 HOUR, DAY = 3600, 86_400
@@ -96,6 +97,7 @@ async def test_ids_stay_unique_and_ordered_and_every_request_is_answered(tmp_pat
 
             await wait_until(all_are_there, 30)
             assert (await http.get("/v1/health")).json()["status"] == "ok"
+    assert await contradictions(None, tmp_path / "data") == []
     assert len(set(ids)) == len(ids)
     assert ids == sorted(ids)
 

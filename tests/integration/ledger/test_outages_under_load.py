@@ -8,32 +8,21 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
-from llm_gateway.storage import requests
-from llm_gateway.storage.engine import open_engine
-from llm_gateway.storage.sessions import Sessions
 from support.databases import OwnServer
 from support.gateway import Live, StartGateway, entry
 from support.net import wait_until
 from support.rogues import StartRogue
 from support.served import KEY, Served, project, serve
+from support.stored import contradictions, rows_of
 from support.witness import Witness
 
 BACK = 20.0
 """Seconds: ten, on a machine with other work to do."""
-
-
-async def rows_of(url: str, place: Path) -> list[dict[str, Any]]:
-    engine = open_engine(url, data_dir=place)
-    try:
-        return [row async for row in requests.export(Sessions(engine))]
-    finally:
-        await engine.dispose()
 
 
 @pytest.mark.slow
@@ -61,6 +50,7 @@ async def test_kill_9_under_load_loses_doubles_and_mistakes_no_row(
         journals = tmp_path / "journal"
         await wait_until(lambda: len([path for path in journals.glob("*") if path.is_dir()]) <= 1, BACK)
         rows = await rows_of(empty_database_url, tmp_path)
+        assert await contradictions(empty_database_url, tmp_path) == []
     judgement = witness.judge(rows)
     assert not judgement.wrongs, judgement
     assert judgement.seen > 30
@@ -115,6 +105,7 @@ async def test_outages_of_postgresql_that_no_client_notices(
         await wait_until(lambda: settled(live), BACK)
     await wait_until(lambda: settled(live), BACK)
     judgement = witness.judge(await rows_of(url, tmp_path))
+    assert await contradictions(url, tmp_path) == []
     assert not witness.failed
     assert not judgement.wrongs, judgement
 

@@ -21,6 +21,7 @@ from support.gateway import entry
 from support.net import closed_port, hanging_port, wait_until
 from support.rogues import StartRogue
 from support.served import KEY, LOOPBACK, THIS, Served, project, serve
+from support.stored import contradictions
 
 BACK = 10.0
 """Seconds after which all is as if the database had never been away."""
@@ -121,6 +122,7 @@ async def test_with_a_snapshot_valid_keys_are_served_and_everything_is_made_up_f
 
         await wait_until(all_are_there, BACK - (time.monotonic() - began))
         assert (await health(http))["database"] == "ok"
+    assert await contradictions(settings["LLM_GATEWAY_DATABASE_URL"], tmp_path) == []
 
 
 @pytest.mark.parametrize("age", [None, 90_000.0], ids=["no snapshot", "a snapshot that is too old"])

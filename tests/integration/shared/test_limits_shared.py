@@ -33,10 +33,10 @@ def caller(key: dict[str, Any] | None = None, **project: Any) -> Caller:
 class Process:
     """What one process knows."""
 
-    def __init__(self, redis: RedisServer, name: str, instances: int = 1, lease: float = 30.0) -> None:
+    def __init__(self, url: str, name: str, instances: int = 1, lease: float = 30.0) -> None:
         self.limits = Limits()
         self.limits.process = f"{name}:"
-        self.client = Client(redis.url, CLOCK.now)
+        self.client = Client(url, CLOCK.now)
         self.shared = SharedLimits(self.limits, self.client, CLOCK, name, lambda: instances, lease=lease)
         self.task = asyncio.create_task(self.shared.run())
 
@@ -74,7 +74,7 @@ async def start(redis_server: RedisServer) -> AsyncIterator[Start]:
     made: list[Process] = []
 
     async def begin(**more: Any) -> Process:
-        made.append(Process(redis_server, f"process-{len(made)}", **more))
+        made.append(Process(redis_server.url, f"process-{len(made)}", **more))
         await made[-1].shared.prepare()
         return made[-1]
 
@@ -125,7 +125,7 @@ async def test_tokens_and_budgets_are_exact_over_two_processes(start: Start):
     await heard(two)
     passed += [await one.uses(who, 10) for _ in range(200)]  # what was reserved is free again
     assert sum(passed) == 100
-    with pytest.raises(BudgetExceeded, match=r"Key `ci` may use 1000 tokens per day .UTC.; 0 is left"):
+    with pytest.raises(BudgetExceeded, match=r"Key `ci` may use 1000 tokens per day .UTC., of which 0 is left"):
         await two.shared.admit(who)
 
 
@@ -222,6 +222,74 @@ async def test_without_redis_they_stay_within_the_limits_together(start: Start, 
     await wait_until(known, 12.0, every=0.1)
     used = one.limits.account("p", CLOCK.now()).spent("day", one.limits.periods(CLOCK.wall()).day)
     assert 200 + 100 * len(alive) - 100 <= used.all_tokens <= 200 + 100 * len(alive)
+
+
+@asynccontextmanager
+async def slow_line(redis: RedisServer, delay: float) -> AsyncIterator[str]:
+    """The URL of a Redis of which each answer takes `delay` seconds more."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await reader.read(65_536):
+            loop.call_later(delay, writer.write, data)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, downstream = await asyncio.open_connection("127.0.0.1", redis.port)
+        tasks.update((asyncio.create_task(carry(upstream, writer)), asyncio.create_task(straight(reader, downstream))))
+
+    async def straight(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("delay", [2.0, 0.3, 0.1], ids="{} s".format)
+async def test_a_slow_redis_costs_a_request_no_more_than_one_that_is_away(redis_server: RedisServer, delay: float):
+    """Also where what happens in the background, which can wait, gets its answers."""
+    who = caller(max_concurrency=1000, rate_limit_per_minute=100_000, daily_tokens=10**9)
+    async with slow_line(redis_server, delay) as url:
+        one = Process(url, "slow")
+        waits = []
+        until = time.monotonic() + 3.0
+        while time.monotonic() < until:
+            began = time.monotonic()
+            assert await one.uses(who, 10)
+            waits.append(time.monotonic() - began)
+            await asyncio.sleep(0.005)
+        await one.crash()
+        await one.client.aclose()
+    assert max(waits) <= 0.1  # 50 ms, and what this machine is busy with
+    assert sorted(waits)[len(waits) * 9 // 10] <= 0.02
+
+
+async def test_a_process_that_is_late_itself_looks_again_and_gives_up_before_long(
+    start: Start, redis_server: RedisServer
+):
+    async def hog() -> None:
+        while True:
+            time.sleep(0.05)  # what a process does that has too much to do
+            await asyncio.sleep(0)
+
+    one = await start()
+    task = asyncio.create_task(hog())
+    for _ in range(3):  # an answer that is there is not overlooked
+        assert await one.passes(caller(rate_limit_per_minute=100))
+    assert one.client.up
+    redis_server.freeze()
+    began = time.monotonic()
+    assert await one.passes(caller(rate_limit_per_minute=100))
+    assert time.monotonic() - began <= 1.5
+    task.cancel()
 
 
 async def test_what_runs_when_redis_comes_back_keeps_its_place(start: Start, redis_server: RedisServer):

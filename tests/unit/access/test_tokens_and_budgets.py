@@ -47,7 +47,7 @@ def test_a_budget_lets_as_much_pass_as_it_has():
     limits, who = Limits(), caller(daily_tokens=100)
     for _ in range(10):
         uses(limits, who, 10)
-    with pytest.raises(BudgetExceeded, match=r"Project `legal` may use 100 tokens per day .UTC.; 0 is left") as caught:
+    with pytest.raises(BudgetExceeded, match=r"`legal` may use 100 tokens per day .UTC., of which 0 is left") as caught:
         uses(limits, who, 10)
     assert caught.value.retry_after is None
     assert (b"x-should-retry", b"false") in caught.value.headers
@@ -112,14 +112,14 @@ def test_costs_are_counted_in_billionths():
     limits, who = Limits(), caller(daily_cost=0.000_000_003)
     for _ in range(3):
         uses(limits, who, 10, nanos=1)
-    with pytest.raises(BudgetExceeded, match="may spend 3e-09 per day"):
+    with pytest.raises(BudgetExceeded, match=r"may spend 0\.000000003 per day .UTC., of which"):
         limits.admit(who, 0.0, NOON)
 
 
 def test_tokens_per_minute_flow_back_all_the_time():
     limits, who = Limits(), caller(tokens_per_minute=600)
     uses(limits, who, 500)
-    with pytest.raises(TokensLimited, match=r"this request may use 200\. It passes in 10s") as caught:
+    with pytest.raises(TokensLimited, match=r"this request is expected to use 200\. It passes in 10s") as caught:
         runs(limits, who, 200)
     assert caught.value.retry_after == 10.0
     uses(limits, who, 200, now=10.0)
@@ -139,9 +139,16 @@ def test_an_answer_longer_than_expected_is_paid_for_by_later_requests():
 
 def test_a_request_larger_than_a_minutes_tokens_is_told_so_and_not_to_come_back():
     limits, who = Limits(), caller(tokens_per_minute=600)
-    with pytest.raises(TokensLimited, match="this request alone may use 601") as caught:
+    with pytest.raises(TokensLimited, match="this request alone is expected to use 601") as caught:
         runs(limits, who, 601)
-    assert caught.value.retry_after is None
+    assert (caught.value.retry_after, caught.value.retryable) == (None, False)
+
+
+def test_a_cost_is_said_with_all_its_digits():
+    limits, who = Limits(), caller(monthly_cost=1_234_567.5)
+    lease = limits.admit(who, 0.0, NOON)
+    with pytest.raises(BudgetExceeded, match=r"may spend 1234567\.5 per month .* up to 2000000: one with less text"):
+        limits.reserve(lease, Ask(nanos=2_000_000 * 10**9), 0.0, NOON)
 
 
 @pytest.mark.parametrize(

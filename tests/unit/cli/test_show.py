@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.cli.show import Column, moment, note, plain, record, share, span, table, text
+from llm_gateway.cli.show import Column, cost, moment, note, plain, record, share, span, table, text
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,28 @@ from llm_gateway.cli.show import Column, moment, note, plain, record, share, spa
         (12345, "12,345"),
         (0.25, "0.2"),
         (["own", "public"], "own, public"),
-        ({"temperature": 0.5}, "temperature=0.5"),
+        ({"temperature": 0.25}, "temperature=0.25"),
         ("[bold]not markup[/bold]", "[bold]not markup[/bold]"),
         ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
     ],
 )
 def test_cells(value: object, shown: str):
     assert text(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (None, None),
+        (0.0, None),
+        (0.000001, "0.000001"),
+        (0.00099, "0.00099"),
+        (12.5, "12.5"),
+        (1234.5, "1,234.50"),
+    ],
+)
+def test_costs(amount: float | None, shown: str | None):
+    assert cost(amount) == shown
 
 
 def test_a_piped_table_is_neither_cut_nor_coloured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):

@@ -170,6 +170,18 @@ def test_attempts_are_counted_with_their_request_by_server_and_outcome(metrics: 
     assert page.value("gen_ai_client_operation_duration_seconds_sum", **labels, error_type="cut") == 0.5
 
 
+def test_attempts_tell_of_their_first_content_and_of_the_pace_after_it(metrics: Metrics):
+    account = tries((0.5, Fault(FaultKind.CUT)), (3.0, None))
+    silent, spoke = account.all
+    assert not silent.first_at
+    spoke.first_at, spoke.given = spoke.began + 1.0, 5
+    end(metrics, Request(tries=account.all))
+    page = Page(metrics)
+    for name, seconds in (("time_to_first_chunk", 1.0), ("time_per_output_chunk", 0.5)):
+        assert page.value(f"gen_ai_client_operation_{name}_seconds_count") == 1
+        assert page.value(f"gen_ai_client_operation_{name}_seconds_sum", gen_ai_request_model="m") == seconds
+
+
 def test_an_error_is_absorbed_when_the_request_was_answered_all_the_same(metrics: Metrics):
     for outcome in ("ok", "error"):
         end(metrics, Request(outcome=outcome, tries=tries((1.0, Fault(FaultKind.CUT))).all))

@@ -200,6 +200,12 @@ async def test_truncates_prompt_admits_it_only_in_the_figures(rogue: StartRogue,
     assert answer.lines[-1]["prompt_eval_count"] == read
 
 
+async def test_overcounts_lies_in_the_figures_only(rogue: StartRogue):
+    answer = await ask(await rogue(mood="overcounts"))
+    assert "".join(contents(answer)) == WHOLE_TEXT
+    assert {answer.lines[-1][name] for name in ("prompt_eval_count", "eval_count")} == {lies.CLAIMED}
+
+
 @pytest.mark.parametrize(
     ("mood", "name", "arguments"),
     [

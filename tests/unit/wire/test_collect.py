@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.wire.collect import Collector, Meter, estimate_prompt, estimate_tokens
+from llm_gateway.wire.collect import UNSEEN_TOKENS, Collector, Meter, estimate_prompt, estimate_tokens
 from llm_gateway.wire.neutral import ChatRequest, Finish, Message, Piece, ToolCall, ToolPart, Usage
 
 
@@ -47,6 +47,15 @@ def test_one_large_piece_is_more_than_one_token():
     meter.add(Piece("x" * 400))
     meter.add(Piece(tools=[ToolPart(0, "name", arguments="x" * 36)]))
     assert meter.tokens == 110
+
+
+def test_a_server_is_not_believed_to_have_said_more_than_came():
+    meter = Meter()
+    meter.add(Piece("été", thinking="ab"))
+    meter.add(Piece(tools=[ToolPart(0, "name", arguments="{}")]))
+    most = 7 + UNSEEN_TOKENS + 6 + UNSEEN_TOKENS
+    assert meter.usage(Usage(5, most), prompt=9) == Usage(5, most)
+    assert meter.usage(Usage(5, most + 1), prompt=9) == Usage(5, most, estimated=True)
 
 
 def test_estimates_look_at_bytes():

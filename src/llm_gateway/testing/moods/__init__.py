@@ -140,6 +140,7 @@ MOODS: dict[str, Mood] = {
     "wrong_model": lies.wrong_model,
     "honeypot": lies.honeypot,
     "truncates_prompt": lies.truncates_prompt,
+    "overcounts": lies.overcounts,
     "tool_as_text": tools.tool_as_text,
     "tool_text_arguments": tools.tool_text_arguments,
     "tool_bad_json": tools.tool_bad_json,

@@ -13,6 +13,8 @@ from llm_gateway.testing.voices import Said
 
 OTHER_MODEL = "gemma3:4b"
 CANNED = (" Hello", "!", " How", " can", " I", " help", " you", " today", "?")
+CLAIMED = 4_000
+"""Tokens."""
 CANNED_AFTER = 0.05
 """Seconds, whatever was asked."""
 
@@ -31,3 +33,9 @@ async def honeypot(scene: Scene) -> None:
 async def truncates_prompt(scene: Scene) -> None:
     """Answers well what was left of the prompt: half the context, as Ollama keeps it (since 0.30) without a word."""
     await scene.deliver(scene.answer(replace(scene.said(), prompt_tokens=scene.num_ctx() // 2 + 2)))
+
+
+async def overcounts(scene: Scene) -> None:
+    """Answers well, and claims to have read and written far more than there was."""
+    said = scene.said()
+    await scene.deliver(scene.answer(replace(said, prompt_tokens=CLAIMED, answer_tokens=CLAIMED)))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from llm_gateway.alerts.courier import Delivery
-from llm_gateway.alerts.rules import BUILT_IN, Rule
+from llm_gateway.alerts.rules import BUILT_IN, METRICS, Rule
 from llm_gateway.alerts.states import Alert
 from llm_gateway.web.admin.common import Input, Live, admin_router, listed, when
 
@@ -59,9 +59,11 @@ def shown(alert: Alert) -> dict[str, Any]:
         "subject": alert.subject,
         "state": alert.state,
         "severity": alert.severity,
+        "metric": alert.metric,
         "condition": alert.condition,
         "value": alert.value,
         "threshold": alert.threshold,
+        "unit": METRICS[alert.metric].unit if alert.metric in METRICS else None,
         "since": when(alert.since),
         "started_at": when(alert.started_at),
         "resolved_at": when(alert.resolved_at),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from fastapi import Depends, Query
@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import InvalidRequest
-from llm_gateway.ledger.entry import Outcome
+from llm_gateway.ledger.entry import Recorded
 from llm_gateway.running import Running
 from llm_gateway.sheets import Sheet
 from llm_gateway.storage import arrivals, attempts, projects, requests
@@ -28,7 +28,7 @@ COLUMNS: Final = (
     *("request_id", "timestamp", "project", "project_id", "key_id", "endpoint", "model", "backend_model", "server_id"),
     *("tier", "stream", "status", "outcome", "error_code", "finish_reason", "latency_ms", "ttft_ms", "attempts"),
     *("failovers", "continuations", "tokens_input", "tokens_output", "tokens_estimated", "cost", "end_user"),
-    *("correlation_id", "project_context", "client_request_id", "notes"),
+    *("correlation_id", "project_context", "client_request_id", "notes", "key"),
 )
 """Of an export as CSV: programs rely on them, so new ones come at the end."""
 
@@ -47,7 +47,7 @@ async def filters(
     status: Annotated[int | None, Query(ge=100, le=599)] = None,
     status_class: Annotated[int | None, Query(ge=1, le=5, description="2, 4 or 5.")] = None,
     failed: Annotated[bool | None, Query(description="With a status of 400 or more; false: the others.")] = None,
-    outcome: Outcome | Literal["gateway_crashed"] | None = None,
+    outcome: Recorded | None = None,
     error_code: str | None = None,
     min_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     max_latency_ms: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
@@ -103,7 +103,7 @@ async def list_requests(
     before = Cursor.parse(cursor) if cursor is not None else None
     async with running.sessions.read() as s:
         rows, after = await requests.page(s, filters=wanted, before=before, limit=limit)
-    names = project_names(running)
+    names = names_of(running)
     return listed([shown(row, names) for row in rows], next_cursor=str(after) if after else None)
 
 
@@ -121,7 +121,7 @@ async def follow_requests(
         if cursor is None:
             return listed([], next_cursor=str(await arrivals.now(s)), more=False)
         rows, mark, more = await arrivals.after(s, Mark.parse(cursor), filters=wanted, limit=limit, wall=wall)
-    names = project_names(running)
+    names = names_of(running)
     return listed([shown(row, names) for row in rows], next_cursor=str(mark), more=more)
 
 
@@ -146,7 +146,7 @@ async def get_request(running: Live, request_id: str) -> dict[str, Any]:
     async with running.sessions.read() as s:
         row = await requests.get(s, request_id)
         tries = await attempts.of_request(s, request_id)
-    view = shown(row, project_names(running))
+    view = shown(row, names_of(running))
     # here `attempts` are the attempts themselves, as far as they were kept: `attempt_count` says how many there were
     return view | {"attempt_count": row["attempts"], "attempts": [_attempt(running, one) for one in tries]}
 
@@ -169,7 +169,7 @@ async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[byt
 
 
 async def _lines(running: Running, wanted: RequestFilters, format: str, payloads: bool) -> AsyncGenerator[bytes]:
-    names = project_names(running)
+    names = names_of(running)
     sheet = Sheet(COLUMNS) if format == "csv" else None
     block: list[dict[str, Any]] = []
 
@@ -193,11 +193,24 @@ async def _lines(running: Running, wanted: RequestFilters, format: str, payloads
     yield await whole()
 
 
-def project_names(running: Running) -> dict[str, str]:
-    return {p.id: p.name for p in running.gateway.snapshot.projects.values()}
+class Names(NamedTuple):
+    """Id -> name, also of what is disabled, revoked or expired; not of what was deleted."""
+
+    projects: dict[str, str]
+    keys: dict[str, str]
 
 
-def shown(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    view = {"request_id": row["id"], "timestamp": when(row["timestamp"]), "project": names.get(row["project_id"])}
+def names_of(running: Running) -> Names:
+    known = running.gateway.snapshot
+    return Names({p.id: p.name for p in known.projects.values()}, {k.id: k.name for k in known.keys.values()})
+
+
+def shown(row: dict[str, Any], names: Names) -> dict[str, Any]:
+    view = {
+        "request_id": row["id"],
+        "timestamp": when(row["timestamp"]),
+        "project": names.projects.get(row["project_id"]),
+        "key": names.keys.get(row["key_id"]),
+    }
     view |= {name: value for name, value in row.items() if name not in ("id", "timestamp", "cost_nanos")}
     return view | {"cost": row["cost_nanos"] / 1e9}

@@ -14,7 +14,7 @@ from llm_gateway.storage.requests import RequestFilters
 from llm_gateway.storage.rollups import NOBODY
 from llm_gateway.storage.usage import Dimension, UsageFilters, UsageRow
 from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
-from llm_gateway.web.admin.requests import project_names
+from llm_gateway.web.admin.requests import names_of
 
 router = admin_router("stats")
 DAY: Final = 86_400.0
@@ -74,16 +74,16 @@ async def get_stats(
         rows = await usage.usage(
             s, since=start, until=end, by=groups, bucket=bucket, filters=wanted, top=top, minutes_from=kept
         )
-    projects_, keys = project_names(running), {k.id: k.name for k in running.gateway.snapshot.keys.values()}
+    names = names_of(running)
     data = []
     for row in rows:
         view: dict[str, Any] = {"bucket": when(row.bucket)} if span.bucket else {}
         for dimension, value in zip(groups, row.group, strict=True):
             match dimension:
                 case "project":
-                    view |= {"project": projects_.get(str(value)), "project_id": value}
+                    view |= {"project": names.projects.get(str(value)), "project_id": value}
                 case "key":
-                    view |= {"key": keys.get(str(value)), "key_id": None if value == NOBODY else value}
+                    view |= {"key": names.keys.get(str(value)), "key_id": None if value == NOBODY else value}
                 case _:
                     view[dimension] = value if value != "" else None
         data.append(view | figures(row))
@@ -146,4 +146,7 @@ def _time(running: Running, since: str | None, until: str | None) -> tuple[float
     end = moment(until, "until")
     end = now + 1 if end is None else end
     start = moment(since, "since")
+    if start is not None and start > end:
+        later = "now" if until is None else "`until`"
+        raise InvalidRequest(f"`since` must not be later than {later}.", param="since")
     return end - DAY if start is None else start, end, now - running.settings.retention.minute_days * DAY
