@@ -59,7 +59,7 @@ def supervise(loaded: Loaded, again: Callable[[], Loaded], listener: socket.sock
     anew, for SIGHUP. Raises Stop and GatewayError for what cannot start."""
     running = asyncio.run(_prepare(loaded))
     listener.listen(BACKLOG)  # by the parent, too: while no worker is there, connections wait
-    with shared_figures(loaded.settings.data_dir):
+    with shared_figures():
         Supervisor(running, again, listener).run()
     return Exit.OK
 
