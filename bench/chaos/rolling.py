@@ -236,6 +236,7 @@ async def revoking(hosts: list[Host], times: int) -> list[float]:
 
     for n in range(times):
         made = await admin.ask("/admin/api/keys", {"project": "tests", "name": f"gone {n}"}, deadline=DEADLINE)
+        assert made.status == 201, made.body
         told = json.loads(made.body)
         while {status for _, status in await shown(told["key"], 0.5)} != {200}:
             pass
