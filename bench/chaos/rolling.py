@@ -384,8 +384,14 @@ async def judge(
             break
         await asyncio.sleep(0.5)
     wrong = [id for id, verdict in told.items() if id in outcome and (verdict == "exact") != (outcome[id] == "ok")]
+    # killed with the answer's end in hand
+    moment = [id for id in wrong if outcome[id] == "ok" and rough.told.get(id) == "untyped"]
+    wrong = [id for id in wrong if id not in moment]
     crashed = sum(1 for row in rows if row["outcome"] == "gateway_crashed")
-    print(f"  {len(rows)} rows, {crashed} of them gateway_crashed, {rough.outcomes['no status line']} without status")
+    print(
+        f"  {len(rows)} rows, {crashed} of them gateway_crashed, {rough.outcomes['no status line']} without status, "
+        f"{len(moment)} closed when the end of the answer had not left yet"
+    )
     promises.most("status lines without a row", len(missing), 0)
     promises.most("ids with two rows", sum(1 for count in by_id.values() if count > 1), 0)
     promises.most("rows that say something else than the client saw", len(wrong), 0)
