@@ -24,8 +24,8 @@ async def test_a_database_that_is_away_takes_no_replica_out_of_service(live: Liv
     live.running.database_ok = False  # as the watch found it; it looks again within a second
     ready = await live.http.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
-    assert ready.json()["checks"] == {"accepting": True, "database": False}
-    assert health.report(live.gateway, database_ok=False)["status"] == "degraded"
+    assert ready.json()["checks"] == {"accepting": True, "configuration": True, "database": False}
+    assert health.report(live.gateway, database_ok=False, configuration="snapshot")["status"] == "degraded"
 
 
 async def test_a_gateway_that_ends_takes_itself_out_of_service(live: Live):
@@ -60,7 +60,7 @@ async def test_all_models_are_counted_at_once_as_they_are_one_by_one(live: Live)
         counts = healthy_servers(live.gateway, trust, now)
         one_by_one = {name: live.fleet.healthy(name, trust, now) for name, _ in live.fleet.names()}
         assert {name: counts[name] for name in one_by_one} == one_by_one
-    report = health.report(live.gateway, database_ok=True)
+    report = health.report(live.gateway, database_ok=True, configuration="database")
     assert report["models"] == {"total": 4, "with_healthy_servers": 3}
 
 

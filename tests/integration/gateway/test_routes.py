@@ -29,7 +29,7 @@ OPEN = {
 }
 """Everybody's: they tell nothing about projects."""
 HOT = [route.path for route in ROUTES]
-LISTS = ("/v1/models", "/v1/models/{model_id:path}", "/api/tags", "/api/ps")
+LISTS = ("/v1/models", "/v1/models/{model_id:path}", "/v1/usage", "/api/tags", "/api/ps")
 PROJECTS = {("GET", path) for path in LISTS} | {("POST", path) for path in (*HOT, "/api/show")}
 REFUSED = {(method, path) for method in ("GET", "POST", "PUT", "PATCH", "DELETE") for path in BLOCKED}
 """Whoever has a key is told that these are not for clients."""

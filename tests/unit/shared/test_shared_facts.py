@@ -31,7 +31,7 @@ FACTS: list[Shared] = [
     Warm("s", 90.0, ("m", "n")),
     Shown("s", 90.0, "m", None, ModelShow()),
     Lacks("s", 90.0, "m", "tools"),
-    FirstToken("s", "m", 90.0, 0.5, 12, race=True),
+    FirstToken("s", "m", 90.0, 0.5, 12),
     AttemptEnded("s", "m", 90.0, FaultKind.STALLED, "silence", tokens=3, seconds=1.5, retry_after=2.0),
     Judged("s", 90.0, "it says the same to everything"),
 ]
