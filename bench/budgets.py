@@ -2,7 +2,8 @@
 
     budgets       1,000 requests at once against a budget for 100, with and without `max_tokens`, by one process alone
                   and by two over Redis: how much more was used than there was
-    exactness     requests per minute and requests at a time over two gateways, under load
+    exactness     requests and tokens per minute and requests at a time over two gateways, under load: what passed, and
+                  what may pass in the time from the first to the last (a full bucket, and what runs into it)
     crash         the places of a gateway that is killed (kill -9): when they are free again
     outages       Redis killed and frozen under load: failed requests, and how much longer requests take
 
@@ -21,8 +22,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,18 +116,51 @@ async def budgets(stage: Stage) -> None:
             print(f"    times that Redis was given up: {away}", flush=True)
 
 
+@dataclass(slots=True)
+class Passed:
+    """An answer that a limit let through: it was counted between `sent` and `came`."""
+
+    sent: float
+    came: float
+    used: int
+
+
+async def pressed(served: list[Served], seconds: float, used: Callable[[Told], int]) -> list[Passed]:
+    """What passes while 30 clients ask all the time: one that was refused asks again 0.1 s later."""
+    until = time.monotonic() + seconds
+    passed: list[Passed] = []
+
+    async def one(n: int) -> None:
+        async with Client(served[n % len(served)].port) as client:
+            while (sent := time.monotonic()) < until:
+                told = await client.ask(NATIVE, question(max_tokens=WORDS), deadline=DEADLINE)
+                if told.status == 200:
+                    passed.append(Passed(sent, time.monotonic(), used(told)))
+                else:
+                    await asyncio.sleep(0.1)
+
+    await asyncio.gather(*(one(n) for n in range(30)))
+    return passed
+
+
+def may_pass(passed: list[Passed], limit: int) -> tuple[float, float]:
+    """A full bucket, and what runs into it from the first that passed to the last: at least, at most."""
+    most = max(one.came for one in passed) - min(one.sent for one in passed)
+    least = max(one.sent for one in passed) - min(one.came for one in passed)
+    return limit * (1 + least / 60), limit * (1 + most / 60)
+
+
 async def exactness(stage: Stage) -> None:
-    with stage.gateways(2, shared=True, rate_limit_per_minute=300) as served:
-        for each in served:
-            await looked_at(each)
-        began = time.monotonic()
-        said = codes(await crowd(served, 900))
-        free = (time.monotonic() - began) * 300 / 60
-        print(f"    times that Redis was given up: {given_up(served)}", flush=True)
-        stage.judge(
-            f"300 requests per minute, 900 at once over two: {dict(said)}, {free:.1f} came free meanwhile",
-            300 <= said["ok"] <= 301 + free,
-        )
+    for name, limit, each in (("rate_limit_per_minute", 300, 1), ("tokens_per_minute", 300 * EACH, EACH)):
+        with stage.gateways(2, shared=True, **{name: limit}) as served:
+            for one in served:
+                await looked_at(one)
+            passed = await pressed(served, 20.0, tokens if each > 1 else lambda told: 1)
+            away = given_up(served)
+        used, (least, most) = sum(one.used for one in passed), may_pass(passed, limit)
+        text = f"{name} {limit} over two: {used} passed, {least:.1f} to {most:.1f} may in this time, {each} at once"
+        stage.judge(text, least - each <= used <= most + 1e-6)
+        print(f"    times that Redis was given up: {away}", flush=True)
     await stage.servers.set({n: {"rate": 15.0} for n in range(len(stage.servers.ports))})
     with stage.gateways(2, shared=True, max_concurrency=40) as served:
         for each in served:

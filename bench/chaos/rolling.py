@@ -5,14 +5,17 @@
 
 Both hosts share one PostgreSQL and one Redis (both started here) and a fleet of eight own servers, of whose answers one
 in twenty is an error. Requests arrive at random (open loop, Poisson), half of them stream; a client goes to the hosts
-in turn, as a load balancer does that looks at `/readyz` four times a second. First *rolling*: for `--rounds` rounds
-host A gets SIGHUP, which replaces its workers one by one, and host B gets SIGTERM and is started again on its port.
-Then *kills*: random workers of either host get kill -9, `--kills` times.
+in turn, as a load balancer does that looks at `/readyz` four times a second.
 
-Exits with 1 when a request fails while nothing is killed, fewer than 100 requests were made for each round, a host does
-not end with 0; when a request fails beside a kill whose row does not say `gateway_crashed` (or that never got a status
-line and has no row), or a request with a status line does not have exactly one row, or when
-rows and figures contradict each other.
+First *revoking*: keys are made and revoked on host A, and shown to all workers all the time. Then *rolling*: for
+`--rounds` rounds, and until there were 300 requests for each of them, host A gets SIGHUP, which replaces its workers
+one by one, and host B gets SIGTERM and is started again on its port. Then *kills*: random workers of either host get
+kill -9, `--kills` times; which connections a worker has is read from `/proc` while it is stopped, a moment before.
+
+Exits with 1 when a revoked key is accepted after 2 s; when a request fails while nothing is killed, or a host does not
+end with 0; when a request fails beside a kill whose connection was not the killed worker's, or whose row says something
+else than the client saw, a request with a status line does not have exactly one row, or rows and figures contradict each
+other.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +78,9 @@ DEADLINE = 60.0
 LOOK = 0.25
 """Seconds between two looks of the load balancer."""
 START = 180.0
+REVOKED = 5
+REQUESTS = 300
+"""At least, for each round."""
 
 
 class Gentle(Client):
@@ -149,6 +156,16 @@ def _command(pid: int) -> bytes:
         return b""
 
 
+def peers_of(pid: int) -> set[int]:
+    """Ports of the clients that a process has connections with."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            inodes.add(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(line[2].rpartition(":")[2], 16) for line in lines if line[9] in inodes}
+
+
 class Load:
     """Requests at random moments, and what became of them."""
 
@@ -160,6 +177,10 @@ class Load:
         self.told: dict[str, str] = {}
         """By request id, where a status line came: the verdict."""
         self.failed: list[tuple[str, Told]] = []
+        self.ports: list[int] = []
+        """Of the clients that failed."""
+        self.killed: set[int] = set()
+        """Ports of the clients whose worker was killed."""
 
     async def run(self, dice: random.Random) -> None:
         at = time.perf_counter()
@@ -174,10 +195,12 @@ class Load:
     async def _ask(self) -> None:
         ready = [host for host in self._hosts if host.ready] or self._hosts
         self._turn += 1
-        host = ready[self._turn % len(ready)]
+        host, port = ready[self._turn % len(ready)], 0
         async with Gentle(host.port) as client:
             try:
                 body = question(None, self._turn)
+                await client.connect()
+                port = client.port
                 told = await client.ask((NATIVE, NATIVE_STREAM)[self._turn % 2], body, deadline=DEADLINE)
             except OSError as error:
                 told = Told(headers={"error": repr(error)})
@@ -188,24 +211,61 @@ class Load:
         if verdict == "exact":
             self.seconds.append(told.seconds)
         else:
+            self.ports.append(port)
             when = time.monotonic() - host.told_at
             self.failed.append((f"host {host.place.name}, {when:.2f} s after its last signal: {verdict}", told))
 
 
-async def rolling(hosts: list[Host], rounds: int) -> tuple[int, list[int]]:
+async def revoking(hosts: list[Host], times: int) -> list[float]:
+    """Seconds from the answer to the revocation until a key was accepted for the last time, by whichever worker."""
+    admin = Client(hosts[0].port, (hosts[0].place / "admin-token").read_text().strip())
+    found = []
+
+    async def shown(key: str, seconds: float) -> list[tuple[float, int]]:
+        """When it was sent, and the status it got."""
+        until, seen = time.monotonic() + seconds, []
+
+        async def show(host: Host) -> None:
+            while (sent := time.monotonic()) < until:
+                async with Gentle(host.port, key) as client:
+                    seen.append((sent, (await client.get("/v1/models")).status))
+                await asyncio.sleep(0.02)
+
+        await asyncio.gather(*(show(host) for host in hosts for _ in range(2)))
+        return seen
+
+    for n in range(times):
+        made = await admin.ask("/admin/api/keys", {"project": "tests", "name": f"gone {n}"}, deadline=DEADLINE)
+        assert made.status == 201, made.body
+        told = json.loads(made.body)
+        while {status for _, status in await shown(told["key"], 0.5)} != {200}:
+            pass
+        showing = asyncio.create_task(shown(told["key"], 4.0))
+        await asyncio.sleep(random.uniform(0.2, 1.2))  # anywhere between the workers' looks
+        assert (await admin.ask(f"/admin/api/keys/{told['id']}/revoke", {}, deadline=DEADLINE)).status < 300
+        revoked = time.monotonic()
+        found.append(max(sent for sent, status in await showing if status == 200) - revoked)
+    admin.leave(gently=True)
+    return found
+
+
+async def rolling(hosts: list[Host], load: Load, rounds: int) -> tuple[int, list[int]]:
     """Workers replaced by SIGHUP, and the exit codes of the host that was started again each time."""
     replaced, codes = 0, []
 
+    def more(done: int) -> bool:
+        return done < rounds or load.outcomes.total() < REQUESTS * rounds
+
     async def hang_up() -> None:
         nonlocal replaced
-        for _ in range(rounds):
+        while more(replaced // WORKERS):
             before = hosts[0].workers()
             hosts[0].signal(signal.SIGHUP)
             await wait_until(lambda old=before: len(new := hosts[0].workers()) == WORKERS and not new & old, START)
             replaced += WORKERS
 
     async def begin_anew() -> None:
-        for _ in range(rounds):
+        while more(len(codes)):
             hosts[1].signal(signal.SIGTERM)
             codes.append(await hosts[1].ended())
             hosts[1].start()
@@ -217,11 +277,14 @@ async def rolling(hosts: list[Host], rounds: int) -> tuple[int, list[int]]:
     return replaced, codes
 
 
-async def kills(hosts: list[Host], times: int, dice: random.Random) -> None:
+async def kills(hosts: list[Host], load: Load, times: int, dice: random.Random) -> None:
     for _ in range(times):
         host = dice.choice(hosts)
         await wait_until(lambda host=host: len(host.workers()) >= WORKERS, START, every=0.1)
-        os.kill(dice.choice(sorted(host.workers())), signal.SIGKILL)
+        pid = dice.choice(sorted(host.workers()))
+        os.kill(pid, signal.SIGSTOP)
+        load.killed |= peers_of(pid)
+        os.kill(pid, signal.SIGKILL)
         await asyncio.sleep(dice.uniform(0.5, 2.5))
 
 
@@ -280,22 +343,26 @@ async def judge(
     times: int,
     rate: float,
 ) -> None:
+    accepted = await revoking(hosts, REVOKED)
+    print(f"revoking: {REVOKED} keys, accepted for the last time {spread(accepted, 1.0, 's')} after they were revoked")
+    promises.most("seconds for which a revoked key is accepted", max(accepted), 2.0)
+
     calm = Load(hosts, rate)
     task = asyncio.create_task(calm.run(dice))
-    replaced, codes = await rolling(hosts, rounds)
+    replaced, codes = await rolling(hosts, calm, rounds)
     calm.going = False
     await task
     print(f"rolling: {calm.outcomes.total()} requests: {counted(calm.outcomes)}; {spread(calm.seconds)}")
     print(f"  {replaced} workers of host A replaced by SIGHUP, host B ended {len(codes)} times with {Counter(codes)}")
     promises.most("failed requests while hosts are restarted", len(calm.failed), 0)
-    promises.least("requests", calm.outcomes.total(), 100 * rounds)
+    promises.least("requests", calm.outcomes.total(), REQUESTS * rounds)
     promises.most("ends with another code than 0", sum(1 for code in codes if code), 0)
     for verdict, told in calm.failed[:20]:
         print(f"    {verdict}: {told.status} {told.headers} {told.body[-300:]!r}", file=sys.stderr)
 
     rough = Load(hosts, rate)
     task = asyncio.create_task(rough.run(dice))
-    await kills(hosts, times, dice)
+    await kills(hosts, rough, times, dice)
     rough.going = False
     await task
     print(f"kills: {rough.outcomes.total()} requests, {times} workers killed: {counted(rough.outcomes)}")
@@ -310,13 +377,22 @@ async def judge(
             break
         await asyncio.sleep(0.5)
     wrong = [id for id, verdict in told.items() if id in outcome and (verdict == "exact") != (outcome[id] == "ok")]
+    # killed with the answer's end in hand
+    moment = [id for id in wrong if outcome[id] == "ok" and rough.told.get(id) == "untyped"]
+    wrong = [id for id in wrong if id not in moment]
     crashed = sum(1 for row in rows if row["outcome"] == "gateway_crashed")
-    print(f"  {len(rows)} rows, {crashed} of them gateway_crashed, {rough.outcomes['no status line']} without status")
+    print(
+        f"  {len(rows)} rows, {crashed} of them gateway_crashed, {rough.outcomes['no status line']} without status, "
+        f"{len(moment)} closed when the end of the answer had not left yet"
+    )
     promises.most("status lines without a row", len(missing), 0)
     promises.most("ids with two rows", sum(1 for count in by_id.values() if count > 1), 0)
     await agrees(promises, database, place)
     promises.most("rows that say something else than the client saw", len(wrong), 0)
-    promises.most("cut requests per kill", (rough.outcomes.total() - rough.outcomes["exact"]) / max(1, times), rate / 2)
+    foreign = [failed for failed, port in zip(rough.failed, rough.ports, strict=True) if port not in rough.killed]
+    promises.most("failed requests that the killed workers did not have", len(foreign), 0)
+    for verdict, one in foreign[:20]:
+        print(f"    {verdict}: {one.status} {one.headers} {one.body[-300:]!r}", file=sys.stderr)
     for id in wrong[:5]:
         print(f"    {id}: client {told[id]}, row {outcome[id]}", file=sys.stderr)
 

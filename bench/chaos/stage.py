@@ -312,13 +312,23 @@ class Client:
                 self._writer.transport.abort()
         self._reader = self._writer = None
 
-    async def _send(self, method: str, path: str, payload: bytes) -> None:
+    async def connect(self) -> None:
         if self._reader is not None and self._reader.at_eof():  # idle for longer than the gateway keeps a connection
             self.leave()
         if self._writer is None or self._writer.is_closing():
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+    @property
+    def port(self) -> int:
+        """Its own, of the connection that it has."""
+        assert self._writer is not None
+        return int(self._writer.get_extra_info("sockname")[1])
+
+    async def _send(self, method: str, path: str, payload: bytes) -> None:
+        await self.connect()
+        assert self._writer is not None
         self._writer.write(
-            f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self._key}\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nAuthorization: Bearer {self._key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n".encode()
             + payload
         )

@@ -46,7 +46,9 @@ class Learnt:
             age = self._clock.wall() - float(kept["at"])
             if not math.isfinite(age):
                 raise ValueError("the time in it is none")
-            return self._fleet.restore(kept["fleet"], self._clock.now(), age)
+            known = self._fleet.restore(kept["fleet"], self._clock.now(), age)
+            self._fleet.restore_limits(kept["fleet"], self._clock.now(), age)
+            return known
         except FileNotFoundError:
             return 0
         except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError) as wrong:

@@ -8,8 +8,10 @@ from llm_gateway.errors import Overloaded
 
 LATE: Final = 0.25
 """Seconds that the event loop may come late to its own appointments."""
-IN_A_ROW: Final = 2
-"""Appointments that have to be late, for a single one may be the garbage collector's."""
+IN_A_ROW: Final = 4
+"""Appointments that have to be late, two seconds or more: a single one may be the garbage collector's, two or three are
+a machine that had other things to do (on two busy cores processes that want hardly any time wait a quarter of a second
+for it), and by then that is over."""
 FULL: Final = 0.9
 """Share of the memory limit from which on nothing is accepted."""
 NEARLY_FULL: Final = 0.8

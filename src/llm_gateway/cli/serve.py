@@ -163,8 +163,10 @@ class Server(uvicorn.Server):
             self._end_requests()
 
     def close(self) -> None:
-        """Accepts no more connections; requests in flight go on."""
+        """Accepts no more connections; requests in flight go on, without a share of what others may ask the servers."""
         self._tell_clients()
+        if not self.should_exit:
+            self.keep(self.running.others.retire(), "retire")
         self.should_exit = True
 
     def _tell_clients(self) -> None:

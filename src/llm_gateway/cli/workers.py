@@ -37,9 +37,12 @@ from llm_gateway.observe import logs
 from llm_gateway.observe.workers import shared_figures
 from llm_gateway.running import Running
 from llm_gateway.web.app import create_app
+from llm_gateway.web.scales import steady
 
 START = 60
 """Seconds that a worker has to become ready, and to answer its parent."""
+CALM = 5.0
+"""Seconds that it waits at most until all that begins with it is done, before it accepts anything."""
 AGAIN = 1.0
 """Seconds that a worker which cannot start waits before it ends, so that it is not started all the time."""
 FIXED = ("host", "port", "workers", "data_dir")
@@ -56,7 +59,7 @@ def supervise(loaded: Loaded, again: Callable[[], Loaded], listener: socket.sock
     anew, for SIGHUP. Raises Stop and GatewayError for what cannot start."""
     running = asyncio.run(_prepare(loaded))
     listener.listen(BACKLOG)  # by the parent, too: while no worker is there, connections wait
-    with shared_figures(loaded.settings.data_dir):
+    with shared_figures():
         Supervisor(running, again, listener).run()
     return Exit.OK
 
@@ -113,6 +116,10 @@ class Worker(Process):
 class WorkerServer(Server):
     """SIGTERM drains, however often it comes: a service manager tells the whole group, and the parent passes it on.
     SIGUSR1 is how the parent hurries, SIGUSR2 how it says that a worker was replaced."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await steady(self.running.gateway.clock, CALM)  # its predecessor answers meanwhile
+        await super().startup(sockets)
 
     def started_up(self) -> None:
         self.running.url = address(*self.listener.getsockname()[:2])

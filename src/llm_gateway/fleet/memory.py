@@ -19,6 +19,8 @@ LARGEST: Final = 1e12
 """Of a number that can be believed."""
 LONGEST_LEFT: Final = 2 * 86_400.0
 """Seconds: no rest is longer."""
+FRESH: Final = 60.0
+"""Seconds for which it is believed how much a server bears."""
 STANDS_FOR: Final = (0, *(bound + 1 for bound in CLASSES))
 """A length of prompt for each class of first-token times."""
 
@@ -57,6 +59,8 @@ def _model(state: ModelState, now: float) -> dict[str, Any]:
         "good": state.good,
         "results": state.results,
         "tokens_per_second": state.tokens_per_second,
+        "limit": state.slots.limit,
+        "careful": state.slots.careful,
         "loads": state.cold_waits.values(),
         "abilities": abilities.snapshot(state.abilities, now),
         "waits": [samples.values() if samples is not None else [] for samples in state.warm_waits.classes()],
@@ -103,6 +107,28 @@ def restore(servers: Mapping[str, ServerState], learnt: object, now: float, age:
             if state is not None and model.get("digest") in (None, state.listed.digest):
                 _restore_model(state, model, now, age)
     return found
+
+
+def restore_limits(servers: Mapping[str, ServerState], learnt: object, now: float, age: float) -> None:
+    """How much the servers bear, after `restore` and all that was heard since: of those of which nothing bad was. Who
+    rested begins with one attempt at a time."""
+    if not 0 <= age <= FRESH or not isinstance(learnt, dict) or learnt.get("version") != VERSION:
+        return
+    for id, kept in _objects(learnt.get("servers")).items():
+        server = servers.get(id)
+        if server is None or kept.get("url") != server.spec.url or not _well(server.rest, now - age):
+            continue
+        for name, model in _objects(kept.get("models")).items():
+            state = server.models.get(name)
+            if state is None or model.get("digest") not in (None, state.listed.digest):
+                continue
+            if _well(state.rest, now - age) and _well(state.identity, now - age) and not state.slots.careful:
+                limit = int(_number(model.get("limit")) or 1)
+                state.slots.heard(limit, model.get("careful") is True)
+
+
+def _well(rest: Rest, since: float) -> bool:
+    return not rest.faults and (rest.last_fault is None or rest.last_fault_at <= since)
 
 
 def _restore_model(state: ModelState, kept: Mapping[str, Any], now: float, age: float) -> None:

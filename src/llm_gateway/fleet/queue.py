@@ -163,8 +163,8 @@ class ModelQueue(Generic[T]):
             elif begin(first.item):
                 idle = 0
                 share.deficit -= cost
-                self.leave(first)
                 self._served.append(now)
+                self.leave(first)
             else:
                 stuck.add(first.needs)
 

@@ -17,6 +17,8 @@ STRAINED = 3.0
 """Times the usual first-token time that say that the server has too much to do."""
 NOTICED = 1.0
 """Seconds to the first content below which nobody minds."""
+BELIEVED = 8
+"""Attempts at a time that are begun with at most, however many others have found a server to bear."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,12 @@ class Slots:
         self.ceiling = ceiling
         if ceiling is not None:
             self.limit = min(self.limit, ceiling)
+
+    def heard(self, limit: int, careful: bool) -> None:
+        """Another process had found this limit: begins with half of it, for it may still be there."""
+        self.limit = max(self.limit, min(limit // 2, BELIEVED))
+        self.careful = careful
+        self.bound(self.ceiling)
 
     def restart(self) -> None:
         """It rests: after its return it is new to us."""

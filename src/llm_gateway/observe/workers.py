@@ -11,9 +11,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import blake2b
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
@@ -21,24 +21,31 @@ from typing import Final
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Where prometheus_client looks for the directory."""
+MARK: Final = "llmgw-metrics-"
+YOUNG: Final = 60.0
+"""Seconds in which a parent has certainly locked the directory that it made."""
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - made with `mkdtemp`
 
 
 @contextmanager
-def shared_figures(data_dir: Path) -> Iterator[None]:
-    """For the parent: a fresh directory that its workers find by their environment, until the block ends."""
-    mark = f"llmgw-metrics-{blake2b(os.fsencode(data_dir.resolve()), digest_size=6).hexdigest()}-"
+def shared_figures() -> Iterator[None]:
+    """For the parent: a fresh directory that its workers find by their environment, until the block ends. What killed
+    parents of this user left, whatever they served, is removed."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else Path(gettempdir())
-    for old in place.glob(f"{mark}*"):
-        if old.stat().st_uid == os.getuid() and not any(_taken(lock) for lock in old.glob("*.lock")):
-            shutil.rmtree(old, ignore_errors=True)  # of a parent that was killed
-    directory = mkdtemp(prefix=mark, dir=place)
-    os.environ[VARIABLE] = directory
+    for old in place.glob(f"{MARK}*"):
+        with suppress(OSError):  # somebody else is removing it
+            if _left(old):
+                shutil.rmtree(old, ignore_errors=True)
+    directory = Path(mkdtemp(prefix=MARK, dir=place))
+    lock = _locked(directory / "parent.lock")
+    assert lock is not None
+    os.environ[VARIABLE] = str(directory)
     try:
         yield
     finally:
         del os.environ[VARIABLE]
         shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
 
 
 class Slot:
@@ -70,6 +77,15 @@ def my_slot() -> Slot | None:
     """This process's, when its parent has it share figures."""
     directory = os.environ.get(VARIABLE)
     return Slot(Path(directory)) if directory else None
+
+
+def _left(directory: Path) -> bool:
+    """Is it this user's, and does neither its parent live nor any worker?"""
+    about = directory.stat()
+    locks = list(directory.glob("*.lock"))
+    if about.st_uid != os.getuid() or (not locks and time.time() - about.st_mtime < YOUNG):
+        return False
+    return not any(map(_taken, locks))
 
 
 def _locked(path: Path) -> int | None:

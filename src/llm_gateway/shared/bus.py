@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -93,15 +93,17 @@ class Bus:
 
     async def join(self) -> bool:
         """Takes over what the others know. False: there is nothing, or Redis is away."""
-        restored = False
+        picture = None
         try:
             kept = await self._client.command("GET", PICTURE, patience=PATIENCE)
-            restored = kept is not None and self._restore(kept)
+            picture = self._restore(kept) if kept is not None else None
             while await self._read(None):
                 pass
         except Away:
             pass
-        return restored
+        if picture is not None:
+            self._fleet.restore_limits(picture["fleet"], self._now(), self._age(picture))
+        return picture is not None
 
     async def send(self) -> None:
         """Until cancelled. What cannot be told now is not told: it would be old news."""
@@ -209,19 +211,23 @@ class Bus:
             self._apply(AttemptStarted(fact.server, fact.model, fact.at))
         self._apply(fact)
 
-    def _restore(self, kept: bytes) -> bool:
+    def _restore(self, kept: bytes) -> dict[str, Any] | None:
+        """The picture that was taken over, None when there is nothing in it."""
         try:
             if len(kept) > PICTURE_LARGEST:
                 raise ValueError(f"larger than {PICTURE_LARGEST:,} bytes")
-            picture = json.loads(kept)
-            time = self._members.redis_time()
-            age = time - float(picture["at"]) if time is not None else 0.0
+            picture: dict[str, Any] = json.loads(kept)
+            age = self._age(picture)
             if not math.isfinite(age):
                 raise ValueError("the time in it is none")
-            return self._fleet.restore(picture["fleet"], self._now(), age) > 0
+            return picture if self._fleet.restore(picture["fleet"], self._now(), age) else None
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as wrong:
             log.warning("picture_not_taken_over", reason=str(wrong))
-            return False
+            return None
+
+    def _age(self, picture: dict[str, Any]) -> float:
+        time = self._members.redis_time()
+        return time - float(picture["at"]) if time is not None else 0.0
 
     async def _begin_anew(self) -> None:
         """After an outage: a Redis that has forgotten everything numbers its messages from its own clock."""

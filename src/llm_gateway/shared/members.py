@@ -60,6 +60,7 @@ class Members:
         self._heard_at = now()
         self._offset: float | None = None
         """Redis's Unix time minus this clock's."""
+        self._left = False
 
     def instances(self) -> int:
         """How many processes serve together, at least 1."""
@@ -68,14 +69,16 @@ class Members:
     @property
     def leads(self) -> bool:
         """Is it for this process to ask the servers? Where Redis does not say, everybody does."""
-        return self._leader == self.me or self._now() - self._heard_at > GONE
+        return not self._left and (self._leader == self.me or self._now() - self._heard_at > GONE)
 
     def redis_time(self) -> float | None:
         """Unix seconds on Redis's clock, None before it was ever heard."""
         return None if self._offset is None else self._now() + self._offset
 
     async def beat(self) -> bool:
-        """One sign of life. False: Redis is away, and what was known stays."""
+        """One sign of life, unless it has left. False: there was none, and what was known stays."""
+        if self._left:
+            return False
         try:
             now, leader, members = await self._client.run(
                 _BEAT, (MEMBERS, LEADER), (self.me, int(GONE * 1000)), patience=PATIENCE
@@ -89,6 +92,7 @@ class Members:
         return True
 
     async def leave(self) -> None:
-        """The others need not wait until it is held for dead."""
+        """For good: the others need not wait until it is held for dead."""
+        self._left = True
         with suppress(Away):
             await self._client.run(_LEAVE, (MEMBERS, LEADER), (self.me,), patience=PATIENCE)

@@ -39,6 +39,9 @@ class Others(Protocol):
     def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
         """To be run, by name, until cancelled; `probe` is what only one process does at a time."""
 
+    async def retire(self) -> None:
+        """It takes no more requests, and those in flight go on: its share of the servers is the others' from now on."""
+
     async def leave(self) -> None:
         """At the end, so that the others know at once."""
 
@@ -61,6 +64,9 @@ class Alone:
 
     def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
         return {"prober": probe()}
+
+    async def retire(self) -> None:
+        pass
 
     async def leave(self) -> None:
         pass

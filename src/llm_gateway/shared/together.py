@@ -64,6 +64,9 @@ class Together:
             "fleet picture": self.bus.draw(),
         }
 
+    async def retire(self) -> None:
+        await self.members.leave()
+
     async def leave(self) -> None:
         await self.members.leave()
         await self._client.aclose()

@@ -12,6 +12,8 @@ from llm_gateway.clock import Clock
 
 TICK: Final = 0.25
 """Seconds between two looks."""
+STEP, SOON, STEADY = 0.1, 0.05, 3
+"""A loop that comes less than `SOON` seconds late to `STEADY` looks in a row, `STEP` seconds apart, is steady."""
 CONTAINER: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux tells a container's limit (cgroup v2, v1)."""
 NO_LIMIT: Final = 2**50
@@ -39,6 +41,18 @@ def resident() -> int:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+async def steady(clock: Clock, most: float) -> bool:
+    """Returns when the loop is steady: what begins with a process is behind it. False: it was not within `most`
+    seconds."""
+    until, kept = clock.now() + most, 0
+    while kept < STEADY:
+        if (now := clock.now()) >= until:
+            return False
+        await asyncio.sleep(STEP)
+        kept = kept + 1 if clock.now() - (now + STEP) < SOON else 0
+    return True
 
 
 async def weigh(pressure: Pressure, clock: Clock) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from llm_gateway.access.pressure import IN_A_ROW
 from support.gateway import StartGateway
 from support.rogues import StartRogue
 
 
 async def test_a_late_loop_refuses_new_requests_typed_and_with_a_row(start: StartGateway, rogue: StartRogue):
     live = await start(await rogue())
-    for _ in range(2):
+    for _ in range(IN_A_ROW):
         live.gateway.pressure.ticked(1.0)
     refused = await live.chat()
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")

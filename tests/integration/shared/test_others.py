@@ -149,6 +149,20 @@ async def test_one_that_leaves_hands_over_at_once_and_one_that_dies_within_secon
     await wait_until(lambda: other.others.instances() == 1, 8)
 
 
+async def test_one_that_retires_hands_over_at_once_and_still_hears(together: StartProcess):
+    first, second = await together(), await together()
+    await wait_until(lambda: first.probing and second.others.instances() == 2)
+    await first.others.retire()
+    began = time.monotonic()
+    await wait_until(lambda: second.others.instances() == 1 and second.probing and not first.probing)
+    assert time.monotonic() - began < 2.5
+    assert all(server.share.owner for server in second.fleet.servers.values())
+    second.find(ProbeFailed("s1", time.monotonic(), FaultKind.REFUSED, again_in=60))
+    await wait_until(lambda: first.state("s1") == "resting")
+    await asyncio.sleep(1.2)  # a sign of life later it is still gone
+    assert second.others.instances() == 1
+
+
 async def test_what_a_probe_or_a_request_of_one_finds_out_is_believed_by_all(together: StartProcess):
     one, two = await together(), await together()
     now = time.monotonic()

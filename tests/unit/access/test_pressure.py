@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.access.pressure import SMALL, Pressure
+from llm_gateway.access.pressure import IN_A_ROW, SMALL, Pressure
 from llm_gateway.errors import Overloaded
 
 
-def test_a_loop_that_is_late_twice_in_a_row_takes_nothing_until_it_is_on_time_again():
+def test_a_loop_that_stays_late_takes_nothing_until_it_is_on_time_again():
     pressure = Pressure()
-    pressure.ticked(0.3)
-    pressure.bear()
+    for _ in range(IN_A_ROW - 1):
+        pressure.ticked(0.3)
+        pressure.bear()
     pressure.ticked(0.3)
     with pytest.raises(Overloaded) as refused:
         pressure.bear()

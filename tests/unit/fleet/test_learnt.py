@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,18 +13,21 @@ from test_choice import ASK, LLAMA, MODEL, begin, fail, fleet_of, often, spec, s
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
-from llm_gateway.fleet.facts import Listed, ProbeFailed, Warm
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, Listed, ProbeFailed, Warm
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.probes import next_look
 
 EVERYBODY = frozenset(Trust)
 
 
-def restarted(fleet: Fleet, now: float, age: float = 0.0) -> Fleet:
-    """Another process, whose clock shows other figures."""
+def restarted(fleet: Fleet, now: float, age: float = 0.0, heard: Sequence[Fact] = ()) -> Fleet:
+    """Another process, whose clock shows other figures, and what it has `heard` since."""
     kept = json.loads(json.dumps(fleet.snapshot(now)))
     fresh = fleet_of(*(server.spec for server in fleet.servers.values()))
     assert fresh.restore(kept, 50_000.0, age) == len(fleet.servers)
+    for fact in heard:
+        fresh.apply(fact)
+    fresh.restore_limits(kept, 50_000.0, age)
     return fresh
 
 
@@ -39,6 +43,39 @@ def test_a_restart_forgets_neither_who_is_quick_nor_who_rests():
     assert often(again, 50_000.0) == {"a": 200}
     model = again.servers["a"].models[MODEL]
     assert (model.successes, model.tokens_per_second) == (10, pytest.approx(10.0))
+
+
+def limits(fleet: Fleet) -> dict[str, int]:
+    return {id: server.models[MODEL].slots.limit for id, server in fleet.servers.items()}
+
+
+def bears(fleet: Fleet, server: str, limit: int) -> None:
+    """It was found to bear so many at a time."""
+    for _ in range(limit):
+        begin(fleet, server, 90.0)
+    while limits(fleet)[server] < limit:
+        fleet.apply(FirstToken(server, MODEL, 91.0, 0.1))
+    for _ in range(limit):
+        fleet.apply(AttemptEnded(server, MODEL, 92.0, tokens=10, seconds=1.0))
+
+
+def test_one_that_starts_begins_with_half_of_what_servers_were_found_to_bear():
+    fleet = fleet_of(spec("a"), spec("b"), spec("c", max_concurrency=3), spec("d"))
+    for server, limit in {"a": 8, "b": 64, "c": 3, "d": 1}.items():
+        bears(fleet, server, limit)
+    assert limits(restarted(fleet, 100.0)) == {"a": 4, "b": 8, "c": 1, "d": 1}
+    assert limits(restarted(fleet, 100.0, age=61.0)) == {"a": 1, "b": 1, "c": 1, "d": 1}
+
+
+@pytest.mark.parametrize("fault", [FaultKind.REFUSED, FaultKind.NOT_THE_PROTOCOL, FaultKind.BUSY])
+def test_who_had_a_fault_since_begins_with_one_at_a_time(fault: FaultKind):
+    fleet = fleet_of(spec("a"), spec("b"))
+    bears(fleet, "a", 8)
+    bears(fleet, "b", 8)
+    since = [AttemptStarted("a", MODEL, 49_999.0), AttemptEnded("a", MODEL, 49_999.0, fault=fault)]
+    good = [AttemptStarted("a", MODEL, 49_999.5), AttemptEnded("a", MODEL, 49_999.5, tokens=10, seconds=1.0)]
+    assert limits(restarted(fleet, 100.0, age=2.0, heard=since)) == {"a": 1, "b": 4}
+    assert limits(restarted(fleet, 100.0, age=2.0, heard=since + good)) == {"a": 1, "b": 4}
 
 
 def test_rests_go_on_while_the_process_is_not_there():

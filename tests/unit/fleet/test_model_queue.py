@@ -145,6 +145,13 @@ def test_who_cannot_be_served_in_time_is_refused_at_once():
     assert queue.join(wish("quiet", deadline=20.0), capacity=1, now=10.0) is None  # every second turn is its own
 
 
+def test_a_queue_in_which_nobody_waits_has_no_pace():
+    queue = joined(wish("p", "first"))
+    assert served(queue, 1, now=1.0) == ["first"]
+    assert queue.join(wish("p", "much later", deadline=19.0), capacity=8, now=9.0) is None
+    assert served(queue, 1, now=9.0) == ["much later"]
+
+
 def test_while_all_servers_rest_a_slow_pace_of_before_turns_nobody_away():
     queue = joined(*(wish("loud", deadline=99) for _ in range(40)))
     for second in range(10):

@@ -42,8 +42,8 @@ def shown(worker: subprocess.Popen[str]) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs}
 
 
-def test_counters_outlive_a_killed_worker_and_what_is_true_of_the_living_does_not(tmp_path: Path):
-    with shared_figures(tmp_path):
+def test_counters_outlive_a_killed_worker_and_what_is_true_of_the_living_does_not():
+    with shared_figures():
         first, second = start(), start()
         first.kill()
         first.communicate()
@@ -61,11 +61,18 @@ def test_counters_outlive_a_killed_worker_and_what_is_true_of_the_living_does_no
     assert VARIABLE not in os.environ
 
 
-def test_what_a_killed_parent_left_is_removed_by_the_next_one(tmp_path: Path):
-    killed = "import os, sys\nfrom pathlib import Path\nfrom llm_gateway.observe.workers import *\n"
-    killed += "with shared_figures(Path(sys.argv[1])):\n    print(os.environ[VARIABLE], flush=True)\n    os._exit(9)\n"
-    left = subprocess.run([sys.executable, "-c", killed, tmp_path], capture_output=True, text=True, check=False)
-    directory = Path(left.stdout.strip())
-    assert directory.is_dir()
-    with shared_figures(tmp_path):
-        assert not directory.exists()
+def test_what_a_killed_parent_left_is_removed_by_the_next_one_and_what_a_living_one_has_is_not():
+    begin = "import os\nfrom llm_gateway.observe.workers import *\n"
+    begin += "with shared_figures():\n    print(os.environ[VARIABLE], flush=True)\n    {end}\n"
+    command = [sys.executable, "-c", begin.format(end="os._exit(9)")]
+    killed = Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
+    assert killed.is_dir()
+    command = [sys.executable, "-c", begin.format(end="input()")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as living:
+        assert living.stdout is not None
+        serves = Path(living.stdout.readline().strip())
+        assert not killed.exists()
+        with shared_figures():
+            assert serves.is_dir()
+        living.communicate("\n")
+    assert not serves.exists()

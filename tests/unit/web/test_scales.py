@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import count
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from llm_gateway.access.pressure import Pressure
 from llm_gateway.clock import SystemClock
 from llm_gateway.errors import Overloaded
-from llm_gateway.web.scales import memory_limit, resident, weigh
+from llm_gateway.web.scales import memory_limit, resident, steady, weigh
 from support.net import wait_until
 
 
@@ -43,6 +44,19 @@ async def test_a_late_loop_and_a_full_memory_are_noticed(late: bool):
         await wait_until(lambda: refuses(pressure), 5.0)
     finally:
         task.cancel()
+
+
+async def test_a_loop_is_steady_when_what_held_it_up_is_behind_it():
+    async def begin() -> None:
+        for _ in range(8):
+            time.sleep(0.15)
+            await asyncio.sleep(0)
+
+    beginning = asyncio.create_task(begin())
+    assert not await steady(SystemClock(), 0.4)
+    assert not beginning.done()
+    assert await steady(SystemClock(), 30.0)
+    assert beginning.done()
 
 
 def test_a_process_knows_its_size_and_takes_the_setting_for_its_limit():
