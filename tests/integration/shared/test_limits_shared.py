@@ -157,6 +157,15 @@ async def test_the_places_of_a_process_that_died_come_free_by_themselves(start: 
     assert not await lives.passes(who)
 
 
+async def test_what_a_dead_process_had_reserved_comes_free_also_when_nobody_asks_for_long(start: Start):
+    dies, lives = await start(lease=0.1), await start(lease=0.1)
+    who = caller(monthly_tokens=100)
+    assert await dies.passes(who, 90)
+    await dies.crash()
+    await asyncio.sleep(0.5)  # several times as long as a lease
+    assert await lives.passes(who, 100)
+
+
 async def test_leases_of_long_requests_are_renewed(start: Start):
     one, two = await start(lease=0.3), await start(lease=0.3)
     who = caller(max_concurrency=1)
