@@ -162,6 +162,27 @@ async def test_past_its_bound_rows_are_dropped_and_counted(tmp_path: Path, monke
     assert database.rows[-1] == kept
 
 
+async def test_past_its_bound_a_request_that_is_open_in_it_is_closed_as_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ledger_module, "MOST_SEGMENTS", 3)
+    ledger = Ledger(Journal(tmp_path / "dead", segment_bytes=300))
+    long = [uuid4() for _ in range(20)]
+    for n, id in enumerate(long):
+        ledger.opened(id, {"n": n, "outcome": None})
+    while not ledger.dropped:
+        answered(ledger, 100)
+    written = ledger.rows + ledger.dropped
+    for n, id in enumerate(long):
+        ledger.closed(id, {"n": n, "outcome": "ok"})
+    ledger.end(empty=False)
+    database = Database()
+    await recovered(tmp_path, database)
+    assert len(database.rows) == ledger.rows
+    assert ledger.rows + ledger.dropped == written + len(long)
+    assert not [row for row in database.rows if row["outcome"] == "gateway_crashed"]
+
+
 class Picky(Database):
     """Cannot hold rows that say `broken`, attempts that do, and payloads that do."""
 
