@@ -116,6 +116,36 @@ async def test_a_commit_whose_answer_was_lost_is_not_sent_again(tmp_path: Path):
     assert not (tmp_path / "j").exists()
 
 
+async def test_an_error_that_nobody_thought_of_does_not_end_the_shipping(tmp_path: Path):
+    class Odd(Database):
+        odd = 3
+
+        async def position(self, journal: str) -> Position | None:
+            if self.odd:
+                self.odd -= 1
+                raise RuntimeError("never seen before")
+            return await super().position(journal)
+
+    database = Odd(lost=1)
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, 0)]
+        await wait_until(lambda: len(database.rows) == 1, within=5)
+        wanted.append(answered(ledger, 1))
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
+
+
+async def test_a_journal_that_cannot_be_read_keeps_no_other_one_waiting(tmp_path: Path):
+    strange = Journal(tmp_path / "a")
+    strange.opened(uuid4(), ["not", "a", "row"])  # type: ignore[arg-type]
+    strange.end()
+    left_behind(tmp_path / "b", closed=3)
+    database = Database()
+    await recovered(tmp_path, database)
+    assert len(database.rows) == 3
+    assert (tmp_path / "a").exists()
+
+
 async def test_a_database_that_lost_its_last_transactions_gets_them_again(tmp_path: Path):
     """As one does that was failed over to."""
     database = Database()
