@@ -210,6 +210,17 @@ def remove(directory: Path) -> None:
     sync_directory(directory.parent)  # before its position is forgotten: it must not come back without
 
 
+def sweep(root: Path) -> None:
+    """Deletes what is left of journals whose removal was cut short. Raises OSError."""
+    for gone in root.glob(".*") if root.is_dir() else ():
+        if not segments(gone):  # a new journal, before it has its name
+            continue
+        lock = _locked(gone)
+        if lock is not None:
+            shutil.rmtree(gone, ignore_errors=True)
+            os.close(lock)
+
+
 def _hidden(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}")
 

@@ -29,6 +29,7 @@ from llm_gateway.ledger.journal import (
     abandoned,
     read,
     segments,
+    sweep,
 )
 from llm_gateway.ledger.ledger import Ledger
 
@@ -176,6 +177,7 @@ class Shipper:
 
 def _left_under(root: Path) -> list[Path]:
     try:
+        sweep(root)
         return abandoned(root)
     except OSError as error:  # it cannot be read or locked: the next start looks again
         log.error("journals_not_recovered", error=str(error))

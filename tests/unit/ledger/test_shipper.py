@@ -14,7 +14,7 @@ import pytest
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger import ledger as ledger_module
 from llm_gateway.ledger import shipper as shipper_module
-from llm_gateway.ledger.journal import Journal, Position, Row, segments
+from llm_gateway.ledger.journal import Adopted, Journal, Position, Row, segments
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.shipper import BATCH, Batch, Shipper
 from support.net import wait_until
@@ -308,6 +308,20 @@ async def test_recovery_that_is_interrupted_goes_on_where_it_was(tmp_path: Path,
     await recovered(tmp_path, database)
     assert len(database.rows) == BATCH + 5
     assert len({row["n"] for row in database.rows}) == BATCH + 5
+
+
+async def test_what_a_process_was_killed_over_while_it_removed_a_journal_is_removed(tmp_path: Path):
+    left_behind(tmp_path / ".removed", closed=3)
+    (tmp_path / ".removed" / "lock").unlink()
+    left_behind(tmp_path / ".being removed", closed=3)
+    busy = Adopted(tmp_path / ".being removed")
+    (tmp_path / ".just begun").mkdir()
+    database = Database()
+    with busy as mine:
+        assert mine
+        await recovered(tmp_path, database)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".being removed", ".just begun"]
+    assert database.rows == []
 
 
 async def test_recovery_waits_for_a_database_that_is_away(tmp_path: Path):
