@@ -14,7 +14,7 @@ import pytest
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger import ledger as ledger_module
 from llm_gateway.ledger import shipper as shipper_module
-from llm_gateway.ledger.journal import Adopted, Journal, Position, Row, segments
+from llm_gateway.ledger.journal import START, Adopted, Journal, Position, Row, segments
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.shipper import BATCH, Batch, Shipper
 from support.net import wait_until
@@ -39,9 +39,11 @@ class Database:
         self._maybe_down()
         return self.positions.get(journal)
 
-    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+    async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
         await asyncio.sleep(0)
         self._maybe_down()
+        if after is not None and after != self.positions.get(journal, START):
+            raise DatabaseUnavailable("it is not where it was")
         self.rows += batch.rows
         self.batches.append(len(batch.rows))
         self.positions[journal] = position
@@ -162,6 +164,41 @@ async def test_a_database_that_lost_its_last_transactions_gets_them_again(tmp_pa
     assert database.rows == wanted
 
 
+async def test_a_database_that_lost_its_last_transactions_in_a_quiet_moment_gets_them_again(tmp_path: Path):
+    """Nothing fails: the pool has new connections before anybody asks for one."""
+    database = Database()
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(3)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        rows, positions = list(database.rows), dict(database.positions)
+        wanted += [answered(ledger, n) for n in range(3, 7)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        database.rows, database.positions = rows, positions
+        wanted.append(answered(ledger, 7))
+        await wait_until(lambda: len(database.rows) == 8, within=5)
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
+
+
+async def test_no_row_is_given_up_while_the_database_takes_nothing_at_all(tmp_path: Path):
+    class Strange(Database):
+        strange = True
+
+        async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
+            if self.strange:
+                raise TypeError("a trigger that somebody has made")
+            await super().ship(journal, batch, position, after)
+
+    database = Strange()
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(3)]
+        await wait_until(lambda: ledger.stuck, within=5)
+        database.strange = False
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        assert ledger.dropped == 0
+    assert database.rows == wanted
+
+
 async def test_segments_go_when_nothing_needs_them_and_stay_while_a_request_of_theirs_is_open(tmp_path: Path):
     database = Database()
     async with shipping(tmp_path / "j", database, segment_bytes=400) as ledger:
@@ -216,10 +253,10 @@ async def test_past_its_bound_a_request_that_is_open_in_it_is_closed_as_it_ended
 class Picky(Database):
     """Cannot hold rows that say `broken`, attempts that do, and payloads that do."""
 
-    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+    async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
         if any("broken" in said.values() for said in (*batch.rows, *batch.tries, *batch.payloads)):
             raise TypeError("no such column")
-        await super().ship(journal, batch, position)
+        await super().ship(journal, batch, position, after)
 
 
 @pytest.mark.parametrize("broken", [{0}, {500}, {1019}, {3, 4, 777}, set(range(0, 1020, 100))], ids=str)
@@ -360,10 +397,10 @@ async def test_what_waits_for_a_database_that_was_away_goes_in_few_large_batches
 
 async def test_a_row_that_cannot_be_written_takes_no_other_along(tmp_path: Path):
     class Picky(Database):
-        async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+        async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
             if any(row["n"] == "broken" for row in batch.rows):
                 raise TypeError("no such column")
-            await super().ship(journal, batch, position)
+            await super().ship(journal, batch, position, after)
 
     database = Picky(down=1)
     async with shipping(tmp_path / "j", database) as ledger:
