@@ -179,6 +179,13 @@ return 1
 """
 )
 
+MEMORY: Final = Script("""
+-- key: since when this Redis remembers. Another answer than before = everything was forgotten in between
+local time = redis.call('TIME')
+redis.call('SET', KEYS[1], time[1] .. '.' .. time[2], 'NX')
+return redis.call('GET', KEYS[1])
+""")
+
 STORED: Final = Script(
     _COMMON
     + """

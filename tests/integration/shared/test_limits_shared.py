@@ -233,6 +233,24 @@ async def test_without_redis_they_stay_within_the_limits_together(start: Start, 
     assert 200 + 100 * len(alive) - 100 <= used.all_tokens <= 200 + 100 * len(alive)
 
 
+async def test_a_redis_that_has_forgotten_everything_is_told_within_two_seconds_what_runs(
+    start: Start, redis_server: RedisServer
+):
+    one, two = await start(), await start()
+    who = caller(max_concurrency=3, daily_tokens=100)
+    assert all([await one.passes(who, 30) for _ in range(3)])
+    await asyncio.sleep(0.7)  # they were renewed for the first time
+    redis_server.kill()
+    redis_server.start()  # before anybody noticed
+
+    async def told() -> bool:
+        return await two.client.command("ZCARD", "llmgw:{p}:p:leases", patience=1.0) == 3
+
+    await wait_until(told, 2.0)
+    assert not await two.passes(who)
+    assert await two.client.command("HGET", "llmgw:{p}:p:state", "vt") == b"90"
+
+
 async def test_what_runs_when_redis_comes_back_keeps_its_place(start: Start, redis_server: RedisServer):
     one, two = await start(), await start()
     who = caller(max_concurrency=3)
