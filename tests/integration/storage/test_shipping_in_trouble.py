@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,8 +17,10 @@ from llm_gateway.ledger.shipper import Batch
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.storage.audit import audit
 from llm_gateway.storage.engine import open_engine
+from llm_gateway.storage.scrub import scrub
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
+from support.net import wait_until
 
 NOON = 1_790_035_200 + 43_200
 
@@ -74,6 +77,21 @@ async def test_a_statement_that_takes_too_long_is_an_outage(postgresql_url: str,
     await other.close()
     await store.ship("j", wanted, Position(1, 1))
     assert await shipped(Sessions(engine)) == 1
+    await engine.dispose()
+
+
+async def test_a_connection_that_ends_while_tables_are_cleaned_is_an_outage(postgresql_url: str, tmp_path: Path):
+    engine = open_engine(postgresql_url, data_dir=tmp_path)
+    other, admin = await asyncpg.connect(postgresql_url), await asyncpg.connect(postgresql_url)
+    async with other.transaction():
+        await other.execute("LOCK TABLE request_log IN SHARE MODE")
+        cleaning = asyncio.create_task(scrub(engine))
+        end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'VACUUM%'"
+        await wait_until(lambda: admin.fetchval(end))
+        with pytest.raises(DatabaseUnavailable):
+            await cleaning
+    await other.close()
+    await admin.close()
     await engine.dispose()
 
 
