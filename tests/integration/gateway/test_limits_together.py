@@ -146,14 +146,14 @@ async def test_a_budget_that_is_used_up_stays_so_after_a_restart_and_without_red
         at = periods(live.gateway.clock.wall())
         texts = ("model", "backend_model", "tier", "endpoint", "error_code")
         row = {column.name: 0 for column in usage_rollup.c} | dict.fromkeys(texts, "")
-        row |= {"seconds": 86_400, "bucket": at.day, "project_id": next(iter(project)), "key_id": key.id}
+        row |= {"seconds": 86_400, "detail": 1, "bucket": at.day, "project_id": next(iter(project)), "key_id": key.id}
         async with live.running.sessions.write() as s:
             await s.execute(usage_rollup.insert().values(**row | {"tokens_input": tokens}))
 
     fields = {"database_url": database_url, "project": {"monthly_tokens": 500}}
     async with gateway(tmp_path / "first", server, **fields) as live:
         assert (await live.chat(messages=HELLO)).status_code == 200
-        await rolled_up(live, 490)
+        await rolled_up(live, 475)  # and 15 for the answer
     async with gateway(tmp_path / "second", server, **fields) as live:
         answer = await live.chat(max_tokens=10)
         assert answer.status_code == 429
