@@ -129,10 +129,12 @@ class Journal:
                 for directory in (self.directory, self.directory.parent, self.directory.parent.parent):
                     sync_directory(directory)
 
-    def end(self) -> None:
-        """Syncs, and gives the directory up. Whoever finds it afterwards may ship and remove it."""
+    def end(self, *, removed: bool = False) -> None:
+        """Syncs, and gives the directory up. Whoever finds it afterwards may ship and remove it; nobody does where it
+        was `removed`."""
         try:
-            self.sync()
+            if not removed:
+                self.sync()
         finally:
             if self._file >= 0:
                 os.close(self._file)

@@ -146,7 +146,7 @@ class Ledger:
         try:
             if empty:
                 remove(self.journal.directory)  # while its lock is held: nobody takes it for an abandoned one
-            self.journal.end()
+            self.journal.end(removed=empty)
         except OSError as error:
             log.warning("journal_not_ended", error=str(error))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger import ledger as ledger_module
@@ -96,6 +97,14 @@ async def test_a_stop_flushes_what_was_closed_a_moment_before_and_leaves_no_jour
     assert [row["n"] for row in database.rows] == [1, 2]
     assert database.positions == {}
     assert not (tmp_path / "j").exists()
+
+
+async def test_an_end_with_nothing_left_has_nothing_to_complain_of(tmp_path: Path):
+    with capture_logs() as said:
+        async with shipping(tmp_path / "j", Database()) as ledger:
+            answered(ledger, 1)
+    assert said == []
+    assert not list(tmp_path.iterdir())
 
 
 async def test_a_database_that_is_away_loses_and_doubles_nothing(tmp_path: Path):
