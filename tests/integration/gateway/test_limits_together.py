@@ -158,3 +158,12 @@ async def test_a_budget_that_is_used_up_stays_so_after_a_restart_and_without_red
         answer = await live.chat(max_tokens=10)
         assert answer.status_code == 429
         assert "10 is left" in answer.json()["error"]["message"]
+
+
+async def test_a_worker_that_starts_without_redis_takes_no_more_than_its_share(
+    tmp_path: Path, rogue: StartRogue, redis_server: RedisServer, postgresql_url: str
+):
+    redis_server.kill()
+    fields = {"database_url": postgresql_url, "redis_url": redis_server.url, "workers": 3}
+    async with gateway(tmp_path, await rogue(), **fields, project={"rate_limit_per_minute": 6}) as live:
+        assert [(await live.chat(max_tokens=1)).status_code for _ in range(3)] == [200, 200, 429]
