@@ -302,14 +302,18 @@ def _decode_start(payload: bytes) -> tuple[int, bytes]:
 
 
 def abandoned(root: Path) -> list[Path]:
-    """The journals under `root` whose processes are gone, oldest name first. They are locked for as long as the
-    returned paths matter to nobody else: take each with `adopt` before reading it."""
+    """The journals under `root` whose processes are gone, or of which nobody can say, oldest name first. None is locked
+    any more: take each as `Adopted` before reading it."""
     found = []
     there = (
         (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")) if root.is_dir() else ()
     )
     for directory in sorted(there):
-        lock = _locked(directory)
+        try:
+            lock = _locked(directory)
+        except OSError:  # whoever takes it hears of it; the others are looked at
+            found.append(directory)
+            continue
         if lock is not None:
             os.close(lock)
             found.append(directory)

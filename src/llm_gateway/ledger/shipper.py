@@ -105,11 +105,14 @@ class Shipper:
         journal that cannot be read stays where it is."""
         for directory in await asyncio.to_thread(_left_under, root):
             journal = Adopted(directory)
-            with journal as mine:
-                if mine and directory.is_dir():  # else the one who recovered it has just removed it
-                    failures = 0
-                    while not await self._recovered(journal, failures):
-                        failures += 1
+            try:
+                with journal as mine:
+                    if mine and directory.is_dir():  # else the one who recovered it has just removed it
+                        failures = 0
+                        while not await self._recovered(journal, failures):
+                            failures += 1
+            except OSError as error:  # it cannot be locked
+                log.error("journal_not_recovered", journal=directory.name, error=str(error))
 
     async def look_after(self, root: Path) -> None:
         """As `recover`, again and again until cancelled: where several processes share a directory, one that was killed

@@ -157,6 +157,14 @@ async def test_a_journal_that_cannot_be_read_keeps_no_other_one_waiting(tmp_path
     assert (tmp_path / "a").exists()
 
 
+async def test_a_journal_that_cannot_be_locked_keeps_no_other_one_waiting(tmp_path: Path):
+    (tmp_path / "a" / "lock").mkdir(parents=True)
+    left_behind(tmp_path / "b", closed=3)
+    database = Database()
+    await recovered(tmp_path, database)
+    assert len(database.rows) == 3
+
+
 async def test_a_database_that_lost_its_last_transactions_gets_them_again(tmp_path: Path):
     """As one does that was failed over to."""
     database = Database()
