@@ -147,7 +147,8 @@ async def assemble(
         metrics.watch(lambda: replace(figures(gateway), alerts=alerts.firing()))
         if settings.redis_url is not None and serving:
             url = settings.redis_url.get_secret_value()
-            await stack.enter_async_context(sharing_limits(gateway, url, others.instances))
+            most = settings.workers  # of this host: at a start without Redis nobody is heard of
+            await stack.enter_async_context(sharing_limits(gateway, url, lambda: max(most, others.instances())))
         budgets = Budgets(gateway, sessions)
         prober = Prober(
             Looks(transport, guard, clock, settings.probes.timeout),

@@ -162,12 +162,14 @@ class Account:
         self._spent: dict[tuple[str, int], Spent] = {}
 
     def spent(self, kind: Literal["day", "month"], begin: int) -> Spent:
-        """Of the day or month that began then. A clock that goes back finds what it left."""
-        found = self._spent.get((kind, begin))
+        """Of the day or month that began then. A clock that goes back finds what it left; the one that was asked for
+        longest ago is forgotten first."""
+        found = self._spent.pop((kind, begin), None)
         if found is None:
-            found = self._spent[(kind, begin)] = Spent()
-            while len(self._spent) > MOST_PERIODS:
+            found = Spent()
+            while len(self._spent) >= MOST_PERIODS:
                 del self._spent[next(iter(self._spent))]
+        self._spent[(kind, begin)] = found
         return found
 
     def left(self, rules: Rules, name: Budget, at: Periods) -> int:

@@ -99,6 +99,10 @@ class ApiKey:
     monthly_cost: float | None = None
 
 
+MOST_NANOS: Final = 10**14
+"""What one request costs at most: of a nonsense that a server counts, a day's sum must fit its column as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """Of a million tokens, in whatever unit an operator counts in."""
@@ -107,8 +111,8 @@ class Price:
     output: float = 0.0
 
     def of(self, tokens_input: int, tokens_output: int) -> int:
-        """Billionths of the unit, whole: sums of them are exact."""
-        return round((tokens_input * self.input + tokens_output * self.output) * 1000)
+        """Billionths of the unit, whole: sums of them are exact. At most MOST_NANOS."""
+        return min(MOST_NANOS, round((tokens_input * self.input + tokens_output * self.output) * 1000))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,9 @@ class Store(Protocol):
     async def position(self, journal: str) -> Position | None:
         """How far the journal is in the database; None = nothing of it."""
 
-    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
-        """The batch, its sums and the position in one transaction."""
+    async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
+        """The batch, its sums and the position in one transaction; DatabaseUnavailable where the journal is not in as
+        far as `after`."""
 
     async def forget(self, journal: str) -> None:
         """The journal is gone."""
@@ -75,7 +76,7 @@ class Feed:
         self._unsure: tuple[Position, int] | None = None
         """The end of a transaction of which nobody knows whether it was committed, and the rows in it."""
         self._reached = after or START
-        """The end of the last transaction that the database confirmed."""
+        """How far the journal is in the database, as far as this one knows."""
         self._most = BATCH
 
     async def step(self) -> Step | None:
@@ -92,7 +93,7 @@ class Feed:
         if batch:
             self._unsure, self._position = (end, len(batch.rows)), None
             try:
-                await self._store.ship(self._name, batch, end)
+                await self._store.ship(self._name, batch, end, self._reached)
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # the outermost edge: one row must not stop all that come after it
@@ -112,10 +113,10 @@ class Feed:
         if self._unsure is not None and self._unsure[0] == found:
             (self._reached, rows), self._unsure = self._unsure, None
             return Step(rows, 0, found)
-        if found < self._reached:
-            again = await asyncio.to_thread(self._between, found, self._reached)
+        before, self._reached = self._reached, found
+        if found < before:
+            again = await asyncio.to_thread(self._between, found, before)
             log.warning("database_lost_rows", journal=self._name, rows_shipped_again=again)
-            self._reached = found
             return Step(0, 0, found, again=again)
         return None
 
@@ -130,15 +131,12 @@ class Feed:
 
     async def _without(self, batch: Batch, end: Position, error: Exception) -> int:
         """Of one row that cannot be stored: stores it without its attempts, where that helps. Returns how many rows
-        are lost."""
+        are lost: none while the database does not even take a transaction without any."""
         reason: dict[str, Any] = {"reason": f"{type(error).__name__}: {error}"[:500]}
-        if not batch.rows:
-            log.error("payload_dropped", **reason)
-            return 0
-        named = {"request_id": batch.rows[0].get("id"), **reason}
+        named = {"request_id": batch.rows[0].get("id"), **reason} if batch.rows else reason
         if batch.tries:
             try:
-                await self._store.ship(self._name, batch._replace(tries=[]), end)
+                await self._store.ship(self._name, batch._replace(tries=[]), end, self._reached)
             except DatabaseUnavailable:
                 raise
             except Exception as again:  # the outermost edge, as above
@@ -146,5 +144,9 @@ class Feed:
             else:
                 log.error("attempts_dropped", **named)
                 return 0
+        await self._store.ship(self._name, Batch([], [], []), end, self._reached)
+        if not batch.rows:
+            log.error("payload_dropped", **named)
+            return 0
         log.error("log_rows_dropped", rows=1, **named)
         return 1

@@ -129,10 +129,12 @@ class Journal:
                 for directory in (self.directory, self.directory.parent, self.directory.parent.parent):
                     sync_directory(directory)
 
-    def end(self) -> None:
-        """Syncs, and gives the directory up. Whoever finds it afterwards may ship and remove it."""
+    def end(self, *, removed: bool = False) -> None:
+        """Syncs, and gives the directory up. Whoever finds it afterwards may ship and remove it; nobody does where it
+        was `removed`."""
         try:
-            self.sync()
+            if not removed:
+                self.sync()
         finally:
             if self._file >= 0:
                 os.close(self._file)
@@ -208,6 +210,17 @@ def remove(directory: Path) -> None:
         return
     shutil.rmtree(gone, ignore_errors=True)
     sync_directory(directory.parent)  # before its position is forgotten: it must not come back without
+
+
+def sweep(root: Path) -> None:
+    """Deletes what is left of journals whose removal was cut short. Raises OSError."""
+    for gone in root.glob(".*") if root.is_dir() else ():
+        if not segments(gone):  # a new journal, before it has its name
+            continue
+        lock = _locked(gone)
+        if lock is not None:
+            shutil.rmtree(gone, ignore_errors=True)
+            os.close(lock)
 
 
 def _hidden(directory: Path) -> Path:
@@ -289,14 +302,18 @@ def _decode_start(payload: bytes) -> tuple[int, bytes]:
 
 
 def abandoned(root: Path) -> list[Path]:
-    """The journals under `root` whose processes are gone, oldest name first. They are locked for as long as the
-    returned paths matter to nobody else: take each with `adopt` before reading it."""
+    """The journals under `root` whose processes are gone, or of which nobody can say, oldest name first. None is locked
+    any more: take each as `Adopted` before reading it."""
     found = []
     there = (
         (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")) if root.is_dir() else ()
     )
     for directory in sorted(there):
-        lock = _locked(directory)
+        try:
+            lock = _locked(directory)
+        except OSError:  # whoever takes it hears of it; the others are looked at
+            found.append(directory)
+            continue
         if lock is not None:
             os.close(lock)
             found.append(directory)

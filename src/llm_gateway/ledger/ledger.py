@@ -83,9 +83,10 @@ class Ledger:
         self._opens[segment] += 1
 
     def closed(self, id: UUID, row: Row) -> None:
-        """Before the last bytes of the answer leave."""
+        """Before the last bytes of the answer leave. One that is open in the journal has its place there: it would be
+        held for crashed otherwise."""
         segment = self._open.pop(id, None)
-        if self._written(lambda: self.journal.closed(id, row)):
+        if self._written(lambda: self.journal.closed(id, row), bounded=segment is None):
             self.rows += 1
             self.wake()
         else:
@@ -145,7 +146,7 @@ class Ledger:
         try:
             if empty:
                 remove(self.journal.directory)  # while its lock is held: nobody takes it for an abandoned one
-            self.journal.end()
+            self.journal.end(removed=empty)
         except OSError as error:
             log.warning("journal_not_ended", error=str(error))
 
@@ -162,10 +163,11 @@ class Ledger:
             except OSError as error:
                 self._trouble(error)
 
-    def _written(self, write: Callable[[], object]) -> bool:
+    def _written(self, write: Callable[[], object], *, bounded: bool = True) -> bool:
         """Writes one record. On a full disk the ballast makes room for it."""
         try:
-            self._room()
+            if bounded:
+                self._room()
             try:
                 write()
             except OSError as error:

@@ -29,6 +29,7 @@ from llm_gateway.ledger.journal import (
     abandoned,
     read,
     segments,
+    sweep,
 )
 from llm_gateway.ledger.ledger import Ledger
 
@@ -46,6 +47,8 @@ LOOK: Final = 2.0
 """Seconds between two looks for journals of processes that were killed."""
 FAREWELL: Final = 2.0
 """Seconds for what only tidies up at the end."""
+AWAY: Final = (DatabaseUnavailable, OSError)
+"""The database, or the disk."""
 CRASHED: Final = ".open"
 """Ends the name under which the requests that a dead process left open have a position of their own."""
 
@@ -72,13 +75,14 @@ class Shipper:
             self._wake.clear()
             try:
                 step = await feed.step()
-            except (DatabaseUnavailable, OSError) as error:
+            except Exception as error:  # the outermost edge: without this task no row ever arrives
                 failures += 1
                 self._ledger.stuck = True
+                told = {"rows": self._ledger.waiting, "error": str(error), "exc_info": not isinstance(error, AWAY)}
                 if self._stopping and failures > 1:
-                    log.warning("log_rows_left_in_the_journal", rows=self._ledger.waiting, error=str(error))
+                    log.warning("log_rows_left_in_the_journal", **told)
                     return
-                log.warning("log_rows_wait", rows=self._ledger.waiting, error=str(error))
+                log.warning("log_rows_wait", **told)
                 await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
                 continue
             failures, self._ledger.stuck = 0, False
@@ -97,14 +101,18 @@ class Shipper:
 
     async def recover(self, root: Path) -> None:
         """Ships what processes that are gone have left under `root`; requests that they left open are closed as
-        `gateway_crashed`, and come first. Ends when nothing is left over; a database that is away is waited for."""
+        `gateway_crashed`, and come first. Ends when nothing is left over; a database that is away is waited for. A
+        journal that cannot be read stays where it is."""
         for directory in await asyncio.to_thread(_left_under, root):
             journal = Adopted(directory)
-            with journal as mine:
-                if mine and directory.is_dir():  # else the one who recovered it has just removed it
-                    failures = 0
-                    while not await self._recovered(journal, failures):
-                        failures += 1
+            try:
+                with journal as mine:
+                    if mine and directory.is_dir():  # else the one who recovered it has just removed it
+                        failures = 0
+                        while not await self._recovered(journal, failures):
+                            failures += 1
+            except OSError as error:  # it cannot be locked
+                log.error("journal_not_recovered", journal=directory.name, error=str(error))
 
     async def look_after(self, root: Path) -> None:
         """As `recover`, again and again until cancelled: where several processes share a directory, one that was killed
@@ -123,10 +131,13 @@ class Shipper:
             await asyncio.to_thread(journal.remove)
             await self._store.forget(name)
             await self._store.forget(name + CRASHED)
-        except (DatabaseUnavailable, OSError) as error:
+        except AWAY as error:
             log.warning("journal_waits", journal=name, error=str(error))
             await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
             return False
+        except Exception:  # the outermost edge: other journals are there as well
+            log.exception("journal_not_recovered", journal=name)
+            return True
         log.info("journal_recovered", journal=name, rows=count, crashed=ended)
         return True
 
@@ -169,6 +180,7 @@ class Shipper:
 
 def _left_under(root: Path) -> list[Path]:
     try:
+        sweep(root)
         return abandoned(root)
     except OSError as error:  # it cannot be read or locked: the next start looks again
         log.error("journals_not_recovered", error=str(error))

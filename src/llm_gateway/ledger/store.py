@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger.feed import Batch
-from llm_gateway.ledger.journal import Position
+from llm_gateway.ledger.journal import START, Position
 from llm_gateway.storage import attempts, erasures, journals, payloads, requests, rollups
 from llm_gateway.storage.faults import lacks_column
 from llm_gateway.storage.sessions import Sessions
@@ -27,17 +27,23 @@ class DatabaseStore:
             found = await journals.get_position(s, journal)
         return Position(*found) if found is not None else None
 
-    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+    async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
         try:
-            await self._ship(journal, batch, position)
+            await self._ship(journal, batch, position, after)
         except DBAPIError as error:
             if lacks_column(error):  # as after a restored backup: the rows wait, and no row is to blame
                 raise DatabaseUnavailable(f"The database's tables are not this version's: {error.orig}.") from error
             raise
 
-    async def _ship(self, journal: str, batch: Batch, position: Position) -> None:
+    async def _ship(self, journal: str, batch: Batch, position: Position, after: Position | None) -> None:
         rows = await requests.records(batch.rows)
         async with self._sessions.write() as s:
+            if after is None:
+                await journals.set_position(s, journal, *position)
+            elif not await journals.move_position(s, journal, None if after == START else after, position):
+                raise DatabaseUnavailable(
+                    "The database has lost rows that it had confirmed, or another process brings in the same ones."
+                )
             spared = await _spared(s, batch)
             if len(spared.rows) < len(rows):
                 rows = await requests.records(spared.rows)
@@ -47,7 +53,6 @@ class DatabaseStore:
             await attempts.insert_rows(s, spared.tries)
             await payloads.insert_payloads(s, spared.payloads)
             await rollups.add(s, sums)  # late: other processes that add to the same sums wait from here on
-            await journals.set_position(s, journal, position.segment, position.offset)
         if len(new) < len(rows):
             self._repeated(len(rows) - len(new))
 

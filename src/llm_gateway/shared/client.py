@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 PATIENCE: Final = 0.05
 """Seconds that a request may lose to a Redis that does not answer, where the event loop is not late."""
@@ -141,7 +141,10 @@ class Client:
 
     def _send(self, lane: _Lane, patience: float | None) -> None:
         while lane.waiting and lane.under_way < AT_ONCE:
+            lane.waiting = [call for call in lane.waiting if not call.answer.done()]  # who asked for the others is gone
             calls, lane.waiting = lane.waiting[:TOGETHER], lane.waiting[TOGETHER:]
+            if not calls:
+                return
             lane.under_way += 1
             task = asyncio.create_task(self._together(calls, patience), name="redis")
             self._sending.add(task)
@@ -207,7 +210,7 @@ class Client:
         try:
             await self._answered(asking, self._patience if patience is None else patience)
             answer = asking.result()
-        except (TimeoutError, RedisError, OSError) as error:
+        except Exception as error:  # also a ValueError: what the library makes of an answer that is none of Redis's
             self._failed(error)
             raise Away from error
         finally:

@@ -22,7 +22,7 @@ from llm_gateway.access.policy import Caller
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused
 from llm_gateway.clock import Clock
 from llm_gateway.shared.client import PATIENT, Away, Client
-from llm_gateway.shared.scripts import RENEW, SETTLE, STORED, TAKE
+from llm_gateway.shared.scripts import MEMORY, RENEW, SETTLE, STORED, TAKE
 from llm_gateway.shared.settling import Batch, counters, day_and_month, holder_keys
 
 LEASE: Final = 30.0
@@ -129,7 +129,7 @@ class SharedLimits:
     async def prepare(self) -> None:
         """Makes Redis ready for the first request, where it is there."""
         try:
-            await self._client.load(TAKE, SETTLE, RENEW, STORED)
+            await self._client.load(TAKE, SETTLE, RENEW, STORED, MEMORY)
         except Away:
             self._away = True
 
@@ -169,13 +169,17 @@ class SharedLimits:
 
     async def _renew(self) -> None:
         """Also tells a Redis that was away or has lost its memory what runs, as soon as it is back."""
-        tick, next_at = min(RETRY, self._lease / 3), 0.0
+        tick, next_at, memory = min(RETRY, self._lease / 3), 0.0, b""
         while True:
             await asyncio.sleep(tick)
-            if not self._away and self._clock.now() < next_at:
-                continue
-            next_at = self._clock.now() + self._lease / 3
             try:
+                if self._running:
+                    found = await self._client.run(MEMORY, ["llmgw:memory"], [], patience=PATIENT)
+                    if found != memory:
+                        memory, next_at = found, 0.0
+                if not self._away and self._clock.now() < next_at:
+                    continue
+                next_at = self._clock.now() + self._lease / 3
                 for project, holders, leases in self._by_holders():
                     keys = [key for id in holders for key in holder_keys(project, id)]
                     held = [v for one in leases for v in (one.id, one.taken.tokens, one.taken.nanos)]

@@ -54,7 +54,7 @@ end
 
 local function hold(leases, state, lease, ttl, tokens, nanos)
   redis.call('ZADD', leases, now + ttl, lease)
-  redis.call('PEXPIRE', leases, ttl * 2)
+  redis.call('PEXPIRE', leases, HOUR)  -- as the state: what a forgotten lease holds nobody would give back
   redis.call('PEXPIRE', state, HOUR)
   if (tokens ~= '0' or nanos ~= '0') and redis.call('HEXISTS', state, 'l:' .. lease) == 0 then
     redis.call('HSET', state, 'l:' .. lease, tokens .. ' ' .. nanos)
@@ -178,6 +178,13 @@ end
 return 1
 """
 )
+
+MEMORY: Final = Script("""
+-- key: since when this Redis remembers. Another answer than before = everything was forgotten in between
+local time = redis.call('TIME')
+redis.call('SET', KEYS[1], time[1] .. '.' .. time[2], 'NX')
+return redis.call('GET', KEYS[1])
+""")
 
 STORED: Final = Script(
     _COMMON

@@ -38,7 +38,7 @@ async def used(s: AsyncSession, at: Periods, projects: Collection[str]) -> list[
             func.sum(tokens),
             func.sum(_c.cost_nanos),
         )
-        .where(_c.project_id.in_(projects), _c.seconds == DAY, _c.detail == 1)
+        .where(_c.project_id.in_(projects), _c.seconds == DAY, _c.detail == 1)  # the others are the same once more
         .where(_c.bucket >= at.month, _c.bucket < at.month_end)
         .group_by(_c.project_id, _c.key_id)
     )

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.storage.faults import translated
+from llm_gateway.storage.faults import translated, unreachable
 
 SLICE: Final = 200
 """Rows that are worked on between two looks at other tasks: one to two milliseconds."""
@@ -42,6 +42,8 @@ def faults() -> Iterator[None]:
     """Around the driver's own calls: its errors become ours, as those of statements do."""
     try:
         yield
+    except OSError as error:  # a TimeoutError is one: asyncpg's own when a statement takes too long
+        raise unreachable(error) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in _DRIVERS:
             raise

@@ -90,6 +90,7 @@ async def erased(s: AsyncSession, since: float) -> Callable[[Mapping[str, Any]],
 
 async def erase_window(s: AsyncSession, wanted: Erasure, place: Place) -> tuple[int, Place | None]:
     """Deletes what belongs to it among the next rows. Returns how many, and where to go on; None = nothing is left."""
+    await s.execute(select(_c.id).where(_c.id == wanted.id).with_for_update())  # another one who is at it comes later
     table = (request_log, payload)[place.table]
     id = table.c.id if table is request_log else table.c.request_id
     found = (await s.execute(_window(table, id, wanted, place))).all()

@@ -14,13 +14,16 @@ from llm_gateway.errors import Conflict, DatabaseUnavailable, GatewayError, Inva
 _HINT = "Is it running, and is LLM_GATEWAY_DATABASE_URL right?"
 _NO_TABLES = "The database has no tables of this version. `llm-gateway db upgrade` makes them."
 
-# Class 08 connection, 28 authorization, 3D no such database, 40 rolled back (deadlock, failover), 53 resources (disk,
-# memory, connections), 55 locked, 57 operator (shutdown, starting up), 58 system, F0 configuration, XX corrupted.
-_PG_OUTAGE = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58", "F0", "XX"})
-_PG_READ_ONLY = "25006"
+# Class 08 connection, 25 transaction (read-only, given up), 28 authorization, 3B savepoint, 3D no such database, 40
+# rolled back (deadlock, failover), 53 resources (disk, memory, connections), 55 locked, 57 operator (shutdown, starting
+# up), 58 system, F0 configuration, XX corrupted.
+_PG_OUTAGE = frozenset({"08", "25", "28", "3B", "3D", "40", "53", "55", "57", "58", "F0", "XX"})
 _PG_NO_PRIVILEGE = "42501"
 _PG_NO_TABLE = "42P01"
 _PG_NO_COLUMN = "42703"
+_SQLITE_GIVEN_UP = "no such savepoint"
+"""SQLite undoes whole transactions when its disk is full (sqlite.org/lang_transaction.html), and what is heard of it is
+that there is no savepoint any more to go back to."""
 _SQLITE_NO_COLUMN = ("no such column", "has no column named")
 _SQLITE_OUTAGE = (
     "SQLITE_BUSY",
@@ -75,9 +78,11 @@ def _of_driver(error: DBAPIError) -> GatewayError | None:
         return InvalidRequest("A value is outside of what is allowed.", details={"constraint": words})
     if state[:2] == "22":
         return InvalidRequest(f"The database cannot hold a value: {words}.")
+    if words.startswith(_SQLITE_GIVEN_UP):
+        return DatabaseUnavailable("The database has given a transaction up. Is its disk full?")
     if state == _PG_NO_TABLE or "no such table" in words:
         return DatabaseUnavailable(_NO_TABLES)
-    outage = state[:2] in _PG_OUTAGE or state in (_PG_READ_ONLY, _PG_NO_PRIVILEGE) or code.startswith(_SQLITE_OUTAGE)
+    outage = state[:2] in _PG_OUTAGE or state == _PG_NO_PRIVILEGE or code.startswith(_SQLITE_OUTAGE)
     if outage or error.connection_invalidated or not (state or code):
         return _gone(error.orig or error)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,6 +25,20 @@ async def set_position(s: AsyncSession, journal: str, segment: int, offset: int)
         .values(journal=journal, **values)
         .on_conflict_do_update(index_elements=[_c.journal], set_=values)
     )
+
+
+async def move_position(s: AsyncSession, journal: str, before: tuple[int, int] | None, after: tuple[int, int]) -> bool:
+    """As `set_position`, where it is `before`; None = nothing of the journal is in. False: it is not, and nothing has
+    changed. Whoever moves it lets others wait until the transaction ends."""
+    segment, offset = after
+    if before is None:
+        insert = postgresql.insert if s.get_bind().dialect.name == "postgresql" else sqlite.insert
+        made = insert(journal_position).values(journal=journal, segment=segment, offset=offset)
+        moved = await s.execute(made.on_conflict_do_nothing(index_elements=[_c.journal]))
+    else:
+        there = (_c.journal == journal, _c.segment == before[0], _c.offset == before[1])
+        moved = await s.execute(update(journal_position).where(*there).values(segment=segment, offset=offset))
+    return moved.rowcount == 1  # type: ignore[attr-defined,no-any-return]  # a CursorResult, as of all that write
 
 
 async def forget(s: AsyncSession, journal: str) -> None:

@@ -39,6 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llm_gateway.access.policy import MOST_NANOS
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
 from llm_gateway.storage.bulk import driver, faults, on_postgresql, one_by_one, slices
 from llm_gateway.storage.columns import EPOCH, Text, UnixTime, as_uuid, fit, micros
@@ -51,7 +52,7 @@ _Condition = Callable[[Any], ColumnElement[bool]]
 MAX_PAGE: Final = 500
 SCAN: Final = 10_000
 """Rows that one query looks at where no index answers all filters."""
-MOST: Final[Mapping[str, int]] = {"tokens_input": 10**12, "tokens_output": 10**12, "cost_nanos": 10**14}
+MOST: Final[Mapping[str, int]] = {"tokens_input": 10**12, "tokens_output": 10**12, "cost_nanos": MOST_NANOS}
 """What is stored at most of figures that servers send: a day's sum of nonsense must fit its column as well."""
 LONGEST: Final = 1e10
 """Milliseconds."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from llm_gateway.errors import DatabaseUnavailable
+from llm_gateway.storage.bulk import faults
 from llm_gateway.storage.engine import connecting
 
 TABLES: Final = ("request_log", "attempt_log", "payload")
@@ -33,7 +34,8 @@ async def scrub(engine: AsyncEngine, *, rewrite: bool = False) -> bool:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         if engine.dialect.name == "postgresql":
             for table in TABLES:
-                await driver.execute(f"VACUUM {'FULL ' if rewrite else ''}{table}", timeout=PATIENCE)
+                with faults():
+                    await driver.execute(f"VACUUM {'FULL ' if rewrite else ''}{table}", timeout=PATIENCE)
             return False
         return await _scrub_sqlite(driver)
     finally:

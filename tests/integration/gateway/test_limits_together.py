@@ -227,3 +227,12 @@ async def test_what_the_database_says_of_budgets_is_what_was_counted(
         assert [await told(live) for _ in range(2)] == [wanted] * 2
     async with gateway(tmp_path / "second", server, **fields) as live:
         assert await told(live) == wanted
+
+
+async def test_a_worker_that_starts_without_redis_takes_no_more_than_its_share(
+    tmp_path: Path, rogue: StartRogue, redis_server: RedisServer, postgresql_url: str
+):
+    redis_server.kill()
+    fields = {"database_url": postgresql_url, "redis_url": redis_server.url, "workers": 3}
+    async with gateway(tmp_path, await rogue(), **fields, project={"rate_limit_per_minute": 6}) as live:
+        assert [(await live.chat(max_tokens=1)).status_code for _ in range(3)] == [200, 200, 429]

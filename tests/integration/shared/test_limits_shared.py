@@ -157,6 +157,15 @@ async def test_the_places_of_a_process_that_died_come_free_by_themselves(start: 
     assert not await lives.passes(who)
 
 
+async def test_what_a_dead_process_had_reserved_comes_free_also_when_nobody_asks_for_long(start: Start):
+    dies, lives = await start(lease=0.1), await start(lease=0.1)
+    who = caller(monthly_tokens=100)
+    assert await dies.passes(who, 90)
+    await dies.crash()
+    await asyncio.sleep(0.5)  # several times as long as a lease
+    assert await lives.passes(who, 100)
+
+
 async def test_leases_of_long_requests_are_renewed(start: Start):
     one, two = await start(lease=0.3), await start(lease=0.3)
     who = caller(max_concurrency=1)
@@ -290,6 +299,24 @@ async def test_a_process_that_is_late_itself_looks_again_and_gives_up_before_lon
     assert await one.passes(caller(rate_limit_per_minute=100))
     assert time.monotonic() - began <= 1.5
     task.cancel()
+
+
+async def test_a_redis_that_has_forgotten_everything_is_told_within_two_seconds_what_runs(
+    start: Start, redis_server: RedisServer
+):
+    one, two = await start(), await start()
+    who = caller(max_concurrency=3, daily_tokens=100)
+    assert all([await one.passes(who, 30) for _ in range(3)])
+    await asyncio.sleep(0.7)  # they were renewed for the first time
+    redis_server.kill()
+    redis_server.start()  # before anybody noticed
+
+    async def told() -> bool:
+        return await two.client.command("ZCARD", "llmgw:{p}:p:leases", patience=1.0) == 3
+
+    await wait_until(told, 2.0)
+    assert not await two.passes(who)
+    assert await two.client.command("HGET", "llmgw:{p}:p:state", "vt") == b"90"
 
 
 async def test_what_runs_when_redis_comes_back_keeps_its_place(start: Start, redis_server: RedisServer):

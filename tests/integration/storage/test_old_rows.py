@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -262,3 +263,19 @@ async def test_what_is_shipped_while_an_erasure_begins_is_seen_by_it(sessions: S
 
 def test_ids_are_what_the_tests_take_them_for() -> None:
     assert UUID(row(0)["id"]).version == 7
+
+
+async def test_two_that_go_on_with_the_same_erasure_count_each_row_once(sessions: Sessions) -> None:
+    await store(sessions, [row(n / 100) for n in range(300)])
+    async with sessions.write() as s:
+        begun = await erasures.begin(s, PROJECT, None, NOW)
+
+    async def finish() -> None:
+        async for _ in erase(sessions, begun):
+            pass
+
+    await asyncio.gather(finish(), finish(), finish())
+    assert await counts(sessions) == (0, 0, 0)
+    async with sessions.read() as s:
+        assert (await erasures.get_erasure(s, begun.id)).rows == 300
+        assert sum((await erasures.erased_days(s)).values()) == 300

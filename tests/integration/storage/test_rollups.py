@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text, update
 
 from llm_gateway.clock import Ids
 from llm_gateway.errors import DatabaseUnavailable
-from llm_gateway.ledger.journal import Position
+from llm_gateway.ledger.journal import START, Position
 from llm_gateway.ledger.shipper import Batch
 from llm_gateway.ledger.store import DatabaseStore
 from llm_gateway.storage import upgrade as upgrades
@@ -95,6 +95,25 @@ async def test_rows_that_are_there_already_add_nothing_and_are_told_of(sessions:
     async with sessions.read() as s:
         (total,) = await usage(s, since=MIDNIGHT - 86_400, until=MIDNIGHT + 86_400)
     assert total.requests == 81
+
+
+async def test_a_batch_that_does_not_follow_what_is_there_does_not_arrive(sessions: Sessions):
+    store, rows = DatabaseStore(sessions), some_rows(4)
+    parts = [Batch([row], [], []) for row in rows]
+    await store.ship("j", parts[0], Position(1, 10), after=START)
+    await store.ship("j", parts[1], Position(1, 20), after=Position(1, 10))
+    for after in (START, Position(1, 10), Position(1, 30)):
+        with pytest.raises(DatabaseUnavailable, match="has lost rows"):
+            await store.ship("j", parts[2], Position(1, 40), after=after)
+    with pytest.raises(DatabaseUnavailable, match="has lost rows"):
+        await store.ship("another", parts[2], Position(1, 40), after=Position(1, 20))
+    assert await store.position("j") == Position(1, 20)
+    again = [store.ship("j", parts[3], Position(2, 5), after=Position(1, 20)) for _ in range(3)]
+    assert [type(done) for done in await asyncio.gather(*again, return_exceptions=True)].count(type(None)) == 1
+    assert await differences(sessions) == []
+    async with sessions.read() as s:
+        (total,) = await usage(s, since=MIDNIGHT - 86_400, until=MIDNIGHT + 86_400)
+    assert total.requests == 3
 
 
 async def test_a_batch_that_fails_late_leaves_neither_rows_nor_sums(sessions: Sessions):

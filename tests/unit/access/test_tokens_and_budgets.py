@@ -230,3 +230,22 @@ def test_figures_tell_what_is_used_and_what_is_reserved():
     assert told["daily_tokens"][1:] == (100, 30, 20, NOON + HALF_A_DAY)
     assert told["monthly_cost"][1:4] == (2.5, 0.5, 0)
     assert told["max_concurrency"].used == 1
+
+
+def test_a_month_is_remembered_to_its_end_however_many_days_it_has():
+    limits, who = Limits(), caller(daily_tokens=10, monthly_tokens=310)
+    first = limits.periods(NOON).month + HALF_A_DAY
+    for day in range(28):
+        uses(limits, who, 10, wall=first + day * 2 * HALF_A_DAY)
+    account = limits.account("p", 0.0)
+    assert account.spent("month", limits.periods(NOON).month).all_tokens == 280
+
+
+def test_what_was_not_told_to_others_yet_is_remembered_over_many_days():
+    account = Limits().account("p", 0.0)
+    month = account.spent("month", 0)
+    month.pending_tokens = 7
+    for day in range(20):
+        account.spent("day", day)
+        account.spent("month", 0)
+    assert account.spent("month", 0) is month

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from llm_gateway.access.policy import ApiKey, Caller, Project
+from llm_gateway.access.policy import MOST_NANOS, ApiKey, Caller, Price, Project
 from llm_gateway.errors import NoHealthyUpstream
 from llm_gateway.ledger.entry import TAG, Entry
+from llm_gateway.ledger.journal import Journal, read
 from llm_gateway.wire.neutral import ChatRequest, Message, Usage
 
 CALLER = Caller(Project("p" * 8, "legal"), ApiKey("k" * 8, "p" * 8, "ci", b"", "llmgw_abc", "wxyz"))
@@ -68,6 +70,16 @@ async def test_an_answered_request_has_its_figures():
         "own",
     )
     assert (row["end_user"], row["correlation_id"], row["client_request_id"]) == ("u1", "c1", "theirs")
+
+
+async def test_what_a_server_counts_beyond_all_measure_can_be_written_down(tmp_path: Path):
+    book, journal = Book(), Journal(tmp_path / "j")
+    async with book.entry as entry:
+        entry.price = Price(1e9, 1e9)
+        entry.finished("stop", Usage(2**31 - 1, 2**31 - 1))
+    journal.closed(book.entry.id, book.entry.record())
+    (record,) = read(journal.directory)
+    assert record.row["cost_nanos"] == book.entry.cost == MOST_NANOS
 
 
 async def test_a_typed_error_gives_the_row_its_status_and_code():

@@ -10,11 +10,12 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger import ledger as ledger_module
 from llm_gateway.ledger import shipper as shipper_module
-from llm_gateway.ledger.journal import Journal, Position, Row, segments
+from llm_gateway.ledger.journal import START, Adopted, Journal, Position, Row, segments
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.shipper import BATCH, Batch, Shipper
 from support.net import wait_until
@@ -39,9 +40,11 @@ class Database:
         self._maybe_down()
         return self.positions.get(journal)
 
-    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+    async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
         await asyncio.sleep(0)
         self._maybe_down()
+        if after is not None and after != self.positions.get(journal, START):
+            raise DatabaseUnavailable("it is not where it was")
         self.rows += batch.rows
         self.batches.append(len(batch.rows))
         self.positions[journal] = position
@@ -96,6 +99,14 @@ async def test_a_stop_flushes_what_was_closed_a_moment_before_and_leaves_no_jour
     assert not (tmp_path / "j").exists()
 
 
+async def test_an_end_with_nothing_left_has_nothing_to_complain_of(tmp_path: Path):
+    with capture_logs() as said:
+        async with shipping(tmp_path / "j", Database()) as ledger:
+            answered(ledger, 1)
+    assert said == []
+    assert not list(tmp_path.iterdir())
+
+
 async def test_a_database_that_is_away_loses_and_doubles_nothing(tmp_path: Path):
     database = Database(down=5)
     async with shipping(tmp_path / "j", database) as ledger:
@@ -116,6 +127,44 @@ async def test_a_commit_whose_answer_was_lost_is_not_sent_again(tmp_path: Path):
     assert not (tmp_path / "j").exists()
 
 
+async def test_an_error_that_nobody_thought_of_does_not_end_the_shipping(tmp_path: Path):
+    class Odd(Database):
+        odd = 3
+
+        async def position(self, journal: str) -> Position | None:
+            if self.odd:
+                self.odd -= 1
+                raise RuntimeError("never seen before")
+            return await super().position(journal)
+
+    database = Odd(lost=1)
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, 0)]
+        await wait_until(lambda: len(database.rows) == 1, within=5)
+        wanted.append(answered(ledger, 1))
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
+
+
+async def test_a_journal_that_cannot_be_read_keeps_no_other_one_waiting(tmp_path: Path):
+    strange = Journal(tmp_path / "a")
+    strange.opened(uuid4(), ["not", "a", "row"])  # type: ignore[arg-type]
+    strange.end()
+    left_behind(tmp_path / "b", closed=3)
+    database = Database()
+    await recovered(tmp_path, database)
+    assert len(database.rows) == 3
+    assert (tmp_path / "a").exists()
+
+
+async def test_a_journal_that_cannot_be_locked_keeps_no_other_one_waiting(tmp_path: Path):
+    (tmp_path / "a" / "lock").mkdir(parents=True)
+    left_behind(tmp_path / "b", closed=3)
+    database = Database()
+    await recovered(tmp_path, database)
+    assert len(database.rows) == 3
+
+
 async def test_a_database_that_lost_its_last_transactions_gets_them_again(tmp_path: Path):
     """As one does that was failed over to."""
     database = Database()
@@ -129,6 +178,41 @@ async def test_a_database_that_lost_its_last_transactions_gets_them_again(tmp_pa
         wanted.append(answered(ledger, 7))
         await wait_until(lambda: len(database.rows) == 8, within=5)
         await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
+
+
+async def test_a_database_that_lost_its_last_transactions_in_a_quiet_moment_gets_them_again(tmp_path: Path):
+    """Nothing fails: the pool has new connections before anybody asks for one."""
+    database = Database()
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(3)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        rows, positions = list(database.rows), dict(database.positions)
+        wanted += [answered(ledger, n) for n in range(3, 7)]
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        database.rows, database.positions = rows, positions
+        wanted.append(answered(ledger, 7))
+        await wait_until(lambda: len(database.rows) == 8, within=5)
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+    assert database.rows == wanted
+
+
+async def test_no_row_is_given_up_while_the_database_takes_nothing_at_all(tmp_path: Path):
+    class Strange(Database):
+        strange = True
+
+        async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
+            if self.strange:
+                raise TypeError("a trigger that somebody has made")
+            await super().ship(journal, batch, position, after)
+
+    database = Strange()
+    async with shipping(tmp_path / "j", database) as ledger:
+        wanted = [answered(ledger, n) for n in range(3)]
+        await wait_until(lambda: ledger.stuck, within=5)
+        database.strange = False
+        await wait_until(lambda: ledger.waiting == 0, within=5)
+        assert ledger.dropped == 0
     assert database.rows == wanted
 
 
@@ -162,13 +246,34 @@ async def test_past_its_bound_rows_are_dropped_and_counted(tmp_path: Path, monke
     assert database.rows[-1] == kept
 
 
+async def test_past_its_bound_a_request_that_is_open_in_it_is_closed_as_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ledger_module, "MOST_SEGMENTS", 3)
+    ledger = Ledger(Journal(tmp_path / "dead", segment_bytes=300))
+    long = [uuid4() for _ in range(20)]
+    for n, id in enumerate(long):
+        ledger.opened(id, {"n": n, "outcome": None})
+    while not ledger.dropped:
+        answered(ledger, 100)
+    written = ledger.rows + ledger.dropped
+    for n, id in enumerate(long):
+        ledger.closed(id, {"n": n, "outcome": "ok"})
+    ledger.end(empty=False)
+    database = Database()
+    await recovered(tmp_path, database)
+    assert len(database.rows) == ledger.rows
+    assert ledger.rows + ledger.dropped == written + len(long)
+    assert not [row for row in database.rows if row["outcome"] == "gateway_crashed"]
+
+
 class Picky(Database):
     """Cannot hold rows that say `broken`, attempts that do, and payloads that do."""
 
-    async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+    async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
         if any("broken" in said.values() for said in (*batch.rows, *batch.tries, *batch.payloads)):
             raise TypeError("no such column")
-        await super().ship(journal, batch, position)
+        await super().ship(journal, batch, position, after)
 
 
 @pytest.mark.parametrize("broken", [{0}, {500}, {1019}, {3, 4, 777}, set(range(0, 1020, 100))], ids=str)
@@ -259,6 +364,20 @@ async def test_recovery_that_is_interrupted_goes_on_where_it_was(tmp_path: Path,
     assert len({row["n"] for row in database.rows}) == BATCH + 5
 
 
+async def test_what_a_process_was_killed_over_while_it_removed_a_journal_is_removed(tmp_path: Path):
+    left_behind(tmp_path / ".removed", closed=3)
+    (tmp_path / ".removed" / "lock").unlink()
+    left_behind(tmp_path / ".being removed", closed=3)
+    busy = Adopted(tmp_path / ".being removed")
+    (tmp_path / ".just begun").mkdir()
+    database = Database()
+    with busy as mine:
+        assert mine
+        await recovered(tmp_path, database)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".being removed", ".just begun"]
+    assert database.rows == []
+
+
 async def test_recovery_waits_for_a_database_that_is_away(tmp_path: Path):
     left_behind(tmp_path / "dead", closed=3)
     database = Database(down=7)
@@ -295,10 +414,10 @@ async def test_what_waits_for_a_database_that_was_away_goes_in_few_large_batches
 
 async def test_a_row_that_cannot_be_written_takes_no_other_along(tmp_path: Path):
     class Picky(Database):
-        async def ship(self, journal: str, batch: Batch, position: Position) -> None:
+        async def ship(self, journal: str, batch: Batch, position: Position, after: Position | None = None) -> None:
             if any(row["n"] == "broken" for row in batch.rows):
                 raise TypeError("no such column")
-            await super().ship(journal, batch, position)
+            await super().ship(journal, batch, position, after)
 
     database = Picky(down=1)
     async with shipping(tmp_path / "j", database) as ledger:
