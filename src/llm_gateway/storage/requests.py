@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -40,7 +40,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
-from llm_gateway.storage.bulk import driver, faults, on_postgresql, one_by_one, slices
+from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
 from llm_gateway.storage.columns import EPOCH, Text, UnixTime, as_uuid, fit, micros
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
@@ -130,42 +130,67 @@ class Records:
     def __len__(self) -> int:
         return len(self.columns["id"])
 
+    def append(self, more: Records) -> None:
+        for name, values in self.columns.items():
+            values += more.columns[name]
+
     def only(self, which: Sequence[int]) -> Records:
         """Some of the rows, by their place."""
         return Records({name: [values[n] for n in which] for name, values in self.columns.items()})
 
 
-async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
-    """Makes rows ready; other tasks get their turn meanwhile.
+async def parts(rows: Sequence[Mapping[str, Any]]) -> AsyncIterator[Records]:
+    """Makes rows ready, a short part at a time; other tasks get their turn in between.
 
     A row is never refused for what clients or servers wrote: texts are cut to their column, characters that cannot be
     stored are replaced, numbers bounded. `timestamp` is Unix seconds or an aware datetime, ids are UUIDs or their text.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     async for part in slices(rows):
-        if unknown := {name for shape in {tuple(row) for row in part} for name in shape} - _NAMES:
-            raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-        for (name, prepare), values in zip(_PREPARE, _by_column(part), strict=True):
-            columns[name] += prepare(values)
-    return Records(columns)
+        columns = zip(_PREPARE, _by_column(part), strict=True)
+        yield Records({name: prepare(values) for (name, prepare), values in columns})
+
+
+async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
+    """All of them, made ready."""
+    return await _whole(parts(rows))
+
+
+async def _whole(parts: AsyncIterable[Records]) -> Records:
+    found = Records({name: [] for name in _COLUMNS})
+    async for part in parts:
+        found.append(part)
+    return found
 
 
 def _by_column(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
     try:
-        return zip(*map(_all_of, rows), strict=True)
-    except KeyError:  # not all rows name every column
-        return ([row.get(name) for row in rows] for name in _COLUMNS)
+        columns = zip(*map(_all_of, rows), strict=True)
+        if {*map(len, rows)} == {len(_COLUMNS)}:
+            return columns
+    except KeyError:
+        pass  # not all rows name every column
+    if unknown := {name for row in rows for name in row} - _NAMES:
+        raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
+    return ([row.get(name) for row in rows] for name in _COLUMNS)
 
 
-async def insert(s: AsyncSession, rows: Records) -> Records:
-    """Adds rows and returns those that were new: an id that is there already stays as it is, which is an alarm, for
-    the journal's position lets nothing in twice."""
-    if not len(rows):
-        return rows
+async def insert(s: AsyncSession, parts: AsyncIterable[Records]) -> Records:
+    """Adds rows, on PostgreSQL while the next part is made ready, and returns those that were new: an id that is there
+    already stays as it is, which is an alarm, for the journal's position lets nothing in twice."""
+    rows = Records({name: [] for name in _COLUMNS})
+
+    async def kept() -> AsyncIterator[Records]:
+        async for part in parts:
+            rows.append(part)
+            yield part
+
+    source = kept()
     try:
         async with s.begin_nested():
-            await _add(s, rows)
+            await _add(s, source)
     except Conflict:
+        async for _ in source:  # what the driver did not ask for any more
+            pass
         new = rows.only([n for n in range(len(rows)) if await _is_added(s, rows.only([n]))])
         log.error("log_rows_were_there_already", rows=len(rows) - len(new))
         return new
@@ -174,7 +199,7 @@ async def insert(s: AsyncSession, rows: Records) -> Records:
 
 async def insert_rows(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) -> int:
     """Adds rows without what they add to the sums, and returns how many were new."""
-    return len(await insert(s, await records(list(rows))))
+    return len(await insert(s, parts(list(rows))))
 
 
 async def get(s: AsyncSession, id: str, *, project_id: str | None = None) -> Row:
@@ -339,22 +364,28 @@ _EQUAL: Final = (
 )
 
 
-async def _add(s: AsyncSession, rows: Records) -> None:
+async def _add(s: AsyncSession, parts: AsyncIterable[Records]) -> None:
     """Raises Conflict when one is there already: then none of them is."""
     connection = await driver(s)
-    with faults():
-        if on_postgresql(s):
-            ready = one_by_one(for_driver(rows, postgresql=True))
+    if on_postgresql(s):
+        ready = (row async for part in parts for row in for_driver(part, postgresql=True))
+        with faults():
             await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=ready)
-        else:
+    else:
+        rows = await _whole(parts)
+        with faults():
             await connection.executemany(_INSERT, for_driver(rows, postgresql=False))
 
 
 async def _is_added(s: AsyncSession, row: Records) -> bool:
     """Was it new?"""
+
+    async def alone() -> AsyncIterator[Records]:
+        yield row
+
     try:
         async with s.begin_nested():
-            await _add(s, row)
+            await _add(s, alone())
     except Conflict:
         return False
     return True
