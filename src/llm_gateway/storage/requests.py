@@ -14,7 +14,6 @@ import base64
 import struct
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -40,8 +39,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
+from llm_gateway.storage import copying
 from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
-from llm_gateway.storage.columns import EPOCH, Text, UnixTime, as_uuid, fit, micros
+from llm_gateway.storage.columns import Text, UnixTime, as_uuid, fit, micros
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
 
@@ -368,13 +368,19 @@ async def _add(s: AsyncSession, parts: AsyncIterable[Records]) -> None:
     """Raises Conflict when one is there already: then none of them is."""
     connection = await driver(s)
     if on_postgresql(s):
-        ready = (row async for part in parts for row in for_driver(part, postgresql=True))
         with faults():
-            await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=ready)
+            await connection.copy_to_table(request_log.name, columns=_COLUMNS, source=_binary(parts), format="binary")
     else:
         rows = await _whole(parts)
         with faults():
-            await connection.executemany(_INSERT, for_driver(rows, postgresql=False))
+            await connection.executemany(_INSERT, _for_sqlite(rows))
+
+
+async def _binary(parts: AsyncIterable[Records]) -> AsyncIterator[bytes]:
+    yield copying.BEGIN
+    async for part in parts:
+        yield _BINARY.rows(part.columns)
+    yield copying.END
 
 
 async def _is_added(s: AsyncSession, row: Records) -> bool:
@@ -391,14 +397,11 @@ async def _is_added(s: AsyncSession, row: Records) -> bool:
     return True
 
 
-def for_driver(rows: Records, *, postgresql: bool) -> Iterator[tuple[Any, ...]]:
-    """As tuples that the driver takes: asyncpg wants datetimes, to SQLite a UUID is 32 digits. Made one by one."""
+def _for_sqlite(rows: Records) -> Iterator[tuple[Any, ...]]:
+    """As tuples, made one by one. To SQLite a UUID is 32 digits."""
     columns: dict[str, Iterable[Any]] = dict(rows.columns)
-    if postgresql:
-        columns["timestamp"] = (EPOCH + timedelta(microseconds=micros) for micros in rows.columns["timestamp"])
-    else:
-        for name in ("id", "project_id", "key_id"):
-            columns[name] = map(_hex, rows.columns[name])
+    for name in ("id", "project_id", "key_id"):
+        columns[name] = map(_hex, rows.columns[name])
     return zip(*columns.values(), strict=True)
 
 
@@ -459,3 +462,4 @@ _INSERT: Final = f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '
 _UNLIKE: Final = frozenset({"id", "timestamp", "correlation_id", "client_request_id"})
 """Columns whose values are nearly all different."""
 _PREPARE: Final = [(column.name, _preparer(column)) for column in request_log.columns]
+_BINARY: Final = copying.Binary(request_log, _UNLIKE | {"latency_ms", "ttft_ms", "tokens_input", "tokens_output"})
