@@ -49,7 +49,7 @@ def _encoder(column: Column[Any], *, unlike: bool) -> Encode:
 
     def same(values: Sequence[Any]) -> list[bytes]:
         known = {value: _NULL if value is None else one(value) for value in set(values)}
-        return [known[value] for value in values]
+        return [known[value] for value in values] if len(known) > 1 else [*known.values()] * len(values)
 
     def each(values: Sequence[Any]) -> list[bytes]:
         return [_NULL if value is None else one(value) for value in values]

@@ -415,7 +415,7 @@ def _preparer(column: Column[Any]) -> Callable[[Sequence[Any]], list[Any]]:
 
     def same(values: Sequence[Any]) -> list[Any]:
         known = {value: absent if value is None else one(value) for value in set(values)}
-        return [known[value] for value in values]
+        return [known[value] for value in values] if len(known) > 1 else [*known.values()] * len(values)
 
     def each(values: Sequence[Any]) -> list[Any]:
         return [absent if value is None else one(value) for value in values]
