@@ -32,6 +32,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -51,6 +52,7 @@ from llm_gateway.ledger.store import DatabaseStore  # noqa: E402
 from llm_gateway.storage import requests  # noqa: E402
 from llm_gateway.storage.audit import derived  # noqa: E402
 from llm_gateway.storage.bulk import driver, on_postgresql  # noqa: E402
+from llm_gateway.storage.columns import EPOCH  # noqa: E402
 from llm_gateway.storage.engine import open_engine  # noqa: E402
 from llm_gateway.storage.requests import RequestFilters  # noqa: E402
 from llm_gateway.storage.rollups import DAY, HOUR, MINUTE, NOBODY  # noqa: E402
@@ -168,7 +170,7 @@ async def build(sessions: Sessions, count: int, now: float) -> None:
         length = DAYS * DAY - 1
         parts = max(1, count // PART) if on_postgresql(s) else 1
         for block in made_up(count // parts, now - length, now - length + length / parts):
-            await requests._add(s, await requests.records(block))
+            await requests._add(s, requests.parts(block))
         if parts > 1:
             await s.execute(text(_more("request_log", length / parts, parts)))
         rows = time.monotonic()
@@ -363,7 +365,7 @@ async def inserted(sessions: Sessions, now: float) -> bool:
     gc.freeze()  # a collection of the rows that wait here would be taken for a batch that holds the loop
     held = 0.0
     for n, rows in enumerate(batches):
-        ready = list(requests.for_driver(await requests.records(rows), postgresql=postgresql))
+        ready = _as_tuples(await requests.records(rows), postgresql)
         for table, name in (("bare", "bare"), ("bare_heap", "bare, no index")):
             began, work = time.perf_counter(), _cpu(pid)
             await _bare(sessions, table, ready)
@@ -383,6 +385,14 @@ async def inserted(sessions: Sessions, now: float) -> bool:
         speed = f"{count / seconds:10,.0f} rows/s   ratio {seconds / took['ship']:.2f}"
         print(f"{name:42}{speed}   CPU {worked[name] / count * 1e6:6.1f} µs a row, {worked[name] / worked['ship']:.2f}")
     return took["bare"] / took["ship"] >= RATIO
+
+
+def _as_tuples(rows: requests.Records, postgresql: bool) -> list[tuple[Any, ...]]:
+    """As the driver takes them."""
+    if not postgresql:
+        return list(requests._for_sqlite(rows))
+    times = [EPOCH + timedelta(microseconds=micros) for micros in rows.columns["timestamp"]]
+    return list(zip(*(rows.columns | {"timestamp": times}).values(), strict=True))
 
 
 async def _bare_tables(sessions: Sessions) -> None:

@@ -14,8 +14,8 @@ kill -9, `--kills` times; which connections a worker has is read from `/proc` wh
 
 Exits with 1 when a revoked key is accepted after 2 s; when a request fails while nothing is killed, or a host does not
 end with 0; when a request fails beside a kill whose connection was not the killed worker's, or whose row says something
-else than the client saw, a request with a status line does not have exactly one row, or rows and figures contradict each
-other.
+else than the client saw; when a request with a status line does not have exactly one row; when rows and figures
+contradict each other.
 """
 
 from __future__ import annotations

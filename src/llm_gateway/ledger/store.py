@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,7 +35,6 @@ class DatabaseStore:
             raise
 
     async def _ship(self, journal: str, batch: Batch, position: Position, after: Position | None) -> None:
-        rows = await requests.records(batch.rows)
         async with self._sessions.write() as s:
             if after is None:
                 await journals.set_position(s, journal, *position)
@@ -45,20 +43,25 @@ class DatabaseStore:
                     "The database has lost rows that it had confirmed, or another process brings in the same ones."
                 )
             spared = await _spared(s, batch)
-            if len(spared.rows) < len(rows):
-                rows = await requests.records(spared.rows)
-            new, sums = await asyncio.gather(requests.insert(s, rows), rollups.summed(rows))
-            if len(new) < len(rows):
+            sums: rollups.Sums = {}
+            new = await requests.insert(s, _counted(requests.parts(spared.rows), sums))
+            if repeated := len(spared.rows) - len(new):
                 sums = await rollups.summed(new)
             await attempts.insert_rows(s, spared.tries)
             await payloads.insert_payloads(s, spared.payloads)
             await rollups.add(s, sums)  # late: other processes that add to the same sums wait from here on
-        if len(new) < len(rows):
-            self._repeated(len(rows) - len(new))
+        if repeated:
+            self._repeated(repeated)
 
     async def forget(self, journal: str) -> None:
         async with self._sessions.write() as s:
             await journals.forget(s, journal)
+
+
+async def _counted(parts: AsyncIterator[requests.Records], sums: rollups.Sums) -> AsyncIterator[requests.Records]:
+    async for part in parts:
+        yield part
+        rollups.count(sums, part)  # the database is at work on it meanwhile
 
 
 async def _spared(s: AsyncSession, batch: Batch) -> Batch:

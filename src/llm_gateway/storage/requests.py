@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -41,8 +40,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.policy import MOST_NANOS
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
-from llm_gateway.storage.bulk import driver, faults, on_postgresql, one_by_one, slices
-from llm_gateway.storage.columns import EPOCH, Text, UnixTime, as_uuid, fit, micros
+from llm_gateway.storage import copying
+from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
+from llm_gateway.storage.columns import Text, UnixTime, as_uuid, fit, micros
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
 
@@ -131,42 +131,67 @@ class Records:
     def __len__(self) -> int:
         return len(self.columns["id"])
 
+    def append(self, more: Records) -> None:
+        for name, values in self.columns.items():
+            values += more.columns[name]
+
     def only(self, which: Sequence[int]) -> Records:
         """Some of the rows, by their place."""
         return Records({name: [values[n] for n in which] for name, values in self.columns.items()})
 
 
-async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
-    """Makes rows ready; other tasks get their turn meanwhile.
+async def parts(rows: Sequence[Mapping[str, Any]]) -> AsyncIterator[Records]:
+    """Makes rows ready, a short part at a time; other tasks get their turn in between.
 
     A row is never refused for what clients or servers wrote: texts are cut to their column, characters that cannot be
     stored are replaced, numbers bounded. `timestamp` is Unix seconds or an aware datetime, ids are UUIDs or their text.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     async for part in slices(rows):
-        if unknown := {name for shape in {tuple(row) for row in part} for name in shape} - _NAMES:
-            raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-        for (name, prepare), values in zip(_PREPARE, _by_column(part), strict=True):
-            columns[name] += prepare(values)
-    return Records(columns)
+        columns = zip(_PREPARE, _by_column(part), strict=True)
+        yield Records({name: prepare(values) for (name, prepare), values in columns})
+
+
+async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
+    """All of them, made ready."""
+    return await _whole(parts(rows))
+
+
+async def _whole(parts: AsyncIterable[Records]) -> Records:
+    found = Records({name: [] for name in _COLUMNS})
+    async for part in parts:
+        found.append(part)
+    return found
 
 
 def _by_column(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
     try:
-        return zip(*map(_all_of, rows), strict=True)
-    except KeyError:  # not all rows name every column
-        return ([row.get(name) for row in rows] for name in _COLUMNS)
+        columns = zip(*map(_all_of, rows), strict=True)
+        if {*map(len, rows)} == {len(_COLUMNS)}:
+            return columns
+    except KeyError:
+        pass  # not all rows name every column
+    if unknown := {name for row in rows for name in row} - _NAMES:
+        raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
+    return ([row.get(name) for row in rows] for name in _COLUMNS)
 
 
-async def insert(s: AsyncSession, rows: Records) -> Records:
-    """Adds rows and returns those that were new: an id that is there already stays as it is, which is an alarm, for
-    the journal's position lets nothing in twice."""
-    if not len(rows):
-        return rows
+async def insert(s: AsyncSession, parts: AsyncIterable[Records]) -> Records:
+    """Adds rows, on PostgreSQL while the next part is made ready, and returns those that were new: an id that is there
+    already stays as it is, which is an alarm, for the journal's position lets nothing in twice."""
+    rows = Records({name: [] for name in _COLUMNS})
+
+    async def kept() -> AsyncIterator[Records]:
+        async for part in parts:
+            rows.append(part)
+            yield part
+
+    source = kept()
     try:
         async with s.begin_nested():
-            await _add(s, rows)
+            await _add(s, source)
     except Conflict:
+        async for _ in source:  # what the driver did not ask for any more
+            pass
         new = rows.only([n for n in range(len(rows)) if await _is_added(s, rows.only([n]))])
         log.error("log_rows_were_there_already", rows=len(rows) - len(new))
         return new
@@ -175,7 +200,7 @@ async def insert(s: AsyncSession, rows: Records) -> Records:
 
 async def insert_rows(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) -> int:
     """Adds rows without what they add to the sums, and returns how many were new."""
-    return len(await insert(s, await records(list(rows))))
+    return len(await insert(s, parts(list(rows))))
 
 
 async def get(s: AsyncSession, id: str, *, project_id: str | None = None) -> Row:
@@ -340,35 +365,44 @@ _EQUAL: Final = (
 )
 
 
-async def _add(s: AsyncSession, rows: Records) -> None:
+async def _add(s: AsyncSession, parts: AsyncIterable[Records]) -> None:
     """Raises Conflict when one is there already: then none of them is."""
     connection = await driver(s)
-    with faults():
-        if on_postgresql(s):
-            ready = one_by_one(for_driver(rows, postgresql=True))
-            await connection.copy_records_to_table(request_log.name, columns=_COLUMNS, records=ready)
-        else:
-            await connection.executemany(_INSERT, for_driver(rows, postgresql=False))
+    if on_postgresql(s):
+        with faults():
+            await connection.copy_to_table(request_log.name, columns=_COLUMNS, source=_binary(parts), format="binary")
+    else:
+        rows = await _whole(parts)
+        with faults():
+            await connection.executemany(_INSERT, _for_sqlite(rows))
+
+
+async def _binary(parts: AsyncIterable[Records]) -> AsyncIterator[bytes]:
+    yield copying.BEGIN
+    async for part in parts:
+        yield _BINARY.rows(part.columns)
+    yield copying.END
 
 
 async def _is_added(s: AsyncSession, row: Records) -> bool:
     """Was it new?"""
+
+    async def alone() -> AsyncIterator[Records]:
+        yield row
+
     try:
         async with s.begin_nested():
-            await _add(s, row)
+            await _add(s, alone())
     except Conflict:
         return False
     return True
 
 
-def for_driver(rows: Records, *, postgresql: bool) -> Iterator[tuple[Any, ...]]:
-    """As tuples that the driver takes: asyncpg wants datetimes, to SQLite a UUID is 32 digits. Made one by one."""
+def _for_sqlite(rows: Records) -> Iterator[tuple[Any, ...]]:
+    """As tuples, made one by one. To SQLite a UUID is 32 digits."""
     columns: dict[str, Iterable[Any]] = dict(rows.columns)
-    if postgresql:
-        columns["timestamp"] = (EPOCH + timedelta(microseconds=micros) for micros in rows.columns["timestamp"])
-    else:
-        for name in ("id", "project_id", "key_id"):
-            columns[name] = map(_hex, rows.columns[name])
+    for name in ("id", "project_id", "key_id"):
+        columns[name] = map(_hex, rows.columns[name])
     return zip(*columns.values(), strict=True)
 
 
@@ -382,7 +416,7 @@ def _preparer(column: Column[Any]) -> Callable[[Sequence[Any]], list[Any]]:
 
     def same(values: Sequence[Any]) -> list[Any]:
         known = {value: absent if value is None else one(value) for value in set(values)}
-        return [known[value] for value in values]
+        return [known[value] for value in values] if len(known) > 1 else [*known.values()] * len(values)
 
     def each(values: Sequence[Any]) -> list[Any]:
         return [absent if value is None else one(value) for value in values]
@@ -429,3 +463,4 @@ _INSERT: Final = f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '
 _UNLIKE: Final = frozenset({"id", "timestamp", "correlation_id", "client_request_id"})
 """Columns whose values are nearly all different."""
 _PREPARE: Final = [(column.name, _preparer(column)) for column in request_log.columns]
+_BINARY: Final = copying.Binary(request_log, _UNLIKE | {"latency_ms", "ttft_ms", "tokens_input", "tokens_output"})

@@ -29,7 +29,7 @@ async def _insert(data_dir: Path, rows: list[dict[str, object]]) -> None:
     engine = open_engine(f"sqlite:///{data_dir}/gateway.db", data_dir=data_dir)
     try:
         async with Sessions(engine).write() as s:
-            await rollups.add(s, await rollups.summed(await requests.insert(s, await requests.records(rows))))
+            await rollups.add(s, await rollups.summed(await requests.insert(s, requests.parts(rows))))
     finally:
         await engine.dispose()
 

@@ -116,6 +116,40 @@ async def test_a_batch_that_does_not_follow_what_is_there_does_not_arrive(sessio
     assert total.requests == 3
 
 
+async def test_a_row_that_is_there_already_is_found_while_the_batch_is_still_sent(
+    sessions: Sessions,
+):
+    rows = [some_row(MIDNIGHT + n, notes="n" * 512, correlation_id="c" * 256, end_user="e" * 256) for n in range(500)]
+    await ship(sessions, rows[:1])
+    assert await ship(sessions, rows) == 1
+    assert await differences(sessions) == []
+
+
+async def test_a_batch_of_which_a_late_row_cannot_be_made_ready_leaves_nothing(sessions: Sessions):
+    rows = some_rows(3_000)
+    with pytest.raises(TypeError, match="no column surprise"):
+        await ship(sessions, [*rows, some_row(MIDNIGHT, surprise=1)])
+    assert await ship(sessions, rows) == 0
+    assert await differences(sessions) == []
+
+
+async def test_a_batch_may_have_as_many_different_sums_as_rows(sessions: Sessions):
+    rows = [some_row(MIDNIGHT - 86_400 + 90 * n, model=f"m{n}") for n in range(2_000)]
+    await ship(sessions, rows)
+    await ship(sessions, some_rows(500, since=MIDNIGHT - 86_400, length=180_000), offset=2)
+    assert await differences(sessions) == []
+
+
+async def test_rows_that_name_the_same_in_different_ways_are_one_sum(sessions: Sessions):
+    same = {"project_id": PROJECTS[0], "backend_model": None, "tier": None, "endpoint": "/v1/chat", "error_code": None}
+    ways = [{"key_id": None, "model": None, "status": 200}, {"key_id": NOBODY, "model": "", "status": 204}]
+    await ship(sessions, [some_row(MIDNIGHT, outcome="ok", **same, **way) for way in ways * 3])
+    async with sessions.read() as s:
+        found = (await s.execute(select(usage_rollup.c.requests).where(usage_rollup.c.detail == 1))).scalars().all()
+    assert found == [6, 6, 6]
+    assert await differences(sessions) == []
+
+
 async def test_a_batch_that_fails_late_leaves_neither_rows_nor_sums(sessions: Sessions):
     rows = some_rows(10)
     store = DatabaseStore(sessions)
