@@ -145,6 +145,8 @@ class Journal:
 
     def _write(self, kind: int, id: UUID, row: Row) -> None:
         payload = _encode((kind, id.bytes, row))
+        if len(payload) > LARGEST:  # nothing that is written behind it would be found again
+            raise OSError(errno.EMSGSIZE, f"a record of {len(payload)} bytes does not fit into the journal")
         record = _HEAD.pack(len(payload), crc32(payload)) + payload
         if self._lock is None:
             self._lock = _made(self.directory)

@@ -42,6 +42,13 @@ def rows(ledger: Ledger) -> list[int]:
     return [record.row["n"] for record in read(ledger.journal.directory)]
 
 
+def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path):
+    ledger = Ledger(Journal(tmp_path / "j"))
+    assert not ledger.kept(uuid4(), {"n": 0, "text": "x" * 2**20})
+    ledger.closed(uuid4(), {"n": 1})
+    assert rows(ledger) == [1]
+
+
 def test_the_ballast_goes_first_and_no_row_is_lost(tmp_path: Path, disk: Disk):
     ballast = Ballast(tmp_path / "ballast", size=2**20, room=2**20)
     assert ballast.make()
