@@ -41,12 +41,14 @@ def _kept_for_later(running: Running, url: str) -> str:
 
 def _lines(running: Running, url: str, secrets: bool) -> list[str]:
     settings, fleet = running.settings, running.gateway.fleet
-    database = "SQLite" if settings.database.startswith("sqlite") else "PostgreSQL"
+    built_on = ["SQLite" if settings.database.startswith("sqlite") else "PostgreSQL"]
+    built_on += ["Redis"] if settings.redis_url is not None and not running.demo else []
+    built_on += [f"{settings.workers} workers"] if settings.workers > 1 else []
     sources = "demo fleet (fake servers on this machine)" if running.demo else _sources(running)
     models = len(list(fleet.names()))
     lines = [
         "",
-        f"  LLM Gateway {__version__}    data: {_short(settings.data_dir)} ({database})",
+        f"  LLM Gateway {__version__}    data: {_short(settings.data_dir)} ({', '.join(built_on)})",
         f"  Fleet       {sources}: {len(fleet.servers)} servers, {models} models listed, probing now",
         f"  API         {url}/v1    docs: {url}/docs    health: {url}/v1/health",
     ]

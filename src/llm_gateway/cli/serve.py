@@ -60,6 +60,7 @@ def serve(loaded: Loaded, *, demo: bool = False, again: Callable[[], Loaded] | N
         config = uvicorn_config(settings)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(_serve(loaded, config, listener, demo=demo))
+    log.info("ended")
     return Exit.OK
 
 
@@ -146,6 +147,11 @@ class Server(uvicorn.Server):
         """The first SIGTERM drains, then closes; Ctrl-C closes at once. A second signal gives requests in flight five
         seconds, a third none: they end in a typed error, and their rows are written."""
         self.ask_to_end(sig)
+        if self.asked == 1:  # not here: what the signal came between may be the writing of another line
+            asyncio.get_running_loop().call_soon(self._say_draining)
+
+    def _say_draining(self) -> None:
+        log.info("draining", requests=len(self.server_state.tasks))
 
     def ask_to_end(self, sig: int) -> None:
         """What `handle_exit` says, where no signal says it."""

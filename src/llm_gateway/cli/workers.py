@@ -61,6 +61,7 @@ def supervise(loaded: Loaded, again: Callable[[], Loaded], listener: socket.sock
     listener.listen(BACKLOG)  # by the parent, too: while no worker is there, connections wait
     with shared_figures():
         Supervisor(running, again, listener).run()
+    log.info("ended")
     return Exit.OK
 
 
@@ -213,6 +214,7 @@ class Supervisor(Multiprocess):
                 return
             self._retire(self.processes[n])
             self.processes[n] = worker
+        log.info("workers_replaced", pids=[worker.pid for worker in self.processes])
 
     def keep_subprocess_alive(self) -> None:
         for gone in [worker for worker in self._retiring if worker.exitcode is not None]:
@@ -227,6 +229,7 @@ class Supervisor(Multiprocess):
             worker.join()
             log.error("worker_died", pid=worker.pid, exit_code=worker.exitcode)
             self.processes[n] = self._started()
+            log.info("worker_started", pid=self.processes[n].pid)
 
     def handle_ttin(self) -> None:
         self.processes_num += 1
@@ -240,6 +243,7 @@ class Supervisor(Multiprocess):
     def terminate_all(self) -> None:
         if self._runtime is not None:
             self._runtime.forget(self._loaded.settings.data_dir)
+            log.info("draining", pids=[worker.pid for worker in self.processes])
         super().terminate_all()
         for listener in self.sockets:
             listener.close()  # else clients would wait on it that nobody accepts any more

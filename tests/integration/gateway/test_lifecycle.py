@@ -99,6 +99,8 @@ async def test_sigterm_turns_readiness_off_at_once_and_lets_streams_finish(proce
     answer = told(await stream)
     assert (answer.text, answer.done) == (words(60), True)
     assert await gateway.ended() == 0
+    assert '"event":"draining","requests":1' in gateway.output()
+    assert '"event":"ended"' in gateway.output()
     assert not (gateway.served.data_dir / "runtime.json").exists()
     (row,) = await gateway.rows()
     assert (row["status"], row["outcome"], row["tokens_output"]) == (200, "ok", 60)

@@ -243,6 +243,7 @@ async def test_a_rolling_restart_reads_the_configuration_and_fails_no_request(ho
         assert answer.status_code == 200
     now = gateway.workers()
     (gateway.served.data_dir / "gateway.yaml").write_text("{nonsense: 1}")
+    await wait_until(lambda: "workers_replaced" in gateway.output(), 10)
     gateway.signal(signal.SIGHUP)  # a file with mistakes changes nothing
     await wait_until(lambda: "config_reload_refused" in gateway.output(), 10)
     assert gateway.workers() == now
