@@ -17,6 +17,7 @@ import structlog
 
 from llm_gateway.clock import Clock
 from llm_gateway.first_run import write_private
+from llm_gateway.fleet import memory
 from llm_gateway.fleet.fleet import Fleet
 
 FILE: Final = "fleet.json"
@@ -47,7 +48,7 @@ class Learnt:
             if not math.isfinite(age):
                 raise ValueError("the time in it is none")
             known = self._fleet.restore(kept["fleet"], self._clock.now(), age)
-            self._fleet.restore_limits(kept["fleet"], self._clock.now(), age)
+            memory.restore_limits(self._fleet.servers, kept["fleet"], self._clock.now(), age)
             return known
         except FileNotFoundError:
             return 0

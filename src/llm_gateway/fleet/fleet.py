@@ -498,7 +498,3 @@ class Fleet:
         known = memory.restore(self.servers, learnt, now, max(0.0, age))
         self._renew()
         return known
-
-    def restore_limits(self, learnt: object, now: float, age: float) -> None:
-        """As `memory.restore_limits`, of the snapshot that was restored."""
-        memory.restore_limits(self.servers, learnt, now, age)

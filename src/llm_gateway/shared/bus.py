@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet import memory
 from llm_gateway.fleet.facts import (
     AttemptEnded,
     AttemptStarted,
@@ -102,7 +103,7 @@ class Bus:
         except Away:
             pass
         if picture is not None:
-            self._fleet.restore_limits(picture["fleet"], self._now(), self._age(picture))
+            memory.restore_limits(self._fleet.servers, picture["fleet"], self._now(), self._age(picture))
         return picture is not None
 
     async def send(self) -> None:

@@ -13,6 +13,7 @@ from test_choice import ASK, LLAMA, MODEL, begin, fail, fleet_of, often, spec, s
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet import memory
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, Listed, ProbeFailed, Warm
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.probes import next_look
@@ -27,7 +28,7 @@ def restarted(fleet: Fleet, now: float, age: float = 0.0, heard: Sequence[Fact] 
     assert fresh.restore(kept, 50_000.0, age) == len(fleet.servers)
     for fact in heard:
         fresh.apply(fact)
-    fresh.restore_limits(kept, 50_000.0, age)
+    memory.restore_limits(fresh.servers, kept, 50_000.0, age)
     return fresh
 
 
