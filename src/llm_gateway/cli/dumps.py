@@ -50,6 +50,12 @@ def restore(url: str, file: Path) -> None:
     _run("pg_restore", url, *how, str(file))
 
 
+def told(said: list[str]) -> str:
+    """The first line, and the detail that belongs to it: the versions that do not fit."""
+    details = [line.partition(" detail: ")[2] for line in said if " detail: " in line]
+    return "; ".join([said[0], *details[:1]]).rstrip(".") + "."
+
+
 def _run(program: str, url: str | None, *arguments: str) -> str:
     """The password goes by the environment: others on the machine see a process's arguments."""
     found = shutil.which(program)
@@ -68,5 +74,5 @@ def _run(program: str, url: str | None, *arguments: str) -> str:
     )
     if ended.returncode:
         said = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        raise Stop(f"{said[0]}.".replace("..", "."))
+        raise Stop(told(said))
     return ended.stdout

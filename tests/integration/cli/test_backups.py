@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 
+from llm_gateway.cli import dumps
 from llm_gateway.clock import Ids
 from llm_gateway.ledger.journal import Journal, Position, read
 from llm_gateway.ledger.ledger import Ledger
@@ -76,6 +77,13 @@ def url(command: Command) -> str:
 def legal(command: Command) -> str:
     made: str = command.done("projects", "create", "legal", "--json").json["id"]
     return made
+
+
+def test_what_postgresqls_programs_say_of_versions_is_said():
+    said = ["pg_dump: error: aborting because of server version mismatch"]
+    said.append("pg_dump: detail: server version: 16.10; pg_dump version: 15.12")
+    assert dumps.told(said) == f"{said[0]}; server version: 16.10; pg_dump version: 15.12."
+    assert dumps.told(["pg_restore: error: no."]) == "pg_restore: error: no."
 
 
 def test_a_look_at_no_database_makes_none_and_an_empty_one_is_not_backed_up(command: Command, tmp_path: Path):
