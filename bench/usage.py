@@ -15,8 +15,8 @@ each question 40 times with other ends, projects and names, one after the other.
 query are wanted. Then batches of 10,000 rows that came in within ten seconds: `DatabaseStore.ship` (dicts as the
 journal has them, rows, roll-ups, position, commit) in turns with a bare COPY or `executemany` and a commit of the same
 rows, ready as tuples, into an empty table of the same definition with all its indexes; and into one without any index.
-The first of the two ratios is wanted to be 0.4 or more. A task that wants a turn every millisecond shows for how
-long a batch holds the event loop, in CPU time.
+The first of the two ratios is wanted to be 0.4 or more. Beside the first batches, which are not timed, a task that
+wants a turn every millisecond shows for how long a batch holds the event loop, in CPU time.
 
 Exits with 1 when a figure is missed. Needs no network.
 """
@@ -66,7 +66,9 @@ RATIO = 0.4
 DAYS = 90
 MINUTE_DAYS = 14
 ROUNDS = 40
-BATCHES = 12
+BATCHES = 14
+WATCHED = 3
+"""Of these, at the beginning: not timed, for who watches takes time as well."""
 BLOCK = 20_000
 PART = 200_000
 """Rows that are sent; PostgreSQL makes the others of them."""
@@ -369,17 +371,20 @@ async def inserted(sessions: Sessions, now: float) -> bool:
         for table, name in (("bare", "bare"), ("bare_heap", "bare, no index")):
             began, work = time.perf_counter(), _cpu(pid)
             await _bare(sessions, table, ready)
-            if n:
+            if n >= WATCHED:
                 took[name] += time.perf_counter() - began
                 worked[name] += _cpu(pid) - work
-        async with _watched() as longest:
-            began, work = time.perf_counter(), _cpu(pid)
-            await store.ship("bench", Batch(rows, [], []), Position(1, n))
-            if n:
-                took["ship"] += time.perf_counter() - began
-                worked["ship"] += _cpu(pid) - work
-        held = max(held, *longest)
-    count = (BATCHES - 1) * BATCH
+        batch = Batch(rows, [], [])
+        if n < WATCHED:
+            async with _watched() as longest:
+                await store.ship("bench", batch, Position(1, n))
+            held = max(held, *longest)
+            continue
+        began, work = time.perf_counter(), _cpu(pid)
+        await store.ship("bench", batch, Position(1, n))
+        took["ship"] += time.perf_counter() - began
+        worked["ship"] += _cpu(pid) - work
+    count = (BATCHES - WATCHED) * BATCH
     print(f"\n{count:,} rows in batches of {BATCH:,}; the event loop was held for at most {held * 1e3:.1f} ms")
     for name, seconds in took.items():
         speed = f"{count / seconds:10,.0f} rows/s   ratio {seconds / took['ship']:.2f}"
