@@ -175,6 +175,7 @@ class Prober:
                 if wait > 0:
                     return wait
                 self._asking.add(plan)
+                plan.due = math.inf
                 group.create_task(self._take_turn(plan), name=f"probe {plan.spec.id}")
             heapq.heappop(self._queue)
         return None
@@ -188,6 +189,8 @@ class Prober:
             self._schedule(plan, LONGEST_REST)
         finally:
             self._asking.discard(plan)
+            if plan.due <= self._clock.now():  # its next look was due meanwhile, and was passed over
+                self._schedule(plan, 0.0)
             self._wake.set()
 
     async def _rounds(self, group: asyncio.TaskGroup) -> None:

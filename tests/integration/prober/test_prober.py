@@ -322,6 +322,16 @@ async def test_a_list_that_could_not_be_remembered_is_handed_on_again(start: Sta
         assert len(watch.remembered) == 3
 
 
+async def test_a_server_is_asked_again_though_a_slow_database_outlasts_its_next_look(start: Start) -> None:
+    server, answers = await start(api__tags=tags("m")), asyncio.Event()
+    async with watching([spec(server)], every=0.01, slow=answers) as watch:
+        await until(lambda: watch.remembered)
+        await asyncio.sleep(0.1)  # its next look is due
+        assert len(watch.facts) == 1
+        answers.set()
+        await until(lambda: len(watch.facts) >= 3)
+
+
 async def test_a_server_that_cannot_even_be_asked_does_not_end_the_watch_over_the_others(start: Start) -> None:
     server = await start(api__tags=tags("m"))
     async with watching([spec(server, api_key="no\nheader"), spec(server, "b")], every=0.01) as watch:

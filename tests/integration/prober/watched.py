@@ -53,9 +53,10 @@ async def watching(
     timeout: float = 5.0,
     clock: Clock | None = None,
     lost: int = 0,
+    slow: asyncio.Event | None = None,
     run: bool = True,
 ) -> AsyncIterator[Watch]:
-    """A prober over `specs`; the first `lost` lists cannot be remembered."""
+    """A prober over `specs`; the first `lost` lists cannot be remembered, and none before `slow` is set."""
     clock = clock or SystemClock()
     guard = Guard(only_networks=["127.0.0.0/8"], allow_private=["127.0.0.0/8"])
     transport = Transport(guard, now=clock.now, user_agent=user_agent("https://gateway.example/"))
@@ -63,6 +64,8 @@ async def watching(
 
     async def remember(server: str, models: tuple[ListedModel, ...]) -> None:
         watch.remembered.append((server, models))
+        if slow is not None:
+            await slow.wait()
         if len(watch.remembered) <= lost:
             raise DatabaseUnavailable("The database does not answer.")
 
