@@ -46,9 +46,9 @@ async def test_kill_9_under_load_loses_doubles_and_mistakes_no_row(
                 await asyncio.to_thread(served.process.wait)
                 port = None
             (tmp_path / "runtime.json").unlink()
+    left = [path for path in (tmp_path / "journal").glob("*") if path.is_dir()]
     with serve(tmp_path, config=config, **settings) as served:
-        journals = tmp_path / "journal"
-        await wait_until(lambda: len([path for path in journals.glob("*") if path.is_dir()]) <= 1, BACK)
+        await wait_until(lambda: not any(path.exists() for path in left), BACK)
         rows = await rows_of(empty_database_url, tmp_path)
         assert await contradictions(empty_database_url, tmp_path) == []
     judgement = witness.judge(rows)
