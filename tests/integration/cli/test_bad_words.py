@@ -85,7 +85,7 @@ def stocked(command: Command, prepared: Path) -> Command:
         (("logs", "search", "--request-id", "nonsense"), 2, "request id"),
         (("logs", "search", "--project", "nope"), 3, "nope"),
         (("logs", "export", "--format", "xml"), 2, "--format"),
-        (("logs", "export", "--key", "nonsense"), 2, "key id"),
+        (("logs", "export", "--key", "nonsense"), 3, "There is no key"),
         (("usage", "--by", "planet"), 2, "planet"),
         (("usage", "--bucket", "year"), 2, "--bucket"),
         (("serve", "--port", "80000"), 2, "--port"),
