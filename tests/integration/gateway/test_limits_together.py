@@ -182,7 +182,9 @@ async def test_a_redis_that_goes_away_costs_nobody_an_answer(pair: StartPair, re
         await live.running.budgets.load(live.gateway.snapshot)
     # what was on its way to a Redis that lost its memory may count twice; what got lost the database has told by now
     on_its_way = 6 * 15 if how == "killed" else 0
-    assert all(used <= await budget(live) <= used + on_its_way for live in both)
+    told = [await budget(live) for live in both]
+    assert used <= min(told)
+    assert max(told) <= used + on_its_way
 
 
 async def test_a_budget_that_is_used_up_stays_so_after_a_restart_and_without_redis(
