@@ -128,16 +128,19 @@ class DeepHealth:
         question = ChatRequest(model, [Message("user", "Say ok.")], stream=True)
         plan = gw.drive.plan(Ask((model,), trust), DEEP_TIMEOUT)
         work = Work(question, {"max_tokens": 4, "temperature": 0.0}, plan, sizes=gw.drive.context)
-        try:
-            async with gw.drive.open(work) as stream:
-                waited = gw.clock.now() - began
-                while await stream.next():
-                    pass
-        except GatewayError as error:
-            return {"status": "failed", "model": model, "code": error.code, "message": error.message}
-        except Fault:
-            return {"status": "failed", "model": model, "code": "upstream_stream_lost", "message": "The answer broke."}
-        return {"status": "ok", "model": model, "ttft_ms": round(waited * 1000, 1)}
+        while True:  # a broken answer is asked for again elsewhere, as for a client that wants it whole
+            try:
+                async with gw.drive.open(work) as stream:
+                    waited = gw.clock.now() - began
+                    try:
+                        while await stream.next():
+                            pass
+                    except Fault as fault:
+                        plan.lost(stream.candidate, fault, gw.clock.now())
+                        continue
+            except GatewayError as error:
+                return {"status": "failed", "model": model, "code": error.code, "message": error.message}
+            return {"status": "ok", "model": model, "ttft_ms": round(waited * 1000, 1)}
 
     def _lightest(self, trust: Trusts, now: float) -> str | None:
         healthy = healthy_servers(self._gw, trust, now)

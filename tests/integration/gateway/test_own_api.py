@@ -250,6 +250,13 @@ async def test_deep_health_asks_a_model_once_and_needs_a_key(start: StartGateway
     assert server.chats == 1
 
 
+async def test_deep_health_asks_again_where_an_answer_broke(start: StartGateway, rogue: StartRogue):
+    broken = [await rogue(mood="cut_rst", cut_after=2) for _ in range(3)]
+    live = await start(*broken, await rogue())
+    deep = (await live.http.get("/v1/health?deep=true")).json()["deep"]
+    assert (deep["status"], deep["model"]) == ("ok", "recite:latest")
+
+
 async def test_streams_that_end_at_their_token_limit_say_so(live: Live):
     told = await live.stream(model="llama3.3:70b", max_tokens=4, messages=HELLO)
     assert (told.text, told.finish_reason, told.done) == (words(4), "length", True)
