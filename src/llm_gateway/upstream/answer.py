@@ -40,7 +40,7 @@ class Limits:
     """Unread body beyond which the socket is not read any more."""
     idle: float = 15.0
     idle_per_origin: int = 256
-    """Never more than were in use at once within `idle` seconds; a connection that is dialled anew costs three requests."""
+    """There are no more than were in use at once within `idle` seconds."""
 
 
 READ = 64 * 1024

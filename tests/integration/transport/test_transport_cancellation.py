@@ -60,7 +60,7 @@ async def cancel(task: asyncio.Task[object]) -> None:
 
 async def test_f41_two_thousand_cancellations_leave_nothing_behind(start: Start) -> None:
     server = await start(unpredictable)
-    transport = make_transport(Limits())
+    transport = make_transport(Limits(idle_per_origin=4))
     assert await read_until_it_works(transport, server.origin) == b"hi"
     gc.collect()
     files, tasks = open_files(), len(asyncio.all_tasks())
