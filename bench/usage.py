@@ -172,7 +172,7 @@ async def build(sessions: Sessions, count: int, now: float) -> None:
         length = DAYS * DAY - 1
         parts = max(1, count // PART) if on_postgresql(s) else 1
         for block in made_up(count // parts, now - length, now - length + length / parts):
-            await requests._add(s, requests.parts(block))
+            await requests.insert(s, requests.parts(block))
         if parts > 1:
             await s.execute(text(_more("request_log", length / parts, parts)))
         rows = time.monotonic()
