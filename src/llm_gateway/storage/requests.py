@@ -15,7 +15,7 @@ import struct
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -414,8 +414,10 @@ async def _is_added(s: AsyncSession, row: Records) -> bool:
 def _for_sqlite(rows: Records) -> Iterator[tuple[Any, ...]]:
     """As tuples, made one by one. To SQLite a UUID is 32 digits."""
     columns: dict[str, Iterable[Any]] = dict(rows.columns)
-    for name in ("id", "project_id", "key_id"):
-        columns[name] = map(_hex, rows.columns[name])
+    columns["id"] = map(_hex, rows.columns["id"])
+    for name in ("project_id", "key_id"):
+        known = {id: _hex(id) for id in set(rows.columns[name])}
+        columns[name] = map(known.__getitem__, rows.columns[name])
     return zip(*columns.values(), strict=True)
 
 
@@ -424,28 +426,43 @@ def _hex(id: str | None) -> str | None:
 
 
 def _preparer(column: Column[Any]) -> Callable[[Sequence[Any]], list[Any]]:
-    """Makes a part of the column ready. In most columns there are few values: each is looked at once."""
+    """Makes a part of the column ready. In most columns there are few values: each is looked at once. Of the others it
+    is asked first whether all are as they should be."""
     absent = _ABSENT.get(column.name)
 
     def same(values: Sequence[Any]) -> list[Any]:
         known = {value: absent if value is None else one(value) for value in set(values)}
-        return [known[value] for value in values] if len(known) > 1 else [*known.values()] * len(values)
+        if len(known) == 1:
+            return [*known.values()] * len(values)
+        if one is not bool and all(map(is_, known, known.values())):  # 1 is equal to True, and not the same
+            return [*values]
+        return [known[value] for value in values]
 
     def each(values: Sequence[Any]) -> list[Any]:
-        return [absent if value is None else one(value) for value in values]
+        return [None if value is None else one(value) for value in values]
+
+    def texts(values: Sequence[Any]) -> list[Any]:
+        there = [value for value in values if value is not None]
+        together = "".join(there)
+        fine = together.isascii() and "\0" not in together and max(map(len, there), default=0) <= length
+        return [*values] if fine else each(values)
 
     def numbers(values: Sequence[Any]) -> list[Any]:
+        if {*map(type, values)} == {int} and max(values) <= most:
+            return [*values]
         return [value if value.__class__ is int and value <= most else _least(value, most, absent) for value in values]
 
     one: Callable[[Any], Any] = bool
     most = 2**31 - 1
     match column.type:
         case UnixTime():
-            one = micros
-        case Text():
+            return lambda values: [round(v * 1_000_000) if v.__class__ is float else micros(v) for v in values]
+        case Text(length=length):
             one = partial(_text, column)
+            return texts if column.name in _UNLIKE else same
         case Uuid():
             one = str
+            return each if column.name in _UNLIKE else same
         case BigInteger():
             most = MOST[column.name]
             return numbers
@@ -453,7 +470,7 @@ def _preparer(column: Column[Any]) -> Callable[[Sequence[Any]], list[Any]]:
             return numbers
         case Double():
             return lambda values: [v if v.__class__ is float and 0.0 <= v <= LONGEST else _near(v) for v in values]
-    return each if column.name in _UNLIKE else same
+    return same
 
 
 def _text(column: Column[Any], text: str) -> str:
