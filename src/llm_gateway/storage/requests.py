@@ -12,22 +12,15 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from operator import is_, itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
 from sqlalchemy import (
-    BigInteger,
-    Column,
     ColumnElement,
-    Double,
-    Integer,
     Select,
-    Uuid,
     case,
     func,
     literal,
@@ -38,11 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.access.policy import MOST_NANOS
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
 from llm_gateway.storage import copying
-from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
-from llm_gateway.storage.columns import Text, UnixTime, as_uuid, fit, micros
+from llm_gateway.storage.bulk import driver, faults, on_postgresql
+from llm_gateway.storage.columns import as_uuid, micros
+from llm_gateway.storage.records import COLUMNS, UNLIKE, Records, parts, whole
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
 
@@ -52,21 +45,7 @@ _Condition = Callable[[Any], ColumnElement[bool]]
 MAX_PAGE: Final = 500
 SCAN: Final = 10_000
 """Rows that one query looks at where no index answers all filters."""
-MOST: Final[Mapping[str, int]] = {"tokens_input": 10**12, "tokens_output": 10**12, "cost_nanos": MOST_NANOS}
-"""What is stored at most of figures that servers send: a day's sum of nonsense must fit its column as well."""
-LONGEST: Final = 1e10
-"""Milliseconds."""
 _EXPORT_CHUNK: Final = 500
-_ABSENT: Final[Mapping[str, Any]] = {
-    "stream": False,
-    "attempts": 0,
-    "continuations": 0,
-    "tokens_input": 0,
-    "tokens_output": 0,
-    "tokens_estimated": False,
-    "failovers": 0,
-    "cost_nanos": 0,
-}
 _c: Final = request_log.c
 
 log = structlog.get_logger(__name__)
@@ -121,64 +100,10 @@ class Cursor(NamedTuple):
         return cls(time / 1_000_000, str(UUID(bytes=id)))
 
 
-class Records:
-    """Rows as they are stored, column by column, because that is how they are made ready at a third of the cost."""
-
-    def __init__(self, columns: dict[str, list[Any]]) -> None:
-        """Times are whole microseconds since the Unix epoch, ids canonical text."""
-        self.columns = columns
-
-    def __len__(self) -> int:
-        return len(self.columns["id"])
-
-    def append(self, more: Records) -> None:
-        for name, values in self.columns.items():
-            values += more.columns[name]
-
-    def only(self, which: Sequence[int]) -> Records:
-        """Some of the rows, by their place."""
-        return Records({name: [values[n] for n in which] for name, values in self.columns.items()})
-
-
-async def parts(rows: Sequence[Mapping[str, Any]]) -> AsyncIterator[Records]:
-    """Makes rows ready, a short part at a time; other tasks get their turn in between.
-
-    A row is never refused for what clients or servers wrote: texts are cut to their column, characters that cannot be
-    stored are replaced, numbers bounded. `timestamp` is Unix seconds or an aware datetime, ids are UUIDs or their text.
-    """
-    async for part in slices(rows):
-        columns = zip(_PREPARE, _by_column(part), strict=True)
-        yield Records({name: prepare(values) for (name, prepare), values in columns})
-
-
-async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
-    """All of them, made ready."""
-    return await _whole(parts(rows))
-
-
-async def _whole(parts: AsyncIterable[Records]) -> Records:
-    found = Records({name: [] for name in _COLUMNS})
-    async for part in parts:
-        found.append(part)
-    return found
-
-
-def _by_column(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
-    try:
-        columns = zip(*map(_all_of, rows), strict=True)
-        if {*map(len, rows)} == {len(_COLUMNS)}:
-            return columns
-    except KeyError:
-        pass  # not all rows name every column
-    if unknown := {name for row in rows for name in row} - _NAMES:
-        raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-    return ([row.get(name) for row in rows] for name in _COLUMNS)
-
-
 async def insert(s: AsyncSession, parts: AsyncIterable[Records]) -> Records:
     """Adds rows, on PostgreSQL while the next part is made ready, and returns those that were new: an id that is there
     already stays as it is, which is an alarm, for the journal's position lets nothing in twice."""
-    rows, new = await (_copied(s, parts) if on_postgresql(s) else _executed(s, await _whole(parts)))
+    rows, new = await (_copied(s, parts) if on_postgresql(s) else _executed(s, await whole(parts)))
     if repeated := len(rows) - len(new):
         log.error("log_rows_were_there_already", rows=repeated)
     return new
@@ -186,7 +111,7 @@ async def insert(s: AsyncSession, parts: AsyncIterable[Records]) -> Records:
 
 async def insert_rows(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) -> int:
     """Adds rows without what they add to the sums, and returns how many were new."""
-    return len(await insert(s, parts(list(rows))))
+    return len(await insert(s, parts([*rows])))
 
 
 async def get(s: AsyncSession, id: str, *, project_id: str | None = None) -> Row:
@@ -366,7 +291,7 @@ async def _executed(s: AsyncSession, rows: Records) -> tuple[Records, Records]:
 
 async def _copied(s: AsyncSession, parts: AsyncIterable[Records]) -> tuple[Records, Records]:
     """All of them, and those that were new."""
-    rows = Records({name: [] for name in _COLUMNS})
+    rows = Records({name: [] for name in COLUMNS})
 
     async def kept() -> AsyncIterator[Records]:
         async for part in parts:
@@ -388,7 +313,7 @@ async def _copy(s: AsyncSession, parts: AsyncIterable[Records]) -> None:
     async with s.begin_nested():
         connection = await driver(s)
         with faults():
-            await connection.copy_to_table(request_log.name, columns=_COLUMNS, source=_binary(parts), format="binary")
+            await connection.copy_to_table(request_log.name, columns=COLUMNS, source=_binary(parts), format="binary")
 
 
 async def _binary(parts: AsyncIterable[Records]) -> AsyncIterator[bytes]:
@@ -425,77 +350,10 @@ def _hex(id: str | None) -> str | None:
     return id and id.replace("-", "")
 
 
-def _preparer(column: Column[Any]) -> Callable[[Sequence[Any]], list[Any]]:
-    """Makes a part of the column ready. In most columns there are few values: each is looked at once. Of the others it
-    is asked first whether all are as they should be."""
-    absent = _ABSENT.get(column.name)
-
-    def same(values: Sequence[Any]) -> list[Any]:
-        known = {value: absent if value is None else one(value) for value in set(values)}
-        if len(known) == 1:
-            return [*known.values()] * len(values)
-        if one is not bool and all(map(is_, known, known.values())):  # 1 is equal to True, and not the same
-            return [*values]
-        return [known[value] for value in values]
-
-    def each(values: Sequence[Any]) -> list[Any]:
-        return [None if value is None else one(value) for value in values]
-
-    def texts(values: Sequence[Any]) -> list[Any]:
-        there = [value for value in values if value is not None]
-        together = "".join(there)
-        fine = together.isascii() and "\0" not in together and max(map(len, there), default=0) <= length
-        return [*values] if fine else each(values)
-
-    def numbers(values: Sequence[Any]) -> list[Any]:
-        if {*map(type, values)} == {int} and max(values) <= most:
-            return [*values]
-        return [value if value.__class__ is int and value <= most else _least(value, most, absent) for value in values]
-
-    one: Callable[[Any], Any] = bool
-    most = 2**31 - 1
-    match column.type:
-        case UnixTime():
-            return lambda values: [round(v * 1_000_000) if v.__class__ is float else micros(v) for v in values]
-        case Text(length=length):
-            one = partial(_text, column)
-            return texts if column.name in _UNLIKE else same
-        case Uuid():
-            one = str
-            return each if column.name in _UNLIKE else same
-        case BigInteger():
-            most = MOST[column.name]
-            return numbers
-        case Integer():
-            return numbers
-        case Double():
-            return lambda values: [v if v.__class__ is float and 0.0 <= v <= LONGEST else _near(v) for v in values]
-    return same
-
-
-def _text(column: Column[Any], text: str) -> str:
-    short = len(text) <= column.type.length  # type: ignore[attr-defined]  # it is a Text
-    return text if short and text.isascii() and "\0" not in text else fit(text, column)
-
-
-def _least(number: Any, most: int, absent: Any) -> Any:
-    return absent if number is None else min(int(number), most)
-
-
-def _near(number: Any) -> float | None:
-    return None if number is None else min(max(float(number), 0.0), LONGEST)
-
-
-_COLUMNS: Final = list(request_log.columns.keys())
-_NAMES: Final = frozenset(_COLUMNS)
-_all_of: Final = itemgetter(*_COLUMNS)
 _INSERT: Final = (
-    f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608 - names
+    f"INSERT INTO request_log ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 - names
     "ON CONFLICT (id) DO NOTHING"
 )
 _LAST: Final = "SELECT id FROM request_log ORDER BY rowid DESC LIMIT ?"
 """The ids that came last: a new row's number is one more than the largest there is (sqlite.org/autoinc.html)."""
-_UNLIKE: Final = frozenset({"id", "timestamp", "correlation_id", "client_request_id"})
-"""Columns whose values are nearly all different."""
-_PREPARE: Final = [(column.name, _preparer(column)) for column in request_log.columns]
-_BINARY: Final = copying.Binary(request_log, _UNLIKE | {"latency_ms", "ttft_ms", "tokens_input", "tokens_output"})
+_BINARY: Final = copying.Binary(request_log, UNLIKE | {"latency_ms", "ttft_ms", "tokens_input", "tokens_output"})
