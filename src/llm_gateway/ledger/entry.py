@@ -257,7 +257,7 @@ class Entry:
         }
 
     def row(self) -> dict[str, Any]:
-        """The row as `storage.requests.parts` takes it."""
+        """The row as `storage.records.parts` takes it."""
         usage = self.usage or Usage()
         return {
             "id": str(self.id),
