@@ -18,7 +18,8 @@ import sys
 from contextlib import ExitStack
 
 from rig import CannotMeasure, Rig
-from scenarios import SCENARIOS, Figures, measure
+from scenarios import ANSWER, SCENARIOS, Figures, measure
+import streams, peers
 from subjects import direct, gateway, nginx
 
 INSIDE = "BENCH_SPEED_INSIDE"
@@ -31,11 +32,21 @@ def main() -> None:
     else:
         raise_loopback()
     chosen = [each for each in SCENARIOS if not options.only or each.name in options.only]
-    models = {each.model for each in SCENARIOS}
+    models = [each.model for each in SCENARIOS] + [streams.SLOW]
+    models = list(dict.fromkeys(models))
     try:
         with ExitStack() as stack:
             rig = stack.enter_context(Rig(models))
             subjects = [stack.enter_context(each) for each in (direct(rig), nginx(rig), gateway(rig, models))]
+            if os.environ.get("T") == "s":
+                
+                for o in streams.measure(subjects[2:], rig, [5000]): print(o)
+                return
+            if os.environ.get("T") == "p":
+                for p in peers.PEERS:
+                    print(p.name, peers.install(p))
+                    try: subjects.append(stack.enter_context(peers.running(p, rig, ANSWER)))
+                    except CannotMeasure as e: print(p.name, e)
             for scenario in chosen:
                 taking_part = [each for each in subjects if each.pid or scenario.latency]
                 show(measure(scenario, taking_part, rig, options.rounds, say))

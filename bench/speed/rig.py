@@ -60,8 +60,8 @@ class Request:
     """Of the model, as it is asked for."""
     model: Model
     stream: bool
-    marker: str
-    """What a good answer ends with."""
+    end: tuple[str, int]
+    """What there must be in so many of the last bytes of a good answer."""
 
     def raw(self, headers: dict[str, str]) -> bytes:
         body = {
@@ -83,6 +83,22 @@ class Request:
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         return f"POST {self.path} HTTP/1.1\r\n{head}\r\n".encode() + content
+
+
+OPENAI, OLLAMA = "/v1/chat/completions", "/api/chat"
+ENDS = {"events": ("data: [DONE]", 32), "lines": ('"done":true', 512), "object": ('"stop"', 4096)}
+
+
+def in_openais_words(name: str, model: Model, stream: bool, path: str = OPENAI) -> Request:
+    """For a gateway that offers the model as `name`."""
+    return Request(path, name, model, stream, ENDS["events" if stream else "object"])
+
+
+def in_its_own_words(model: Model, stream: bool) -> Request:
+    """For the upstream itself, or whatever passes requests on as they are."""
+    if model.dialect == "nd":
+        return Request(OLLAMA, model.name, model, stream, ENDS["lines"])
+    return in_openais_words(model.name, model, stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +164,11 @@ def free_port() -> int:
 
 
 class Rig:
-    """The upstream, and the load generator for whatever stands before it. Both on the measuring cores."""
+    """The upstream with these models, and the load generator for whatever stands before it. Both on the measuring cores."""
 
     def __init__(self, models: Iterable[Model]) -> None:
         self._built = build()
-        self._models = sorted({model.name for model in models})
+        self._models = list(dict.fromkeys(model.name for model in models))
         self.ports = (free_port(), free_port())
         self.folder = Path(tempfile.mkdtemp(prefix="bench-speed-"))
         self.upstream: subprocess.Popen[bytes] | None = None
@@ -172,7 +188,7 @@ class Rig:
         if self.upstream is not None and self.upstream.stdin is not None:
             self.upstream.stdin.close()  # it ends with it
             self.upstream.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if "KEEP" not in os.environ: shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_load(
         self,
@@ -190,7 +206,7 @@ class Rig:
         file = self.folder / f"request-{port}"
         file.write_bytes(request.raw(headers))
         model = request.model
-        words: list[Any] = [self._built / "load", port, connections, file, model.chunks, model.bytes, request.marker]
+        words: list[Any] = [self._built / "load", port, connections, file, model.chunks, model.bytes, *request.end]
         words += [seconds, requests, ramp, seconds + patience]
         process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         pin(process.pid, cores()[1])

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from processes import Used, family, settle
-from rig import Model, Request, Rig, Told
-from subjects import Subject, logical
+from rig import Model, Rig, Told
+from subjects import Subject
 
 ANSWER = Model("sse", 4, 250, each=True)
 """About 1 KB in four chunks, one write each."""
@@ -18,26 +18,6 @@ PACED = Model("sse", 100, 40, 20)
 OLLAMA_PACED = Model("nd", 100, 40, 20)
 BURST = Model("sse", 100, 40)
 OLLAMA_BURST = Model("nd", 100, 40)
-
-OPENAI, OLLAMA = "/v1/chat/completions", "/api/chat"
-ENDS = {
-    ("sse", True): "data: [DONE]",
-    ("nd", True): '"done":true',
-    ("sse", False): '"stop"',
-    ("nd", False): '"done":true',
-}
-
-
-def asked(model: Model, stream: bool) -> Request:
-    """What a client of the gateway or of another gateway asks, in OpenAI's words, by the name that it is offered by."""
-    return Request(OPENAI, logical(model), model, stream, ENDS["sse", stream])
-
-
-def relayed(model: Model, stream: bool) -> Request:
-    """What is asked of the upstream itself, or through nginx, which changes nothing in it."""
-    path = OLLAMA if model.dialect == "nd" else OPENAI
-    return Request(path, model.name, model, stream, ENDS[model.dialect, stream])
-
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -56,15 +36,8 @@ class Scenario:
     goal: float | None = None
     seconds: float = 3.0
     ramp: int = 0
-    relays_stream: bool | None = None
-    """Whether nginx is asked for a stream, where that differs."""
     latency: bool = False
     """Latency added over `direct` is the figure, not CPU."""
-
-    def request(self, subject: Subject) -> Request:
-        if subject.name in ("nginx", "direct"):
-            return relayed(self.model, self.stream if self.relays_stream is None else self.relays_stream)
-        return asked(self.model, self.stream)
 
 
 SCENARIOS = (
@@ -152,7 +125,7 @@ def turn(scenario: Scenario, subject: Subject, rig: Rig, seconds: float) -> Roun
     """One load on one subject, and the work that it puts off."""
     how = {"connections": scenario.connections, "seconds": seconds, "ramp": scenario.ramp}
     before = Used.of(family(subject.pid)) if subject.pid else None
-    told = rig.load(subject.port, scenario.request(subject), subject.headers, **how)
+    told = rig.load(subject.port, subject.request(scenario.model, scenario.stream), subject.headers, **how)
     used = settle(subject.pid).since(before) if subject.pid and before else 0.0
     return Round(told, used)
 

@@ -1,31 +1,31 @@
 """What is measured: the gateway as users start it with all its duties on, nginx, and nothing at all (`direct`).
 
-A subject is a context manager. Between its ends it listens on `port`; `pid` is the process whose family's CPU and
-memory count; `request` says what a scenario asks it.
+A subject is a context manager. Between its ends it listens.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from processes import cores, pin
-from rig import CannotMeasure, Model, Rig, free_port, install
+from rig import CannotMeasure, Model, Request, Rig, free_port, in_its_own_words, in_openais_words, install
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from support.served import Served, serve  # noqa: E402 - the path comes first
+from support.served import THIS, Served, serve  # noqa: E402 - the path comes first
 
 KEY = "a-key-of-the-benchmark-of-speed"
 UNREACHED = 1_000_000_000
@@ -41,7 +41,9 @@ class Subject:
     name: str
     port: int
     pid: int | None
-    """None: nothing of it is counted."""
+    """Of the process whose family's CPU and memory count; None: nothing is counted."""
+    request: Callable[[Model, bool], Request] = in_its_own_words
+    """(a model, streamed or not) -> what it is asked."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -116,7 +118,7 @@ def gateway(
     ) as it:
         looked_at(it)
         pin(it.process.pid, cores()[0])
-        yield Subject(name, it.port, it.process.pid, {"Authorization": f"Bearer {KEY}"})
+        yield Subject(name, it.port, it.process.pid, by_logical_name, {"Authorization": f"Bearer {KEY}"})
 
 
 def config(rig: Rig, models: Iterable[Model]) -> dict[str, Any]:
@@ -144,6 +146,10 @@ def config(rig: Rig, models: Iterable[Model]) -> dict[str, Any]:
     }
 
 
+def by_logical_name(model: Model, stream: bool) -> Request:
+    return in_openais_words(logical(model), model, stream)
+
+
 def logical(model: Model) -> str:
     """The name under which the gateway offers it."""
     return f"asked-{model.name}"
@@ -166,8 +172,6 @@ def looked_at(served: Served) -> None:
 
 def until_listening(process: subprocess.Popen[bytes], port: int, patience: float = START) -> None:
     """Raises CannotMeasure when it ends, or does not."""
-    import socket
-
     until = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < until:
         try:

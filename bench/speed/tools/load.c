@@ -1,15 +1,17 @@
 /* A load generator that reads every byte: so many connections, each with one request at a time.
 
-       load PORT CONNECTIONS REQUEST-FILE CHUNKS BYTES MARKER SECONDS REQUESTS RAMP TIMEOUT
+       load PORT CONNECTIONS REQUEST-FILE CHUNKS BYTES MARKER TAIL SECONDS REQUESTS RAMP TIMEOUT
 
    The file holds a request as it goes over the wire. A good answer has status 200, the texts of chunks 1 to CHUNKS, of
-   BYTES bytes each, in this order with none missing and none beyond, then MARKER, and ends as HTTP says. New requests
-   begin for SECONDS, or until there were REQUESTS; the connections begin evenly over RAMP milliseconds. What has not
-   ended after TIMEOUT seconds is bad. Prints one JSON object: counts, by what was wrong, and microseconds. */
+   BYTES bytes each, in this order with none missing and none beyond, MARKER in its last TAIL bytes, and ends as HTTP
+   says. New requests begin for SECONDS, or until there were REQUESTS; the connections begin evenly over RAMP milliseconds. What has not
+   ended after TIMEOUT seconds is bad. Every 500 connections have an address of their own: servers bound what one client
+   may open. Prints one JSON object: counts, by what was wrong, and microseconds. */
 #define _GNU_SOURCE
 #include "common.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -17,12 +19,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TAIL 512 /* bytes of an answer's end in which the marker is looked for */
+#define EACH 500
 
 enum wrong { STATUS, ORDER, CUT, MARKER, SURPLUS, REFUSED, LATE, WRONGS };
 static const char *names[] = {"status", "order", "cut", "marker", "surplus", "refused", "late"};
 
 struct line {
+    unsigned number;
     int fd, open, asked;
     char *raw, *body; /* what is not yet read as HTTP; what is not yet read as text */
     size_t raw_held, raw_room, held, room, read;
@@ -42,6 +45,7 @@ static struct figures latency, first_chunk, delay;
 static uint64_t bad[WRONGS], requests, chunks, reconnects, begun, most;
 static uint64_t started, ends, now;
 static unsigned want_chunks, want_bytes;
+static size_t tail;
 static const char *marker;
 static char *request;
 static size_t request_size;
@@ -60,10 +64,13 @@ static void note(struct figures *figures, uint64_t ns) {
 static void ask(struct line *line);
 
 static void dial(struct line *line) {
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + line->number / EACH)};
     int one = 1;
     line->fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(line->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     line->raw_held = 0;
-    if (line->fd < 0 || connect(line->fd, (struct sockaddr *)&to, sizeof to)) {
+    if (line->fd < 0 || bind(line->fd, (struct sockaddr *)&from, sizeof from) ||
+        connect(line->fd, (struct sockaddr *)&to, sizeof to)) {
         line->open = 0;
         if (line->fd >= 0) close(line->fd);
         return;
@@ -132,7 +139,7 @@ static int look(struct line *line) {
         line->read += want_bytes;
     }
     if (!from) line->read = line->held;
-    size_t keep = line->read > TAIL ? line->read - TAIL : 0;
+    size_t keep = line->read > tail ? line->read - tail : 0;
     if (keep > 16384) {
         memmove(line->body, line->body + keep, line->held - keep);
         line->held -= keep;
@@ -152,9 +159,9 @@ static int feed(struct line *line, const char *data, size_t size) {
 }
 
 static void finish(struct line *line, size_t used) {
-    size_t tail = line->held > TAIL ? line->held - TAIL : 0;
+    size_t from = line->held > tail ? line->held - tail : 0;
     if (line->seen != want_chunks || line->read != line->held) return wrong(line, CUT);
-    if (!memmem(line->body + tail, line->held - tail, marker, strlen(marker))) return wrong(line, MARKER);
+    if (!memmem(line->body + from, line->held - from, marker, strlen(marker))) return wrong(line, MARKER);
     if (used != line->raw_held) return wrong(line, SURPLUS);
     requests++;
     note(&latency, now - line->began);
@@ -280,7 +287,7 @@ static void report(void) {
 }
 
 int main(int count, char **words) {
-    if (count != 11) return fprintf(stderr, "usage: load PORT CONNECTIONS REQUEST-FILE CHUNKS BYTES MARKER SECONDS REQUESTS RAMP TIMEOUT\n"), 2;
+    if (count != 12) return fprintf(stderr, "usage: load PORT CONNECTIONS REQUEST-FILE CHUNKS BYTES MARKER TAIL SECONDS REQUESTS RAMP TIMEOUT\n"), 2;
     int connections = atoi(words[2]);
     FILE *file = fopen(words[3], "rb");
     if (!file) die(words[3]);
@@ -290,8 +297,9 @@ int main(int count, char **words) {
     want_bytes = (unsigned)atoi(words[5]);
     if (want_bytes < TOKEN || want_bytes > MOST_BYTES) die("BYTES");
     marker = words[6];
-    most = strtoul(words[8], NULL, 10);
-    uint64_t ramp = strtoul(words[9], NULL, 10) * 1000000;
+    tail = strtoul(words[7], NULL, 10);
+    most = strtoul(words[9], NULL, 10);
+    uint64_t ramp = strtoul(words[10], NULL, 10) * 1000000;
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
@@ -300,9 +308,10 @@ int main(int count, char **words) {
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     poller = epoll_create1(0);
     struct line *lines = calloc((size_t)connections, sizeof *lines);
+    for (int n = 0; n < connections; n++) lines[n].number = (unsigned)n;
     started = now = now_ns();
-    uint64_t late = started + (uint64_t)(atof(words[10]) * 1e9);
-    ends = most ? late : started + (uint64_t)(atof(words[7]) * 1e9);
+    uint64_t late = started + (uint64_t)(atof(words[11]) * 1e9);
+    ends = most ? late : started + (uint64_t)(atof(words[8]) * 1e9);
     struct epoll_event events[512];
     int on = 0;
     while ((busy || (on < connections && now < ends && (!most || begun < most))) && now < late) {

@@ -265,6 +265,7 @@ static int answer(struct line *line, const char *path, const char *body) {
     if (!strcmp(path, "/api/show")) return whole(line, 200, show, sizeof show - 1);
     if (!strcmp(path, "/api/tags") || !strcmp(path, "/api/ps")) return list(line, 1);
     if (!strcmp(path, "/v1/models")) return list(line, 0);
+    if (!strcmp(path, "/health")) return whole(line, 200, "{}", 2);
     return refuse(line, "no such path");
 }
 
