@@ -44,6 +44,11 @@ class Used:
                     threads[pid, int(task.name)] = int((task / "schedstat").read_text().split()[0])
         return cls(threads, ticks)
 
+    def main_since(self, before: Used) -> float:
+        """Seconds that main threads used since then: the event loop's, without the threads that write to the database."""
+        mains = {thread: ns for thread, ns in self.threads.items() if thread[0] == thread[1]}
+        return sum(ns - before.threads.get(thread, 0) for thread, ns in mains.items()) / 1e9
+
     def since(self, before: Used) -> float:
         """Seconds used since then."""
         if before.threads.keys() <= self.threads.keys():

@@ -188,7 +188,7 @@ class Rig:
         if self.upstream is not None and self.upstream.stdin is not None:
             self.upstream.stdin.close()  # it ends with it
             self.upstream.wait()
-        if "KEEP" not in os.environ: shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_load(
         self,

@@ -19,6 +19,7 @@ OLLAMA_PACED = Model("nd", 100, 40, 20)
 BURST = Model("sse", 100, 40)
 OLLAMA_BURST = Model("nd", 100, 40)
 
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One comparison. The gateway's figure is a multiple of nginx's in the same rounds."""
@@ -68,6 +69,8 @@ class Round:
     told: Told
     cpu: float
     """Seconds of the subject."""
+    main: float
+    """Of these, the ones of main threads."""
 
 
 @dataclass(slots=True)
@@ -76,11 +79,26 @@ class Figures:
 
     scenario: Scenario
     rounds: dict[str, list[Round]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    """Subjects that could not take part, and why."""
 
     def cpu_per(self, subject: str) -> float:
         """Median microseconds of CPU per request or chunk. Raises ValueError when no round of it counts."""
         per = self.scenario.per + "s"
         return median([each.cpu * 1e6 / getattr(each.told, per) for each in self.good(subject)])
+
+    def main_per(self, subject: str) -> float:
+        """The same of main threads alone."""
+        per = self.scenario.per + "s"
+        return median([each.main * 1e6 / getattr(each.told, per) for each in self.good(subject)])
+
+    def rate(self, subject: str) -> float:
+        """Median requests or chunks per second."""
+        per = self.scenario.per + "s"
+        return median([getattr(each.told, per) / each.told.elapsed for each in self.good(subject)])
+
+    def delay_p99(self, subject: str) -> float:
+        return median([each.told.delay_p99 for each in self.good(subject)])
 
     def p50(self, subject: str) -> float:
         return median([each.told.latency_p50 for each in self.good(subject)])
@@ -99,6 +117,17 @@ class Figures:
         return [each for each in self.rounds.get(subject, []) if not each.told.bad and each.told.requests]
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int
+    share: float = 1.0
+    """Of the scenarios' seconds."""
+    warm: float = 1.0
+    """Seconds of load before the first round."""
+
+
 def median(values: Sequence[float]) -> float:
     if not values:
         raise ValueError("no round counts")
@@ -106,15 +135,15 @@ def median(values: Sequence[float]) -> float:
 
 
 def measure(
-    scenario: Scenario, subjects: Sequence[Subject], rig: Rig, rounds: int, say: Callable[[str], None]
+    scenario: Scenario, subjects: Sequence[Subject], rig: Rig, effort: Effort, say: Callable[[str], None]
 ) -> Figures:
     """Warms every subject up, then lets them take turns."""
     figures = Figures(scenario)
     for subject in subjects:
-        turn(scenario, subject, rig, min(1.0, scenario.seconds))
-    for n in range(rounds):
+        turn(scenario, subject, rig, effort.warm)
+    for n in range(effort.rounds):
         for subject in subjects:
-            done = turn(scenario, subject, rig, scenario.seconds)
+            done = turn(scenario, subject, rig, scenario.seconds * effort.share)
             figures.rounds.setdefault(subject.name, []).append(done)
             if done.told.bad:
                 say(f"{scenario.name}, {subject.name}, round {n + 1}: {done.told.bad} bad answers: {why(done.told)}")
@@ -126,8 +155,10 @@ def turn(scenario: Scenario, subject: Subject, rig: Rig, seconds: float) -> Roun
     how = {"connections": scenario.connections, "seconds": seconds, "ramp": scenario.ramp}
     before = Used.of(family(subject.pid)) if subject.pid else None
     told = rig.load(subject.port, subject.request(scenario.model, scenario.stream), subject.headers, **how)
-    used = settle(subject.pid).since(before) if subject.pid and before else 0.0
-    return Round(told, used)
+    if subject.pid is None or before is None:
+        return Round(told, 0.0, 0.0)
+    after = settle(subject.pid)
+    return Round(told, after.since(before), after.main_since(before))
 
 
 def why(told: Told) -> str:

@@ -10,8 +10,8 @@ from processes import Used, family, memory
 from rig import Model, Rig, Told, told
 from subjects import Subject
 
-SLOW = Model("sse", 20, 40, 1000)
-BRIEF = Model("sse", 8, 40, 1000)
+SLOW = Model("sse", 15, 40, 1000)
+BRIEF = Model("sse", 9, 40, 1000)
 RAMP = 5.0
 """Seconds over which the streams begin."""
 

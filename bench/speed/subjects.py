@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from rig import CannotMeasure, Model, Request, Rig, free_port, in_its_own_words,
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from support.served import THIS, Served, serve  # noqa: E402 - the path comes first
+from support.served import Served, serve  # noqa: E402 - the path comes first
 
 KEY = "a-key-of-the-benchmark-of-speed"
 UNREACHED = 1_000_000_000
