@@ -45,7 +45,7 @@ class Used:
         return cls(threads, ticks)
 
     def main_since(self, before: Used) -> float:
-        """Seconds that main threads used since then: the event loop's, without the threads that write to the database."""
+        """Seconds that main threads used since then: the event loop's, without those that write to a database."""
         mains = {thread: ns for thread, ns in self.threads.items() if thread[0] == thread[1]}
         return sum(ns - before.threads.get(thread, 0) for thread, ns in mains.items()) / 1e9
 

@@ -164,7 +164,7 @@ def free_port() -> int:
 
 
 class Rig:
-    """The upstream with these models, and the load generator for whatever stands before it. Both on the measuring cores."""
+    """The upstream with these models, and the load generator for what stands before it, on the measuring core."""
 
     def __init__(self, models: Iterable[Model]) -> None:
         self._built = build()

@@ -1,5 +1,5 @@
-"""`llm-gateway` that writes no request down, neither in the journal nor in the process's log: the difference to the real
-one is what that costs. Never for anything else.
+"""`llm-gateway` that writes no request down, neither in the journal nor in its log: the difference to the real one is
+what that costs. Never for anything else.
 """
 
 from __future__ import annotations
