@@ -1,0 +1,162 @@
+"""From what was measured to verdicts and tables. No measuring here: arithmetic that tests look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from report import Table, Verdict
+from scenarios import Figures
+from streams import Opened
+
+MB, KB = 1e6, 1e3
+AHEAD = {"litellm": (150.0, 230.0), "tensorzero": (2.5, 4.0), "smg": (2.0, 3.5)}
+"""Peer -> how many times its capacity per core the gateway's is to be: floor, goal."""
+NOTHING = "no round counts"
+
+
+def of_scenario(figures: Figures) -> list[Verdict]:
+    """The figure of the scenario itself."""
+    scenario = figures.scenario
+    if not scenario.figure or scenario.floor is None or scenario.goal is None:
+        return []
+    value = ratio(figures, "gateway", "nginx")
+    return [
+        Verdict(
+            scenario.figure, scenario.title, value, "×", scenario.floor, scenario.goal, why="" if value else NOTHING
+        )
+    ]
+
+
+def ratio(figures: Figures, of: str, to: str) -> float | None:
+    """None where a subject has no good round."""
+    try:
+        return figures.ratio(of, to)
+    except ValueError:
+        return None
+
+
+def of_peers(figures: Figures) -> list[Verdict]:
+    """F3: requests that one CPU-second carries, as a multiple of the peer's."""
+    found = []
+    for peer, (floor, goal) in AHEAD.items():
+        value = ratio(figures, peer, "gateway")
+        why = "" if value else figures.absent.get(peer, NOTHING)
+        what = f"requests per CPU-second against {peer}"
+        found.append(Verdict("F3", what, value, "×", floor, goal, at_least=True, why=why))
+    return found
+
+
+def of_ledger(figures: Figures) -> list[Verdict]:
+    """F8: the part of the event loop's CPU that is gone when nothing is written down."""
+    what, why = "journal + log, share of the event loop's CPU per request", figures.absent.get("unlogged", NOTHING)
+    try:
+        share = 100 * (1 - figures.main_per("unlogged") / figures.main_per("gateway"))
+    except ValueError:
+        return [Verdict("F8", what, None, "%", 25.0, 15.0, why=why)]
+    return [Verdict("F8", what, share, "%", 25.0, 15.0)]
+
+
+def table_of(figures: Figures) -> Table:
+    scenario = figures.scenario
+    head = (
+        *("subject", f"CPU per {scenario.per}, µs", "of the main thread, µs", "× nginx", f"{scenario.per}s per s"),
+        *("p50, µs", "added p50, µs", "chunk p99, ms", "bad"),
+    )
+    table = Table(f"{scenario.name}: {scenario.title}", head)
+    for name, rounds in figures.rounds.items():
+        bad = str(sum(each.told.bad for each in rounds))
+        if not figures.good(name):
+            table.rows.append((name, *[NOTHING] * 7, bad))
+            continue
+        measured = name != "direct"
+        times = ratio(figures, name, "nginx") if measured else None
+        table.rows.append(
+            (
+                name,
+                f"{figures.cpu_per(name):,.2f}" if measured else "",
+                f"{figures.main_per(name):,.2f}" if measured else "",
+                f"{times:,.2f}" if times is not None else "",
+                f"{figures.rate(name):,.0f}",
+                f"{figures.p50(name):,.0f}",
+                f"{figures.added(name):,.0f}" if scenario.latency and measured and figures.good("direct") else "",
+                f"{figures.delay_p99(name) / 1000:,.2f}",
+                bad,
+            )
+        )
+    if figures.absent:
+        table.note = "Absent: " + "; ".join(f"{name}: {why}" for name, why in figures.absent.items()) + "."
+    return table
+
+
+def of_streams(opened: Iterable[Opened], most: int) -> list[Verdict]:
+    """F5 and F6, of the largest number of streams."""
+    found = next((each for each in opened if each.subject == "gateway" and each.streams == most), None)
+    memory = f"memory per open stream, {most:,} streams"
+    late = f"{most:,} streams at 1 chunk/s on one core: chunk p99"
+    if found is None or found.told.bad:
+        why = "not all streams were whole" if found else "it was not run"
+        return [
+            Verdict("F5", memory, None, "KB", 20.0, 12.0, why=why),
+            Verdict("F6", late, None, "ms", 50.0, 20.0, why=why),
+        ]
+    return [
+        Verdict("F5", memory, found.bytes_each / KB, "KB", 20.0, 12.0),
+        Verdict("F6", late, found.told.delay_p99 / 1000, "ms", 50.0, 20.0),
+    ]
+
+
+def table_of_streams(opened: Sequence[Opened]) -> Table:
+    head = (
+        "subject",
+        "streams",
+        "KB each",
+        "share of a core",
+        "first chunk p99, ms",
+        "chunk p50, ms",
+        "chunk p99, ms",
+        "lost",
+    )
+    table = Table("Open streams, one chunk a second", head)
+    table.note = "Memory is the proportional set size: what the processes grew by, divided by the streams."
+    for each in opened:
+        direct = each.subject == "direct"
+        table.rows.append(
+            (
+                each.subject,
+                f"{each.streams:,}",
+                "" if direct else f"{each.bytes_each / KB:.1f}",
+                "" if direct else f"{each.core:.2f}",
+                f"{each.told.first_p99 / 1000:.1f}",
+                f"{each.told.delay_p50 / 1000:.2f}",
+                f"{each.told.delay_p99 / 1000:.2f}",
+                f"{each.told.bad:,}",
+            )
+        )
+    return table
+
+
+def of_workers(figures: Figures) -> tuple[Table, float | None]:
+    """What two workers carry in comparison with one, when each has a core: 2 × CPU of one / CPU of two."""
+    scaling = ratio(figures, "one worker", "two workers")
+    table = Table(
+        "Two workers and one, PostgreSQL and Redis",
+        ("subject", "CPU per request, µs", "requests per s", "p50, µs", "bad"),
+        note="The load generator needs a core as well, so requests per second say little where there are two. What "
+        "two workers carry when each has a core to itself follows from the CPU of a request: "
+        + (f"{2 * scaling:.2f} × one (wanted: 1.8)." if scaling else "it was not measured."),
+    )
+    for name, rounds in figures.rounds.items():
+        bad = str(sum(each.told.bad for each in rounds))
+        if figures.good(name):
+            cells = (figures.cpu_per(name), figures.rate(name), figures.p50(name))
+            table.rows.append((name, *(f"{cell:,.0f}" for cell in cells), bad))
+        else:
+            table.rows.append((name, *[NOTHING] * 3, bad))
+    return table, 2 * scaling if scaling else None
+
+
+def of_starts(seconds: float, megabytes: float) -> list[Verdict]:
+    return [
+        Verdict("F7", "start to first answer", seconds, "s", 3.0, 2.0),
+        Verdict("F7", "memory at rest", megabytes, "MB", 110.0, 85.0),
+    ]
