@@ -42,7 +42,7 @@ class Rules(NamedTuple):
 
     @property
     def budgeted(self) -> bool:
-        return any(limit is not None for limit in self[6:])
+        return self[6:] != NO_BUDGETS
 
 
 def rules_of(of: Project | ApiKey) -> Rules | None:
@@ -82,9 +82,11 @@ class Bucket:
         """Lets time pass. A lowered limit counts as full at most: nobody pays for a use that was allowed then."""
         if limit != self._limit:
             self._limit, self.used = limit, min(self.used, limit)
-        elapsed = max(0.0, now - self.at)
-        self.used = max(0.0, self.used - elapsed * limit / MINUTE)
-        self.at += elapsed
+        elapsed = now - self.at
+        if elapsed > 0.0:
+            left = self.used - elapsed * limit / MINUTE
+            self.used = left if left > 0.0 else 0.0
+            self.at = now
 
     def over(self, limit: int, amount: float) -> float:
         """How much too much is used for `amount` more to pass; 0 = it passes. Drain first."""
@@ -183,5 +185,6 @@ class Account:
 
 Budget = Literal["day_tokens", "month_tokens", "day_nanos", "month_nanos"]
 BUDGETS: Final[tuple[Budget, ...]] = ("day_tokens", "month_tokens", "day_nanos", "month_nanos")
+NO_BUDGETS: Final = (None,) * len(BUDGETS)
 MOST_PERIODS: Final = 6
 """Days and months that an account remembers."""
