@@ -241,7 +241,7 @@ def _check(holder: Holder, ask: Ask, at: Periods, now: float, wall: float, shari
             raise refused(rules, "tokens", ask, account, at, wall, seconds_until(over, limit))
     if not rules.budgeted:
         return
-    for name, limit in zip(BUDGETS, rules[6:], strict=True):
+    for name, limit in zip(BUDGETS, rules.budgets, strict=True):
         if limit is None:
             continue
         spent = account.spent("day", at.day) if name in DAILY else account.spent("month", at.month)

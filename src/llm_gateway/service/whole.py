@@ -65,8 +65,7 @@ async def _complete(gw: Gateway, call: Call, entry: Entry, work: Work) -> Whole:
             serves(entry, work, stream)
             try:
                 while events := await stream.next():
-                    for event in events:
-                        collector.add(event)
+                    collector.add(*events)
                 answer = _put_right(collector.answer(), work.request)
             except Fault as fault:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())

@@ -124,23 +124,24 @@ class Collector:
         self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
         self._logprobs: list[Json] | None = None
 
-    def add(self, event: Event) -> None:
-        if type(event) is not Piece:
-            assert isinstance(event, Finish)
-            self.finish = event
-            return
-        if self._counts:
-            self._meter.add(event)
-        if event.text:
-            self._text.append(event.text)
-        if event.thinking:
-            self._thinking.append(event.thinking)
-        if event.tools:
-            self._add_calls(event.tools)
-        if event.logprobs is not None:
-            if self._logprobs is None:
-                self._logprobs = []
-            self._logprobs += event.logprobs
+    def add(self, *events: Event) -> None:
+        for event in events:
+            if type(event) is not Piece:
+                assert isinstance(event, Finish)
+                self.finish = event
+                continue
+            if self._counts:
+                self._meter.add(event)
+            if event.text:
+                self._text.append(event.text)
+            if event.thinking:
+                self._thinking.append(event.thinking)
+            if event.tools:
+                self._add_calls(event.tools)
+            if event.logprobs is not None:
+                if self._logprobs is None:
+                    self._logprobs = []
+                self._logprobs += event.logprobs
 
     def _add_calls(self, parts: list[ToolPart]) -> None:
         for part in parts:
@@ -153,12 +154,9 @@ class Collector:
         """Raises ValueError before the Finish: an answer that did not end is none."""
         if self.finish is None:
             raise ValueError("the answer has not ended")
-        calls = [self._calls[index] for index in sorted(self._calls)]
-        return Answer(
-            text="".join(self._text),
-            thinking="".join(self._thinking),
-            tool_calls=[ToolCall(call.name, "".join(parts) or "{}", call.id) for call, parts in calls],
-            finish=self.finish.reason,
-            usage=self._meter.usage(self.finish.usage, prompt=self._prompt),
-            logprobs=self._logprobs,
-        )
+        calls: list[ToolCall] = []
+        for index in sorted(self._calls):
+            call, parts = self._calls[index]
+            calls.append(ToolCall(call.name, "".join(parts) or "{}", call.id))
+        usage = self._meter.usage(self.finish.usage, prompt=self._prompt)
+        return Answer("".join(self._text), "".join(self._thinking), calls, self.finish.reason, usage, self._logprobs)
