@@ -10,7 +10,9 @@ import os
 import time
 from collections.abc import Callable
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, SafeUUID
+
+_set = object.__setattr__  # UUID's own refuses
 
 
 class Clock(Protocol):
@@ -33,6 +35,23 @@ class SystemClock:
         return time.time()
 
 
+class Id(UUID):
+    """A UUID that knows its text: of each request it is written half a dozen times."""
+
+    __slots__ = ("_text",)
+
+    _text: str
+
+    def __init__(self, value: int) -> None:
+        _set(self, "int", value)
+        _set(self, "is_safe", SafeUUID.unknown)
+        text = f"{value:032x}"
+        _set(self, "_text", f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+    def __str__(self) -> str:
+        return self._text
+
+
 class Ids:
     """A source of UUIDv7: 48 bits of milliseconds, a 12-bit counter, 62 random bits.
 
@@ -48,7 +67,7 @@ class Ids:
         self._last = 0
         self._counter = 0
 
-    def __call__(self) -> UUID:
+    def __call__(self) -> Id:
         ms = int(self._wall() * 1000)
         if ms > self._last:
             self._last, self._counter = ms, 0
@@ -57,4 +76,4 @@ class Ids:
             if self._counter > 0xFFF:
                 self._last, self._counter = self._last + 1, 0
         tail = int.from_bytes(self._random(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
-        return UUID(int=(self._last << 80) | (0x7000 | self._counter) << 64 | 0x8000_0000_0000_0000 | tail)
+        return Id((self._last << 80) | (0x7000 | self._counter) << 64 | 0x8000_0000_0000_0000 | tail)

@@ -59,6 +59,8 @@ RETRY = 5.0
 """Seconds after which a client asks again that came before the gateway knew any key."""
 LISTS = 32
 """Projects whose list of models is kept."""
+TARGETS = 1024
+"""Asked names of which it is kept what they mean."""
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +101,10 @@ class Gateway:
     _lists: dict[Project, Sequence[Visible]] = field(default_factory=dict)
     _lists_of: tuple[Snapshot | None, int] = (None, 0)
     """The configuration and the generation of the fleet that the lists were made of."""
+    _targets: dict[tuple[int, str], tuple[Project, Target]] = field(default_factory=dict)
+    """By the project's object and the asked name. The objects are kept, so no other one can have the same id."""
+    _targets_of: tuple[Snapshot | None, int] = (None, 0)
+    """As `_lists_of`."""
 
     def identify(self, key: str | None, peer: str) -> Caller:
         """Raises InvalidKey, ProjectDisabled, TooManyFailedKeys; DatabaseUnavailable where no key is known."""
@@ -202,10 +208,19 @@ class Gateway:
             self.templates.learn(entry.backend_model, entry.bound.excess)
 
     def resolve(self, project: Project, asked: str) -> Target:
-        """Raises ModelNotFound, NoPermittedUpstream."""
-        return exposures.resolve(
-            self.snapshot, project, asked, self.fleet.holders, self._spelling, lambda: self.visible(project)
-        )
+        """Raises ModelNotFound, NoPermittedUpstream. What a name means is kept while nothing of it changes."""
+        snapshot, generation = self._targets_of
+        if snapshot is not self.snapshot or generation != self.fleet.generation:
+            self._targets_of, self._targets = (self.snapshot, self.fleet.generation), {}
+        found = self._targets.get((id(project), asked))
+        if found is None:
+            if len(self._targets) >= TARGETS:
+                self._targets.clear()
+            target = exposures.resolve(
+                self.snapshot, project, asked, self.fleet.holders, self._spelling, lambda: self.visible(project)
+            )
+            found = self._targets[id(project), asked] = project, target
+        return found[1]
 
     def _spelling(self, model: str) -> str | None:
         details = self.fleet.details(model)

@@ -34,15 +34,20 @@ class Rules(NamedTuple):
     month_tokens: int | None
     day_nanos: int | None
     month_nanos: int | None
+    budgeted: bool
+    """Is there any budget?"""
+    counted: bool
+    """Is there any limit on tokens or costs, so that what a request will use has to be known?"""
 
     @property
-    def counted(self) -> bool:
-        """Is there any limit on tokens or costs, so that what a request will use has to be known?"""
-        return self.tokens is not None or self.budgeted
+    def limits(self) -> tuple[int | None, ...]:
+        """Those from `requests` to `month_nanos`."""
+        return self[3:10]
 
     @property
-    def budgeted(self) -> bool:
-        return any(limit is not None for limit in self[6:])
+    def budgets(self) -> tuple[int | None, ...]:
+        """Those from `day_tokens` on, as BUDGETS names them."""
+        return self[6:10]
 
 
 def rules_of(of: Project | ApiKey) -> Rules | None:
@@ -53,7 +58,9 @@ def rules_of(of: Project | ApiKey) -> Rules | None:
     day_tokens, month_tokens, *costs = budgets
     day_nanos, month_nanos = (None if cost is None else round(cost * NANOS) for cost in costs)
     whose: Whose = "project" if isinstance(of, Project) else "key"
-    return Rules(whose, of.id, of.name, rpm, tpm, running, day_tokens, month_tokens, day_nanos, month_nanos)
+    limits = rpm, tpm, running, day_tokens, month_tokens, day_nanos, month_nanos
+    budgeted = any(limit is not None for limit in budgets)
+    return Rules(whose, of.id, of.name, *limits, budgeted, counted=budgeted or tpm is not None)
 
 
 class Standing(NamedTuple):
@@ -82,9 +89,11 @@ class Bucket:
         """Lets time pass. A lowered limit counts as full at most: nobody pays for a use that was allowed then."""
         if limit != self._limit:
             self._limit, self.used = limit, min(self.used, limit)
-        elapsed = max(0.0, now - self.at)
-        self.used = max(0.0, self.used - elapsed * limit / MINUTE)
-        self.at += elapsed
+        elapsed = now - self.at
+        if elapsed > 0.0:
+            left = self.used - elapsed * limit / MINUTE
+            self.used = left if left > 0.0 else 0.0
+            self.at = now
 
     def over(self, limit: int, amount: float) -> float:
         """How much too much is used for `amount` more to pass; 0 = it passes. Drain first."""

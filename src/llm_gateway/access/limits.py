@@ -42,7 +42,8 @@ class Lease:
     def __init__(self, limits: Limits, caller: Caller, holders: tuple[Holder, Holder], at: Periods) -> None:
         self._limits = limits
         self._running = True
-        self.id = limits.next_id()
+        self.id = ""
+        """For those who count it together with other processes."""
         self.caller = caller
         self.holders = holders
         """The project and the key."""
@@ -60,7 +61,8 @@ class Lease:
     @property
     def counted(self) -> bool:
         """Is it to be known how many tokens the request may use?"""
-        return any(rules is not None and rules.counted for rules, _ in self.holders)
+        (project, _), (key, _) = self.holders
+        return (project is not None and project.counted) or (key is not None and key.counted)
 
     def spend(self, tokens: int, nanos: int) -> None:
         """What it has used in the end; counts at `release`."""
@@ -90,13 +92,15 @@ class Lease:
 class Limits:
     """The accounts of all projects and keys. A limit that a new snapshot changes holds from the next request on."""
 
-    __slots__ = ("_accounts", "_at", "_ids", "_rules", "process")
+    __slots__ = ("_accounts", "_at", "_holders", "_ids", "_rules", "process")
 
     def __init__(self) -> None:
         self.process = ""
         """What sets the ids of its leases apart from those of others."""
         self._accounts: dict[str, Account] = {}
         self._rules: dict[int, tuple[Project | ApiKey, Rules | None]] = {}
+        self._holders: dict[int, tuple[Project, ApiKey, tuple[Holder, Holder]]] = {}
+        """By id of the key's object: `holders` as it was last asked for."""
         self._at = periods(0.0)
         self._ids = 0
 
@@ -113,15 +117,18 @@ class Limits:
         holders = self.holders(caller, now)
         at = self.periods(wall)
         for holder in holders:
-            _check(holder, ADMITTED, at, now, wall, sharing)
+            if holder.rules is not None:
+                _check(holder, ADMITTED, at, now, wall, sharing)
         return self.took(caller, holders, at, sharing=sharing)
 
     def took(self, caller: Caller, holders: tuple[Holder, Holder], at: Periods, *, sharing: int = 1) -> Lease:
         """A lease of a request that was admitted."""
         for rules, account in holders:
-            limit = rules.requests if rules else None
-            account.requests.used = 0.0 if limit is None else account.requests.used + min(sharing, limit)
             account.running += 1
+            if rules is None or (limit := rules.requests) is None:
+                account.requests.used = 0.0
+            else:
+                account.requests.used += sharing if sharing < limit else limit
         return Lease(self, caller, holders, at)
 
     def reserve(self, lease: Lease, ask: Ask, now: float, wall: float, *, sharing: int = 1) -> None:
@@ -151,7 +158,7 @@ class Limits:
             account.running -= 1
             account.held_tokens -= most_tokens
             account.held_nanos -= most_nanos
-            if rules is None:
+            if rules is None or not rules.counted:
                 continue
             if rules.tokens is not None:
                 account.tokens.used = max(0.0, account.tokens.used + tokens - rate)
@@ -160,11 +167,18 @@ class Limits:
                 account.spent("month", lease.at.month).add(tokens, nanos)
 
     def holders(self, caller: Caller, now: float) -> tuple[Holder, Holder]:
+        """Kept as long as both are the same objects, and `keep` has not looked through the accounts."""
         project, key = caller.project, caller.key
-        return (
-            Holder(self.rules(project), self.account(project.id, now)),
-            Holder(self.rules(key), self.account(key.id, now)),
-        )
+        found = self._holders.get(id(key))
+        if found is None or found[1] is not key or found[0] is not project:
+            if len(self._holders) >= MOST_RULES:
+                self._holders.clear()
+            holders = (
+                Holder(self.rules(project), self.account(project.id, now)),
+                Holder(self.rules(key), self.account(key.id, now)),
+            )
+            found = self._holders[id(key)] = project, key, holders
+        return found[2]
 
     def account(self, id: str, now: float) -> Account:
         found = self._accounts.get(id)
@@ -198,6 +212,7 @@ class Limits:
     def keep(self, ids: Container[str]) -> None:
         """Forgets the accounts of projects and keys that are gone and have nothing running."""
         self._rules.clear()
+        self._holders.clear()
         gone = [id for id, account in self._accounts.items() if id not in ids and not account.running]
         for id in gone:
             del self._accounts[id]
@@ -226,7 +241,7 @@ def _check(holder: Holder, ask: Ask, at: Periods, now: float, wall: float, shari
             raise refused(rules, "tokens", ask, account, at, wall, seconds_until(over, limit))
     if not rules.budgeted:
         return
-    for name, limit in zip(BUDGETS, rules[6:], strict=True):
+    for name, limit in zip(BUDGETS, rules.budgets, strict=True):
         if limit is None:
             continue
         spent = account.spent("day", at.day) if name in DAILY else account.spent("month", at.month)
@@ -247,24 +262,26 @@ TOKENS: Final = frozenset({"day_tokens", "month_tokens"})
 def standings(holders: tuple[Holder, Holder], at: Periods, now: float, wall: float) -> dict[str, Standing]:
     """Of each policy the tightest of project and key."""
     found: dict[str, Standing] = {}
-
-    def tell(name: str, standing: Standing) -> None:
-        if name not in found or standing.remaining < found[name].remaining:
-            found[name] = standing
-
     for rules, account in holders:
         if rules is None:
             continue
         if rules.requests:
-            tell("rpm", account.requests.standing(rules.requests, now))
+            _tell(found, "rpm", account.requests.standing(rules.requests, now))
         if rules.tokens:
-            tell("tpm", account.tokens.standing(rules.tokens, now))
+            _tell(found, "tpm", account.tokens.standing(rules.tokens, now))
         if rules.day_tokens is not None:
-            tell("day", Standing(rules.day_tokens, account.left(rules, "day_tokens", at), max(0.0, at.day_end - wall)))
+            left = account.left(rules, "day_tokens", at)
+            _tell(found, "day", Standing(rules.day_tokens, left, max(0.0, at.day_end - wall)))
         if rules.month_tokens is not None:
             left = account.left(rules, "month_tokens", at)
-            tell("month", Standing(rules.month_tokens, left, max(0.0, at.month_end - wall)))
+            _tell(found, "month", Standing(rules.month_tokens, left, max(0.0, at.month_end - wall)))
     return found
+
+
+def _tell(found: dict[str, Standing], name: str, standing: Standing) -> None:
+    known = found.get(name)
+    if known is None or standing.remaining < known.remaining:
+        found[name] = standing
 
 
 class Figure(NamedTuple):

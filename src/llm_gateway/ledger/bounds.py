@@ -10,7 +10,7 @@ server cannot empty anyone's budget, and the next request of the model reserves 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,9 +35,9 @@ class Bound:
 
     def believed(self, usage: Usage) -> Usage:
         """The count, or the bound where it is above."""
-        self.excess = max(self.excess, usage.input - self.prompt)
         if usage.input <= self.prompt and usage.output <= self.answer:
             return usage
+        self.excess = max(self.excess, usage.input - self.prompt)
         return Usage(min(usage.input, self.prompt), min(usage.output, self.answer), estimated=True)
 
 
@@ -47,8 +47,10 @@ class Templates:
     def __init__(self) -> None:
         self._allowances: dict[str, int] = {}
 
-    def allowance(self, models: Iterable[str]) -> int:
+    def allowance(self, models: Collection[str]) -> int:
         """Enough for whichever of them answers."""
+        if not self._allowances:  # no server has counted more than the first allowance: as nearly always
+            return FIRST_ALLOWANCE if models else 0
         return max((self._allowances.get(canonical(model), FIRST_ALLOWANCE) for model in models), default=0)
 
     def learn(self, model: str, excess: int) -> None:

@@ -70,19 +70,20 @@ class Call(Protocol):
 
 def serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     """The row learns who answers."""
-    spec = stream.candidate.spec
+    spec, request = stream.candidate.spec, work.request
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
     entry.servers, work.plan.tries.spoke = stream.servers, stream.spoke
-    dropped = KINDS[spec.kind].dialect.dropped(work.request)
-    entry.notes = told([*work.request.notes, *dropped, *stream.notes])
+    notes = [*request.notes, *KINDS[spec.kind].dialect.dropped(request), *stream.notes]
+    entry.notes = told(notes) if notes else ""
     entry.first_token()
 
 
 def served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
-    """What the client is told. `until`: when the attempt had its first content, or the whole answer was there."""
-    spec, upstream = stream.candidate.spec, until - stream.attempt.began
-    own = max(0.0, entry.elapsed() - upstream)
-    return Served(stream.candidate.model, spec.id, spec.trust.value, work.plan.attempts, upstream, own, entry.notes)
+    """What the client is told, after `serves`. `until`: when the attempt had its first content, or the whole answer was
+    there."""
+    candidate, upstream = stream.candidate, until - stream.attempt.began
+    own, tier = max(0.0, entry.elapsed() - upstream), entry.tier or ""
+    return Served(candidate.model, candidate.spec.id, tier, work.plan.attempts, upstream, own, entry.notes)
 
 
 def envelope_of(gw: Gateway, entry: Entry) -> Envelope:

@@ -50,7 +50,7 @@ def read_ask(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
     """The body in the call's dialect. Raises InvalidRequest and its kin, BodyTooLarge, Overloaded."""
     gw.pressure.bear(len(body))
     ask = call.dialect.read_request(body)
-    if (size := text_size(ask, len(body))) > gw.max_text:
+    if len(body) > gw.max_text and (size := text_size(ask, len(body))) > gw.max_text:
         raise BodyTooLarge(
             f"The request's body has {size} bytes besides its images; at most {gw.max_text} are accepted."
         )
@@ -58,8 +58,9 @@ def read_ask(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
 
 
 def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: float | None) -> Work:
-    trust = permitted(caller.project, tools=bool(ask.tools))
-    if not gw.holds(target.backends, trust) and gw.holds(target.backends, caller.project.trust):
+    project = caller.project
+    trust = permitted(project, tools=bool(ask.tools))
+    if trust is not project.trust and not gw.holds(target.backends, trust) and gw.holds(target.backends, project.trust):
         raise NoPermittedUpstream(
             f"Only public servers hold `{ask.model}`, and this project may not send requests with tools to them: "
             "set `public_tools: true` on the project, or use a model that own servers hold."
@@ -74,22 +75,26 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
     wish = Ask(
         target.backends,
         trust,
-        caller.project.id,
+        project.id,
         prompt_tokens=estimate_prompt(ask),
         answer_tokens=min(limit, EXPECTED_ANSWER) if isinstance(limit, int) and limit > 0 else EXPECTED_ANSWER,
-        place=affinity(caller.project.id, _opening(ask)),
+        place=affinity(project.id, _opening(ask)),
         needs=needs_of(ask),
     )
-    check(gw, caller.project, ask.model, wish)  # 400
+    check(gw, project, ask.model, wish)  # 400
     plan = gw.drive.plan(wish, total)
-    plan.unable = lambda needs: missing(gw, caller.project, ask.model, wish, needs)
+    plan.unable = lambda needs: missing(gw, project, ask.model, wish, needs)
     return Work(ask, params, plan, trust, most, gw.drive.context, gw.drive.thinks)
 
 
 def _opening(ask: ChatRequest) -> str:
     """What all turns of one conversation have in common: everything up to the user's first message."""
-    first = next((n for n, message in enumerate(ask.messages) if message.role == "user"), 0)
-    return "\0".join(message.text for message in ask.messages[: first + 1])
+    texts: list[str] = []
+    for message in ask.messages:
+        texts.append(message.text)
+        if message.role == "user":
+            return "\0".join(texts)
+    return "\0".join(texts[:1])
 
 
 async def _nothing(gw: Gateway, call: Call, entry: Entry, ask: ChatRequest) -> None:
@@ -104,8 +109,8 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     async with unbroken(gw.drive, work, continues=call.continues) as stream:
         serves(entry, work, stream)
         writer = call.dialect.stream_writer(envelope_of(gw, entry), work.request)
-        meter, prompt = stream.meter, estimate_prompt(work.request)
-        form = Collector(prompt=prompt) if work.request.format is not None else None
+        meter, prompt = stream.meter, work.prompt_tokens
+        form = Collector(prompt=prompt, meter=meter) if work.request.format is not None else None
         kept = entry.transcript
         try:
             await call.begin(served(entry, work, stream, stream.attempt.first_content_at), writer)

@@ -30,10 +30,11 @@ def needs_of(ask: ChatRequest) -> frozenset[str]:
     """What the model must be able to, so that the request can be answered at all."""
     if ask.inputs is not None:
         return EMBEDDING
-    if not ask.tools and ask.prompt is None and not any(message.images for message in ask.messages):
+    shown = [message for message in ask.messages if message.images]
+    if not shown and not ask.tools and ask.prompt is None:
         return NONE
     needs = {"tools"} if ask.tools else set()
-    if any(message.images for message in ask.messages):
+    if shown:
         needs.add("vision")
     if ask.prompt is not None and ask.prompt.suffix:
         needs.add("insert")

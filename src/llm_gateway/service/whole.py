@@ -11,7 +11,7 @@ from llm_gateway.ledger.entry import Entry
 from llm_gateway.service.call import Call, envelope_of, served, serves
 from llm_gateway.upstream.drive import Work
 from llm_gateway.upstream.unbroken import Unbroken, unbroken
-from llm_gateway.wire.collect import Collector, estimate_prompt
+from llm_gateway.wire.collect import Collector
 from llm_gateway.wire.formats import document, excerpt, fits
 from llm_gateway.wire.neutral import Answer, ChatRequest
 from llm_gateway.wire.notes import FORMAT_INVALID, note
@@ -40,7 +40,7 @@ async def deliver(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
     whole = await _complete(gw, call, entry, work)
     if not whole.fits:
         whole = await _better(gw, call, entry, work, whole)
-    serves(entry, work, whole.stream)
+        serves(entry, work, whole.stream)
     if not whole.fits:
         entry.noted(FORMAT_INVALID)
     answer = whole.answer
@@ -60,13 +60,12 @@ async def _complete(gw: Gateway, call: Call, entry: Entry, work: Work) -> Whole:
     """Nothing is delivered before the answer is complete, so a broken one is simply asked for again elsewhere, unless
     much of it is there."""
     while True:
-        collector = Collector(prompt=estimate_prompt(work.request))
         async with unbroken(gw.drive, work, continues=call.continues, least=WORTH_KEEPING) as stream:
+            collector = Collector(prompt=work.prompt_tokens, meter=stream.meter)
             serves(entry, work, stream)
             try:
                 while events := await stream.next():
-                    for event in events:
-                        collector.add(event)
+                    collector.add(*events)
                 answer = _put_right(collector.answer(), work.request)
             except Fault as fault:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())

@@ -220,7 +220,7 @@ class SharedLimits:
         arguments += [str(ask.tokens), str(ask.nanos)]
         for rules, account in limited:
             keys += [*holder_keys(project, rules.id), *counters(project, rules.id, at)]
-            arguments += [-1 if limit is None else min(limit, LARGEST) for limit in rules[3:]]
+            arguments += [-1 if limit is None else min(limit, LARGEST) for limit in rules.limits]
             for spent in day_and_month(account, at):
                 arguments += [str(spent.heard_tokens), str(spent.heard_nanos)]
             arguments += [Batch.KEPT["day"], Batch.KEPT["month"]]

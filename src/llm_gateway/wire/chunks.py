@@ -11,6 +11,9 @@ from llm_gateway.wire.encoding import encode, encode_text
 from llm_gateway.wire.neutral import Answer, Envelope, Finish, Json, Piece, ToolPart, Usage
 
 DONE: Final = b"data: [DONE]\n\n"
+CLOSE: Final = b',"finish_reason":null}]}\n\n'
+CLOSE_WITH_USAGE: Final = b',"finish_reason":null}],"usage":null}\n\n'
+"""How a chunk ends that is not the last."""
 KEEP_ALIVE: Final = b": ping\n\n"
 """A comment: the only keep-alive that no known SSE client stumbles over."""
 
@@ -24,28 +27,30 @@ class ChunkWriter:
     __slots__ = ("_close", "_close_text", "_envelope", "_head", "_open", "_open_text", "_started", "_tools_seen")
 
     def __init__(self, envelope: Envelope, *, chat_id: str, usage_key: bool = False) -> None:
-        head: dict[str, Json] = {
-            "id": chat_id,
-            "object": "chat.completion.chunk",
-            "created": envelope.created,
-            "model": envelope.model,
-        }
         self._envelope = envelope
-        self._head = b"data: " + encode(head)[:-1]
+        self._head = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b' % (
+            encode_text(chat_id),
+            envelope.created,
+            encode_text(envelope.model),
+        )
         self._open = self._head + b',"choices":[{"index":0,"delta":'
-        self._close = b',"finish_reason":null}]' + (b',"usage":null' if usage_key else b"") + b"}\n\n"
-        self._open_text = self._open + b'{"content":'
+        self._close = CLOSE_WITH_USAGE if usage_key else CLOSE
+        self._open_text = self._open + b'{"role":"assistant","content":'
+        """Of the next chunk that is nothing but text."""
         self._close_text = b"}" + self._close
         self._started = False
         self._tools_seen: set[int] = set()
 
     def piece(self, piece: Piece) -> bytes:
-        if self._started and not piece.thinking and not piece.tools and piece.logprobs is None:
-            return self._open_text + encode_text(piece.text) + self._close_text
+        if not piece.thinking and not piece.tools and piece.logprobs is None:
+            said = self._open_text + encode_text(piece.text) + self._close_text
+            if not self._started:
+                self._begun()
+            return said
         delta: dict[str, Json] = {}
         if not self._started:
             delta = {"role": "assistant", "content": piece.text}
-            self._started = True
+            self._begun()
         elif piece.text:
             delta["content"] = piece.text
         if piece.thinking:
@@ -54,6 +59,11 @@ class ChunkWriter:
             delta["tool_calls"] = [self._tool(part) for part in piece.tools]
         logprobs = b"" if piece.logprobs is None else b',"logprobs":' + encode(_logprobs(piece.logprobs))
         return self._open + encode(delta) + logprobs + self._close
+
+    def _begun(self) -> None:
+        """Only the first chunk says the role."""
+        self._started = True
+        self._open_text = self._open + b'{"content":'
 
     def finish(self, finish: Finish, usage: Usage) -> bytes:
         raise NotImplementedError
@@ -81,6 +91,33 @@ class ChunkWriter:
         delta = b"{}" if self._started else b'{"role":"assistant","content":""}'
         spliced = b"" if finish.spliced is None else b"," + encode(finish.spliced)[1:-1]
         return self._open + delta + b',"finish_reason":' + encode(finish.reason) + b"}]" + usage + spliced + b"}\n\n"
+
+
+def plain(envelope: Envelope, answer: Answer, *, chat_id: str, message: bytes = b"", choice: bytes = b"") -> bytes:
+    """What `encode(completion(…))` is of an answer that is nothing but text, at a fraction of the cost. `message` and
+    `choice`: text to add to these objects."""
+    usage = answer.usage
+    return (
+        b'{"id":%b,"object":"chat.completion","created":%d,"model":%b,"choices":[{"index":0,"message":{"role":'
+        b'"assistant","content":%b%b},"finish_reason":%b%b}],"usage":{"prompt_tokens":%d,"completion_tokens":%d,'
+        b'"total_tokens":%d}}'
+    ) % (
+        encode_text(chat_id),
+        envelope.created,
+        encode_text(envelope.model),
+        encode_text(answer.text),
+        message,
+        encode_text(answer.finish),
+        choice,
+        usage.input,
+        usage.output,
+        usage.input + usage.output,
+    )
+
+
+def is_plain(answer: Answer) -> bool:
+    """Is it nothing but text?"""
+    return not answer.thinking and not answer.tool_calls and answer.logprobs is None
 
 
 def completion(envelope: Envelope, answer: Answer, *, chat_id: str) -> dict[str, Json]:

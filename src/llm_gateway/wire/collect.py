@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_gateway.wire.encoding import encode
-from llm_gateway.wire.neutral import Answer, ChatRequest, Event, Finish, Json, Piece, ToolCall, Usage
+from llm_gateway.wire.neutral import Answer, ChatRequest, Event, Finish, Json, Piece, ToolCall, ToolPart, Usage
 
 IMAGE_TOKENS = 768
 """What Ollama counts for one image when it fits a prompt into a context."""
@@ -33,9 +33,14 @@ def estimate_prompt(ask: ChatRequest) -> int:
     if ask.inputs is not None:
         total += sum(map(estimate_tokens, ask.inputs.texts))
     for message in ask.messages:
-        total += MESSAGE_TOKENS + estimate_tokens(message.text) + estimate_tokens(message.thinking)
-        total += IMAGE_TOKENS * len(message.images)
-        total += sum(estimate_tokens(call.name + call.arguments) for call in message.tool_calls)
+        text = message.text
+        total += MESSAGE_TOKENS + ((len(text) if text.isascii() else _size(text)) + 3) // 4
+        if message.thinking:
+            total += estimate_tokens(message.thinking)
+        if message.images:
+            total += IMAGE_TOKENS * len(message.images)
+        for call in message.tool_calls:
+            total += estimate_tokens(call.name + call.arguments)
     return total
 
 
@@ -50,13 +55,21 @@ def most_prompt(ask: ChatRequest) -> int:
     if ask.inputs is not None:
         total += sum(_size(text) + MOST_MESSAGE_TOKENS for text in ask.inputs.texts)
     for message in ask.messages:
-        total += MOST_MESSAGE_TOKENS + _size(message.text) + _size(message.thinking) + _size(message.name or "")
-        total += MOST_IMAGE_TOKENS * len(message.images)
-        total += sum(_size(call.name) + _size(call.arguments) + MOST_MESSAGE_TOKENS for call in message.tool_calls)
+        text = message.text
+        total += MOST_MESSAGE_TOKENS + (len(text) if text.isascii() else _size(text))
+        if message.thinking:
+            total += _size(message.thinking)
+        if message.name:
+            total += _size(message.name)
+        if message.images:
+            total += MOST_IMAGE_TOKENS * len(message.images)
+        for call in message.tool_calls:
+            total += _size(call.name) + _size(call.arguments) + MOST_MESSAGE_TOKENS
     return total
 
 
 def _size(text: str) -> int:
+    """Bytes of UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
@@ -72,13 +85,15 @@ class Meter:
         """More tokens than the answer so far can have: a token is a byte or more, and some marks are not shown."""
 
     def add(self, piece: Piece) -> None:
-        size = len(piece.text) + len(piece.thinking)
-        if not (piece.text.isascii() and piece.thinking.isascii()):
-            size = len(piece.text.encode("utf-8", "replace")) + len(piece.thinking.encode("utf-8", "replace"))
-        for part in piece.tools:
-            size += len(part.name) + len(part.arguments)
-            if part.name:
-                self.most += UNSEEN_TOKENS
+        text = piece.text
+        size = len(text) if text.isascii() else _size(text)
+        if piece.thinking:
+            size += _size(piece.thinking)
+        if piece.tools:
+            for part in piece.tools:
+                size += len(part.name) + len(part.arguments)
+                if part.name:
+                    self.most += UNSEEN_TOKENS
         self.most += size
         self.tokens += 1 if size <= LONGEST_TOKEN else (size + 3) // 4
 
@@ -95,47 +110,53 @@ class Meter:
 class Collector:
     """Folds the events of one answer. `finished` tells that the Finish has come."""
 
-    __slots__ = ("_calls", "_logprobs", "_meter", "_prompt", "_text", "_thinking", "finish")
+    __slots__ = ("_calls", "_counts", "_logprobs", "_meter", "_prompt", "_text", "_thinking", "finish")
 
-    def __init__(self, *, prompt: int) -> None:
-        """`prompt`: our estimate of the prompt's tokens, used when the server reports none."""
+    def __init__(self, *, prompt: int, meter: Meter | None = None) -> None:
+        """`prompt`: our estimate of the prompt's tokens, used when the server reports none. `meter`: one that somebody
+        else keeps of the same events; None = they are counted here."""
         self.finish: Finish | None = None
         self._prompt = prompt
-        self._meter = Meter()
+        self._meter = meter or Meter()
+        self._counts = meter is None
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
         self._logprobs: list[Json] | None = None
 
-    def add(self, event: Event) -> None:
-        if isinstance(event, Finish):
-            self.finish = event
-            return
-        self._meter.add(event)
-        if event.text:
-            self._text.append(event.text)
-        if event.thinking:
-            self._thinking.append(event.thinking)
-        for part in event.tools:
+    def add(self, *events: Event) -> None:
+        for event in events:
+            if type(event) is not Piece:
+                assert isinstance(event, Finish)
+                self.finish = event
+                continue
+            if self._counts:
+                self._meter.add(event)
+            if event.text:
+                self._text.append(event.text)
+            if event.thinking:
+                self._thinking.append(event.thinking)
+            if event.tools:
+                self._add_calls(event.tools)
+            if event.logprobs is not None:
+                if self._logprobs is None:
+                    self._logprobs = []
+                self._logprobs += event.logprobs
+
+    def _add_calls(self, parts: list[ToolPart]) -> None:
+        for part in parts:
             call, arguments = self._calls.setdefault(part.index, (ToolCall(part.name, id=part.id), []))
             call.name = call.name or part.name
             call.id = call.id or part.id
             arguments.append(part.arguments)
-        if event.logprobs is not None:
-            if self._logprobs is None:
-                self._logprobs = []
-            self._logprobs += event.logprobs
 
     def answer(self) -> Answer:
         """Raises ValueError before the Finish: an answer that did not end is none."""
         if self.finish is None:
             raise ValueError("the answer has not ended")
-        calls = [self._calls[index] for index in sorted(self._calls)]
-        return Answer(
-            text="".join(self._text),
-            thinking="".join(self._thinking),
-            tool_calls=[ToolCall(call.name, "".join(parts) or "{}", call.id) for call, parts in calls],
-            finish=self.finish.reason,
-            usage=self._meter.usage(self.finish.usage, prompt=self._prompt),
-            logprobs=self._logprobs,
-        )
+        calls: list[ToolCall] = []
+        for index in sorted(self._calls):
+            call, parts = self._calls[index]
+            calls.append(ToolCall(call.name, "".join(parts) or "{}", call.id))
+        usage = self._meter.usage(self.finish.usage, prompt=self._prompt)
+        return Answer("".join(self._text), "".join(self._thinking), calls, self.finish.reason, usage, self._logprobs)

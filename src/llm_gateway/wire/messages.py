@@ -20,6 +20,7 @@ ROLE_NAMES: Final = {
     "tool": "tool",
     "function": "tool",
 }
+_SPEAKERS: Final = {sent: role for sent, role in ROLE_NAMES.items() if role != "tool"}
 MAX_MESSAGES: Final = 10_000
 """Also of the content parts and tool calls of all messages together."""
 MAX_PARTS: Final = 1_000
@@ -37,6 +38,8 @@ def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
     if not items:
         raise InvalidRequest("`messages` is empty: send at least one message.", param="messages")
     at_most(MAX_MESSAGES, items, "messages")
+    if (plain := _plain(items)) is not None:
+        return plain
     objects = [item for item in items if isinstance(item, dict)]
     lists = [held for item in objects for key in ("content", "tool_calls") if isinstance(held := item.get(key), list)]
     if (parts := sum(map(len, lists))) > MAX_MESSAGES:
@@ -46,6 +49,20 @@ def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
         )
     read = [_message(as_object(item, f"messages[{n}]"), f"messages[{n}]", notes) for n, item in enumerate(items)]
     return settled(read)
+
+
+def _plain(items: list[Json]) -> list[Message] | None:
+    """The messages of a conversation in which nothing but texts is said: most are. None = there is more in it, or a
+    mistake."""
+    read: list[Message] = []
+    for item in items:
+        if type(item) is not dict or len(item) != 2:
+            return None
+        sent, text = item.get("role"), item.get("content")
+        if type(sent) is not str or type(text) is not str or (role := _SPEAKERS.get(sent)) is None:
+            return None
+        read.append(Message(role, text))
+    return read
 
 
 def settled(messages: list[Message]) -> list[Message]:

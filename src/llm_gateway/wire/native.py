@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llm_gateway.wire.chunks import DONE, ChunkWriter, completion, usage_object
+from llm_gateway.wire.chunks import DONE, ChunkWriter, completion, is_plain, plain, usage_object
 from llm_gateway.wire.decoding import decode_body
 from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode
@@ -44,6 +44,8 @@ class StreamWriter(ChunkWriter):
 
 
 def write_answer(envelope: Envelope, _ask: ChatRequest, answer: Answer) -> bytes:
+    if is_plain(answer):
+        return plain(envelope, answer, chat_id=envelope.id)
     return encode(completion(envelope, answer, chat_id=envelope.id))
 
 

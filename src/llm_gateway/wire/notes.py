@@ -21,6 +21,12 @@ MOST: Final = 24
 """Notes of one answer."""
 
 
+_UNKNOWN: Final = {
+    kind: frozenset(name for name, spec in PARAMS.items() if getattr(spec, kind) is None)
+    for kind in ("ollama", "openai")
+}
+
+
 def note(field: str, fate: Fate) -> str:
     return f"{field}={fate}"
 
@@ -32,4 +38,5 @@ def told(notes: Iterable[str]) -> str:
 
 def dropped_params(kind: Literal["ollama", "openai"], params: Mapping[str, Json]) -> list[str]:
     """Of the neutral parameters, those that servers of this kind have no name for."""
-    return [note(name, "dropped") for name in params if getattr(PARAMS[name], kind) is None]
+    unknown = _UNKNOWN[kind]
+    return [note(name, "dropped") for name in params if name in unknown] if unknown else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from llm_gateway.errors import InvalidRequest, UnsupportedParameter
-from llm_gateway.wire.chunks import DONE, ChunkWriter, completion, usage_object
+from llm_gateway.wire.chunks import DONE, ChunkWriter, completion, is_plain, plain, usage_object
 from llm_gateway.wire.decoding import decode_body
 from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode
@@ -37,6 +37,9 @@ _EFFORTS: Final[dict[str, bool | str]] = {
 _GIVEN_ON: Final = ("logit_bias", "prediction", "verbosity")
 """Wishes that servers of OpenAI's kind may know."""
 _DROPPED: Final = ("audio", "web_search_options")
+_SAME_NAME: Final = tuple(name for name in PARAMS if name != "max_tokens")
+_PLAIN: Final = frozenset({"model", "messages", "stream", "stream_options", "max_completion_tokens", *PARAMS})
+"""All that most requests hold; of what else there may be nobody looks for any then."""
 
 
 # ---- what clients send ----
@@ -45,14 +48,19 @@ _DROPPED: Final = ("audio", "web_search_options")
 def read_request(body: bytes) -> ChatRequest:
     """The body of `POST /v1/chat/completions`. Raises InvalidRequest and its kin; unknown fields are ignored."""
     fields = decode_body(body)
-    _one_answer(fields)
-    _modernise(fields)
-    notes = [note(name, "dropped") for name in _DROPPED if fields.get(name)]
+    notes: list[str] = []
+    plain = fields.keys() <= _PLAIN
+    if not plain:
+        _one_answer(fields)
+        _modernise(fields)
+        notes = [note(name, "dropped") for name in _DROPPED if fields.get(name)]
     ask = ChatRequest(read_model(fields), read_messages(fields, notes), notes=notes)
     ask.stream = optional(fields, "stream", bool) or False
-    options = optional(fields, "stream_options", dict) or {}
-    ask.include_usage = optional(options, "include_usage", bool, "stream_options") or False
+    if options := optional(fields, "stream_options", dict):
+        ask.include_usage = optional(options, "include_usage", bool, "stream_options") or False
     ask.params = _params(fields)
+    if plain:
+        return ask
     ask.tools = read_tools(fields)
     ask.tool_choice = _tool_choice(fields, ask)
     ask.format = _format(fields)
@@ -87,7 +95,7 @@ def _modernise(fields: dict[str, Json]) -> None:
 
 
 def _params(fields: dict[str, Json]) -> dict[str, Json]:
-    params = read_params(fields, (name for name in PARAMS if name != "max_tokens"))
+    params = read_params(fields, _SAME_NAME)
     for name in ("max_completion_tokens", "max_tokens"):  # the newer name wins
         if fields.get(name) not in (None, 0) or isinstance(fields.get(name), bool):
             params["max_tokens"] = check_param("max_tokens", fields[name], where=name)
@@ -209,6 +217,10 @@ class StreamWriter(ChunkWriter):
 
 
 def write_answer(envelope: Envelope, _ask: ChatRequest, answer: Answer) -> bytes:
+    if is_plain(answer):
+        return plain(
+            envelope, answer, chat_id=_chat_id(envelope), message=b',"refusal":null', choice=b',"logprobs":null'
+        )
     whole = completion(envelope, answer, chat_id=_chat_id(envelope))
     choice = whole["choices"][0]
     choice.setdefault("logprobs", None)  # both nulls are required by OpenAI's own description of the API

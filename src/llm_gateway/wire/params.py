@@ -38,6 +38,9 @@ PARAMS: Final[dict[str, Param]] = {
 def check_param(name: str, value: Json, *, where: str | None = None) -> Json:
     """The value in its canonical type. Raises InvalidRequest that names the field, what was sent, what is allowed."""
     spec = PARAMS[name]
+    sent = type(value)
+    if sent is spec.kind and spec.low is not None and spec.high is not None and spec.low <= value <= spec.high:
+        return value
     field = where or name
     if spec.kind is list:
         stops = [value] if isinstance(value, str) else value

@@ -147,8 +147,7 @@ def untangled(answer: Answer) -> Answer:
     """The answer with a thought that only has its closing tag taken out of the text; the same one where there is none,
     or where the tag may be a part of what is said."""
     text = answer.text
-    found = _LONE.search(text)
-    if found is None or answer.thinking:
+    if answer.thinking or "</think" not in text or (found := _LONE.search(text)) is None:
         return answer
     thought, said = text[: found.start()], text[found.end() :].lstrip()
     if any(mark in thought for mark in OPENED) or thought.count(_FENCE) % 2 or any(mark in said for mark in _CLOSED):
