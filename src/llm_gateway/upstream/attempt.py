@@ -200,7 +200,7 @@ class Attempt:
         try:
             if response.status != 200:
                 raise work.refused(self.candidate, asking, await refusal(self._parts, response, asking.body))
-            if "html" in response.headers.get("content-type", ""):
+            if "html" in response.content_type:
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
             stream = Stream(self._parts.clock, self._plan, self, response, asking)
             await stream.find_content()
