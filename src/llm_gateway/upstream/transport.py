@@ -78,9 +78,9 @@ class Response:
         return self._connection.read(deadline, kind)
 
     @property
-    def complete(self) -> bool:
-        """Its last byte was read, and the end of it: `read` would give b""."""
-        return self._connection is not None and self._connection.complete
+    def ended(self) -> bool:
+        """Nothing is left to read: it was closed, or its end was read, so that `read` would give b"" at once."""
+        return self._connection is None or self._connection.complete
 
     @property
     def buffered(self) -> int:
