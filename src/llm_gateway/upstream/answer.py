@@ -10,6 +10,7 @@ import ssl
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
+from itertools import accumulate, islice
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -43,6 +44,14 @@ class Limits:
     """There are no more than were in use at once within `idle` seconds."""
 
 
+Lines = list[tuple[bytes, bytes]]
+"""A head's names and values, as they came."""
+FRAMING = {
+    spelling: name
+    for name in ("content-type", "content-length", "content-encoding", "transfer-encoding")
+    for spelling in (name.encode(), name.title().encode())
+}
+"""The headers that are looked at in every answer, as servers mostly write them."""
 READ = 64 * 1024
 """Bytes of a body that are handed on at a time: a hostile server can put a thousand frames into so many."""
 
@@ -60,25 +69,34 @@ class Answer:
     __slots__ = (
         "_chunks",
         "_framing",
+        "_fresh",
         "_head_bytes",
-        "_head_lines",
         "_interim",
+        "_interim_lines",
+        "_known",
         "_limits",
         "_max_body",
         "_parser",
         "_received",
         "_until_eof",
+        "_whole",
         "buffered",
         "fault",
         "head_begun",
-        "headers",
         "keep_alive",
+        "lines",
+        "on_body",
         "phase",
         "status",
     )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._fresh: list[bytes] = []
+        """Of the body, while one read is parsed: a stream has a piece for every token, so it is collected without a
+        call of ours for each."""
+        self.on_body = self._fresh.append
+        self._chunks: deque[bytes] = deque()
         self._parser = HttpResponseParser(self)
         self.begin(limits.body_bytes)
 
@@ -88,22 +106,33 @@ class Answer:
         self.fault: Fault | None = None
         """What is wrong with it; nothing more is taken in then."""
         self.status = 0
-        self.headers: dict[str, str] = {}
-        """Lower-case names; the values of a repeated one are joined by ", "."""
+        self.lines: Lines = []
+        self._known: dict[str, str] = {}
+        """Those of `FRAMING`, of a complete head."""
         self.head_begun = False
         """A byte of the head is here that is not of an interim response."""
         self.keep_alive = False
         """Another request may follow on the connection."""
         self.buffered = 0
         """Bytes of the body that are here and not taken."""
-        self._chunks: deque[bytes] = deque()
+        self._chunks.clear()
+        self._whole: int | None = None
+        """How many of `_fresh` are of this answer, once it is complete; what follows belongs to nobody."""
         self._received = 0
         self._max_body = max_body
         self._framing = 0
         self._until_eof = False
         self._head_bytes = 0
-        self._head_lines = 0
         self._interim = 0
+        self._interim_lines = 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return headers_of(self.lines)
+
+    @property
+    def content_type(self) -> str:
+        return self._known.get("content-type", "")
 
     def feed(self, data: bytes) -> None:
         """Takes in what the connection brought. Look at `fault`, `phase` and `buffered` afterwards."""
@@ -118,7 +147,7 @@ class Answer:
         room = self._limits.head_bytes - self._head_bytes
         self._head_bytes += len(data)
         self._parse(data if len(data) <= room else data[:room])
-        if self._head_lines > self._limits.head_lines:
+        if self._head_lines() > self._limits.head_lines:
             self.fail(FaultKind.TOO_LARGE, f"a head of more than {self._limits.head_lines} lines")
         elif len(data) > room:
             if self.phase is Phase.HEAD:
@@ -147,7 +176,13 @@ class Answer:
 
     def take(self) -> bytes:
         """The next of the body that is here, at most READ bytes; b"" if nothing is."""
-        chunks, taken, size = self._chunks, [], 0
+        chunks = self._chunks
+        if self.buffered <= READ:
+            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
+            self.buffered = 0
+            return data
+        taken, size = list[bytes](), 0
         while chunks and size < READ:
             chunk = chunks.popleft()
             if size + len(chunk) > READ:
@@ -157,6 +192,11 @@ class Answer:
             size += len(chunk)
         self.buffered -= size
         return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def drop_body(self) -> None:
+        """Nobody will read it."""
+        self._chunks.clear()
+        self.buffered = 0
 
     def drop(self) -> None:
         """Releases the parser, which holds this object."""
@@ -171,9 +211,7 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase is Phase.HEAD:  # trailers say nothing that we use
-            self._head_lines += 1
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+            self.lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self.phase is not Phase.HEAD or self.fault is not None:
@@ -181,62 +219,102 @@ class Answer:
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self._interim += 1
-            self.headers = {}
+            self._interim_lines += len(self.lines)
+            self.lines = []
             self.head_begun = False
             if self._interim > self._limits.interim:
                 self.fail(FaultKind.BAD_HTTP, f"more than {self._limits.interim} interim responses")
             return
+        self._known = _framing(self.lines)
         self._object(status)
         if self.fault is not None:
             return
         self.status = status
         self.keep_alive = self._parser.should_keep_alive()
         self._until_eof = not (
-            "content-length" in self.headers or "transfer-encoding" in self.headers or status in (204, 304)
+            "content-length" in self._known or "transfer-encoding" in self._known or status in (204, 304)
         )
         self.phase = Phase.BODY
-
-    def on_body(self, data: bytes) -> None:
-        if self.phase is not Phase.BODY or self.fault is not None:
-            return
-        self._received += len(data)
-        if self._received > self._max_body:
-            self.fail(FaultKind.TOO_LARGE, f"a body of more than {self._max_body} bytes")
-            return
-        self._chunks.append(data)
-        self.buffered += len(data)
 
     def on_message_complete(self) -> None:
         if self.phase is Phase.BODY and self.fault is None:
             self.phase = Phase.DONE
+            self._whole = len(self._fresh)
 
     # --- Rules ------------------------------------------------------------------------------------------------
 
     def _parse(self, data: bytes) -> None:
+        broken = self.fault is not None
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self.keep_alive = False
             self.fail(FaultKind.BAD_HTTP, f"not HTTP/1.1: {error}")
+        if self._fresh:
+            if not broken and self.phase is not Phase.HEAD:
+                self._collect(self._fresh)
+            self._fresh.clear()
+
+    def _collect(self, fresh: list[bytes]) -> None:
+        """Takes in what a read brought of the body: no more than the read itself, which bounds it."""
+        if self._whole is not None:
+            del fresh[self._whole :]
+            self._whole = 0
+        data = fresh[0] if len(fresh) == 1 else b"".join(fresh)
+        if self._received + len(data) > self._max_body:  # what comes after that counts no more, whatever it is
+            self.phase, self.fault = Phase.BODY, None
+            self.fail(FaultKind.TOO_LARGE, f"a body of more than {self._max_body} bytes")
+            data = self._within(fresh)
+        self._received += len(data)
+        if data:
+            self._chunks.append(data)
+            self.buffered += len(data)
+
+    def _within(self, fresh: list[bytes]) -> bytes:
+        """The pieces that came before the body was too large."""
+        ends = accumulate(map(len, fresh), initial=self._received)
+        return b"".join(piece for piece, end in zip(fresh, islice(ends, 1, None), strict=True) if end <= self._max_body)
+
+    def _head_lines(self) -> int:
+        return self._interim_lines + len(self.lines)
 
     def _object(self, status: int) -> None:
         """Fails a head that is complete and still unacceptable."""
-        headers = self.headers
+        known = self._known
         if status < 200:
             self.fail(FaultKind.BAD_HTTP, f"status {status}")
         elif self._parser.get_http_version() not in ("1.1", "1.0"):
             self.fail(FaultKind.BAD_HTTP, f"HTTP/{self._parser.get_http_version()}")
-        elif self._head_lines > self._limits.head_lines:
-            self.fail(FaultKind.TOO_LARGE, f"a head of {self._head_lines} lines")
-        elif headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
-            self.fail(FaultKind.ENCODED, f"content-encoding: {headers['content-encoding']:.40}")
-        elif headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-            self.fail(FaultKind.ENCODED, f"transfer-encoding: {headers['transfer-encoding']:.40}")
-        elif int(headers.get("content-length", 0)) > self._max_body:  # digits only: llhttp saw to it
-            self.fail(FaultKind.TOO_LARGE, f"a body of {headers['content-length']} bytes")
+        elif self._head_lines() > self._limits.head_lines:
+            self.fail(FaultKind.TOO_LARGE, f"a head of {self._head_lines()} lines")
+        elif known.get("content-encoding", "").strip().lower() not in ("", "identity"):
+            self.fail(FaultKind.ENCODED, f"content-encoding: {known['content-encoding']:.40}")
+        elif known.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+            self.fail(FaultKind.ENCODED, f"transfer-encoding: {known['transfer-encoding']:.40}")
+        elif int(known.get("content-length", 0)) > self._max_body:  # digits only: llhttp saw to it
+            self.fail(FaultKind.TOO_LARGE, f"a body of {known['content-length']} bytes")
 
     def _bound_framing(self, size: int) -> None:
         """Chunk extensions and trailers have no limit of their own, so: bytes without any of the body between."""
         self._framing += size
         if self._framing > self._limits.head_bytes:
             self.fail(FaultKind.TOO_LARGE, f"{self._framing} bytes of chunk extensions or trailers")
+
+
+def headers_of(lines: Lines) -> dict[str, str]:
+    """Lower-case names; the values of a repeated one are joined by ", "."""
+    headers: dict[str, str] = {}
+    for name, value in lines:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _framing(lines: Lines) -> dict[str, str]:
+    """As `headers_of`, of those in `FRAMING`."""
+    known: dict[str, str] = {}
+    for name, value in lines:
+        if (key := FRAMING.get(name) or FRAMING.get(name.lower())) is not None:
+            text = value.decode("latin-1")
+            known[key] = f"{known[key]}, {text}" if key in known else text
+    return known

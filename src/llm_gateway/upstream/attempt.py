@@ -5,7 +5,7 @@ An `Attempt` exists from the moment the server counts as busy with it; however i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,7 +45,7 @@ ON_TIME = 0.05
 """Seconds before a request's own deadline from which on a timeout is that deadline's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asking:
     """One attempt's request, and who reads the answer."""
 
@@ -89,8 +89,9 @@ class Work:
         """What this server is asked. Raises Fault when it cannot be asked."""
         request, notes = self.fitting(candidate)
         path, dialect = KINDS[candidate.spec.kind].way(request)
-        body = dialect.write_upstream(request, candidate.model, self.params_for(candidate))
-        return Asking(path, body, self.checked(candidate, dialect.stream_reader()), notes=notes)
+        params = self.params_for(candidate)
+        body = dialect.write_upstream(request, candidate.model, params)
+        return Asking(path, body, self.checked(candidate, dialect.stream_reader()), None, notes)
 
     def fitting(self, candidate: Candidate) -> tuple[ChatRequest, tuple[str, ...]]:
         """The request without the wishes that this server's model cannot have, and notes on those."""
@@ -151,10 +152,13 @@ class Parts(Protocol):
 class Attempt:
     """A server is busy with the request from the making of this until `ended`."""
 
+    __slots__ = ("_over", "_parts", "_plan", "asked_at", "began", "candidate", "first_content_at", "tokens", "told")
+
     def __init__(self, parts: Parts, plan: Plan, candidate: Candidate) -> None:
         self.candidate = candidate
         self.began = parts.clock.now()
         """Seconds on the monotonic clock, as `first_content_at`."""
+        self.asked_at = 0.0
         self.first_content_at = 0.0
         self.tokens = 0
         self._parts = parts
@@ -171,12 +175,12 @@ class Attempt:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
         try:
             try:
-                stream, asked = await self._open(work)
+                stream = await self._open(work)
             except Fault as fault:
                 if fault.lacks != "thinking" or work.fitting(self.candidate)[0].think is None:
                     raise
                 self._lacks(fault)
-                stream, asked = await self._open(work)  # it was only a wish
+                stream = await self._open(work)  # it was only a wish
         except Fault as fault:
             self._lacks(fault)
             meant = self._unless_too_large(work, fault)
@@ -186,28 +190,28 @@ class Attempt:
             self.ended(None)
             raise
         self.first_content_at = self.told.first_at = stream.first_sign_at or self._parts.clock.now()
-        wait = self.first_content_at - asked
+        wait = self.first_content_at - self.asked_at
         spec = self.candidate.spec
         prompt = self._plan.ask.prompt_tokens
         self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt))
         return stream
 
-    async def _open(self, work: Work) -> tuple[Stream, float]:
-        """The stream, its first content in hand, and when it was asked for. Raises Fault; then nothing is open."""
+    async def _open(self, work: Work) -> Stream:
+        """The stream, its first content in hand. Raises Fault; then nothing is open."""
         asking = await work.asking(self.candidate)
-        asked, until = self._parts.clock.now(), work.plan.deadline
+        self.asked_at, until = self._parts.clock.now(), work.plan.deadline
         response = await send(self._parts, self.candidate, asking.path, asking.body, until, asking.max_body)
         try:
             if response.status != 200:
                 raise work.refused(self.candidate, asking, await refusal(self._parts, response, asking.body))
-            if "html" in response.headers.get("content-type", ""):
+            if "html" in response.content_type:
                 raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
             stream = Stream(self._parts.clock, self._plan, self, response, asking)
             await stream.find_content()
         except BaseException:
             response.abort()
             raise
-        return stream, asked
+        return stream
 
     def _lacks(self, fault: Fault) -> None:
         """Tells the fleet what the model lacks there, where the server has said so."""
@@ -255,9 +259,9 @@ class Attempt:
         )
 
 
-async def send(
+def send(
     parts: Parts, candidate: Candidate, path: str, body: bytes, deadline: float, max_body: int | None = None
-) -> Response:
+) -> Awaitable[Response]:
     """One POST to a candidate. Raises Fault; whoever gets the response closes it."""
     spec = candidate.spec
     try:
@@ -265,7 +269,7 @@ async def send(
     except InvalidRequest as wrong:
         raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
     headers = KINDS[spec.kind].auth_headers(spec.api_key)
-    return await parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline, max_body=max_body)
+    return parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline, max_body=max_body)
 
 
 async def refusal(parts: Parts, response: Response, asked: bytes) -> Fault:
@@ -283,8 +287,14 @@ async def refusal(parts: Parts, response: Response, asked: bytes) -> Fault:
 class Stream:
     """One answer that has begun."""
 
+    __slots__ = (
+        *("_answers", "_checks_name", "_clock", "_plan", "_reader", "_ready", "_response", "_stall"),
+        *("attempt", "candidate", "empty", "first_sign_at", "notes"),
+    )
+
     def __init__(self, clock: Clock, plan: Plan, attempt: Attempt, response: Response, asking: Asking) -> None:
         self.attempt = attempt
+        self.candidate = attempt.candidate
         self.notes = asking.notes
         self._clock = clock
         self._plan = plan
@@ -297,11 +307,8 @@ class Stream:
         self._ready: list[Event] = []
         self._answers = False
         """Has it come to the answer, or does it still think?"""
-        self._checks_name = KINDS[attempt.candidate.spec.kind].echoes_model
-
-    @property
-    def candidate(self) -> Candidate:
-        return self.attempt.candidate
+        self._checks_name = KINDS[self.candidate.spec.kind].echoes_model
+        self._stall = plan.stall(self.candidate)
 
     @property
     def opening(self) -> str:
@@ -310,21 +317,23 @@ class Stream:
 
     async def find_content(self) -> None:
         """Reads until the first content. Raises Fault."""
+        reader = self._reader
         while True:
-            held = self._reader.held
+            held = reader.held
             events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
-            self._ready += events
-            if self._reader.held > held:
+            self._ready = self._ready + events if self._ready else events
+            if reader.held > held:
                 now = self._clock.now()
                 self.first_sign_at = self.first_sign_at or now
-                if self._reader.held >= SLOWEST_HELD * (now - self.first_sign_at):
+                if reader.held >= SLOWEST_HELD * (now - self.first_sign_at):
                     self._plan.speaks(self.candidate, now)
-            if any(isinstance(e, Piece) and (e.thinking or e.tools or e.text.strip()) for e in events):
-                return
-            if self._reader.done and self._reader.may_be_empty:
+            for event in events:
+                if isinstance(event, Piece) and (event.thinking or event.tools or event.text.strip()):
+                    return
+            if reader.done and reader.may_be_empty:
                 self.empty = True
                 return  # nothing was missing, or the caller's own stop string came first
-            if self._reader.done or len(self._ready) > MOST_BLANKS:
+            if reader.done or len(self._ready) > MOST_BLANKS:
                 raise Fault(FaultKind.EMPTY, "an answer without content")
 
     async def next(self) -> list[Event]:
@@ -333,56 +342,65 @@ class Stream:
         events, self._ready = self._ready, []
         if not events and not self._reader.done:
             events = await self._more()
+        tokens = 0
         for event in events:
             if isinstance(event, Piece):
-                self.attempt.tokens += 1 + sum(estimate_tokens(part.arguments) for part in event.tools)
-                self._answers = self._answers or bool(event.tools or event.text.strip())
+                tokens += 1
+                if event.tools:
+                    tokens += sum(estimate_tokens(part.arguments) for part in event.tools)
+                    self._answers = True
+                elif not self._answers:
+                    self._answers = bool(event.text.strip())
             else:
+                self.attempt.tokens += tokens
+                tokens = 0
                 self.attempt.ended(None, complete=True)
+        self.attempt.tokens += tokens
         return events
 
     async def _more(self) -> list[Event]:
         """Waits for content, not for bytes: empty frames and comments do not end a silence, what is kept back does."""
-        deadline = self._plan.deadline
+        deadline, reader = self._plan.deadline, self._reader
         now = self._clock.now()
-        silence_ends = now + self._plan.stall(self.candidate)
+        silence_ends = now + self._stall
         if not self._answers:
             silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
         try:
             if now >= silence_ends:
                 raise Fault(FaultKind.STALLED, "it thinks without end")
-            events: list[Event] = []
-            while not events:
+            while True:
                 late = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
-                held = self._reader.held
-                events = await self._read(min(silence_ends, deadline), late)
-                if self._reader.held > held:
-                    silence_ends = self._clock.now() + self._plan.stall(self.candidate)
+                held = reader.held
+                if events := await self._read(min(silence_ends, deadline), late):
+                    return events
+                if reader.held > held:
+                    silence_ends = self._clock.now() + self._stall
         except Fault as fault:
             self.attempt.ended(fault)
             raise
-        return events
 
     async def _read(self, deadline: float, late: FaultKind) -> list[Event]:
         """The events of the next bytes, none if they hold none."""
-        if self._reader.fault is not None:  # it came in the same bytes as the events before
-            raise self._reader.fault
+        reader = self._reader
+        if reader.fault is not None:  # it came in the same bytes as the events before
+            raise reader.fault
         try:
             data = await self._response.read(deadline, late)
         except Fault as fault:
             if fault.kind is not FaultKind.CUT:
                 raise
             data = b""  # the terminal marker may have been read already: that answer is complete
-        events = self._reader.feed(data) if data else self._reader.eof()
-        echoed = self._reader.echoed
-        if self._checks_name and echoed is not None and canonical(echoed) != canonical(self.candidate.model):
-            raise Fault(FaultKind.WRONG_MODEL, f"asked for {self.candidate.model}, answers as {echoed}")
+        events = reader.feed(data) if data else reader.eof()
+        if self._checks_name and (echoed := reader.echoed) is not None:
+            if canonical(echoed) != canonical(self.candidate.model):
+                raise Fault(FaultKind.WRONG_MODEL, f"asked for {self.candidate.model}, answers as {echoed}")
+            self._checks_name = False  # it is the first name that counts
         return events
 
     async def close(self) -> None:
         """Frees the server. A finished answer's connection is kept; any other is closed at once."""
         try:
-            if self._reader.done:  # the end of the body may trail the end of the answer by a moment
+            if self._reader.done and not self._response.ended:  # the end of the body may trail that of the answer
                 with suppress(Fault):
                     await self._response.read(self._clock.now() + LINGER)
         finally:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import cast
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.upstream.answer import Answer, Limits, Phase
+from llm_gateway.upstream.answer import Answer, Limits, Lines, Phase
 
 NEVER = float("inf")
 PIECE = 64 * 1024
@@ -67,12 +67,21 @@ class Connection(asyncio.Protocol):
         return self._answer.status
 
     @property
-    def headers(self) -> dict[str, str]:
-        return self._answer.headers
+    def lines(self) -> Lines:
+        return self._answer.lines
+
+    @property
+    def content_type(self) -> str:
+        return self._answer.content_type
 
     @property
     def buffered(self) -> int:
         return self._answer.buffered
+
+    @property
+    def complete(self) -> bool:
+        """The whole answer came and was read."""
+        return self._answer.phase is Phase.DONE and not self._answer.buffered
 
     def secured(self, transport: asyncio.Transport) -> None:
         """From now on, speaks through TLS."""
@@ -119,7 +128,7 @@ class Connection(asyncio.Protocol):
             return False
         if self._reading_paused:
             self._resume_reading()
-        self._answer.begin(0)
+        answer.drop_body()
         self.resting = True
         self._deadline = self._now() + self._limits.idle
         self._ring_at(self._deadline)

@@ -7,13 +7,12 @@ way a request ends (answer, error, client gone), no attempt is left running and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from llm_gateway.clock import Clock
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
-from llm_gateway.fleet.attempts import Check, Clocks, GiveUp, Plan, Queue, Start
+from llm_gateway.fleet.attempts import Check, Clocks, Plan, Queue, Start, Wait
 from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.contexts import Contexts
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken
@@ -115,58 +114,53 @@ class Drive:
             hurried,
         )
 
-    @asynccontextmanager
-    async def open(self, work: Work) -> AsyncIterator[Stream]:
-        """The first answer that has content. Raises a GatewayError when the plan gives up."""
-        stream = await self._race(work)
-        try:
-            yield stream
-        finally:
-            await stream.close()
+    def open(self, work: Work) -> Opening:
+        """As `answer`, for `async with`: closes it."""
+        return Opening(self, work)
 
-    async def _race(self, work: Work) -> Stream:
-        plan = work.plan
+    async def answer(self, work: Work) -> Stream:
+        """The first answer that has content; whoever gets it closes it. Raises a GatewayError where the plan gives
+        up."""
+        plan, news = work.plan, News()
         running: Running = {}
         checks: Checks = {}
         winner: Stream | None = None
         try:
             while winner is None:
-                match plan.next(self.clock.now()):
-                    case Start(candidate):
-                        _begin(work, Attempt(self, plan, candidate), running)
-                    case Queue(until):
-                        if (attempt := await self._lines.place(plan, until)) is not None:
-                            _begin(work, attempt, running)
-                    case Check(candidate):
-                        checks[asyncio.create_task(self._alive(candidate), name="check")] = candidate
-                    case GiveUp(error):
-                        raise error
-                    case waiting:
-                        await self._wait(waiting.until, running, checks)
-                        winner = self._ended_attempts(plan, running)
-                        if winner is None:
-                            await self._ended_checks(plan, running, checks)
+                decision = plan.next(self.clock.now())
+                if isinstance(decision, Start):
+                    _begin(work, Attempt(self, plan, decision.candidate), running, news)
+                elif isinstance(decision, Wait):
+                    await news.within(decision.until - self.clock.now())
+                    winner = self._ended_attempts(plan, running)
+                    if winner is None and checks:
+                        await self._ended_checks(plan, running, checks)
+                elif isinstance(decision, Queue):
+                    if (attempt := await self._lines.place(plan, decision.until)) is not None:
+                        _begin(work, attempt, running, news)
+                elif isinstance(decision, Check):
+                    check = asyncio.create_task(self._alive(decision.candidate), name="check")
+                    check.add_done_callback(news.come)
+                    checks[check] = decision.candidate
+                else:
+                    raise decision.error
         finally:
-            try:
-                await _abandon(running, checks)
-            except BaseException:
-                if winner is not None:
-                    winner.abort()
-                raise
-        self._compare(plan, winner)
+            if running or checks:
+                try:
+                    await _abandon(running, checks)
+                except BaseException:
+                    if winner is not None:
+                        winner.abort()
+                    raise
+        if plan.faults:
+            self._compare(plan, winner)
         return winner
-
-    async def _wait(self, until: float, running: Running, checks: Checks) -> None:
-        """Until an attempt or a check ended, or it is time."""
-        timeout = max(0.0, until - self.clock.now())
-        if running or checks:
-            await asyncio.wait((*running, *checks), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        else:
-            await asyncio.sleep(timeout)
 
     def _ended_attempts(self, plan: Plan, running: Running) -> Stream | None:
         """Takes the attempts that have ended off the list; the first with content wins."""
-        for task in [t for t in running if t.done()]:
+        for task in tuple(running):
+            if not task.done():
+                continue
             failure = task.exception()
             if failure is None:
                 plan.won(running.pop(task).candidate)
@@ -229,8 +223,60 @@ class Drive:
         return response.status < 500
 
 
-def _begin(work: Work, attempt: Attempt, running: Running) -> None:
-    running[asyncio.create_task(attempt.run(work), name=f"attempt {attempt.candidate.spec.id}")] = attempt
+class Opening:
+    """`Drive.open`."""
+
+    __slots__ = ("_drive", "_stream", "_work")
+
+    def __init__(self, drive: Drive, work: Work) -> None:
+        self._drive = drive
+        self._work = work
+
+    async def __aenter__(self) -> Stream:
+        self._stream = await self._drive.answer(self._work)
+        return self._stream
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stream.close()
+
+
+class News:
+    """What one request waits for while its attempts run: the end of any of them, or a time. One future for all that
+    may happen; `asyncio.wait` would go through all of it anew at each turn."""
+
+    __slots__ = ("_here", "_loop", "_waiter")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._here = False
+
+    def come(self, _: object = None) -> None:
+        """A task has ended; also for its `add_done_callback`."""
+        self._here = True
+        self._wake()
+
+    async def within(self, seconds: float) -> None:
+        """Returns when news have come since the last time, and after so many seconds."""
+        if not self._here:
+            waiter = self._waiter = self._loop.create_future()
+            timer = self._loop.call_later(max(0.0, seconds), self._wake)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        self._here = False
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _begin(work: Work, attempt: Attempt, running: Running, news: News) -> None:
+    task = asyncio.create_task(attempt.run(work), name="attempt")
+    task.add_done_callback(news.come)
+    running[task] = attempt
 
 
 async def _abandon(running: Running, checks: Checks) -> None:

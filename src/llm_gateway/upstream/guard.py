@@ -11,8 +11,8 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from llm_gateway.errors import Fault, FaultKind, InvalidRequest
@@ -22,6 +22,8 @@ IPNetwork = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[Iterable[IPAddress]]]
 
 MAX_URL = 2048
+MOST_CHECKED: Final = 4096
+"""URLs that are known to be good ones. There are no more servers than that."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 OTHER_SERVICES = frozenset(
     # Databases, queues, control planes and remote desktops: nothing that serves models, much that obeys text.
@@ -73,9 +75,9 @@ _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _UNSEEN = re.compile(r"[\x00-\x20\x7f\\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, canonical host and port: what a connection, a pool and an upstream key are bound to."""
+class Origin(NamedTuple):
+    """Scheme, canonical host and port: what a connection, a pool and an upstream key are bound to. A tuple, since it is
+    hashed for every request."""
 
     scheme: str
     """http | https"""
@@ -112,10 +114,12 @@ class Guard:
         self._only = tuple(ip_network(net, strict=False) for net in only_networks)
         self._private = tuple(ip_network(net, strict=False) for net in allow_private)
         self._resolve = resolve or _system_resolver
+        self._checked: dict[str, tuple[Origin, str]] = {}
 
     def allow(self, networks: Iterable[str | IPNetwork]) -> None:
         """Replaces `allow_private`; connections that are open stay."""
         self._private = tuple(ip_network(net, strict=False) for net in networks)
+        self._checked.clear()
 
     def check_url(self, url: str) -> tuple[Origin, str]:
         """The canonical origin and the base path (no slash at its end) of a server's URL.
@@ -123,6 +127,8 @@ class Guard:
         Raises InvalidRequest with a sentence that says what is wrong and what is allowed. `only_networks` is not
         asked here: a server that may not be reached from this installation may still be listed.
         """
+        if (checked := self._checked.get(url)) is not None:
+            return checked  # every request asks for one of the same few
         parts = _split(url)
         origin = Origin(parts.scheme, _host(parts), _port(parts))
         known = _known_addresses(origin.host)
@@ -131,7 +137,10 @@ class Guard:
                 f"{origin.host} is a {word} address; servers may have one only inside a network that "
                 f"`allow_private_upstreams` lists, such as {ip_network(known[0])}"
             )
-        return origin, _base_path(parts.path)
+        if len(self._checked) >= MOST_CHECKED:
+            self._checked.clear()
+        checked = self._checked[url] = origin, _base_path(parts.path)
+        return checked
 
     def permits(self, address: IPAddress) -> bool:
         """Whether a connection may be opened to this address."""

@@ -14,17 +14,19 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.upstream.answer import Limits
+from llm_gateway.upstream.answer import Limits, headers_of
 from llm_gateway.upstream.connection import Connection
 from llm_gateway.upstream.dial import dial
 from llm_gateway.upstream.guard import Guard, Origin
 
 __all__ = ["Limits", "Response", "Stats", "Transport"]
 
+MOST_HEADS = 4096
+"""Heads of requests that are kept: a few paths of each server."""
 ACCEPT = "application/json, application/x-ndjson, text/event-stream"
 OWN_HEADERS = frozenset(
     {"host", "user-agent", "accept", "accept-encoding", "content-type", "content-length"}
@@ -48,17 +50,22 @@ class Stats:
 class Response:
     """An answer whose head is here and whose body comes. Whoever holds it closes it, in every case."""
 
-    __slots__ = ("_connection", "_origin", "_transport", "headers", "status")
+    __slots__ = ("_connection", "_lines", "_origin", "_transport", "content_type", "status")
 
     def __init__(self, transport: Transport, origin: Origin, connection: Connection) -> None:
         self._transport = transport
         self._origin = origin
         self._connection: Connection | None = connection
         self.status = connection.status
-        self.headers = connection.headers
-        """Lower-case names; a name that came more than once has its values joined by ", "."""
+        self.content_type = connection.content_type
+        self._lines = connection.lines
 
-    async def read(self, deadline: float, kind: FaultKind = FaultKind.STALLED) -> bytes:
+    @property
+    def headers(self) -> dict[str, str]:
+        """Lower-case names; a name that came more than once has its values joined by ", "."""
+        return headers_of(self._lines)
+
+    def read(self, deadline: float, kind: FaultKind = FaultKind.STALLED) -> Awaitable[bytes]:
         """The next bytes of the body, 64 KiB at most, waiting for some; b"" at its clean end. Where more are here than
         that, other tasks get their turn.
 
@@ -68,7 +75,12 @@ class Response:
         """
         if self._connection is None:
             raise RuntimeError("read() after the response was closed")
-        return await self._connection.read(deadline, kind)
+        return self._connection.read(deadline, kind)
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to read: it was closed, or its end was read, so that `read` would give b"" at once."""
+        return self._connection is None or self._connection.complete
 
     @property
     def buffered(self) -> int:
@@ -108,6 +120,7 @@ class Transport:
         self._limits = limits or Limits()
         self._now = now
         self._fixed = f"\r\nUser-Agent: {user_agent}\r\nAccept: {ACCEPT}\r\nAccept-Encoding: identity\r\n"
+        self._heads: dict[tuple[Origin, str, str, tuple[tuple[str, str], ...]], tuple[bytes, bytes]] = {}
         self._tls: ssl.SSLContext | None = None
         self._open: set[Connection] = set()
         self._idle: dict[Origin, list[Connection]] = {}
@@ -137,7 +150,7 @@ class Transport:
         """
         if self._closing is not None:
             raise RuntimeError("send() after the transport was closed")
-        request = self._request(origin, method, target, headers, len(body))
+        request = self._request(origin, method, target, tuple(headers), len(body))
         cap = self._limits.body_bytes if max_body is None else max_body
         connection: Connection | None = None
         self._in_flight += 1
@@ -241,18 +254,32 @@ class Transport:
     # --- The request ------------------------------------------------------------------------------------------
 
     def _request(
-        self, origin: Origin, method: str, target: str, headers: Sequence[tuple[str, str]], length: int
+        self, origin: Origin, method: str, target: str, headers: tuple[tuple[str, str], ...], length: int
     ) -> bytes:
+        """All but the length is the same from one request of a server to the next, and is put together once."""
+        asked = (origin, method, target, headers)
+        head = self._heads.get(asked)
+        if head is None:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            head = self._heads[asked] = self._head(origin, method, target, headers)
+        first, rest = head
+        if length or method == "POST":
+            return b"%bContent-Type: application/json\r\nContent-Length: %d\r\n%b" % (first, length, rest)
+        return first + rest
+
+    def _head(
+        self, origin: Origin, method: str, target: str, headers: tuple[tuple[str, str], ...]
+    ) -> tuple[bytes, bytes]:
+        """What stands before and behind the lines about the body."""
         if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
             raise ValueError(f"not a request that is ever sent: {method} {target!r:.100}")
-        lines = [f"{method} {target} HTTP/1.1\r\nHost: {origin.authority}{self._fixed}"]
-        if length or method == "POST":
-            lines.append(f"Content-Type: application/json\r\nContent-Length: {length}\r\n")
+        first = f"{method} {target} HTTP/1.1\r\nHost: {origin.authority}{self._fixed}"
+        lines = []
         for name, value in headers:
             if not _NAME.fullmatch(name) or name.lower() in OWN_HEADERS:
                 raise ValueError(f"the header {name!r:.100} may not be passed")
             if not _VALUE.fullmatch(value):  # the value may be a secret: it is not repeated
                 raise ValueError(f"the value of {name!r} contains something else than printable ASCII")
             lines.append(f"{name}: {value}\r\n")
-        lines.append("\r\n")
-        return "".join(lines).encode("ascii")
+        return first.encode("ascii"), ("".join(lines) + "\r\n").encode("ascii")

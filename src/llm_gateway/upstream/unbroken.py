@@ -8,8 +8,6 @@ where it is when nobody takes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -23,7 +21,7 @@ from llm_gateway.names import canonical
 from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.resume import Resumed, goes_as_prompt
-from llm_gateway.wire.checked import all_given, size_of
+from llm_gateway.wire.checked import all_given
 from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
 
@@ -35,24 +33,40 @@ FIRST_LOOK: Final = 2.5
 """Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
+MOST_FRESH: Final = 256
+"""Pieces that are kept as they came, which takes several times the memory of their text."""
 NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.LOOP, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
 """What was said is wrong, not only unfinished: it is no begin of anything, and all its tokens make it no answer."""
 
 
-@asynccontextmanager
-async def unbroken(drive: Drive, work: Work, *, continues: bool, least: int = 0) -> AsyncIterator[Unbroken]:
+class unbroken:
     """As `Drive.open`. `continues` False: the first break is the end of it; so is one before `least` tokens."""
-    async with AsyncExitStack() as first:
-        stream = Unbroken(drive, work, await first.enter_async_context(drive.open(work)), continues, least)
-        stream.stack = first.pop_all()
-        try:
-            yield stream
-        finally:
-            await stream.stack.aclose()
+
+    __slots__ = ("_continues", "_drive", "_least", "_stream", "_work")
+
+    def __init__(self, drive: Drive, work: Work, *, continues: bool, least: int = 0) -> None:
+        self._drive = drive
+        self._work = work
+        self._continues = continues
+        self._least = least
+
+    async def __aenter__(self) -> Unbroken:
+        stream = await self._drive.answer(self._work)
+        self._stream = Unbroken(self._drive, self._work, stream, self._continues, self._least)
+        return self._stream
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stream.close()
 
 
 class Unbroken:
     """`next` as of `Stream`; `candidate` and `attempt` are those of the first server."""
+
+    __slots__ = (
+        *("_broke", "_drive", "_ended", "_finished", "_fresh", "_least", "_opening", "_pace", "_safe", "_stream"),
+        *("_text", "_thinking", "_tired", "_tokens_before", "_voice", "_work"),
+        *("attempt", "candidate", "meter", "notes", "servers", "spoke"),
+    )
 
     def __init__(self, drive: Drive, work: Work, stream: Stream, continues: bool, least: int) -> None:
         self.candidate = stream.candidate
@@ -65,8 +79,6 @@ class Unbroken:
         """Opaque ids, in the order in which they spoke."""
         self.spoke = [stream.attempt.told]
         """Their attempts."""
-        self.stack = AsyncExitStack()
-        """Closes the stream of now."""
         self._drive = drive
         self._work = work
         self._stream = stream
@@ -75,10 +87,10 @@ class Unbroken:
         self._safe = continues and bool(work.trust) and unsafe(work.request) is None
         self._opening = ""
         """A thought that the first server wrote into its text, as it wrote it. Nobody else's model wrote one."""
+        self._fresh: list[Event] = []
+        """The last pieces, as they came: only a break asks for what they said."""
         self._text: list[str] = []
         self._thinking: list[str] = []
-        self._pieces = 0
-        self._size = 0
         self._tokens_before = 0
         """What the server of now was given of the answer, in tokens."""
         self._broke: dict[str, int] = {}
@@ -92,6 +104,10 @@ class Unbroken:
     @property
     def continuations(self) -> int:
         return len(self.servers) - 1
+
+    async def close(self) -> None:
+        """As `Stream.close`, of the stream of now."""
+        await self._stream.close()
 
     async def next(self) -> list[Event]:
         """All events that are ready together, none after the end. Raises Fault when the answer broke and nobody
@@ -117,34 +133,36 @@ class Unbroken:
             return self._passed(events)
 
     def _passed(self, events: list[Event]) -> list[Event]:
-        for n, event in enumerate(events):
-            if isinstance(event, Finish):
-                self._finished = True
-                if self.continuations:
-                    events[n] = self._summed(event)
-                return events
-            self.meter.add(event)
-            if self._safe:
-                self._note(event)
+        finish = events[-1] if events else None
+        if isinstance(finish, Finish):
+            self._finished = True
+            self.meter.add_all(events)
+            if self.continuations:
+                events[-1] = self._summed(finish)
+            return events
+        self.meter.add_all(events)
         if self._safe and events:
+            self._fresh += events
+            if len(self._fresh) > MOST_FRESH:
+                self._fold()
+            if self._ended:
+                self._ended.clear()
             rate = self._pace.passed(len(events), self._drive.clock.now())
             self._tired = rate is not None and self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
         return events
 
-    def _note(self, piece: Piece) -> None:
-        if piece.text:
-            self._text.append(piece.text)
-        if piece.thinking:
-            self._thinking.append(piece.thinking)
-        if piece.tools:  # nobody offered any: whatever it is, it is not text
+    def _fold(self) -> None:
+        """Keeps of the last pieces what they said."""
+        pieces = [event for event in self._fresh if isinstance(event, Piece)]
+        self._text.append("".join([piece.text for piece in pieces]))
+        self._thinking.append("".join([piece.thinking for piece in pieces]))
+        if any(piece.tools for piece in pieces):  # nobody offered any: whatever it is, it is not text
             self._safe = False
-        self._pieces += 1
-        self._size += size_of(piece.text) + size_of(piece.thinking)
-        if self._ended:
-            self._ended.clear()
+        self._fresh = []
 
     def _said(self) -> str:
         """The answer as its model knows it: with a thought that stood before the text. "" when there is only that."""
+        self._fold()
         self._opening = self._opening or self._stream.opening
         text = "".join(self._text)
         return self._opening + text if text.strip() else ""
@@ -152,7 +170,7 @@ class Unbroken:
     def _full(self) -> bool:
         """Were all tokens given out that the caller allows? Then only the last frame was lost, and it said so. A piece
         is a token or more."""
-        return self._safe and all_given(self._pieces, self._size, self._work.limit)
+        return self._safe and all_given(self.meter.pieces, self.meter.size, self._work.limit)
 
     def _summed(self, finish: Finish) -> Finish:
         """The last server saw what was said before as a part of its prompt, and reports only its own part."""
@@ -167,7 +185,7 @@ class Unbroken:
             raise fault
         if self.meter.tokens < self._least:
             raise fault
-        await self.stack.aclose()  # the broken one: its server is told, its connection gone
+        await self._stream.close()  # the broken one: its server is told, its connection gone
         await self._identify()
         await self._replace(text, fault, self._candidates())
 
@@ -210,20 +228,22 @@ class Unbroken:
                 owes=n > 0,
                 tries=work.plan.tries,
             )
-            async with AsyncExitStack() as found:
-                try:
-                    stream = await found.enter_async_context(drive.open(self._rest(text, plan)))
-                except GatewayError as error:
-                    stumbled = {c.spec.id for c, met in plan.faults[1:] if met.kind in STUMBLES}
-                    candidates = [c for c in self._candidates() if c.spec.id in stumbled]
-                    if not candidates or n == ROUNDS - 1:
-                        raise fault from error
-                    await asyncio.sleep(PAUSE * 2**n)
-                    continue
-                finally:
-                    work.plan.attempts += plan.attempts
-                await self.stack.aclose()
-                self.stack = found.pop_all()
+            try:
+                stream = await drive.answer(self._rest(text, plan))
+            except GatewayError as error:
+                stumbled = {c.spec.id for c, met in plan.faults[1:] if met.kind in STUMBLES}
+                candidates = [c for c in self._candidates() if c.spec.id in stumbled]
+                if not candidates or n == ROUNDS - 1:
+                    raise fault from error
+                await asyncio.sleep(PAUSE * 2**n)
+                continue
+            finally:
+                work.plan.attempts += plan.attempts
+            try:
+                await self._stream.close()
+            except BaseException:
+                stream.abort()
+                raise
             self.spoke[-1].given = self.meter.tokens - self._tokens_before
             self.spoke.append(stream.attempt.told)
             self._stream = stream
@@ -238,7 +258,7 @@ class Unbroken:
             self._params_left(),
             plan,
             self._work.trust,
-            max(1, self._work.limit - self._pieces),
+            max(1, self._work.limit - self.meter.pieces),
             self._work.sizes,
             drive=self._drive,
             skills=self._drive.skills,

@@ -56,8 +56,8 @@ class CheckedReader:
     """
 
     __slots__ = (
-        *("_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_logprobs", "_most_chars", "_pieces"),
-        *("_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "opening"),
+        *("_ask", "_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_most_chars", "_opens"),
+        *("_pieces", "_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "opening"),
     )
 
     def __init__(
@@ -79,9 +79,13 @@ class CheckedReader:
         self._limit = limit
         self._most_chars = limit * TOKEN_CHARS + FEW_CHARS
         self._window = window
-        self._logprobs = ask.logprobs
-        self._calls = Calls(ask)
-        self._thoughts = Thoughts() if not begun and may_think(ask) else None
+        self._ask = ask
+        self._calls: Calls | None = None
+        """Made when there is one."""
+        self._opens = not begun and may_think(ask)
+        """May the text, of which nothing came yet, begin with a thought?"""
+        self._thoughts: Thoughts | None = None
+        """Made when it may be one that it begins with."""
         self._rescue = Rescue(ask) if not begun and ask.tools else None
         self._pieces = 0
         self._chars = 0
@@ -92,7 +96,7 @@ class CheckedReader:
 
     @property
     def held(self) -> int:
-        held = self._calls.held
+        held = 0 if self._calls is None else self._calls.held
         if self._thoughts is not None:
             held += self._thoughts.held
         return held if self._rescue is None else held + self._rescue.held
@@ -116,7 +120,16 @@ class CheckedReader:
             raise self.fault
         passed: list[Event] = []
         try:
-            for event in step(*data):
+            events = step(*data)
+            if self._opens:
+                self._begin(events)
+            if self._thoughts is None and self._rescue is None:
+                ordinary = self._ordinary(events)
+                if ordinary == len(events):
+                    passed, events = events, []
+                elif ordinary:
+                    passed, events = events[:ordinary], events[ordinary:]
+            for event in events:
                 self._pass(event, passed)
                 if self.done:
                     return passed
@@ -130,6 +143,39 @@ class CheckedReader:
         if self.fault is not None and not passed:
             raise self.fault
         return passed
+
+    def _begin(self, events: list[Event]) -> None:
+        """Looks whether the text begins with what may be a tag. Nearly none does."""
+        for event in events:
+            if type(event) is Piece and event.text:
+                self._opens = False
+                first = event.text[0]
+                if first == "<" or first.isspace() or event.thinking:
+                    self._thoughts = Thoughts()
+                return
+
+    def _ordinary(self, events: list[Event]) -> int:
+        """How many of the first events are new words and nothing else; these are counted, as by `_pass`."""
+        pieces, chars, size, last, n = self._pieces, self._chars, self._bytes, self._last, 0
+        limit, most = self._limit, self._most_chars
+        for event in events:
+            if type(event) is not Piece or event.tools or event.logprobs is not None:
+                break
+            text, thinking = event.text, event.thinking
+            said = text or thinking
+            if said == last or pieces >= limit or chars > most:
+                break
+            if text and thinking:
+                said = text + thinking
+            pieces += 1
+            chars += len(said)
+            size += len(said) if said.isascii() else size_of(said)
+            last = text or thinking
+            n += 1
+        if n:
+            self._pieces, self._chars, self._bytes, self._last, self._same = pieces, chars, size, last, 1
+            self._gave = True
+        return n
 
     def _pass(self, event: Event, passed: list[Event]) -> None:
         if type(event) is not Piece:
@@ -146,9 +192,11 @@ class CheckedReader:
         self._pieces = pieces + 1
         self._chars += len(text) + len(thinking)
         self._bytes += size_of(text) + size_of(thinking)
-        if event.logprobs is not None and not (self._logprobs and text):
+        if event.logprobs is not None and not (self._ask.logprobs and text):
             event.logprobs = None
         if event.tools:
+            if self._calls is None:
+                self._calls = Calls(self._ask)
             for part in event.tools:
                 self._calls.add(part)
             if not text and not thinking:

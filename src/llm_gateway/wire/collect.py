@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import Answer, ChatRequest, Event, Finish, Json, Piece, ToolCall, ToolPart, Usage
 
@@ -77,25 +79,43 @@ class Meter:
     """Counts an answer while it passes: a token for each piece, as servers mostly send it; a piece that is longer than
     any token holds several, by their estimated size."""
 
-    __slots__ = ("most", "tokens")
+    __slots__ = ("most", "pieces", "size", "tokens")
 
     def __init__(self) -> None:
         self.tokens = 0
+        self.pieces = 0
+        self.size = 0
+        """Bytes of text and thoughts."""
         self.most = UNSEEN_TOKENS
         """More tokens than the answer so far can have: a token is a byte or more, and some marks are not shown."""
 
     def add(self, piece: Piece) -> None:
-        text = piece.text
-        size = len(text) if text.isascii() else _size(text)
-        if piece.thinking:
-            size += _size(piece.thinking)
-        if piece.tools:
-            for part in piece.tools:
-                size += len(part.name) + len(part.arguments)
-                if part.name:
-                    self.most += UNSEEN_TOKENS
-        self.most += size
-        self.tokens += 1 if size <= LONGEST_TOKEN else (size + 3) // 4
+        self.add_all([piece])
+
+    def add_all(self, pieces: Iterable[Event]) -> None:
+        """Counts pieces, in one go: a stream has one for every token. A `Finish` among them counts nothing."""
+        tokens, count, whole, longest = self.tokens, self.pieces, self.size, LONGEST_TOKEN
+        for piece in pieces:
+            if type(piece) is not Piece:
+                continue
+            text, thinking = piece.text, piece.thinking
+            size = len(text) if text.isascii() else _size(text)
+            if thinking:
+                size += _size(thinking)
+            count += 1
+            whole += size
+            if piece.tools:
+                more = self._tools(piece.tools)
+                self.most += more
+                size += more
+            tokens += 1 if size <= longest else (size + 3) // 4
+        self.most += whole - self.size
+        self.tokens, self.pieces, self.size = tokens, count, whole
+
+    def _tools(self, parts: list[ToolPart]) -> int:
+        """Characters of them."""
+        self.most += UNSEEN_TOKENS * sum(1 for part in parts if part.name)
+        return sum(len(part.name) + len(part.arguments) for part in parts)
 
     def usage(self, reported: Usage | None, *, prompt: int) -> Usage:
         """The server's figures; `prompt` and our count where it gave none, and then `estimated` says so. A figure of

@@ -19,7 +19,7 @@ MAX_LINE: Final = 8 * 1024 * 1024
 DONE: Final = b"[DONE]"
 
 _BLANK = b" \t\r"
-_OPEN, _CLOSE, _LINE_END = b"{}\n"
+_DONE_EVENT = b"data: [DONE]\n\n"
 _SSE_FIELDS = (b"event:", b"id:", b"retry:", b":")
 
 
@@ -85,17 +85,26 @@ class FrameSplitter:
         """The data of an event of several lines, so far."""
         self._seen = False
 
-    def single(self, data: bytes) -> bytes | None:
-        """The frame that `data` is, where it is exactly one as every known server writes it: what most reads are, at
-        a fraction of the cost. None = to be fed."""
-        begin, end = (6, 2) if data.startswith(b"data: {") else (0, 1)
-        size = len(data) - end
-        if size <= 0 or data.find(b"\n") != size or size > self._max_line or self._joined or not self._lines.clear:
+    def whole(self, data: bytes) -> list[bytes] | None:
+        """The frames that `data` is, where it is nothing but whole ones as every known server writes them: what most
+        reads are, at a fraction of the cost. None = to be fed."""
+        if self._joined or not self._lines.clear or len(data) > self._max_line:
             return None
-        if data[begin] != _OPEN or data[size - 1] != _CLOSE or data[-1] != _LINE_END:
+        whole, found = False, list[bytes]()
+        if data.startswith(b"{"):
+            found = data[:-1].split(b"\n")
+            whole = data.endswith(b"}\n") and data.count(b"}\n{") == len(found) - 1
+        elif data.startswith(b"data: {"):
+            body = data.removesuffix(_DONE_EVENT)
+            found = body[6:-2].split(b"\n\ndata: ")
+            whole = body.endswith(b"}\n\n") and body.count(b"}\n\ndata: {") == len(found) - 1
+            whole = whole and body.count(b"\n") == 2 * len(found)
+            if body is not data:
+                found.append(DONE)
+        if not whole:
             return None
         self._seen = self._lines.started = True
-        return data[begin:size]
+        return found
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The frames that `data` completes. The iterator must be exhausted; a Fault comes after the good frames."""

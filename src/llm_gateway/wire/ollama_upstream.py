@@ -10,7 +10,7 @@ instead of a generation (older servers do not know the field and begin to genera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -21,10 +21,10 @@ from llm_gateway.wire.dialect import PromptDialect, RenderDialect, ServerDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
 from llm_gateway.wire.models import read_show, read_tags, write_show
-from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Prompt, ToolCall, ToolPart
+from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Piece, Prompt, ToolCall, ToolPart
 from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS, kept_alive
-from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+from llm_gateway.wire.readers import MOST_PLAIN, FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
 from llm_gateway.wire.vectors import OllamaVectors
 
 _REASONS: Final[dict[str, FinishReason]] = {"length": "length"}
@@ -133,15 +133,30 @@ class StreamReader(FrameReader):
         super().__init__()
         self._calls = 0
 
-    def _plain(self, frame: bytes, events: list[Event]) -> bool:
-        try:
-            plain = _decode_plain(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return False
-        if plain.done:
-            return False
-        self._words(events, plain.model, plain.message.content, plain.message.thinking)
-        return True
+    def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
+        decode = _decode_plain
+        for frame in frames:
+            if len(frame) > MOST_PLAIN:
+                return frame
+            try:
+                plain = decode(frame)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                return frame
+            if plain.done:
+                return frame
+            self._known = True
+            if self.echoed is None:
+                self._echo(plain.model)
+            said = plain.message
+            text, thinking = said.content, said.thinking
+            if text:
+                self._saw_text = True
+            elif not thinking:
+                continue
+            if thinking:
+                self._saw_thinking = True
+            events.append(Piece(text, thinking))
+        return None
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
         if (error := error_in_frame(frame)) is not None:

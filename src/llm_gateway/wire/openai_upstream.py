@@ -5,7 +5,7 @@ Conversations go to `/chat/completions`, prompts to `/completions`, texts for ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -15,10 +15,10 @@ from llm_gateway.wire.dialect import PromptDialect, ServerDialect, VectorDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
 from llm_gateway.wire.models import read_models
-from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Prompt, ToolPart, Usage
+from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Piece, Prompt, ToolPart, Usage
 from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS
-from llm_gateway.wire.readers import FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+from llm_gateway.wire.readers import MOST_PLAIN, FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
 from llm_gateway.wire.vectors import OpenAIVectors
 
 
@@ -138,14 +138,28 @@ class StreamReader(FrameReader):
         self._open: dict[int, str | None] = {}
         """Index of ours -> id of the call."""
 
-    def _plain(self, frame: bytes, events: list[Event]) -> bool:
-        try:
-            plain = _decode_plain(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return False
-        delta = plain.choices[0].delta
-        self._words(events, plain.model, delta.content or "", delta.reasoning or delta.reasoning_content or "")
-        return True
+    def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
+        decode = _decode_plain
+        for frame in frames:
+            if len(frame) > MOST_PLAIN:
+                return frame
+            try:
+                plain = decode(frame)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                return frame
+            self._known = True
+            if self.echoed is None:
+                self._echo(plain.model)
+            delta = plain.choices[0].delta
+            text, thinking = delta.content or "", delta.reasoning or delta.reasoning_content or ""
+            if text:
+                self._saw_text = True
+            elif not thinking:
+                continue
+            if thinking:
+                self._saw_thinking = True
+            events.append(Piece(text, thinking))
+        return None
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
         if (error := error_in_frame(frame)) is not None:

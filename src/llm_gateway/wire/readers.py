@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
@@ -48,11 +49,10 @@ class FrameReader:
         if self.done:
             return events
         try:
-            single = self._frames.single(data)
-            for frame in self._frames.feed(data) if single is None else (single,):
+            whole = self._frames.whole(data)
+            frames = self._frames.feed(data) if whole is None else iter(whole)
+            while not self.done and (frame := self._plain(frames, events)) is not None:
                 self._read(frame, events)
-                if self.done:
-                    break
         except Fault as fault:
             self.fault = fault
             if not events:
@@ -91,26 +91,13 @@ class FrameReader:
     def _read(self, frame: bytes, events: list[Event]) -> None:
         if frame == DONE:
             self._marker(events)
-        elif len(frame) > MOST_PLAIN or not self._plain(frame, events):
+        else:
             self._frame(decode_frame(frame), events)
 
-    def _plain(self, frame: bytes, events: list[Event]) -> bool:
-        """Reads a frame that holds some more words and nothing else, which nearly all do, without a look at what it
-        holds besides. False = it is another one, or none: nothing was done."""
-        return False
-
-    def _words(self, events: list[Event], model: str, text: str, thinking: str) -> None:
-        """As `_echo` and `_piece`, of a plain frame."""
-        self._known = True
-        if self.echoed is None:
-            self._echo(model)
-        if text:
-            self._saw_text = True
-        elif not thinking:
-            return
-        if thinking:
-            self._saw_thinking = True
-        events.append(Piece(text, thinking))
+    def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
+        """Reads frames that hold some more words and nothing else, which nearly all do, without a look at what they
+        hold besides. Returns the first that is another one, or none; None when there are no more."""
+        return next(frames, None)
 
     def _stranger(self, frame: dict[str, Json]) -> None:
         """A frame that is none of the dialect's: at the start another service answers, later it does no harm."""

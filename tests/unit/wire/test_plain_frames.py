@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,13 +18,13 @@ from llm_gateway.wire.readers import FrameReader
 
 
 class LongOllama(ollama_upstream.StreamReader):
-    def _plain(self, frame: bytes, events: list[Event]) -> bool:
-        return False
+    def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
+        return next(frames, None)
 
 
 class LongOpenAI(openai_upstream.StreamReader):
-    def _plain(self, frame: bytes, events: list[Event]) -> bool:
-        return False
+    def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
+        return next(frames, None)
 
 
 ODD = st.sampled_from(["", "a", "é\u2028", None, 0, 1, True, False, [], {}, ["x"], {"text": "x"}])
@@ -77,41 +78,65 @@ CHUNK = st.fixed_dictionaries(
 )
 
 
-def outcome(reader: FrameReader, frames: list[Any]) -> list[object]:
+def outcome(reader: FrameReader, reads: list[bytes]) -> list[object]:
     seen: list[object] = []
     try:
-        for frame in frames:
-            seen += reader.feed(json.dumps(frame, ensure_ascii=False).encode() + b"\n")
+        for data in reads:
+            seen += reader.feed(data)
+        if reader.fault is not None:
+            raise reader.fault
     except Fault as fault:
         seen.append((fault.kind, fault.detail))
     return [*seen, reader.echoed, reader.done]
 
 
+def written(frames: list[Any], begin: bytes, end: bytes) -> list[bytes]:
+    return [begin + json.dumps(frame, ensure_ascii=False).encode() + end for frame in frames]
+
+
 @given(st.lists(NATIVE, max_size=4))
 def test_ollamas_frames_mean_the_same_either_way(frames: list[Any]):
-    assert outcome(ollama_upstream.StreamReader(), frames) == outcome(LongOllama(), frames)
+    reads = written(frames, b"", b"\n")
+    for given_as in (reads, [b"".join(reads)]):
+        assert outcome(ollama_upstream.StreamReader(), given_as) == outcome(LongOllama(), reads)
 
 
 @given(st.lists(CHUNK, max_size=4))
 def test_openais_chunks_mean_the_same_either_way(frames: list[Any]):
-    assert outcome(openai_upstream.StreamReader(), frames) == outcome(LongOpenAI(), frames)
+    reads = written(frames, b"data: ", b"\n\n")
+    for given_as in (reads, [b"".join(reads)]):
+        assert outcome(openai_upstream.StreamReader(), given_as) == outcome(LongOpenAI(), reads)
 
 
 @given(
-    st.lists(st.sampled_from([b'{"a":1}', b"\n", b"\r", b"data: ", b"data:", b"[DONE]", b"}", b"x", b" "]), max_size=6)
+    st.lists(
+        st.sampled_from(
+            [
+                *(b'{"a":1}', b'{"a":1}\n', b'data: {"a":1}\n\n', b"data: [DONE]\n\n", b": c\n\n"),
+                *(b"\n", b"\r", b"data: ", b"data:", b"[DONE]", b"}", b"{", b"x", b" "),
+            ]
+        ),
+        max_size=6,
+    )
 )
-def test_a_read_that_is_one_frame_is_what_splitting_finds(parts: list[bytes]):
+def test_a_read_of_whole_frames_is_what_splitting_finds(parts: list[bytes]):
     data = b"".join(parts)
-    single = FrameSplitter().single(data)
-    if single is not None:
-        assert list(FrameSplitter().feed(data)) == [single]
+    whole = FrameSplitter().whole(data)
+    if whole is not None:
+        assert list(FrameSplitter().feed(data)) == whole
 
 
-@pytest.mark.parametrize("data", [b'{"a":1}\n', b'data: {"a":1}\n\n'])
-def test_one_whole_frame_in_a_read_is_known_at_once_unless_something_came_before(data: bytes):
-    assert FrameSplitter().single(data) == b'{"a":1}'
+@pytest.mark.parametrize(("begin", "end"), [(b"", b"\n"), (b"data: ", b"\n\n")])
+@pytest.mark.parametrize("count", [1, 3])
+def test_whole_frames_in_a_read_are_known_at_once_unless_something_came_before(begin: bytes, end: bytes, count: int):
+    data = (begin + b'{"a":1}' + end) * count
+    assert FrameSplitter().whole(data) == [b'{"a":1}'] * count
     for before in (b'{"b":', b"data: {\n"):
         splitter = FrameSplitter()
         list(splitter.feed(before))
-        assert splitter.single(data) is None
-    assert FrameSplitter(max_line=5).single(data) is None
+        assert splitter.whole(data) is None
+    assert FrameSplitter(max_line=5).whole(data) is None
+
+
+def test_the_marker_at_the_end_of_a_read_is_a_frame_of_its_own():
+    assert FrameSplitter().whole(b'data: {"a":1}\n\ndata: [DONE]\n\n') == [b'{"a":1}', b"[DONE]"]
