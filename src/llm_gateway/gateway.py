@@ -154,7 +154,7 @@ class Gateway:
 
     def opened(self, entry: Entry) -> None:
         """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
-        self.ledger.opened(entry.id, entry.row())
+        self.ledger.opened(entry.id, entry.began_row())
 
     def refused(self, entry: Entry) -> None:
         self.metrics.request_refused()

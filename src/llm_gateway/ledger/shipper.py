@@ -214,4 +214,4 @@ def _part(rows: list[Row], after: Position, most: int) -> tuple[Batch, Position]
 
 
 def _crashed(row: Row) -> Row:
-    return row | {"outcome": "gateway_crashed", "status": 500, "error_code": "gateway_crashed"}
+    return row | {"latency_ms": 0.0, "outcome": "gateway_crashed", "status": 500, "error_code": "gateway_crashed"}
