@@ -69,7 +69,7 @@ class Shipper:
 
     async def run(self) -> None:
         directory = self._ledger.journal.directory
-        feed = Feed(self._store, directory.name, _of(directory), START)
+        feed = Feed(self._store, directory.name, _of(directory), START, self._ledger.fresh)
         failures = 0
         while True:
             self._wake.clear()
