@@ -25,6 +25,7 @@ _ALIKE: Final = (
 _OWN: Final = ("latency_ms", "ttft_ms", "attempts", "failovers", "tokens_input", "tokens_output", "tokens_estimated")
 _NOTES: Final = ("notes", "client_request_id")
 _alike: Final = itemgetter(*_ALIKE)
+_own: Final = itemgetter("id", *_OWN, *_NOTES, "cost_nanos")
 
 log = structlog.get_logger("llm_gateway.gateway")
 
@@ -37,18 +38,18 @@ def tell(row: Mapping[str, Any], project: str, servers: Sequence[str], trace: st
         told = {name: row[name] for name in names if row[name] is not None} | _rest(row, servers, trace)
         log.info("request", request_id=row["id"], project=project, **told)
         return
-    now, ttft = time.time(), row["ttft_ms"]
-    first = "" if ttft is None else f'"ttft_ms":{ttft!r},'
+    id, latency, ttft, attempts, failovers, given, made, estimated, notes, theirs, cost = _own(row)
     rest = ""
-    if row["notes"] or row["client_request_id"] or trace or row["cost_nanos"] or len(servers) > 1:
-        notes = {name: row[name] for name in _NOTES if row[name] is not None}
-        rest = f",{logs.encoded(notes | _rest(row, servers, trace))[1:-1]}"
+    if notes or theirs or cost or trace or len(servers) > 1:
+        said = {name: row[name] for name in _NOTES if row[name] is not None}
+        rest = f",{logs.encoded(said | _rest(row, servers, trace))[1:-1]}"
+    first = f'"ttft_ms":{ttft!r},' if ttft is not None else ""
+    now = time.time_ns() // 1000
     lines.soon(
-        f'{{"timestamp":"{_second(int(now))}.{int(now % 1 * 1e6):06d}Z","level":"info","event":"request",'
-        f'"request_id":"{row["id"]}",{_head(project, *_alike(row))},'
-        f'"latency_ms":{row["latency_ms"]!r},{first}"attempts":{row["attempts"]},"failovers":{row["failovers"]},'
-        f'"tokens_input":{row["tokens_input"]},"tokens_output":{row["tokens_output"]},'
-        f'"tokens_estimated":{"true" if row["tokens_estimated"] else "false"}{rest}}}'
+        f'{{"timestamp":"{_second(now // 1_000_000)}.{now % 1_000_000:06}Z","level":"info","event":"request",'
+        f'"request_id":"{id}",{_head(project, *_alike(row))},"latency_ms":{latency!r},{first}"attempts":{attempts},'
+        f'"failovers":{failovers},"tokens_input":{given},"tokens_output":{made},'
+        f'"tokens_estimated":{"true" if estimated else "false"}{rest}}}'
     )
 
 

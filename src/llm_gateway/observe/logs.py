@@ -65,10 +65,12 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
     ]
     last: list[Processor] = [structlog.processors.format_exc_info, redact, *(_pretty(out) if pretty else (_json,))]
     lines = Lines(out)
+    factory = _Factory(lines, [*first, *last], plain=not pretty and threshold <= logging.INFO)
+    _latest[:] = [factory]
     structlog.configure(
-        processors=[*first, *last],
+        processors=factory.processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=_Factory(lines, plain=not pretty and threshold <= logging.INFO),
+        logger_factory=factory,
         cache_logger_on_first_use=False,
     )
     handler = _Foreign(out, lines)
@@ -94,10 +96,10 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
 
 def json_lines() -> Lines | None:
     """Where a line of the level info goes that is JSON already; None where there is no such place."""
-    found = structlog.get_config()
-    factory = found["logger_factory"]
-    plain = type(factory) is _Factory and factory.plain and found["processors"][-1] is _json
-    return factory.lines if plain else None
+    for one in _latest:
+        if one.plain and one.processors[-1] is _json and structlog.is_configured():
+            return one.lines
+    return None
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -241,8 +243,9 @@ class Lines:
 class _Factory:
     """Of structlog's loggers."""
 
-    def __init__(self, lines: Lines, *, plain: bool) -> None:
+    def __init__(self, lines: Lines, processors: list[Processor], *, plain: bool) -> None:
         self.lines = lines
+        self.processors = processors
         self.plain = plain
         """Are lines JSON, and those of the level info written?"""
 
@@ -263,3 +266,7 @@ class _Foreign(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: the stdlib would print to the stream that has just failed."""
+
+
+_latest: Final[list[_Factory]] = []
+"""What `setup` has set: structlog's own state, without the dict that it makes for each look at it."""
