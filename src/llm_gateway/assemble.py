@@ -95,6 +95,7 @@ async def assemble(
 
         token, token_file = admin_token(settings)
         metrics = Metrics(__version__, my_slot() if worker else None)
+        stack.callback(metrics.carry)
         notice = _noticed(metrics)
         fleet = Fleet(random.random, told=lambda noticed: notice(noticed) if serving and not others.hearing else None)
         roster = Roster(sessions, fleet, clock, loaded.environ, settings.sources)

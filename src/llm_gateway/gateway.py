@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-import structlog
-
 from llm_gateway import exposures
 from llm_gateway.access.identify import FailedKeys, identify
 from llm_gateway.access.limits import Lease, Limits
@@ -28,6 +26,7 @@ from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.payloads import Payloads
 from llm_gateway.ledger.transcript import Transcript
 from llm_gateway.names import pinned
+from llm_gateway.observe import line
 from llm_gateway.observe.metrics import Metrics
 from llm_gateway.observe.parent import trace_of
 from llm_gateway.upstream.drive import Drive
@@ -49,20 +48,12 @@ class Opening(Protocol):
     """Why the client is no longer there; None while it is."""
 
 
-LOGGED = (
-    *("key_id", "endpoint", "status", "outcome", "error_code", "finish_reason", "model", "backend_model", "server_id"),
-    *("tier", "stream", "latency_ms", "ttft_ms", "attempts", "failovers", "tokens_input", "tokens_output"),
-    *("tokens_estimated", "notes", "client_request_id"),
-)
-"""Fields of the one line that a request leaves in the process's log."""
 RETRY = 5.0
 """Seconds after which a client asks again that came before the gateway knew any key."""
 LISTS = 32
 """Projects whose list of models is kept."""
 TARGETS = 1024
 """Asked names of which it is kept what they mean."""
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -169,7 +160,7 @@ class Gateway:
 
     def opened(self, entry: Entry) -> None:
         """Writes down that a request goes upstream. Raises LogUnavailable where the operator wants it strict."""
-        self.ledger.opened(entry.id, entry.row())
+        self.ledger.opened(entry.id, entry.began_row())
 
     def refused(self, entry: Entry) -> None:
         self.metrics.request_refused()
@@ -189,15 +180,9 @@ class Gateway:
         self.tell(entry, row)
 
     def tell(self, entry: Entry, row: Mapping[str, Any]) -> None:
-        """The one line of a request: what its row holds, in short. Nothing of what was said, nor who said it."""
-        told = {name: row[name] for name in LOGGED if row[name] is not None}
-        if row["cost_nanos"]:
-            told["cost"] = row["cost_nanos"] / 1e9
-        if len(entry.servers) > 1:
-            told["continuations"], told["servers"] = row["continuations"], entry.servers
-        if (trace := trace_of(entry.traceparent)) is not None:
-            told["trace_id"] = trace.trace
-        log.info("request", request_id=row["id"], project=entry.caller.project.name, **told)
+        """The one line of a request."""
+        trace = trace_of(entry.traceparent) if entry.traceparent else None
+        line.tell(row, entry.caller.project.name, entry.servers, trace and trace.trace)
 
     def _settle(self, entry: Entry, lease: Lease) -> None:
         """Before the last bytes leave: who has them may ask again at once."""

@@ -59,7 +59,7 @@ class Try:
 
     @property
     def tier(self) -> str:
-        return self.candidate.spec.trust.value
+        return self.candidate.spec.trust._value_  # `value` is a function in Python, and every request asks
 
     @property
     def wasted(self) -> int:

@@ -66,12 +66,28 @@ Source = Callable[[Position, int], tuple[Batch, Position]]
 """The next rows behind a position, at most so many, and the position behind what was looked at. Called in a thread."""
 
 
+Fresh = Callable[[Position, int], tuple[Batch, Position] | None]
+"""The same at once, of what is in memory; None = the source has it."""
+
+
+def _nothing(after: Position, most: int) -> None:
+    """Of what is in memory."""
+
+
 class Feed:
-    def __init__(self, store: Store, name: str, source: Source, after: Position | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        source: Source,
+        after: Position | None = None,
+        fresh: Fresh = _nothing,
+    ) -> None:
         """`after`: where to begin; None = the database knows."""
         self._store = store
         self._name = name
         self._source = source
+        self._fresh = fresh
         self._position = after
         self._unsure: tuple[Position, int] | None = None
         """The end of a transaction of which nobody knows whether it was committed, and the rows in it."""
@@ -85,7 +101,8 @@ class Feed:
         if self._position is None and (step := await self._asked()) is not None:
             return step
         before = self._position or START
-        batch, end = await asyncio.to_thread(self._source, before, self._most)
+        found = self._fresh(before, self._most)
+        batch, end = found if found is not None else await asyncio.to_thread(self._source, before, self._most)
         if end == before:
             return None
         size = len(batch.rows) + len(batch.payloads)

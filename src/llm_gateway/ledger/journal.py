@@ -37,6 +37,7 @@ OPEN: Final = 1
 CLOSE: Final = 2
 PAYLOAD: Final = 3
 _HEAD: Final = struct.Struct("<II")
+_head: Final = _HEAD.pack
 _LOCK: Final = "lock"
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(tuple[int, bytes, dict[str, Any]]).decode
@@ -92,6 +93,16 @@ class Journal:
         return Position(self._number, self._offset)
 
     @property
+    def place(self) -> tuple[int, int]:
+        """The position, for those who need it for each record: no class of its own is made."""
+        return self._number, self._offset
+
+    @property
+    def segment(self) -> int:
+        """The number of the latest one; 0 = there is none."""
+        return self._number
+
+    @property
     def rolled(self) -> bool:
         """Will the next record begin a new segment?"""
         return self._rolled
@@ -101,16 +112,16 @@ class Journal:
         self._rolled = self._offset > 0
 
     def opened(self, id: UUID, row: Row) -> None:
-        self._write(OPEN, id, row)
+        self.write(OPEN, id, row)
 
     def closed(self, id: UUID, row: Row) -> Position:
         """Returns the position behind the record."""
-        self._write(CLOSE, id, row)
+        self.write(CLOSE, id, row)
         return self.position
 
     def kept(self, id: UUID, row: Row) -> None:
         """What was said, of a request that is closed."""
-        self._write(PAYLOAD, id, row)
+        self.write(PAYLOAD, id, row)
 
     def sync(self) -> None:
         """Brings everything written so far to the disk itself. May be called from another thread."""
@@ -143,29 +154,30 @@ class Journal:
                 os.close(self._lock)
                 self._lock = None
 
-    def _write(self, kind: int, id: UUID, row: Row) -> None:
+    def write(self, kind: int, id: UUID, row: Row) -> int:
+        """One record: OPEN, CLOSE or PAYLOAD. Returns its size in bytes."""
         payload = _encode((kind, id.bytes, row))
-        if len(payload) > LARGEST:  # nothing that is written behind it would be found again
-            raise OSError(errno.EMSGSIZE, f"a record of {len(payload)} bytes does not fit into the journal")
-        record = _HEAD.pack(len(payload), crc32(payload)) + payload
-        if self._lock is None:
-            self._lock = _made(self.directory)
-        if (
-            self._file < 0
-            or self._torn
-            or self._rolled
-            or (self._offset + len(record) > self._segment_bytes and self._offset)
-        ):
+        size = len(payload)
+        if size > LARGEST:  # nothing that is written behind it would be found again
+            raise OSError(errno.EMSGSIZE, f"a record of {size} bytes does not fit into the journal")
+        record = _head(size, crc32(payload)) + payload
+        size += _HEAD.size
+        offset = self._offset
+        if self._file < 0 or self._torn or self._rolled or (offset + size > self._segment_bytes and offset):
+            if self._lock is None:
+                self._lock = _made(self.directory)
             self._next_segment()
+            offset = 0
         try:
-            written = os.pwrite(self._file, record, self._offset)
-            if written != len(record):
-                raise OSError(errno.ENOSPC, f"only {written} of {len(record)} bytes could be written to the journal")
+            written = os.pwrite(self._file, record, offset)
+            if written != size:
+                raise OSError(errno.ENOSPC, f"only {written} of {size} bytes could be written to the journal")
         except OSError:
             self._take_back()
             raise
-        self._offset += written
+        self._offset = offset + size
         self._dirty = True
+        return size
 
     def _take_back(self) -> None:
         """Of a record that could not be written nothing stays; the next one comes to its place."""

@@ -18,7 +18,20 @@ import structlog
 
 from llm_gateway.errors import LogUnavailable
 from llm_gateway.ledger.ballast import Ballast
-from llm_gateway.ledger.journal import START, Journal, Position, Row, remove, segment_path, segments
+from llm_gateway.ledger.feed import Batch
+from llm_gateway.ledger.fresh import Fresh
+from llm_gateway.ledger.journal import (
+    CLOSE,
+    OPEN,
+    PAYLOAD,
+    START,
+    Journal,
+    Position,
+    Row,
+    remove,
+    segment_path,
+    segments,
+)
 
 MOST_SEGMENTS = 128
 """Segments that wait for a database that is away: 1 GiB, some millions of rows. Past it rows are dropped."""
@@ -63,30 +76,31 @@ class Ledger:
         """Does the database take no rows?"""
         self._strict = strict
         self._ballast = ballast
-        self._open: dict[UUID, int] = {}
-        """Requests under way -> the segment of their open record."""
+        self._open: dict[int, int] = {}
+        """Requests under way, by the number that their id is -> the segment of their open record."""
         self._opens: Counter[int] = Counter()
+        self._fresh = Fresh()
         self._oldest = 1
         self._shipped = START
 
     def opened(self, id: UUID, row: Row) -> None:
         """Before the first upstream attempt. Raises LogUnavailable in strict mode."""
-        if not self._written(lambda: self.journal.opened(id, row)):
+        if not self._written(OPEN, id, row):
             if self._strict:
                 raise LogUnavailable(
                     "The request log cannot be written, so no request is served. Ask again in a moment.",
                     retry_after=RETRY,
                 )
             return
-        segment = self.journal.position.segment
-        self._open[id] = segment
+        segment = self.journal.segment
+        self._open[id.int] = segment
         self._opens[segment] += 1
 
     def closed(self, id: UUID, row: Row) -> None:
         """Before the last bytes of the answer leave. One that is open in the journal has its place there: it would be
-        held for crashed otherwise."""
-        segment = self._open.pop(id, None)
-        if self._written(lambda: self.journal.closed(id, row), bounded=segment is None):
+        held for crashed otherwise. The row is the ledger's from then on, without its `tries`."""
+        segment = self._open.pop(id.int, None)
+        if self._written(CLOSE, id, row, bounded=segment is None):
             self.rows += 1
             self.wake()
         else:
@@ -98,12 +112,16 @@ class Ledger:
 
     def kept(self, id: UUID, payload: Row) -> bool:
         """What was said, of a request that is closed. Best effort: False = the journal cannot take it, it is gone."""
-        if self.journal.position.segment - self._oldest >= MOST_SEGMENTS_WITH_PAYLOADS:
+        if self.journal.segment - self._oldest >= MOST_SEGMENTS_WITH_PAYLOADS:
             return False
-        if not self._written(lambda: self.journal.kept(id, payload)):
+        if not self._written(PAYLOAD, id, payload):
             return False
         self.wake()
         return True
+
+    def fresh(self, after: Position, most: int) -> tuple[Batch, Position] | None:
+        """The next rows behind a position, and the position behind them, where they are in memory."""
+        return self._fresh.batch(after, most, self.journal.position)
 
     @property
     def waiting(self) -> int:
@@ -163,29 +181,28 @@ class Ledger:
             except OSError as error:
                 self._trouble(error)
 
-    def _written(self, write: Callable[[], object], *, bounded: bool = True) -> bool:
+    def _written(self, kind: int, id: UUID, row: Row, *, bounded: bool = True) -> bool:
         """Writes one record. On a full disk the ballast makes room for it."""
+        journal = self.journal
         try:
-            if bounded:
-                self._room()
+            if bounded and journal.segment - self._oldest >= MOST_SEGMENTS:
+                raise OSError(f"{len(segments(journal.directory))} segments wait for the database")
             try:
-                write()
+                size = journal.write(kind, id, row)
             except OSError as error:
                 if error.errno not in _FULL or self._ballast is None or not self._ballast.give_up():
                     raise
                 log.error("disk_full", freed=str(self._ballast.path))
-                write()
+                size = journal.write(kind, id, row)
         except OSError as error:
             self._trouble(error)
             return False
+        if kind != OPEN:
+            self._fresh.put(*journal.place, size, kind, row, row.pop("tries", ()))
         if self.troubled:
             self.troubled = False
             log.info("journal_back", log_rows_dropped=self.dropped)
         return True
-
-    def _room(self) -> None:
-        if self.journal.position.segment - self._oldest >= MOST_SEGMENTS:
-            raise OSError(f"{len(segments(self.journal.directory))} segments wait for the database")
 
     def _trouble(self, error: OSError) -> None:
         if not self.troubled:

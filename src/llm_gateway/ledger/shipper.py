@@ -69,7 +69,7 @@ class Shipper:
 
     async def run(self) -> None:
         directory = self._ledger.journal.directory
-        feed = Feed(self._store, directory.name, _of(directory), START)
+        feed = Feed(self._store, directory.name, from_disk(directory), START, self._ledger.fresh)
         failures = 0
         while True:
             self._wake.clear()
@@ -127,7 +127,7 @@ class Shipper:
         try:
             crashed = await self._crashed(directory)
             ended = await self._all(Feed(self._store, name + CRASHED, lambda after, most: _part(crashed, after, most)))
-            count = await self._all(Feed(self._store, name, _of(directory)))
+            count = await self._all(Feed(self._store, name, from_disk(directory)))
             await asyncio.to_thread(journal.remove)
             await self._store.forget(name)
             await self._store.forget(name + CRASHED)
@@ -187,7 +187,7 @@ def _left_under(root: Path) -> list[Path]:
         return []
 
 
-def _of(directory: Path) -> Callable[[Position, int], tuple[Batch, Position]]:
+def from_disk(directory: Path) -> Callable[[Position, int], tuple[Batch, Position]]:
     """A journal as a feed's source."""
 
     def source(after: Position, most: int) -> tuple[Batch, Position]:
@@ -214,4 +214,4 @@ def _part(rows: list[Row], after: Position, most: int) -> tuple[Batch, Position]
 
 
 def _crashed(row: Row) -> Row:
-    return row | {"outcome": "gateway_crashed", "status": 500, "error_code": "gateway_crashed"}
+    return row | {"latency_ms": 0.0, "outcome": "gateway_crashed", "status": 500, "error_code": "gateway_crashed"}

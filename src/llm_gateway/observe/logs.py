@@ -8,6 +8,7 @@ uvicorn's own access log is off.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
@@ -63,13 +64,16 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[Processor] = [structlog.processors.format_exc_info, redact, *(_pretty(out) if pretty else (_json,))]
+    lines = Lines(out)
+    factory = _Factory(lines, [*first, *last], plain=not pretty and threshold <= logging.INFO)
+    _latest[:] = [factory]
     structlog.configure(
-        processors=[*first, *last],
+        processors=factory.processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=lambda *_: _Lines(out),
+        logger_factory=factory,
         cache_logger_on_first_use=False,
     )
-    handler = _Foreign(out)
+    handler = _Foreign(out, lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
@@ -88,6 +92,14 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     logging.captureWarnings(True)
+
+
+def json_lines() -> Lines | None:
+    """Where a line of the level info goes that is JSON already; None where there is no such place."""
+    for one in _latest:
+        if one.plain and one.processors[-1] is _json and structlog.is_configured():
+            return one.lines
+    return None
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -143,9 +155,18 @@ def escape(text: str) -> str:
 
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """ASCII only, so nothing needs escaping but DEL."""
     line = {name: event.pop(name, None) for name in ("timestamp", "level", "event")}
     line.update(event)
+    return _encoded(line)
+
+
+def encoded(fields: EventDict) -> str:
+    """Fields of a line of JSON, as every line has them: without secrets."""
+    return _encoded(redact(None, "", fields))
+
+
+def _encoded(line: EventDict) -> str:
+    """ASCII only, so nothing needs escaping but DEL."""
     try:
         text = _encode(line)  # eight times as fast
     except (ValueError, TypeError, OverflowError):  # half a character, a number beyond measure
@@ -180,17 +201,38 @@ def _logger_name(logger: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-class _Lines:
+class Lines:
     """Writes whole lines. A terminal that is gone or a disk that is full never fails a request."""
 
-    __slots__ = ("_out",)
+    __slots__ = ("_out", "_waiting")
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._waiting: list[str] = []
+
+    def soon(self, line: str) -> None:
+        """With all others of this turn of the loop in one write: half of a line's cost is the system's call. A loop
+        that ends has its turns to the last, so a clean stop loses none."""
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:
+                self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        if self._waiting:
+            lines, self._waiting = self._waiting, []
+            self._write("\n".join(lines))
 
     def msg(self, line: str) -> None:
+        self.flush()
+        self._write(line)
+
+    def _write(self, text: str) -> None:
         try:
-            self._out.write(line + "\n")
+            self._out.write(text + "\n")
             self._out.flush()
         except (OSError, ValueError):
             pass
@@ -198,8 +240,33 @@ class _Lines:
     debug = info = warning = warn = error = critical = fatal = exception = log = msg
 
 
+class _Factory:
+    """Of structlog's loggers."""
+
+    def __init__(self, lines: Lines, processors: list[Processor], *, plain: bool) -> None:
+        self.lines = lines
+        self.processors = processors
+        self.plain = plain
+        """Are lines JSON, and those of the level info written?"""
+
+    def __call__(self, *_: object) -> Lines:
+        return self.lines
+
+
 class _Foreign(logging.StreamHandler[TextIO]):
     """The same for the standard library's loggers."""
 
+    def __init__(self, out: TextIO, lines: Lines) -> None:
+        super().__init__(out)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.flush()
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: the stdlib would print to the stream that has just failed."""
+
+
+_latest: Final[list[_Factory]] = []
+"""What `setup` has set: structlog's own state, without the dict that it makes for each look at it."""

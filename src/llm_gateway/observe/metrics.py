@@ -7,19 +7,21 @@ process started: no 401, 403 of a disabled project or 429 of a rate limit, which
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from llm_gateway.errors import UNRESOLVED
 from llm_gateway.observe import families as f
 from llm_gateway.observe.ended import Ended, Tried, Usage, idle, pace
 from llm_gateway.observe.figures import Figures, Looked
-from llm_gateway.observe.labels import AttemptLabels, Labels, RequestLabels
+from llm_gateway.observe.labels import MAX_SETS, AttemptLabels, Labels, RequestLabels
 from llm_gateway.observe.sums import Sum
+from llm_gateway.observe.tally import Count, Spread, Tally
 from llm_gateway.observe.workers import Slot
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -28,34 +30,70 @@ SHED: Final = frozenset({"queue_full", "queue_timeout", "retry_budget_exhausted"
 """Error codes of requests that were refused because the fleet, or the gateway itself, bears no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """The time series of one set of labels of requests, looked up once."""
+CARRY: Final = 0.02
+"""Seconds that figures of a worker may wait before the others see them; a worker that is killed takes them along."""
+MOST_KNOWN: Final = 2 * MAX_SETS
+"""Kinds of requests, and of attempts, whose series are found at once."""
 
-    count: Counter
-    seconds: Histogram
+_KindOfRequest = tuple[str, str, str, str | None, str | None, int, str | None]
+_KindOfAttempt = tuple[str, str, str, str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Answers:
+class _Request(Tally):
+    """The series of one set of labels of requests."""
+
+    __slots__ = ("answers", "count", "labels", "seconds")
+
+    def __init__(self, labels: RequestLabels, count: Count, seconds: Spread) -> None:
+        super().__init__(count, seconds)
+        self.labels = labels
+        self.count = count
+        self.seconds = seconds
+        self.answers: _Answers | None = None
+        """None = none had content so far."""
+
+
+class _Answers(Tally):
     """Those of requests that had content."""
 
-    first_token: Histogram
-    output_token: Histogram
-    tokens_input: Histogram
-    tokens_output: Histogram
-    estimated_input: Counter
-    estimated_output: Counter
-    cost: Counter
+    __slots__ = ("cost", "estimated_in", "estimated_out", "first_token", "output_token", "tokens_in", "tokens_out")
+
+    def __init__(
+        self,
+        first_token: Spread,
+        output_token: Spread,
+        tokens: tuple[Spread, Spread],
+        estimated: tuple[Count, Count],
+        cost: Count,
+    ) -> None:
+        super().__init__(first_token, output_token, *tokens, *estimated, cost)
+        self.first_token = first_token
+        self.output_token = output_token
+        self.tokens_in, self.tokens_out = tokens
+        self.estimated_in, self.estimated_out = estimated
+        self.cost = cost
 
 
-@dataclass(frozen=True, slots=True)
-class _Tries:
+class _Tries(Tally):
     """Those of attempts."""
 
-    seconds: Histogram
-    first_chunk: Histogram
-    output_chunk: Histogram
+    __slots__ = ("first_chunk", "output_chunk", "seconds")
+
+    def __init__(self, seconds: Spread, first_chunk: Spread, output_chunk: Spread) -> None:
+        super().__init__(seconds, first_chunk, output_chunk)
+        self.seconds = seconds
+        self.first_chunk = first_chunk
+        self.output_chunk = output_chunk
+
+
+class _Outcomes(Tally):
+    """The series of a server's attempts that ended alike."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: Count) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 class Metrics:
@@ -93,93 +131,112 @@ class Metrics:
         self._rate_limited = f.RATE_LIMITED.counter(registry)
         self._auth_failures = f.AUTH_FAILURES.counter(registry)
         self._labels = Labels()
-        self._series: dict[RequestLabels, _Series] = {}
-        self._answers: dict[tuple[str, ...], _Answers] = {}
-        self._tries: dict[AttemptLabels, _Tries] = {}
-        self._attempt_counts: dict[tuple[str, str, str], Counter] = {}
         self._states: Mapping[str, str] = {}
+        self._under_way = 0
+        """Requests that began, less those that ended, since they were carried over."""
+        self._idle = Spread(self._overhead, f.OVERHEADS)
+        self._noted: list[Tally] = []
+        self._carrying = False
+        """Is it settled when what was noted is carried over?"""
+        self._requests_of: dict[RequestLabels, _Request] = {}
+        self._answers_of: dict[tuple[str, ...], _Answers] = {}
+        self._tries_of: dict[AttemptLabels, _Tries] = {}
+        self._outcomes_of: dict[tuple[str, str, str], _Outcomes] = {}
+        self._known_requests: dict[_KindOfRequest, _Request] = {}
+        self._known_attempts: dict[_KindOfAttempt, tuple[_Tries, _Outcomes]] = {}
 
     def request_began(self) -> None:
-        self._inflight.inc()
+        self._under_way += 1
+        if self._sum is not None and not self._carrying:
+            self._carry_soon()
 
     def request_ended(self, request: Ended) -> None:
         """Counts one request and its attempts, after its `request_began`."""
-        self._inflight.dec()
-        labels = self._labels.of_request(request)
-        series = self._series.get(labels)
+        self._under_way -= 1
+        error = request.error_code
+        kind = (
+            *(request.caller.project.name, request.endpoint, request.provider, request.model, request.backend_model),
+            *(request.status, error),
+        )
+        series = self._known_requests.get(kind)
         if series is None:
-            status = f"{labels.status // 100}xx"
-            series = self._series[labels] = _Series(
-                self._requests.labels(labels.project, labels.endpoint, labels.model, status),
-                self._seconds.labels(*labels.gen_ai, labels.error),
-            )
-        series.count.inc()
-        series.seconds.observe(request.latency)
+            series = self._request(request)
+            if len(self._known_requests) < MOST_KNOWN and error not in UNRESOLVED:
+                self._known_requests[kind] = series
+        if not series.noted:
+            self._note(series)
+        series.count.more += 1
+        series.seconds.note(request.latency)
         if len(request.servers) > 1:
             self._resumed.inc(len(request.servers) - 1)
-        if request.error_code in SHED:
-            self._shed.labels(request.error_code).inc()
-        if request.usage is not None:
-            self._answered(request, request.usage, labels)
+        if error is not None and error in SHED:
+            self._shed.labels(error).inc()
+        if (usage := request.usage) is not None:
+            self._answered(request, usage, series)
         answered = request.outcome == "ok"
         if answered:
-            self._overhead.observe(idle(request))
+            self._idle.note(idle(request))
         for one in request.tries:
-            self._attempt_ended(one, labels.operation, absorbed=answered)
+            self._attempt_ended(one, series.labels.operation, absorbed=answered)
+        if self._sum is not None and not self._carrying:
+            self._carry_soon()
 
-    def _answered(self, request: Ended, usage: Usage, labels: RequestLabels) -> None:
+    def _answered(self, request: Ended, usage: Usage, series: _Request) -> None:
         """What clients had of a request, whole or not."""
-        gen_ai = labels.gen_ai
-        answers = self._answers.get(gen_ai)
+        answers = series.answers
         if answers is None:
-            answers = self._answers[gen_ai] = self._look_up(gen_ai, labels.project)
-        if request.ttft is not None:
-            answers.first_token.observe(request.ttft)
-        if request.cost:
-            answers.cost.inc(request.cost / 1e9)
+            answers = series.answers = self._answers(series.labels)
+        if not answers.noted:
+            self._note(answers)
+        if (ttft := request.ttft) is not None:
+            answers.first_token.note(ttft)
+        if cost := request.cost:
+            answers.cost.more += cost / 1e9
         if usage.estimated:
-            answers.estimated_input.inc(usage.input)
-            answers.estimated_output.inc(usage.output)
+            answers.estimated_in.more += usage.input
+            answers.estimated_out.more += usage.output
             return
-        answers.tokens_input.observe(usage.input)
-        answers.tokens_output.observe(usage.output)
-        if request.outcome == "ok" and request.ttft is not None and usage.output > 1:
-            answers.output_token.observe((request.latency - request.ttft) / (usage.output - 1))
+        answers.tokens_in.note(usage.input)
+        answers.tokens_out.note(usage.output)
+        if ttft is not None and usage.output > 1 and request.outcome == "ok":
+            answers.output_token.note((request.latency - ttft) / (usage.output - 1))
 
     def _attempt_ended(self, one: Tried, operation: str, *, absorbed: bool) -> None:
         outcome = one.outcome
-        error = "" if outcome == "ok" else outcome
-        labels = self._labels.of_attempt(operation, one.provider, one.model, error)
-        series = self._tries.get(labels)
-        if series is None:
-            its = (labels.operation, labels.provider, labels.model)
-            series = self._tries[labels] = _Tries(
-                self._attempt.labels(*labels), self._first_chunk.labels(*its), self._output_chunk.labels(*its)
-            )
-        series.seconds.observe(one.ended - one.began)
-        if one.first_at:
-            series.first_chunk.observe(one.first_at - one.began)
-        if (each := pace(one)) is not None:
-            series.output_chunk.observe(each)
-        who = (self._labels.server(one.server), one.tier, outcome)
-        count = self._attempt_counts.get(who)
-        if count is None:
-            count = self._attempt_counts[who] = self._attempts.labels(*who)
-        count.inc()
+        kind = (operation, one.provider, one.model, outcome, one.server, one.tier)
+        known = self._known_attempts.get(kind)
+        if known is None:
+            known = (self._tries(kind), self._outcomes(one))
+            if len(self._known_attempts) < MOST_KNOWN:
+                self._known_attempts[kind] = known
+        series, outcomes = known
+        if not series.noted:
+            self._note(series)
+        if not outcomes.noted:
+            self._note(outcomes)
+        outcomes.count.more += 1
+        began, first_at = one.began, one.first_at
+        series.seconds.note(one.ended - began)
+        if first_at:
+            series.first_chunk.note(first_at - began)
+            if (each := pace(one)) is not None:
+                series.output_chunk.note(each)
         if one.why == "failover" and one.after is not None:
             self._failovers.labels(one.after.value).inc()
         elif one.why == "race":
             self._races.labels("started").inc()
-            if one.first_at:
+            if first_at:
                 self._races.labels("won").inc()
-        if one.failed and absorbed:
+        if absorbed and one.failed:
             self._absorbed.labels(outcome).inc()
         if wasted := one.wasted:
             self._wasted.labels(outcome).inc(wasted)
 
     def request_refused(self) -> None:
         """By a limit, after its `request_began`: it leaves no row and counts as none."""
-        self._inflight.dec()
+        self._under_way -= 1
+        if self._sum is not None and not self._carrying:
+            self._carry_soon()
 
     def quarantined(self, reason: str) -> None:
         """`reason`: `wrong_digest`, `misnamed` or an `errors.FaultKind`."""
@@ -208,6 +265,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """All figures in Prometheus' text format, to be served as `CONTENT_TYPE`."""
+        self.carry()
         return generate_latest(self._registry if self._sum is None else self._sum.registry())
 
     def note(self, mine: Figures) -> None:
@@ -215,13 +273,78 @@ class Metrics:
         if self._sum is not None:
             self._sum.note(mine)
 
-    def _look_up(self, gen_ai: tuple[str, ...], project: str) -> _Answers:
-        return _Answers(
-            first_token=self._first_token.labels(*gen_ai),
-            output_token=self._output_token.labels(*gen_ai),
-            tokens_input=self._tokens.labels(*gen_ai, "input"),
-            tokens_output=self._tokens.labels(*gen_ai, "output"),
-            estimated_input=self._estimated.labels(project, "input"),
-            estimated_output=self._estimated.labels(project, "output"),
-            cost=self._cost.labels(project),
-        )
+    def carry(self) -> None:
+        """What was noted since the last time becomes part of the figures that are shown."""
+        self._carrying = False
+        more, self._under_way = self._under_way, 0
+        if more:
+            self._inflight.inc(more)
+        self._idle.carry()
+        noted, self._noted = self._noted, []
+        for tally in noted:
+            tally.carry()
+
+    def _carry_soon(self) -> None:
+        """Other workers show what this one has counted."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.carry()
+            return
+        self._carrying = True
+        loop.call_later(CARRY, self.carry)
+
+    def _note(self, tally: Tally) -> None:
+        tally.noted = True
+        self._noted.append(tally)
+
+    def _request(self, request: Ended) -> _Request:
+        labels = self._labels.of_request(request)
+        series = self._requests_of.get(labels)
+        if series is None:
+            status = f"{labels.status // 100}xx"
+            series = self._requests_of[labels] = _Request(
+                labels,
+                Count(self._requests.labels(labels.project, labels.endpoint, labels.model, status)),
+                Spread(self._seconds.labels(*labels.gen_ai, labels.error), f.DURATIONS),
+            )
+        return series
+
+    def _answers(self, labels: RequestLabels) -> _Answers:
+        gen_ai, project = labels.gen_ai, labels.project
+        answers = self._answers_of.get(gen_ai)
+        if answers is None:
+            answers = self._answers_of[gen_ai] = _Answers(
+                Spread(self._first_token.labels(*gen_ai), f.FIRST_TOKENS),
+                Spread(self._output_token.labels(*gen_ai), f.PER_TOKEN),
+                (
+                    Spread(self._tokens.labels(*gen_ai, "input"), f.TOKENS),
+                    Spread(self._tokens.labels(*gen_ai, "output"), f.TOKENS),
+                ),
+                (
+                    Count(self._estimated.labels(project, "input")),
+                    Count(self._estimated.labels(project, "output")),
+                ),
+                Count(self._cost.labels(project)),
+            )
+        return answers
+
+    def _tries(self, kind: _KindOfAttempt) -> _Tries:
+        operation, provider, model, outcome, *_ = kind
+        labels = self._labels.of_attempt(operation, provider, model, "" if outcome == "ok" else outcome)
+        series = self._tries_of.get(labels)
+        if series is None:
+            its = (labels.operation, labels.provider, labels.model)
+            series = self._tries_of[labels] = _Tries(
+                Spread(self._attempt.labels(*labels), f.DURATIONS),
+                Spread(self._first_chunk.labels(*its), f.FIRST_TOKENS),
+                Spread(self._output_chunk.labels(*its), f.PER_TOKEN),
+            )
+        return series
+
+    def _outcomes(self, one: Tried) -> _Outcomes:
+        who = (self._labels.server(one.server), one.tier, one.outcome)
+        outcomes = self._outcomes_of.get(who)
+        if outcomes is None:
+            outcomes = self._outcomes_of[who] = _Outcomes(Count(self._attempts.labels(*who)))
+        return outcomes

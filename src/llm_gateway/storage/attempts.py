@@ -5,8 +5,9 @@ Rows are plain dicts with the names of the table's columns, as `Entry.record` ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Double, Integer, Uuid, select
@@ -20,20 +21,23 @@ Row = dict[str, Any]
 
 _c: Final = attempt_log.c
 _COLUMNS: Final = list(attempt_log.columns)
+_NAMES: Final = [column.name for column in _COLUMNS]
+_all_of: Final = itemgetter(*_NAMES)
+_Ready = Callable[[Sequence[Any], bool], Sequence[Any]]
 
 
-async def insert_rows(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) -> None:
+async def insert_rows(s: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
     """Adds rows; one that is there already stays as it is. Texts of strangers are cut to their column."""
     postgresql = on_postgresql(s)
     connection = None
-    async for part in slices([*rows]):
+    async for part in slices(rows):
         connection = connection or await driver(s)
-        ready = [tuple(_value(column, row.get(column.name), postgresql) for column in _COLUMNS) for row in part]
+        columns = [ready(values, postgresql) for ready, values in zip(_READY, _by_column(part), strict=True)]
         with faults():
             if postgresql:
-                await connection.execute(_ADD_ARRAYS, *zip(*ready, strict=True))
+                await connection.execute(_ADD_ARRAYS, *columns)
             else:
-                await connection.executemany(_ADD, ready)
+                await connection.executemany(_ADD, zip(*columns, strict=True))
 
 
 async def of_request(s: AsyncSession, request_id: str) -> list[Row]:
@@ -42,16 +46,39 @@ async def of_request(s: AsyncSession, request_id: str) -> list[Row]:
     return [dict(row) for row in (await s.execute(wanted)).mappings()]
 
 
-def _value(column: Column[Any], value: Any, postgresql: bool) -> Any:
-    """As the driver takes it."""
+def _by_column(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
+    try:
+        return zip(*map(_all_of, rows), strict=True)
+    except KeyError:  # not all rows name every column
+        return [[row.get(name) for row in rows] for name in _NAMES]
+
+
+def _ready(column: Column[Any]) -> _Ready:
+    """What makes a part of the column ready for the driver; `postgresql` or not."""
     match column.type:
-        case Text() if value is not None:
-            return fit(value, column)
+        case Text():
+            return lambda values, _: _texts(values, column)
         case UnixTime():
-            return EPOCH + timedelta(microseconds=micros(value)) if postgresql else micros(value)
+            return _times
         case Uuid():
-            return str(value) if postgresql else str(value).replace("-", "")
-    return value
+            return lambda values, postgresql: [*map(str, values)] if postgresql else [*map(_hex, values)]
+    return lambda values, _: values
+
+
+def _texts(values: Sequence[Any], column: Column[Any]) -> Sequence[Any]:
+    """In most columns there are few values: each is looked at once."""
+    fitting = {value: None if value is None else fit(value, column) for value in set(values)}
+    return [fitting[value] for value in values]
+
+
+def _times(values: Sequence[Any], postgresql: bool) -> Sequence[Any]:
+    if postgresql:
+        return [EPOCH + timedelta(microseconds=micros(value)) for value in values]
+    return [*map(micros, values)]
+
+
+def _hex(id: Any) -> str:
+    return str(id).replace("-", "")
 
 
 def _array(column: Column[Any]) -> str:
@@ -74,3 +101,4 @@ _ONCE: Final = "ON CONFLICT (request_id, number) DO NOTHING"
 _ADD: Final = f"{_INTO} VALUES ({', '.join('?' for _ in _COLUMNS)}) {_ONCE}"
 _ARRAYS: Final = ", ".join(f"${n}::{_array(c)}" for n, c in enumerate(_COLUMNS, start=1))
 _ADD_ARRAYS: Final = f"{_INTO} SELECT * FROM unnest({_ARRAYS}) {_ONCE}"  # noqa: S608 - names of the schema
+_READY: Final = [_ready(column) for column in _COLUMNS]
