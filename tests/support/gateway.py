@@ -41,7 +41,7 @@ from llm_gateway.storage.requests import RequestFilters
 from llm_gateway.testing.rogue import Rogue
 from llm_gateway.testing.scene import recital
 from llm_gateway.web.app import App, create_app
-from llm_gateway.web.protocol import bounded_protocol
+from llm_gateway.web.straight import straight_protocol
 from support.net import wait_until
 from support.served import KEY, LOOPBACK, project
 from support.sse import Told, told
@@ -291,7 +291,7 @@ async def serving(app: App, trusted_proxies: Sequence[str] = ()) -> AsyncIterato
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, http=bounded_protocol(trusted_proxies), ws="none", lifespan="on", log_config=None, access_log=False,
+            app, http=straight_protocol(trusted_proxies), ws="none", lifespan="on", log_config=None, access_log=False,
             proxy_headers=False,
         )  # fmt: skip
         server = _Server(config)

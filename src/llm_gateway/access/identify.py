@@ -19,6 +19,9 @@ from llm_gateway.errors import InvalidKey, ProjectDisabled, TooManyFailedKeys
 EXPIRY_TOLERANCE: Final = 60.0
 """Seconds that a key outlives its expiry: clocks differ."""
 
+KEY_HEADERS: Final = frozenset({b"x-api-key", b"authorization", b"api-key"})
+"""Where a key may stand."""
+
 WAYS: Final = "Send it as `Authorization: Bearer …`, `X-API-Key: …` or `api-key: …`."
 
 

@@ -32,7 +32,7 @@ from llm_gateway.observe import logs
 from llm_gateway.running import Running
 from llm_gateway.settings import Settings
 from llm_gateway.web.app import App, create_app
-from llm_gateway.web.protocol import bounded_protocol
+from llm_gateway.web.straight import straight_protocol
 
 DRAIN = 2.0
 """Seconds from SIGTERM, which turns /readyz to 503, to the closing of the listener: load balancers look meanwhile."""
@@ -70,7 +70,7 @@ def uvicorn_config(settings: Settings) -> uvicorn.Config:
         no_app,
         host=settings.host,
         port=settings.port,
-        http=bounded_protocol(settings.trusted_proxies),
+        http=straight_protocol(settings.trusted_proxies),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -176,7 +176,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def _tell_clients(self) -> None:
-        self.config.http_protocol_class.leaving = True  # type: ignore[attr-defined]  # it is `bounded_protocol`'s
+        self.config.http_protocol_class.leaving = True  # type: ignore[attr-defined]  # it is `straight_protocol`'s
 
     def _end_requests(self) -> None:
         for task in tuple(self.server_state.tasks):

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llm_gateway import __version__
 from llm_gateway.errors import Forbidden
 from llm_gateway.running import Running
-from llm_gateway.web import errors, hot, openapi
+from llm_gateway.web import asgi, errors, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.bodies import bounded
 from llm_gateway.web.docs import mount_docs
@@ -48,12 +48,14 @@ _NO_KEYS_HERE: Final = (
 
 
 class App:
-    """ASGI: lifespan opens and closes the gateway; hot paths go straight to `hot.serve`."""
+    """ASGI: lifespan opens and closes the gateway; hot paths go straight to `web.asgi`. A server that reads HTTP
+    itself (`web.straight`) takes `edge` instead."""
 
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
         self._stack = AsyncExitStack()
-        self._hot: dict[str, Surface] = {}
+        self.edge: Edge | None = None
+        """What hot requests need, from the start of the gateway on."""
         self._cold: ASGIApp = _not_started
         self._for_browsers: ASGIApp = self._answer
         self._root = ""
@@ -73,14 +75,15 @@ class App:
             scope = unkeyed(scope, self._root)
             if not self._keys_in_urls:
                 shape = errors.shape_of(_bare(scope))
-                return await hot.refuse(self._gateway, shape, send, Forbidden(_NO_KEYS_HERE))
+                return await asgi.refuse(self._gateway, shape, send, Forbidden(_NO_KEYS_HERE))
         closed = _bare(scope).startswith(NEVER_FROM_BROWSERS)
         return await (self._answer if closed else self._for_browsers)(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        surface = self._hot.get(_bare(scope))
+        assert self.edge is not None
+        surface = self.edge.surfaces.get(_bare(scope))
         if surface is not None:
-            return await hot.serve(self._gateway, surface, self._edge, scope, receive, send)
+            return await asgi.answer(self.edge, surface, scope, receive, send)
         return await self._cold(scope, bounded(receive), self._identified(send))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -92,7 +95,8 @@ class App:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         gateway = self._gateway
-        pulse = asyncio.create_task(self._edge.pulse.run(), name="pulse")
+        assert self.edge is not None
+        pulse = asyncio.create_task(self.edge.pulse.run(), name="pulse")
         scales = asyncio.create_task(weigh(gateway.pressure, gateway.clock), name="scales")
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -106,11 +110,18 @@ class App:
         settings = running.settings
         self._gateway = running.gateway
         self._gateway.pressure.memory_limit = memory_limit(settings.max_memory)
-        self._edge = Edge(Peers([ip_network(n) for n in settings.trusted_proxies]), Pulse(running.gateway.clock))
-        self._root = settings.root_path.rstrip("/")
+        self._root = root = settings.root_path.rstrip("/")
         self._keys_in_urls = settings.keys_in_urls
-        self._hot = {route.path: Surface(route, settings) for route in ROUTES}
-        self._cold = create_cold_app(running, self._edge.peers)
+        surfaces = {route.path: Surface(route, settings) for route in ROUTES}
+        self.edge = Edge(
+            running.gateway,
+            Peers([ip_network(n) for n in settings.trusted_proxies]),
+            Pulse(running.gateway.clock),
+            surfaces,
+            {(prefix + path).encode(): surface for path, surface in surfaces.items() for prefix in {"", root}},
+            for_browsers=bool(settings.cors_origins),
+        )
+        self._cold = create_cold_app(running, self.edge.peers)
         if settings.cors_origins:
             self._for_browsers = CORSMiddleware(
                 self._answer,

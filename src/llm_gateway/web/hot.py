@@ -1,28 +1,28 @@
-"""The hot path's edge: ASGI messages in, `service` calls out, without a framework in between.
+"""The hot path's edge: HTTP requests in, `service` calls out, without a framework in between.
 
-Routes here are matched in one exact dict before FastAPI sees the request; the first thing each does is to
-authenticate (`service.chat.chat`).
+What a request is to the service and how it is answered stands here, once. How its bytes come and go is up to those who
+make the calls: `web.straight` on a connection of our own protocol, `web.asgi` under any other ASGI server. The first
+thing that each route does is to authenticate (`service.chat.chat`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
-from starlette.types import Receive, Scope, Send
 
-from llm_gateway.access.identify import presented_key
+from llm_gateway.access.identify import KEY_HEADERS, presented_key
 from llm_gateway.access.limits import Lease
 from llm_gateway.access.standing import Headers, retry_headers
 from llm_gateway.errors import (
     BodyTooLarge,
     GatewayError,
-    HeadersTooLarge,
     InternalError,
     MethodNotAllowed,
-    RequestTimeout,
     ShuttingDown,
     UnsupportedMediaType,
     UpstreamError,
@@ -33,16 +33,29 @@ from llm_gateway.settings import Settings
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
 from llm_gateway.web.surfaces.route import Route
-from llm_gateway.wire.dialect import ClientDialect, WriteError
+from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.neutral import StreamWriter
 
-MAX_HEAD: Final = 32 * 1024
-"""Bytes of all request headers together."""
 LONGEST_TRACE: Final = 128
 """Bytes that are looked at of a `traceparent`; today's have 55."""
 IMAGE_MARKS: Final = (b"data:image/", b'"images"', b'"media_type"')
 """What a body with images holds, in one dialect or another."""
+READ: Final = KEY_HEADERS | {
+    b"content-length",
+    b"content-type",
+    b"content-encoding",
+    b"x-request-id",
+    b"x-request-timeout",
+    b"x-gateway-continue",
+    b"traceparent",
+    b"expect",
+    b"origin",
+}
+"""Headers that mean anything here."""
+TIMING: Final = b"x-gateway-attempts: %d\r\nserver-timing: gw;dur=%.1f, up;dur=%.1f\r\n"
+KNOWN: Final = 1024
+"""Servers' names for which the lines of a head are kept."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,24 +64,47 @@ class ClientGone(ConnectionError):
     """The client closed its connection."""
 
 
+class Surface:
+    """A hot route with the limits that the settings give it."""
+
+    __slots__ = ("body_seconds", "content_type", "dialect", "max_body", "max_body_images", "path", "serve", "streams")
+
+    def __init__(self, route: Route, settings: Settings) -> None:
+        self.path, self.dialect, self.streams, self.serve = route.path, route.dialect, route.streams, route.serve
+        self.content_type = b"content-type: %b\r\n" % route.dialect.content_type.encode()
+        self.max_body, self.max_body_images = settings.max_body, settings.max_body_with_images
+        self.body_seconds = settings.timeouts.body
+
+
+class Edge(NamedTuple):
+    """What all hot requests of a process share."""
+
+    gateway: Gateway
+    peers: Peers
+    pulse: Pulse
+    surfaces: Mapping[str, Surface]
+    """By path."""
+    targets: Mapping[bytes, Surface]
+    """The same by what stands in a request's first line."""
+    for_browsers: bool
+    """Are other origins answered?"""
+
+
 class HttpCall:
-    """One request on the hot path, as `service.call.Call`."""
+    """One request on the hot path, as `service.call.Call`. Its kinds say how bytes come and go: `_read`, `_put`."""
 
     __slots__ = (
-        "_body_seconds",
+        "_declared",
         "_ended",
         "_gw",
+        "_head",
         "_lease",
-        "_max_body",
-        "_max_body_images",
         "_pulse",
-        "_receive",
-        "_scope",
-        "_send",
+        "_surface",
         "_task",
-        "_watch",
-        "_whole",
+        "_unreadable",
         "_writer",
+        "apart",
         "client_request_id",
         "continues",
         "dialect",
@@ -85,37 +121,47 @@ class HttpCall:
         "writing_since",
     )
 
-    def __init__(self, gw: Gateway, scope: Scope, receive: Receive, send: Send, surface: Surface, edge: Edge) -> None:
-        self._gw, self._scope, self._receive, self._send = gw, scope, receive, send
+    def __init__(self, edge: Edge, surface: Surface, headers: Headers, peer: str) -> None:
+        self._gw = edge.gateway
         self._pulse = edge.pulse
-        self._max_body, self._max_body_images = surface.max_body, surface.max_body_images
-        self._body_seconds = surface.body_seconds
+        self._surface = surface
         self._lease: Lease | None = None
-        self._watch: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Any] | None = None
-        self.id: UUID = gw.ids()
+        """What is cancelled when the client is gone."""
+        self._writer: StreamWriter | None = None
+        self._head: bytes | None = None
+        """Of a whole answer, until that is there."""
+        self._ended = False
+        self._declared = 0
+        self._unreadable: str | None = None
+        """Why the body is not even read."""
+        self.id: UUID = self._gw.ids()
         self.dialect: ClientDialect = surface.dialect
         self.streams = surface.streams
         self.endpoint = surface.path
-        self.peer = edge.peers.client(scope)
-        self._writer: StreamWriter | None = None
-        self._whole: Headers | None = None
-        """The head of a whole answer, until its length is known."""
+        self.peer = peer
         self.started = False
-        self._ended = False
         self.left: str | None = None
         self.last_write = 0.0
         self.writing_since: float | None = None
-        headers: Headers = scope["headers"]
-        self.key = presented_key(headers)
         self.client_request_id: str | None = None
         self.traceparent: str | None = None
         self.total: float | None = None
         self.continues = True
-        size = 0
+        self.apart = False
+        """Does it ask for what only an ASGI server and what stands around the application can give?"""
+        keys: Headers = []
         for name, value in headers:
-            size += len(name) + len(value)
-            if name == b"x-request-id":
+            if name not in READ:  # most are not
+                continue
+            if name in KEY_HEADERS:
+                keys.append((name, value))
+            elif name == b"content-length":
+                self._declared = int(value) if value.isdigit() else 0
+            elif name == b"content-type":
+                if value[:10].lower() == b"multipart/":
+                    self._unreadable = "Multipart bodies are not accepted: send plain JSON."
+            elif name == b"x-request-id":
                 self.client_request_id = value.decode("latin-1")
             elif name == b"x-request-timeout":
                 self.total = _seconds(value)
@@ -123,104 +169,83 @@ class HttpCall:
                 self.continues = value.strip().lower() != b"never"
             elif name == b"traceparent":
                 self.traceparent = value[:LONGEST_TRACE].decode("latin-1")
-        if size > MAX_HEAD:
-            raise HeadersTooLarge(f"The request's headers are larger than {MAX_HEAD} bytes.")
+            elif name == b"content-encoding":
+                if value.lower() != b"identity":
+                    self._unreadable = "Compressed request bodies are not accepted: send plain JSON."
+            elif name == b"expect" or edge.for_browsers:
+                self.apart = True
+        self.key = presented_key(keys)
+
+    async def _read(self) -> bytes:
+        """The whole body, of at most `max_body_images` bytes. Raises BodyTooLarge, RequestTimeout, ClientGone; from its
+        return on a client that leaves cancels the request."""
+        raise NotImplementedError
+
+    async def _put(self, status: int, head: bytes | None, data: bytes, *, more: bool) -> None:
+        """Sends, waiting for a client that does not read. `head`: the header lines, at the answer's begin; what says
+        how long the body is comes from here. Sends nothing to a client that is gone."""
+        raise NotImplementedError
 
     def admitted(self, lease: Lease) -> None:
         self._lease = lease
 
     async def body(self) -> bytes:
-        declared = 0
-        for name, value in self._scope["headers"]:
-            if name == b"content-length" and value.isdigit():
-                declared = int(value)
-            elif name == b"content-encoding" and value.lower() != b"identity":
-                raise UnsupportedMediaType("Compressed request bodies are not accepted: send plain JSON.")
-            elif name == b"content-type" and value.lower().startswith(b"multipart/"):
-                raise UnsupportedMediaType("Multipart bodies are not accepted: send plain JSON.")
-        if declared > self._max_body_images:
-            raise self._too_large(declared)
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                body = await self._read_body()
-        except TimeoutError:
-            raise RequestTimeout(f"The request's body did not arrive within {self._body_seconds:g} s.") from None
-        if len(body) > self._max_body and not any(mark in body for mark in IMAGE_MARKS):
+        if self._unreadable is not None:
+            raise UnsupportedMediaType(self._unreadable)
+        surface = self._surface
+        if self._declared > surface.max_body_images:
+            raise self._too_large(self._declared)
+        body = await self._read()
+        if len(body) > surface.max_body and not any(mark in body for mark in IMAGE_MARKS):
             raise self._too_large(len(body))
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._watch = asyncio.create_task(self._watch_client(self._task), name="client watch")
         return body
-
-    async def _read_body(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.left = "client_closed"
-                raise ClientGone
-            part: bytes = message.get("body", b"")
-            size += len(part)
-            if size > self._max_body_images:
-                raise self._too_large(size)
-            parts.append(part)
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self, size: int) -> BodyTooLarge:
         return BodyTooLarge(
-            f"The request's body has {size} bytes or more; at most {self._max_body} are accepted "
-            f"({self._max_body_images} with images)."
+            f"The request's body has {size} bytes or more; at most {self._surface.max_body} are accepted "
+            f"({self._surface.max_body_images} with images)."
         )
 
-    async def _watch_client(self, task: asyncio.Task[Any]) -> None:
-        """Cancels the request when the client hangs up: its server is freed at once."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        connection = self._scope.get("state", {}).get("connection")  # `web.protocol`'s, not every server's
-        self.left = "client_too_slow" if connection is not None and connection.too_slow else "client_closed"
-        task.cancel()
-
     async def begin(self, served: Served | None, writer: StreamWriter | None, notes: str = "") -> None:
-        self._writer = writer
-        headers = [(b"content-type", (writer or self.dialect).content_type.encode())]
+        head = self._surface.content_type if writer is None else _stream_lines(writer.content_type)
         if served is not None:
-            headers += [
-                (b"x-gateway-model", _header(served.model)),
-                (b"x-gateway-server", _header(served.server)),
-                (b"x-gateway-tier", served.tier.encode()),
-                (b"x-gateway-attempts", str(served.attempts).encode()),
-                (b"server-timing", b"gw;dur=%.1f, up;dur=%.1f" % (served.gateway * 1000, served.upstream * 1000)),
-            ]
-            notes = served.notes
+            model, server, tier, attempts, upstream, gateway, notes = served
+            timing = attempts, gateway * 1000, upstream * 1000
+            head += _server_lines(model, server, tier) + TIMING % timing
         if notes:
-            headers.append((b"x-gateway-notes", notes.encode()))
+            head += b"x-gateway-notes: %b\r\n" % notes.encode()
         if writer is None:
-            self._whole = headers
+            self._head = head
             return
-        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        await self._start(200, headers)
+        self._writer = writer
+        self.started = True
+        await self._put(200, head + self._lines(), b"", more=True)
         self.last_write = self._gw.clock.now()
         self._pulse.add(self)
 
-    async def _start(self, status: int, headers: Headers) -> None:
+    def _lines(self) -> bytes:
+        """The header lines of any answer: which request it answers, and how its caller stands."""
         identity = str(self.id).encode()
-        headers += [(b"x-request-id", identity), (b"request-id", identity)]
-        if self._lease is not None:
-            headers += self._lease.headers(self._gw.clock.now(), self._gw.clock.wall())
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        self.started = True
+        lines = b"x-request-id: %b\r\nrequest-id: %b\r\n" % (identity, identity)
+        if self._lease is not None and (rates := self._lease.headers(self._gw.clock.now(), self._gw.clock.wall())):
+            lines += lines_of(rates)
+        return lines
 
-    async def write(self, data: bytes, *, more: bool = True) -> None:
-        self.writing_since = self._gw.clock.now()
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        self.writing_since, self.last_write = None, self._gw.clock.now()
+    async def write(self, data: bytes) -> None:
+        await self._put(200, None, data, more=True)
+        self.last_write = self._gw.clock.now()
 
-    async def keep_alive(self) -> None:
+    async def end(self, data: bytes) -> None:
+        head, self._ended = self._head, True
+        if head is not None:
+            self.started = True
+            head += self._lines()
+        await self._put(200, head, data, more=False)
+
+    async def ping(self) -> None:
         """A word in a silence; the stream goes on. Not when it has begun to speak, or ended, in the meantime."""
         if self._writer is not None and self.writing_since is None and not self._ended:
-            await self._send({"type": "http.response.body", "body": self._writer.keep_alive(), "more_body": True})
+            await self._put(200, None, self._writer.keep_alive(), more=True)
 
     def give_up(self) -> None:
         """The client does not read what it asked for."""
@@ -228,23 +253,14 @@ class HttpCall:
         if self._task is not None:
             self._task.cancel()
 
-    async def end(self, data: bytes) -> None:
-        if self._whole is not None:
-            await self._start(200, [*self._whole, (b"content-length", str(len(data)).encode())])
-        await self._last(data)
-
-    async def _last(self, data: bytes) -> None:
-        self._ended = True
-        if self._watch is not None:
-            self._watch.cancel()  # uvicorn says that the client has left as soon as the answer is complete
-        await self.write(data, more=False)
-
     async def fail(self, error: GatewayError) -> None:
         """The typed error: a status of its own, or the stream's error event when 200 has left already."""
+        if self._ended:
+            return
         body = self.dialect.error_body(error, str(self.id))
         if self.started:
             if self._writer is not None:
-                await self._last(self._writer.error(body))
+                await self.end(self._writer.error(body))
             return  # a whole answer that is shorter than its length says of itself that it was cut
         content, content_type = encode(body), self.dialect.content_type
         if isinstance(error, MethodNotAllowed) and self.dialect.wrong_method is not None:
@@ -257,42 +273,19 @@ class HttpCall:
             headers.append((b"www-authenticate", b"Bearer"))
         if isinstance(error, MethodNotAllowed):
             headers.append((b"allow", b"POST"))
-        headers.append((b"content-length", str(len(content)).encode()))
-        await self._start(error.status, headers)
-        await self._last(content)
+        self.started = self._ended = True
+        await self._put(error.status, lines_of(headers) + self._lines(), content, more=False)
 
     def close(self) -> None:
-        self._pulse.discard(self)
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._writer is not None:
+            self._pulse.discard(self)
+            self._writer = None  # its connection may keep the call for long
 
 
-class Surface:
-    """A hot route with the limits that the settings give it."""
-
-    __slots__ = ("body_seconds", "dialect", "max_body", "max_body_images", "path", "serve", "streams")
-
-    def __init__(self, route: Route, settings: Settings) -> None:
-        self.path, self.dialect, self.streams, self.serve = route.path, route.dialect, route.streams, route.serve
-        self.max_body, self.max_body_images = settings.max_body, settings.max_body_with_images
-        self.body_seconds = settings.timeouts.body
-
-
-class Edge(NamedTuple):
-    """What all hot requests of a process share."""
-
-    peers: Peers
-    pulse: Pulse
-
-
-async def serve(gw: Gateway, surface: Surface, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve(surface: Surface, gw: Gateway, call: HttpCall, method: str = "POST") -> None:
     """Answers one HTTP request; every exception ends here as a typed error."""
     try:
-        call = HttpCall(gw, scope, receive, send, surface, edge)
-    except HeadersTooLarge as error:
-        return await refuse(gw, surface.dialect.error_body, send, error)
-    try:
-        if scope["method"] != "POST":
+        if method != "POST":
             raise MethodNotAllowed(f"{surface.path} takes POST.")
         await surface.serve(gw, call)
     except GatewayError as error:
@@ -312,18 +305,20 @@ async def serve(gw: Gateway, surface: Surface, edge: Edge, scope: Scope, receive
         call.close()
 
 
-async def refuse(gw: Gateway, shape: WriteError, send: Send, error: GatewayError) -> None:
-    """An error before there is a call."""
-    identity = str(gw.ids())
-    content = encode(shape(error, identity))
-    headers: Headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-        (b"x-request-id", identity.encode()),
-        (b"request-id", identity.encode()),
-    ]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+def lines_of(headers: Headers) -> bytes:
+    """As they stand in an answer's head."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+@lru_cache(KNOWN)
+def _server_lines(model: str, server: str, tier: str) -> bytes:
+    names = _header(model), _header(server), tier.encode()
+    return b"x-gateway-model: %b\r\nx-gateway-server: %b\r\nx-gateway-tier: %b\r\n" % names
+
+
+@lru_cache
+def _stream_lines(content_type: str) -> bytes:
+    return b"content-type: %b\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n" % content_type.encode()
 
 
 def _header(text: str) -> bytes:

@@ -7,6 +7,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from starlette.types import Scope
 
+from llm_gateway.access.standing import Headers
+
 Network = IPv4Network | IPv6Network
 
 
@@ -18,10 +20,12 @@ class Peers:
 
     def client(self, scope: Scope) -> str:
         """The client's address: the right-most one that no trusted proxy of ours has."""
-        peer = scope["client"][0] if scope.get("client") else "unknown"
-        if not self._trusted or not self.trusts(peer):
-            return str(peer)
-        hops = ",".join(v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for").split(",")
+        peer = str(scope["client"][0]) if scope.get("client") else "unknown"
+        return self.behind(peer, scope["headers"]) if self._trusted and self.trusts(peer) else peer
+
+    def behind(self, peer: str, headers: Headers) -> str:
+        """`client` of a request that a trusted proxy sends."""
+        hops = ",".join(v.decode("latin-1") for k, v in headers if k == b"x-forwarded-for").split(",")
         for hop in (h.strip() for h in reversed(hops)):
             if not hop:
                 continue
@@ -30,7 +34,7 @@ class Peers:
             peer = hop
             if not self.trusts(hop):
                 break
-        return str(peer)
+        return peer
 
     def scheme(self, scope: Scope) -> str:
         """`https` when a trusted proxy says so."""

@@ -1,9 +1,9 @@
 """uvicorn's HTTP protocol with the bounds that it and its parser (llhttp) do not have.
 
 A head of at most 32 KiB, at most 1,000 connections per client address, errors of the HTTP layer in the gateway's own
-shape, and half a minute of patience with what a client does not send or does not take. `llm-gateway serve` uses it;
-under a plain `uvicorn llm_gateway.main:app` the head is still bounded by `web.hot`, the rest is up to the proxy in
-front.
+shape, and half a minute of patience with what a client does not send or does not take. `llm-gateway serve` uses it with
+the hot path on top (`web.straight`); under a plain `uvicorn llm_gateway.main:app` the head is still bounded by
+`web.asgi`, the rest is up to the proxy in front.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from llm_gateway.access.identify import address_block
 from llm_gateway.clock import Ids
 from llm_gateway.errors import GatewayError, HeadersTooLarge, InvalidRequest
+from llm_gateway.web.deadline import Deadline
 from llm_gateway.web.peers import Peers
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.errors import error_body
@@ -53,10 +54,27 @@ class Connection:
         """It was cut because it did not take what it was sent."""
 
 
+class Greeting:
+    """The lines that all answers of a server begin with (`Date`). uvicorn makes them anew once a second."""
+
+    __slots__ = ("_headers", "_lines")
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] | None = None
+        self._lines = b""
+
+    def lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """`headers`: uvicorn's list of now."""
+        if headers is not self._headers:
+            self._headers, self._lines = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._lines
+
+
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. The counts of all connections of a server live in `connections_of`, made per server."""
+    """One connection. What all connections of a server share is made per server: see `of_one_server`."""
 
     connections_of: Counter[str]
+    greeting: Greeting
     ids: Ids
     proxies: Peers
     leaving = False
@@ -67,14 +85,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head = 0
         """Bytes received of a head that is not complete; -1 inside a body."""
-        self._late: asyncio.TimerHandle | None = None
-        """Runs while the next head, or the rest of a body that nobody reads, is waited for."""
+        self._uncounted = False
+        """Has this head begun behind another request, so that `_head` knows only a part of it?"""
+        self.deadline = Deadline(self.loop)
+        """Of what is waited for: the next head, a body, or the next request."""
+        self._idle = False
+        """Is it the next request?"""
         self._stuck: asyncio.TimerHandle | None = None
         """Runs while the client has something to take."""
         self._counted: str | None = None
         self._too_large: HeadersTooLarge | None = None
-        self._known = Connection()
-        self.app_state = {**self.app_state, "connection": self._known}
+        self.known = Connection()
+        self.app_state = {**self.app_state, "connection": self.known}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -94,9 +116,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if not self.connections_of[self._counted]:
                 del self.connections_of[self._counted]
             self._counted = None
-        self._head_is_here()
+        self.deadline.stop()
         self._all_is_taken()
-        self._unset_keepalive_if_required()  # uvicorn leaves it running when the connection broke
         super().connection_lost(exc)
 
     # -- what the client sends -----------------------------------------------------------------------------
@@ -107,49 +128,72 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head >= 0:
             self._head += len(data)
         super().data_received(data)
-        if self._head > MAX_HEAD and not self.transport.is_closing():
-            self._refuse(_too_large())
-        elif self._head > 0:
-            self._wait_for_head()
+        if self._head > 0:
+            if self._head > MAX_HEAD and not self.transport.is_closing():
+                self._refuse(_too_large())
+            else:
+                self._wait_for_head()
+
+    def on_message_begin(self) -> None:
+        self._begins()
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._head = -1
         self._head_is_here()
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
-            self._too_large = _too_large()  # it came in one piece with its end
-            raise self._too_large  # to the parser, which makes an error of its own of it: `send_400_response` follows
         super().on_headers_complete()
         if self.leaving:
             self.cycle.keep_alive = False
 
+    def _head_is_here(self) -> None:
+        """Raises what ends the connection."""
+        if (self._uncounted or self._head > MAX_HEAD) and self._size() > MAX_HEAD:
+            self._head = -1
+            self._too_large = _too_large()  # it came in one piece with its end
+            raise self._too_large  # to the parser, which makes an error of its own of it: `send_400_response` follows
+        self._head = -1
+        self._idle = False
+        self.deadline.clear()
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
     def on_message_complete(self) -> None:
-        self._head = 0
+        self._ends()
         super().on_message_complete()
 
+    def _begins(self) -> None:
+        self._uncounted = self._head == 0
+
+    def _ends(self) -> None:
+        self._head = 0
+
     def _wait_for_head(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(PATIENCE, self._head_is_late)
+        if self._idle or not self.deadline.is_set:
+            self._idle = False
+            self.deadline.set(PATIENCE, self._head_is_late)
 
     def _head_is_late(self) -> None:
-        self._late = None
         if self.cycle is not None and not self.cycle.response_complete:
             self._wait_for_head()  # the answer under way has its own deadlines
         else:
             self.transport.abort()
 
-    def _head_is_here(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
-
     # -- what the client takes -----------------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        """uvicorn's, with one timer for all requests of the connection."""
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._watch_taking()
-        elif self._head < 0 and self.cycle.response_complete:
-            self._wait_for_head()  # behind the rest of this body, which the parser throws away
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._head:
+            self._wait_for_head()  # half of it is here, or the rest of this body, which the parser throws away
+        else:
+            self._idle = True
+            self.deadline.set(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
@@ -174,7 +218,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if _waiting(self.transport) < before:
             self._watch_taking()
         else:
-            self._known.too_slow = True
+            self.known.too_slow = True
             # without it the kernel would go on trying to deliver the megabytes that it holds
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             self.transport.abort()
@@ -190,7 +234,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(self._too_large or InvalidRequest("This is not a valid HTTP/1.1 request."))
 
     def _refuse(self, error: GatewayError) -> None:
-        self._head_is_here()
+        self.deadline.clear()
         identity = str(self.ids())
         content = encode(error_body(error, identity))
         head = (
@@ -217,7 +261,8 @@ def _too_large() -> HeadersTooLarge:
     return HeadersTooLarge(f"The request's head is larger than {MAX_HEAD} bytes.")
 
 
-def bounded_protocol(trusted_proxies: Sequence[str] = ()) -> type[BoundedProtocol]:
+def of_one_server(protocol: type[BoundedProtocol], trusted_proxies: Sequence[str] = ()) -> type[BoundedProtocol]:
     """The protocol class of one server, with counts of its own."""
     proxies = Peers([ip_network(network) for network in trusted_proxies])
-    return type("BoundedProtocol", (BoundedProtocol,), {"connections_of": Counter(), "ids": Ids(), "proxies": proxies})
+    own = {"connections_of": Counter(), "ids": Ids(), "proxies": proxies, "greeting": Greeting()}
+    return type(protocol.__name__, (protocol,), own)

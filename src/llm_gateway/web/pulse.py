@@ -23,7 +23,7 @@ class Streaming(Protocol):
     writing_since: float | None
     """When the write began that is under way; None = none is."""
 
-    async def keep_alive(self) -> None: ...
+    async def ping(self) -> None: ...
 
     def give_up(self) -> None:
         """The client does not read: ends the request."""
@@ -61,6 +61,6 @@ class Pulse:
                     stream.give_up()
             elif now - stream.last_write >= SILENCE:
                 stream.last_write = now
-                ping = asyncio.create_task(stream.keep_alive(), name="keep-alive")
+                ping = asyncio.create_task(stream.ping(), name="keep-alive")
                 self._pings.add(ping)
                 ping.add_done_callback(self._pings.discard)

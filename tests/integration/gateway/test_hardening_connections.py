@@ -299,7 +299,7 @@ async def test_a_keep_alive_that_is_due_as_the_stream_ends_is_not_sent(
 
 async def looking(live: Live) -> None:
     while True:
-        live.app._edge.pulse.look(live.gateway.clock.now())
+        live.app.edge.pulse.look(live.gateway.clock.now())
         await asyncio.sleep(0)
 
 

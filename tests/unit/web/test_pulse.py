@@ -12,7 +12,7 @@ class Stream:
         self.last_write, self.writing_since = last_write, writing_since
         self.pings, self.given_up = 0, False
 
-    async def keep_alive(self) -> None:
+    async def ping(self) -> None:
         self.pings += 1
 
     def give_up(self) -> None:
