@@ -37,7 +37,7 @@ from scenarios import ANSWER, SCENARIOS, Effort, Scenario, measure  # noqa: E402
 from subjects import PATH, Subject, direct, gateway, nginx  # noqa: E402
 
 INSIDE = "BENCH_SPEED_INSIDE"
-MODELS = list(dict.fromkeys([ANSWER, *(each.model for each in SCENARIOS), streams.SLOW, streams.BRIEF]))
+MODELS = list(dict.fromkeys([ANSWER, *(each.model for each in SCENARIOS), streams.SLOW, streams.BRIEF, streams.WARM]))
 FULL, QUICK = Effort(3), Effort(1, share=0.4, warm=0.5)
 PARTS = ("streams", "start", "workers", "parts")
 NAMES = (*(each.name for each in SCENARIOS), *PARTS)

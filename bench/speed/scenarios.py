@@ -146,7 +146,7 @@ def measure(
             done = turn(scenario, subject, rig, scenario.seconds * effort.share)
             figures.rounds.setdefault(subject.name, []).append(done)
             if done.told.bad:
-                say(f"{scenario.name}, {subject.name}, round {n + 1}: {done.told.bad} bad answers: {why(done.told)}")
+                say(f"{scenario.name}, {subject.name}, round {n + 1}: {why(done.told)}, as in {done.told.first_wrong}")
     return figures
 
 
@@ -162,5 +162,5 @@ def turn(scenario: Scenario, subject: Subject, rig: Rig, seconds: float) -> Roun
 
 
 def why(told: Told) -> str:
-    kinds = ", ".join(f"{name} {count}" for name, count in told.wrong.items() if count)
-    return f"{kinds}; the first: {told.first_wrong}"
+    """What was wrong with answers, and how often."""
+    return ", ".join(f"{name} {count:,}" for name, count in told.wrong.items() if count)
