@@ -135,15 +135,17 @@ def table_of_streams(opened: Sequence[Opened]) -> Table:
     return table
 
 
-def of_workers(figures: Figures) -> tuple[Table, float | None]:
+def of_workers(figures: Figures) -> list[Verdict]:
     """What two workers carry in comparison with one, when each has a core: 2 × CPU of one / CPU of two."""
-    scaling = ratio(figures, "one worker", "two workers")
+    value, what = ratio(figures, "one worker", "two workers"), "what two workers carry, each with a core, against one"
+    return [Verdict("two", what, 2 * value if value else None, "×", 1.8, 1.8, at_least=True, why=NOTHING)]
+
+
+def table_of_workers(figures: Figures) -> Table:
     table = Table(
         "Two workers and one, PostgreSQL and Redis",
         ("subject", "CPU per request, µs", "requests per s", "p50, µs", "bad"),
-        note="The load generator needs a core as well, so requests per second say little where there are two. What "
-        "two workers carry when each has a core to itself follows from the CPU of a request: "
-        + (f"{2 * scaling:.2f} × one (wanted: 1.8)." if scaling else "it was not measured."),
+        note="The load generator needs a core as well, so requests per second say little where there are two cores.",
     )
     for name, rounds in figures.rounds.items():
         bad = str(sum(each.told.bad for each in rounds))
@@ -152,7 +154,7 @@ def of_workers(figures: Figures) -> tuple[Table, float | None]:
             table.rows.append((name, *(f"{cell:,.0f}" for cell in cells), bad))
         else:
             table.rows.append((name, *[NOTHING] * 3, bad))
-    return table, 2 * scaling if scaling else None
+    return table
 
 
 def of_starts(seconds: float, megabytes: float) -> list[Verdict]:

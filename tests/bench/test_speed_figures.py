@@ -71,8 +71,8 @@ def test_the_ledgers_share_is_what_is_gone_without_it():
 
 
 def test_two_workers_carry_twice_what_their_requests_cost_less():
-    _, times = of_workers(Figures(JSON, {"one worker": rounds(0.9), "two workers": rounds(1.0)}))
-    assert times == pytest.approx(1.8)
+    (verdict,) = of_workers(Figures(JSON, {"one worker": rounds(0.9), "two workers": rounds(1.0)}))
+    assert verdict.value == pytest.approx(1.8)
 
 
 def test_streams_of_which_one_was_bad_give_no_figure():
