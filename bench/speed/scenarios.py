@@ -44,7 +44,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("json-c32", "F1", "JSON of ~1 KB, 32 connections", ANSWER, False, 32, "request", 5.0, 3.2),
     Scenario("json-c256", "F1b", "JSON of ~1 KB, 256 connections", ANSWER, False, 256, "request", 6.0, 3.6),
-    Scenario("ollama-c32", "", "JSON of ~1 KB from an Ollama server, 32 connections", OLLAMA_ANSWER, False, 32, "request"),
+    Scenario("ollama-c32", "", "JSON of ~1 KB of Ollama, 32 connections", OLLAMA_ANSWER, False, 32, "request"),
     Scenario(
         "json-c1", "F4", "JSON of ~1 KB, 1 connection: p50 added over direct", ANSWER, False, 1, "request", 3.0, 2.2,
         latency=True,
