@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -38,6 +39,7 @@ from scenarios import ANSWER, SCENARIOS, Effort, Scenario, measure  # noqa: E402
 from subjects import Subject, direct, gateway, nginx, nginx_program  # noqa: E402
 
 INSIDE = "BENCH_SPEED_INSIDE"
+TIMED = "timed.json"
 MODELS = list(dict.fromkeys([ANSWER, *(each.model for each in SCENARIOS), streams.SLOW, streams.BRIEF, streams.WARM]))
 FULL, QUICK = Effort(3), Effort(1, share=0.4, warm=0.5)
 PARTS = ("streams", "start", "workers", "parts")
@@ -79,21 +81,23 @@ class Bench:
             if first:
                 taking_part += self.further(rig, stack, absent)
             figures = measure(scenario, taking_part, rig, self.effort, say)
+            timed = timed_calls(rig) if first else {}
         figures.absent.update(absent)
         self.report.verdicts += conclusions.of_scenario(figures)
         if first:
-            self.report.verdicts += conclusions.of_ledger(figures)
+            self.report.verdicts.append(conclusions.of_ledger(timed, absent.get("timed", "")))
             self.report.verdicts += conclusions.of_peers(figures) if self.with_peers else []
         self.show(conclusions.table_of(figures))
+        if timed:
+            self.show(conclusions.table_of_ledger(timed))
 
     def further(self, rig: Rig, stack: ExitStack, absent: dict[str, str]) -> Iterator[Subject]:
-        """Who takes part in the first scenario only: the gateway that writes nothing down, and the peers."""
-        program = (sys.executable, str(HERE / "unlogged.py"))
-        quiet = {"LLM_GATEWAY_LOG_LEVEL": "error"}
+        """Who takes part in the first scenario only: the gateway that times its ledger, and the peers."""
+        program, into = (sys.executable, str(HERE / "timed.py")), {"BENCH_TIMED": str(rig.folder / TIMED)}
         try:
-            yield stack.enter_context(gateway(rig, MODELS, name="unlogged", program=program, **quiet))
+            yield stack.enter_context(gateway(rig, MODELS, name="timed", program=program, **into))
         except (CannotMeasure, RuntimeError) as problem:
-            absent["unlogged"] = str(problem).strip().splitlines()[-1]
+            absent["timed"] = str(problem).strip().splitlines()[-1]
         for peer in peers.PEERS if self.with_peers else ():
             if peer.name in absent:
                 continue
@@ -151,6 +155,12 @@ def main() -> None:
     if options.peers and not options.quick and not options.only:
         RESULTS.write_text(bench.report.markdown())
         say(f"\nwritten: {RESULTS}")
+
+
+def timed_calls(rig: Rig) -> dict[str, float]:
+    """Call -> microseconds a request, as the timed gateway told; none when it did not."""
+    file = rig.folder / TIMED
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def prepared(options: argparse.Namespace) -> dict[str, str]:

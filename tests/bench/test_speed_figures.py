@@ -65,9 +65,9 @@ def test_peers_are_compared_by_what_a_second_of_cpu_carries():
     assert (found["tensorzero"].value, found["tensorzero"].why) == (None, "it cannot be installed")
 
 
-def test_the_ledgers_share_is_what_is_gone_without_it():
-    (verdict,) = of_ledger(Figures(JSON, {"gateway": rounds(0.4), "unlogged": rounds(0.3)}))
-    assert (verdict.value, verdict.said) == (pytest.approx(25), "floor")
+def test_the_ledgers_share_is_that_of_its_calls_in_all():
+    assert of_ledger({"opened": 2.0, "closed": 3.0, "all": 20.0}, "").value == pytest.approx(25)
+    assert of_ledger({}, "it is gone").cells[2] == "it is gone"
 
 
 def test_two_workers_carry_twice_what_their_requests_cost_less():
