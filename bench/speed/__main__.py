@@ -4,16 +4,18 @@
     ./run bench --quick            two minutes, nginx only: to look at, nothing is written, never an error
     ./run bench --only json-c32    of these scenarios or parts only
 
-Everything is on loopback and, where we are root, in a network namespace that has nothing else; only the installation of
-peers comes before that. One core is for what is measured, another for the load generator and the upstream.
+Everything is on loopback and, where we are root, in a network namespace that has nothing else; only installations
+come before that. One core is for what is measured, another for the load generator and the upstream.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -32,12 +34,13 @@ import others  # noqa: E402
 import peers  # noqa: E402
 import streams  # noqa: E402
 from report import RESULTS, Report, Table, aligned  # noqa: E402
-from rig import CannotMeasure, Rig  # noqa: E402
+from rig import CannotMeasure, Rig, build  # noqa: E402
 from scenarios import ANSWER, SCENARIOS, Effort, Scenario, measure  # noqa: E402
-from subjects import PATH, Subject, direct, gateway, nginx  # noqa: E402
+from subjects import Subject, direct, gateway, nginx, nginx_program  # noqa: E402
 
 INSIDE = "BENCH_SPEED_INSIDE"
-MODELS = list(dict.fromkeys([ANSWER, *(each.model for each in SCENARIOS), streams.SLOW, streams.BRIEF]))
+TIMED = "timed.json"
+MODELS = list(dict.fromkeys([ANSWER, *(each.model for each in SCENARIOS), streams.SLOW, streams.BRIEF, streams.WARM]))
 FULL, QUICK = Effort(3), Effort(1, share=0.4, warm=0.5)
 PARTS = ("streams", "start", "workers", "parts")
 NAMES = (*(each.name for each in SCENARIOS), *PARTS)
@@ -78,21 +81,23 @@ class Bench:
             if first:
                 taking_part += self.further(rig, stack, absent)
             figures = measure(scenario, taking_part, rig, self.effort, say)
+            timed = timed_calls(rig) if first else {}
         figures.absent.update(absent)
         self.report.verdicts += conclusions.of_scenario(figures)
         if first:
-            self.report.verdicts += conclusions.of_ledger(figures)
+            self.report.verdicts.append(conclusions.of_ledger(timed, absent.get("timed", "")))
             self.report.verdicts += conclusions.of_peers(figures) if self.with_peers else []
         self.show(conclusions.table_of(figures))
+        if timed:
+            self.show(conclusions.table_of_ledger(timed))
 
     def further(self, rig: Rig, stack: ExitStack, absent: dict[str, str]) -> Iterator[Subject]:
-        """Who takes part in the first scenario only: the gateway that writes nothing down, and the peers."""
-        program = (sys.executable, str(HERE / "unlogged.py"))
-        quiet = {"LLM_GATEWAY_LOG_LEVEL": "error"}
+        """Who takes part in the first scenario only: the gateway that times its ledger, and the peers."""
+        program, into = (sys.executable, str(HERE / "timed.py")), {"BENCH_TIMED": str(rig.folder / TIMED)}
         try:
-            yield stack.enter_context(gateway(rig, MODELS, name="unlogged", program=program, **quiet))
+            yield stack.enter_context(gateway(rig, MODELS, name="timed", program=program, **into))
         except (CannotMeasure, RuntimeError) as problem:
-            absent["unlogged"] = str(problem).strip().splitlines()[-1]
+            absent["timed"] = str(problem).strip().splitlines()[-1]
         for peer in peers.PEERS if self.with_peers else ():
             if peer.name in absent:
                 continue
@@ -116,8 +121,9 @@ class Bench:
 
     def workers(self, rig: Rig) -> None:
         scenario = replace(SCENARIOS[0], name="workers", figure="")
-        table, _ = conclusions.of_workers(others.workers(scenario, MODELS, rig, self.effort, say))
-        self.show(table)
+        figures = others.workers(scenario, MODELS, rig, self.effort, say)
+        self.report.verdicts += conclusions.of_workers(figures)
+        self.show(conclusions.table_of_workers(figures))
 
     def parts(self, _: Rig) -> None:
         for name in others.PARTS:
@@ -135,24 +141,38 @@ class Bench:
 
 def main() -> None:
     options = _options()
-    if INSIDE in os.environ:
-        raise_loopback()
-        absent = dict(each.split("=", 1) for each in os.environ[INSIDE].split("\n") if each)
-    else:
-        absent = install_peers() if options.peers and not options.quick else {}
-        go_inside(absent)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended also then
     try:
+        absent = prepared(options)
         with Rig(MODELS) as rig:
             bench = Bench(options, absent)
             bench.run(rig)
-    except CannotMeasure as problem:
+    except (CannotMeasure, RuntimeError) as problem:
         say(f"bench: {problem}")
         sys.exit(0 if options.quick else 1)
     for line in aligned(bench.report.summary()):
         say(line)
-    if not options.quick and not options.only:
+    if options.peers and not options.quick and not options.only:
         RESULTS.write_text(bench.report.markdown())
         say(f"\nwritten: {RESULTS}")
+
+
+def timed_calls(rig: Rig) -> dict[str, float]:
+    """Call -> microseconds a request, as the timed gateway told; none when it did not."""
+    file = rig.folder / TIMED
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def prepared(options: argparse.Namespace) -> dict[str, str]:
+    """Programs and peers installed, and no way out any more. Returns the peers that cannot be had, and why."""
+    if INSIDE in os.environ:
+        raise_loopback()
+        return dict(each.split("=", 1) for each in os.environ[INSIDE].split("\n") if each)
+    build()
+    nginx_program()
+    absent = install_peers() if options.peers and not options.quick else {}
+    go_inside(absent)
+    return absent
 
 
 def say(text: str) -> None:
@@ -161,14 +181,11 @@ def say(text: str) -> None:
 
 def about() -> list[str]:
     """What it was measured on, and with."""
-    program = shutil.which("nginx", path=PATH)
-    told = (
-        subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stderr if program else "no nginx"
-    )
+    version = subprocess.run([nginx_program(), "-v"], capture_output=True, text=True, check=False).stderr
     measured = ", ".join(f"{peer.name} {peers.version(peer)}" for peer in peers.PEERS)
     return [
         *others.startup.machine().splitlines(),
-        told.strip().replace("nginx version: ", ""),
+        version.strip().replace("nginx version: ", ""),
         f"peers, as their locks name them: {measured}",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "network namespace without any way out" if INSIDE in os.environ else "no network namespace (not root)",

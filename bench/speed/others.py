@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import startup
 
-PARTS = ("wire.py", "decisions.py")
+PARTS = ("wire.py", "decisions.py", "rows.py")
 MB_OF_MIB = 1.048576
 
 

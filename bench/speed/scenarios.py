@@ -44,7 +44,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("json-c32", "F1", "JSON of ~1 KB, 32 connections", ANSWER, False, 32, "request", 5.0, 3.2),
     Scenario("json-c256", "F1b", "JSON of ~1 KB, 256 connections", ANSWER, False, 256, "request", 6.0, 3.6),
-    Scenario("ollama-c32", "", "the same from an Ollama server, 32 connections", OLLAMA_ANSWER, False, 32, "request"),
+    Scenario("ollama-c32", "", "JSON of ~1 KB of Ollama, 32 connections", OLLAMA_ANSWER, False, 32, "request"),
     Scenario(
         "json-c1", "F4", "JSON of ~1 KB, 1 connection: p50 added over direct", ANSWER, False, 1, "request", 3.0, 2.2,
         latency=True,
@@ -54,11 +54,11 @@ SCENARIOS = (
         seconds=4.0, ramp=2000,
     ),
     Scenario(
-        "paced-ollama", "F2", "NDJSON -> SSE, the same", OLLAMA_PACED, True, 128, "chunk", 1.9, 1.5,
-        seconds=4.0, ramp=2000,
+        "paced-ollama", "F2", "NDJSON -> SSE, 128 streams of 100 chunks, one every 20 ms", OLLAMA_PACED, True, 128,
+        "chunk", 1.9, 1.5, seconds=4.0, ramp=2000,
     ),
     Scenario("burst", "F2b", "SSE, 32 streams of 100 chunks at once", BURST, True, 32, "chunk", 2.0, 1.3),
-    Scenario("burst-ollama", "", "NDJSON -> SSE, the same", OLLAMA_BURST, True, 32, "chunk"),
+    Scenario("burst-ollama", "", "NDJSON -> SSE, 32 streams of 100 chunks at once", OLLAMA_BURST, True, 32, "chunk"),
 )  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def measure(
             done = turn(scenario, subject, rig, scenario.seconds * effort.share)
             figures.rounds.setdefault(subject.name, []).append(done)
             if done.told.bad:
-                say(f"{scenario.name}, {subject.name}, round {n + 1}: {done.told.bad} bad answers: {why(done.told)}")
+                say(f"{scenario.name}, {subject.name}, round {n + 1}: {why(done.told)}, as in {done.told.first_wrong}")
     return figures
 
 
@@ -162,5 +162,5 @@ def turn(scenario: Scenario, subject: Subject, rig: Rig, seconds: float) -> Roun
 
 
 def why(told: Told) -> str:
-    kinds = ", ".join(f"{name} {count}" for name, count in told.wrong.items() if count)
-    return f"{kinds}; the first: {told.first_wrong}"
+    """What was wrong with answers, and how often."""
+    return ", ".join(f"{name} {count:,}" for name, count in told.wrong.items() if count)

@@ -12,8 +12,11 @@ from subjects import Subject
 
 SLOW = Model("sse", 15, 40, 1000)
 BRIEF = Model("sse", 9, 40, 1000)
+WARM = Model("sse", 4, 40)
 RAMP = 5.0
 """Seconds over which the streams begin."""
+LOOKED = 1.5
+"""Seconds for which CPU is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,7 @@ def measure(subjects: Iterable[Subject], rig: Rig, counts: Iterable[int], model:
     found = []
     for count in counts:
         for subject in subjects:
-            warm = Model("sse", 4, 250, each=True)
-            rig.load(subject.port, subject.request(warm, True), subject.headers, connections=8, seconds=1.0)
+            rig.load(subject.port, subject.request(WARM, True), subject.headers, connections=8, seconds=1.0)
             time.sleep(1.0)
             found.append(opened(subject, rig, count, model))
     return found
@@ -43,6 +45,7 @@ def measure(subjects: Iterable[Subject], rig: Rig, counts: Iterable[int], model:
 
 def opened(subject: Subject, rig: Rig, count: int, model: Model) -> Opened:
     before = memory(family(subject.pid)) if subject.pid else 0
+    lasts = model.chunks * model.interval / 1000
     load = rig.start_load(
         subject.port,
         subject.request(model, True),
@@ -50,14 +53,13 @@ def opened(subject: Subject, rig: Rig, count: int, model: Model) -> Opened:
         connections=count,
         requests=count,
         ramp=int(1000 * RAMP),
-        patience=RAMP + model.chunks * model.interval / 1000 + 30,
+        patience=RAMP + lasts + 30,
     )
-    time.sleep(RAMP + 0.5)
-    looked = 2.0 if model.chunks * model.interval / 1000 > RAMP + 5 else 1.0
+    time.sleep(RAMP + (lasts - RAMP) / 2)  # all have begun and none has ended, also where they began late
     grown, used = 0, 0.0
     if subject.pid:
         used_before = Used.of(family(subject.pid))
-        time.sleep(looked)
-        used = Used.of(family(subject.pid)).since(used_before) / looked
+        time.sleep(LOOKED)
+        used = Used.of(family(subject.pid)).since(used_before) / LOOKED
         grown = memory(family(subject.pid)) - before
     return Opened(subject.name, count, told(load), grown / count, used)

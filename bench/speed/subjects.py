@@ -56,12 +56,7 @@ def direct(rig: Rig) -> Iterator[Subject]:
 @contextmanager
 def nginx(rig: Rig) -> Iterator[Subject]:
     """One worker, no access log, 64 connections kept to the upstream, nothing buffered. Raises CannotMeasure."""
-    if not shutil.which("nginx", path=PATH):
-        install("nginx")
-    program = shutil.which("nginx", path=PATH)
-    if program is None:
-        raise CannotMeasure("there is no nginx here (Debian package nginx)")
-    folder, port = rig.folder / "nginx", free_port()
+    program, folder, port = nginx_program(), rig.folder / "nginx", free_port()
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     config = folder / "nginx.conf"
@@ -73,6 +68,16 @@ def nginx(rig: Rig) -> Iterator[Subject]:
         yield Subject("nginx", port, process.pid)
     finally:
         end(process)
+
+
+def nginx_program() -> str:
+    """Installs it where nobody minds. Raises CannotMeasure."""
+    if not shutil.which("nginx", path=PATH):
+        install("nginx")
+    program = shutil.which("nginx", path=PATH)
+    if program is None:
+        raise CannotMeasure("there is no nginx here (Debian package nginx)")
+    return program
 
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"

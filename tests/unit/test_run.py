@@ -120,10 +120,12 @@ def test_locks_are_installed_as_they_are_and_no_python_is_fetched(checkout: Chec
     assert "--no-dev" in sync
 
 
-def test_the_environment_of_the_tests_serves_as_well(checkout: Checkout) -> None:
-    (checkout.place / "tests").mkdir()
-    (checkout.place / "tests/everything.py").write_text("import sys\n\nprint('tests', *sys.argv[1:])\n")
+def test_the_environment_of_tests_and_benchmarks_serves_as_well(checkout: Checkout) -> None:
+    for word, program in (("tests", "tests/everything.py"), ("bench", "bench/speed/__main__.py")):
+        (checkout.place / program).parent.mkdir(parents=True)
+        (checkout.place / program).write_text(f"import sys\n\nprint('{word}', *sys.argv[1:])\n")
     assert checkout.run("test", "-k", "words")[:2] == (0, "tests -k words\n")
+    assert checkout.run("bench", "--quick")[:2] == (0, "bench --quick\n")
     assert checkout.run("doctor")[:2] == (0, "doctor\n")
     (sync,) = checkout.preparations
     assert "--all-groups" in sync
