@@ -392,8 +392,9 @@ class Stream:
             data = b""  # the terminal marker may have been read already: that answer is complete
         events = reader.feed(data) if data else reader.eof()
         if self._checks_name and (echoed := reader.echoed) is not None:
-            if canonical(echoed) != canonical(self.candidate.model):
-                raise Fault(FaultKind.WRONG_MODEL, f"asked for {self.candidate.model}, answers as {echoed}")
+            asked = self.candidate.model
+            if echoed != asked and canonical(echoed) != canonical(asked):
+                raise Fault(FaultKind.WRONG_MODEL, f"asked for {asked}, answers as {echoed}")
             self._checks_name = False  # it is the first name that counts
         return events
 

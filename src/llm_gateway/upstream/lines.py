@@ -62,16 +62,25 @@ class Lines:
     def __init__(self, drive: Places) -> None:
         self._drive = drive
         self._lines: dict[str, Line] = {}
+        self._spelled: dict[str, Line] = {}
+        """The same by the names as they are asked for."""
 
     def of(self, ask: Ask) -> Line:
         """The line of the model that is preferred. Who pins it to a digest waits with all others: the servers are the
         same."""
-        name = pinned(canonical(ask.backends[0])).name
-        line = self._lines.get(name)
+        preferred = ask.backends[0]
+        line = self._spelled.get(preferred)
         if line is None:
-            if len(self._lines) >= MOST_LINES:
-                self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
-            line = self._lines[name] = Line(Ask((name,), EVERYBODY))
+            name = pinned(canonical(preferred)).name
+            line = self._lines.get(name)
+            if line is None:
+                if len(self._lines) >= MOST_LINES:
+                    self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
+                    self._spelled.clear()
+                line = self._lines[name] = Line(Ask((name,), EVERYBODY))
+            if len(self._spelled) >= MOST_LINES:
+                self._spelled.clear()
+            self._spelled[preferred] = line
         return line
 
     def waiting(self) -> int:
