@@ -48,9 +48,11 @@ class Line:
     """For the model, whatever the trust."""
     queue: ModelQueue[_Turn] = field(default_factory=ModelQueue)
     served_at: float = 0.0
+    waits: int = 0
+    """Requests in `Lines.place`, those included that were just granted one."""
 
     def crowded(self) -> bool:
-        return len(self.queue) > 0
+        return self.waits > 0 and len(self.queue) > 0
 
     def held(self, project: str, change: int) -> None:
         self.queue.held(project, change)
@@ -62,6 +64,7 @@ class Lines:
     def __init__(self, drive: Places) -> None:
         self._drive = drive
         self._lines: dict[str, Line] = {}
+        self._waits = 0
         self._spelled: dict[str, Line] = {}
         """The same by the names as they are asked for."""
 
@@ -88,15 +91,18 @@ class Lines:
         return sum(len(line.queue) for line in self._lines.values())
 
     def serve(self) -> None:
-        """Something has changed: there may be places."""
-        for line in self._lines.values():
-            self._serve(line)
+        """Something has changed: there may be places. Nearly always nobody waits for one."""
+        if self._waits:
+            for line in self._lines.values():
+                self._serve(line)
 
     async def place(self, plan: Plan, until: float) -> Attempt | None:
         """An attempt that has its place; None when the time is over. Raises a GatewayError when the queue is full."""
         clock, line = self._drive.clock, self.of(plan.ask)
         turn = _Turn(plan, asyncio.get_running_loop().create_future())
         waiting = self._join(line, turn, until)
+        line.waits += 1
+        self._waits += 1
         try:
             self._serve(line)
             while not turn.granted.done() and (left := until - clock.now()) > 0:
@@ -109,6 +115,8 @@ class Lines:
                 turn.granted.result().ended(None)
             raise
         finally:
+            line.waits -= 1
+            self._waits -= 1
             line.queue.leave(waiting)
 
     def _join(self, line: Line, turn: _Turn, until: float) -> Waiting[_Turn]:

@@ -57,7 +57,7 @@ class CheckedReader:
 
     __slots__ = (
         *("_ask", "_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_most_chars", "_opens"),
-        *("_pieces", "_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "opening"),
+        *("_pieces", "_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "held", "opening"),
     )
 
     def __init__(
@@ -91,15 +91,9 @@ class CheckedReader:
         self._chars = 0
         self._bytes = 0
         self._gave = False
+        self.held = 0
         self._last = ""
         self._same = 0
-
-    @property
-    def held(self) -> int:
-        held = 0 if self._calls is None else self._calls.held
-        if self._thoughts is not None:
-            held += self._thoughts.held
-        return held if self._rescue is None else held + self._rescue.held
 
     @property
     def may_be_empty(self) -> bool:
@@ -129,10 +123,12 @@ class CheckedReader:
                     passed, events = events, []
                 elif ordinary:
                     passed, events = events[:ordinary], events[ordinary:]
-            for event in events:
-                self._pass(event, passed)
-                if self.done:
-                    return passed
+            if events:
+                for event in events:
+                    self._pass(event, passed)
+                    if self.done:
+                        return passed
+                self.held = self._kept_back()
             self.fault = self._inner.fault
         except Fault as fault:
             self.fault = fault
@@ -143,6 +139,12 @@ class CheckedReader:
         if self.fault is not None and not passed:
             raise self.fault
         return passed
+
+    def _kept_back(self) -> int:
+        held = 0 if self._calls is None else self._calls.held
+        if self._thoughts is not None:
+            held += self._thoughts.held
+        return held if self._rescue is None else held + self._rescue.held
 
     def _begin(self, events: list[Event]) -> None:
         """Looks whether the text begins with what may be a tag. Nearly none does."""
