@@ -6,7 +6,6 @@ token limit, and finds tool calls that do not fit, garbage in a loop, and answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
@@ -104,38 +103,39 @@ class CheckedReader:
         self._inner.may_be_empty = allowed
 
     def feed(self, data: bytes) -> list[Event]:
-        return [] if self.done else self._read(self._inner.feed, data)
+        return [] if self.done else self._read(data)
 
     def eof(self) -> list[Event]:
-        return [] if self.done else self._read(self._inner.eof)
+        return [] if self.done else self._read(None)
 
-    def _read(self, step: Callable[..., list[Event]], *data: bytes) -> list[Event]:
+    def _read(self, data: bytes | None) -> list[Event]:
         if self.fault is not None:
             raise self.fault
-        passed: list[Event] = []
+        inner, passed = self._inner, list[Event]()
         try:
-            events = step(*data)
+            events = inner.eof() if data is None else inner.feed(data)
             if self._opens:
                 self._begin(events)
             if self._thoughts is None and self._rescue is None:
                 ordinary = self._ordinary(events)
                 if ordinary == len(events):
-                    passed, events = events, []
+                    passed, events = events, passed
                 elif ordinary:
                     passed, events = events[:ordinary], events[ordinary:]
             if events:
                 for event in events:
                     self._pass(event, passed)
                     if self.done:
+                        self.held = 0
                         return passed
                 self.held = self._kept_back()
-            self.fault = self._inner.fault
+            self.fault = inner.fault
         except Fault as fault:
             self.fault = fault
             if not passed:
                 raise
         finally:
-            self.echoed = self._inner.echoed
+            self.echoed = inner.echoed
         if self.fault is not None and not passed:
             raise self.fault
         return passed

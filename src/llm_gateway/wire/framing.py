@@ -25,11 +25,12 @@ _SSE_FIELDS = (b"event:", b"id:", b"retry:", b":")
 class LineSplitter:
     """Cuts at `\\n`; blank lines and the blanks around a line are dropped, and so is a byte order mark at the start."""
 
-    __slots__ = ("_max_line", "_pending", "started")
+    __slots__ = ("_max_line", "pending", "started")
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self._max_line = max_line
-        self._pending = bytearray()
+        self.pending = bytearray()
+        """The begin of the next line."""
         self.started = False
         """Was a line read, before which a byte order mark may stand?"""
 
@@ -38,23 +39,18 @@ class LineSplitter:
         it raises Fault(TOO_LARGE) after the lines that came before the large one."""
         lines = data.split(b"\n")
         tail = lines.pop()
-        if lines and self._pending:
-            lines[0] = bytes(self._pending) + lines[0]
-            self._pending.clear()
+        if lines and self.pending:
+            lines[0] = bytes(self.pending) + lines[0]
+            self.pending.clear()
         for line in lines:
             self._bounded(len(line))
             yield self._clean(line)
-        self._pending += tail
-        self._bounded(len(self._pending))
-
-    @property
-    def clear(self) -> bool:
-        """Does the next byte begin a line?"""
-        return not self._pending
+        self.pending += tail
+        self._bounded(len(self.pending))
 
     def rest(self) -> bytes:
         """What followed the last line end."""
-        return self._clean(bytes(self._pending))
+        return self._clean(bytes(self.pending))
 
     def _bounded(self, size: int) -> None:
         if size > self._max_line:
@@ -89,7 +85,7 @@ class FrameSplitter:
         """The texts that `data` is, where it is nothing but one after the other as every known server writes them:
         what most reads are, at a fraction of the cost. None = to be fed. What is in them was not looked at: of one
         that is neither an object nor the marker, `again` makes frames."""
-        if self._joined or not self._lines.clear or len(data) > self._max_line:
+        if self._joined or self._lines.pending or len(data) > self._max_line:
             return None
         if data.startswith(b"{") and data.endswith(b"\n"):
             self._sse = False
