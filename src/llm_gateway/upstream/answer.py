@@ -244,19 +244,19 @@ class Answer:
     # --- Rules ------------------------------------------------------------------------------------------------
 
     def _parse(self, data: bytes) -> None:
+        """What a read brings of the body is taken in after it was parsed: the read itself bounds it."""
         broken = self.fault is not None
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self.keep_alive = False
             self.fail(FaultKind.BAD_HTTP, f"not HTTP/1.1: {error}")
-        if self._fresh:
-            if not broken and self.phase is not Phase.HEAD:
-                self._collect(self._fresh)
-            self._fresh.clear()
-
-    def _collect(self, fresh: list[bytes]) -> None:
-        """Takes in what a read brought of the body: no more than the read itself, which bounds it."""
+        fresh = self._fresh
+        if not fresh:
+            return
+        if broken or self.phase is Phase.HEAD:  # of no answer that was accepted
+            fresh.clear()
+            return
         if self._whole is not None:
             del fresh[self._whole :]
             self._whole = 0
@@ -265,8 +265,9 @@ class Answer:
             self.phase, self.fault = Phase.BODY, None
             self.fail(FaultKind.TOO_LARGE, f"a body of more than {self._max_body} bytes")
             data = self._within(fresh)
-        self._received += len(data)
+        fresh.clear()
         if data:
+            self._received += len(data)
             self._chunks.append(data)
             self.buffered += len(data)
 

@@ -91,7 +91,7 @@ class Work:
         path, dialect = KINDS[candidate.spec.kind].way(request)
         params = self.params_for(candidate)
         body = dialect.write_upstream(request, candidate.model, params)
-        return Asking(path, body, self.checked(candidate, dialect.stream_reader()), None, notes)
+        return Asking(path, body, self.checked(candidate, dialect.stream_reader(), params), None, notes)
 
     def fitting(self, candidate: Candidate) -> tuple[ChatRequest, tuple[str, ...]]:
         """The request without the wishes that this server's model cannot have, and notes on those."""
@@ -108,11 +108,14 @@ class Work:
         size = self._context(candidate)
         return self.params if size is None else {**self.params, "num_ctx": size}
 
-    def checked(self, candidate: Candidate, reader: StreamReader, *, begun: bool = False) -> CheckedReader:
-        """The reader of this server's answer, which believes only what is a good one. `begun`: of the rest of it."""
+    def checked(
+        self, candidate: Candidate, reader: StreamReader, params: dict[str, Json], *, begun: bool = False
+    ) -> CheckedReader:
+        """The reader of this server's answer to a question with these `params_for` it, which believes only what is a
+        good one. `begun`: of the rest of it."""
         seen = None
         if KINDS[candidate.spec.kind].cuts_prompts:
-            seen = window(self.prompt_tokens, self._context(candidate), candidate.context)
+            seen = window(self.prompt_tokens, params.get("num_ctx"), candidate.context)
         checked = CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
         checked.may_be_empty = self._stops_at_once()
         return checked
@@ -392,8 +395,9 @@ class Stream:
             data = b""  # the terminal marker may have been read already: that answer is complete
         events = reader.feed(data) if data else reader.eof()
         if self._checks_name and (echoed := reader.echoed) is not None:
-            if canonical(echoed) != canonical(self.candidate.model):
-                raise Fault(FaultKind.WRONG_MODEL, f"asked for {self.candidate.model}, answers as {echoed}")
+            asked = self.candidate.model
+            if echoed != asked and canonical(echoed) != canonical(asked):
+                raise Fault(FaultKind.WRONG_MODEL, f"asked for {asked}, answers as {echoed}")
             self._checks_name = False  # it is the first name that counts
         return events
 

@@ -212,7 +212,8 @@ class Connection(asyncio.Protocol):
     async def _wait(self, deadline: float, late: FaultKind) -> None:
         """Until there is news, or a deadline made some. A cancelled wait closes the connection."""
         self._deadline, self._late = deadline, late
-        self._ring_at(deadline)
+        if self._timer is None or deadline < self._timer_at:
+            self._ring_at(deadline)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter

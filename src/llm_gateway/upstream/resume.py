@@ -59,7 +59,8 @@ class Resumed(Work):
             raise Fault(FaultKind.INCAPABLE, "does not go on with answers that others began")
         ask = self._partial() if way is Way.PREFILL else _as_prompt(self.request, prompt + self.said)
         path, dialect = KINDS[candidate.spec.kind].way(ask)
-        body, reader = dialect.write_upstream(ask, candidate.model, self.params_for(candidate)), dialect.stream_reader()
+        params = self.params_for(candidate)
+        body, reader = dialect.write_upstream(ask, candidate.model, params), dialect.stream_reader()
         voice = voice_of(self.drive.fleet, candidate)
         self._ways[voice.server] = way
 
@@ -67,9 +68,8 @@ class Resumed(Work):
             self._learnt(voice, way, verdict is Verdict.CONTINUES)
 
         trims = way is Way.PREFILL
-        return Asking(
-            path, body, self._spliced(candidate, self.checked(candidate, reader, begun=True), judged, trims=trims)
-        )
+        checked = self.checked(candidate, reader, params, begun=True)
+        return Asking(path, body, self._spliced(candidate, checked, judged, trims=trims))
 
     def _further(self, candidate: Candidate) -> Asking:
         """A prompt without a template is gone on with by whoever is asked for it with what was said."""
@@ -77,8 +77,9 @@ class Resumed(Work):
         assert prompt is not None
         ask = _as_prompt(self.request, prompt.text + self.said)
         path, dialect = KINDS[candidate.spec.kind].way(ask)
-        body = dialect.write_upstream(ask, candidate.model, self.params_for(candidate))
-        reader = self.checked(candidate, dialect.stream_reader(), begun=True)
+        params = self.params_for(candidate)
+        body = dialect.write_upstream(ask, candidate.model, params)
+        reader = self.checked(candidate, dialect.stream_reader(), params, begun=True)
         return Asking(path, body, self._spliced(candidate, reader, lambda _: None, trims=False))
 
     def _spliced(

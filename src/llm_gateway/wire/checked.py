@@ -6,7 +6,6 @@ token limit, and finds tool calls that do not fit, garbage in a loop, and answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
@@ -57,7 +56,7 @@ class CheckedReader:
 
     __slots__ = (
         *("_ask", "_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_most_chars", "_opens"),
-        *("_pieces", "_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "opening"),
+        *("_pieces", "_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "held", "opening"),
     )
 
     def __init__(
@@ -91,15 +90,9 @@ class CheckedReader:
         self._chars = 0
         self._bytes = 0
         self._gave = False
+        self.held = 0
         self._last = ""
         self._same = 0
-
-    @property
-    def held(self) -> int:
-        held = 0 if self._calls is None else self._calls.held
-        if self._thoughts is not None:
-            held += self._thoughts.held
-        return held if self._rescue is None else held + self._rescue.held
 
     @property
     def may_be_empty(self) -> bool:
@@ -110,39 +103,48 @@ class CheckedReader:
         self._inner.may_be_empty = allowed
 
     def feed(self, data: bytes) -> list[Event]:
-        return [] if self.done else self._read(self._inner.feed, data)
+        return [] if self.done else self._read(data)
 
     def eof(self) -> list[Event]:
-        return [] if self.done else self._read(self._inner.eof)
+        return [] if self.done else self._read(None)
 
-    def _read(self, step: Callable[..., list[Event]], *data: bytes) -> list[Event]:
+    def _read(self, data: bytes | None) -> list[Event]:
         if self.fault is not None:
             raise self.fault
-        passed: list[Event] = []
+        inner, passed = self._inner, list[Event]()
         try:
-            events = step(*data)
+            events = inner.eof() if data is None else inner.feed(data)
             if self._opens:
                 self._begin(events)
             if self._thoughts is None and self._rescue is None:
                 ordinary = self._ordinary(events)
                 if ordinary == len(events):
-                    passed, events = events, []
+                    passed, events = events, passed
                 elif ordinary:
                     passed, events = events[:ordinary], events[ordinary:]
-            for event in events:
-                self._pass(event, passed)
-                if self.done:
-                    return passed
-            self.fault = self._inner.fault
+            if events:
+                for event in events:
+                    self._pass(event, passed)
+                    if self.done:
+                        self.held = 0
+                        return passed
+                self.held = self._kept_back()
+            self.fault = inner.fault
         except Fault as fault:
             self.fault = fault
             if not passed:
                 raise
         finally:
-            self.echoed = self._inner.echoed
+            self.echoed = inner.echoed
         if self.fault is not None and not passed:
             raise self.fault
         return passed
+
+    def _kept_back(self) -> int:
+        held = 0 if self._calls is None else self._calls.held
+        if self._thoughts is not None:
+            held += self._thoughts.held
+        return held if self._rescue is None else held + self._rescue.held
 
     def _begin(self, events: list[Event]) -> None:
         """Looks whether the text begins with what may be a tag. Nearly none does."""

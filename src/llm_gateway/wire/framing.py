@@ -7,7 +7,7 @@ that the catalogue promised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from llm_gateway.errors import Fault, FaultKind
@@ -19,18 +19,18 @@ MAX_LINE: Final = 8 * 1024 * 1024
 DONE: Final = b"[DONE]"
 
 _BLANK = b" \t\r"
-_DONE_EVENT = b"data: [DONE]\n\n"
 _SSE_FIELDS = (b"event:", b"id:", b"retry:", b":")
 
 
 class LineSplitter:
     """Cuts at `\\n`; blank lines and the blanks around a line are dropped, and so is a byte order mark at the start."""
 
-    __slots__ = ("_max_line", "_pending", "started")
+    __slots__ = ("_max_line", "pending", "started")
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self._max_line = max_line
-        self._pending = bytearray()
+        self.pending = bytearray()
+        """The begin of the next line."""
         self.started = False
         """Was a line read, before which a byte order mark may stand?"""
 
@@ -39,23 +39,18 @@ class LineSplitter:
         it raises Fault(TOO_LARGE) after the lines that came before the large one."""
         lines = data.split(b"\n")
         tail = lines.pop()
-        if lines and self._pending:
-            lines[0] = bytes(self._pending) + lines[0]
-            self._pending.clear()
+        if lines and self.pending:
+            lines[0] = bytes(self.pending) + lines[0]
+            self.pending.clear()
         for line in lines:
             self._bounded(len(line))
             yield self._clean(line)
-        self._pending += tail
-        self._bounded(len(self._pending))
-
-    @property
-    def clear(self) -> bool:
-        """Does the next byte begin a line?"""
-        return not self._pending
+        self.pending += tail
+        self._bounded(len(self.pending))
 
     def rest(self) -> bytes:
         """What followed the last line end."""
-        return self._clean(bytes(self._pending))
+        return self._clean(bytes(self.pending))
 
     def _bounded(self, size: int) -> None:
         if size > self._max_line:
@@ -76,7 +71,7 @@ class FrameSplitter:
     standard says. A line that is neither is Fault(NOT_THE_PROTOCOL), or BAD_FRAME once a frame has been seen.
     """
 
-    __slots__ = ("_joined", "_lines", "_max_line", "_seen")
+    __slots__ = ("_joined", "_lines", "_max_line", "_seen", "_sse")
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
         self._lines = LineSplitter(max_line)
@@ -84,27 +79,31 @@ class FrameSplitter:
         self._joined = bytearray()
         """The data of an event of several lines, so far."""
         self._seen = False
+        self._sse = False
 
     def whole(self, data: bytes) -> list[bytes] | None:
-        """The frames that `data` is, where it is nothing but whole ones as every known server writes them: what most
-        reads are, at a fraction of the cost. None = to be fed."""
-        if self._joined or not self._lines.clear or len(data) > self._max_line:
+        """The texts that `data` is, where it is nothing but one after the other as every known server writes them:
+        what most reads are, at a fraction of the cost. None = to be fed. What is in them was not looked at: of one
+        that is neither an object nor the marker, `again` makes frames."""
+        if self._joined or self._lines.pending or len(data) > self._max_line:
             return None
-        whole, found = False, list[bytes]()
-        if data.startswith(b"{"):
+        if data.startswith(b"{") and data.endswith(b"\n"):
+            self._sse = False
             found = data[:-1].split(b"\n")
-            whole = data.endswith(b"}\n") and data.count(b"}\n{") == len(found) - 1
-        elif data.startswith(b"data: {"):
-            body = data.removesuffix(_DONE_EVENT)
-            found = body[6:-2].split(b"\n\ndata: ")
-            whole = body.endswith(b"}\n\n") and body.count(b"}\n\ndata: {") == len(found) - 1
-            whole = whole and body.count(b"\n") == 2 * len(found)
-            if body is not data:
-                found.append(DONE)
-        if not whole:
+        elif data.startswith(b"data: {") and data.endswith(b"\n\n"):
+            self._sse = True
+            found = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") != 2 * len(found):
+                return None
+        else:
             return None
         self._seen = self._lines.started = True
         return found
+
+    def again(self, texts: Iterable[bytes]) -> Iterator[bytes]:
+        """As `feed`, of the rest of what `whole` found."""
+        begin, end = (b"data: ", b"\n\n") if self._sse else (b"", b"\n")
+        return self.feed(b"".join(begin + text + end for text in texts))
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The frames that `data` completes. The iterator must be exhausted; a Fault comes after the good frames."""

@@ -24,11 +24,24 @@ from llm_gateway.wire.models import read_show, read_tags, write_show
 from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Piece, Prompt, ToolCall, ToolPart
 from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS, kept_alive
-from llm_gateway.wire.readers import MOST_PLAIN, FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+from llm_gateway.wire.readers import (
+    MOST_PLAIN,
+    Count,
+    FrameReader,
+    arguments_of,
+    logprobs_of,
+    text_of,
+    thinking_of,
+    usage_of,
+)
 from llm_gateway.wire.vectors import OllamaVectors
 
 _REASONS: Final[dict[str, FinishReason]] = {"length": "length"}
 """The rest (stop, none at all before 0.1.35, load and unload after an answer) is "stop"."""
+
+
+NAMES: Final = {name: spec.ollama for name, spec in PARAMS.items() if spec.ollama}
+"""Of parameters, as they are called in `options`."""
 
 
 def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
@@ -48,7 +61,7 @@ def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> 
 def _settings(ask: ChatRequest, params: Mapping[str, Json]) -> dict[str, Json]:
     """What says how to answer, whatever the question."""
     body: dict[str, Json] = {}
-    options = {spec.ollama: params[name] for name, spec in PARAMS.items() if spec.ollama and name in params}
+    options = {NAMES[name]: value for name, value in params.items() if name in NAMES}
     if options:
         body["options"] = options
     if ask.format is not None:
@@ -111,11 +124,15 @@ class _Said(msgspec.Struct, gc=False):
 
 
 class _Plain(msgspec.Struct, gc=False):
-    """A frame of nothing but words. Whatever else it holds is skipped: no guard against it is needed."""
+    """A frame of nothing but words, or the last one. Whatever else it holds is skipped: no guard against it is
+    needed."""
 
     message: _Said
     model: str = ""
     done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: Count | None = None
+    eval_count: Count | None = None
     error: None = None
     logprobs: None = None
     object: None = None
@@ -142,20 +159,18 @@ class StreamReader(FrameReader):
                 plain = decode(frame)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return frame
-            if plain.done:
-                return frame
             self._known = True
             if self.echoed is None:
                 self._echo(plain.model)
             said = plain.message
             text, thinking = said.content, said.thinking
-            if text:
-                self._saw_text = True
-            elif not thinking:
-                continue
-            if thinking:
-                self._saw_thinking = True
-            events.append(Piece(text, thinking))
+            if text or thinking:
+                self._saw_text = self._saw_text or text != ""
+                self._saw_thinking = self._saw_thinking or thinking != ""
+                events.append(Piece(text, thinking))
+            if plain.done:
+                self._done(events, plain.done_reason, plain.prompt_eval_count, plain.eval_count)
+                return None
         return None
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
@@ -177,10 +192,14 @@ class StreamReader(FrameReader):
             )
         if done:
             said = frame.get("done_reason")
-            if said in ("load", "unload") and not (self._saw_text or self._saw_tools):
-                raise Fault(FaultKind.EMPTY, f"finished ({said}) without an answer")
-            reason = _REASONS.get(said, "stop") if isinstance(said, str) else "stop"
-            self._finish(events, reason, usage_of(frame.get("prompt_eval_count"), frame.get("eval_count")))
+            said = said if isinstance(said, str) else None
+            self._done(events, said, frame.get("prompt_eval_count"), frame.get("eval_count"))
+
+    def _done(self, events: list[Event], said: str | None, prompt: Json, answer: Json) -> None:
+        """The last frame. `said`: its reason."""
+        if said in ("load", "unload") and not (self._saw_text or self._saw_tools):
+            raise Fault(FaultKind.EMPTY, f"finished ({said}) without an answer")
+        self._finish(events, _REASONS.get(said or "", "stop"), usage_of(prompt, answer))
 
     def _marker(self, events: list[Event]) -> None:
         """Not Ollama's marker: what counts is `done`."""

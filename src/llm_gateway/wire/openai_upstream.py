@@ -18,8 +18,20 @@ from llm_gateway.wire.models import read_models
 from llm_gateway.wire.neutral import ChatRequest, Event, FinishReason, Json, Message, Piece, Prompt, ToolPart, Usage
 from llm_gateway.wire.notes import dropped_params, note
 from llm_gateway.wire.params import PARAMS
-from llm_gateway.wire.readers import MOST_PLAIN, FrameReader, arguments_of, logprobs_of, text_of, thinking_of, usage_of
+from llm_gateway.wire.readers import (
+    MOST_PLAIN,
+    Count,
+    FrameReader,
+    arguments_of,
+    logprobs_of,
+    text_of,
+    thinking_of,
+    usage_of,
+)
 from llm_gateway.wire.vectors import OpenAIVectors
+
+NAMES: Final = {name: spec.openai for name, spec in PARAMS.items() if spec.openai}
+"""Of parameters, as they are called in the body."""
 
 
 def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> bytes:
@@ -45,7 +57,7 @@ def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> 
 def _settings(ask: ChatRequest, params: Mapping[str, Json]) -> dict[str, Json]:
     """What says how to answer, whatever the question."""
     body: dict[str, Json] = {"stream": True, "stream_options": {"include_usage": True}}
-    body.update({spec.openai: params[name] for name, spec in PARAMS.items() if spec.openai and name in params})
+    body.update({NAMES[name]: value for name, value in params.items() if name in NAMES})
     if isinstance(ask.format, dict):
         body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": ask.format}}
     elif ask.format == "json":
@@ -102,19 +114,25 @@ class _Delta(msgspec.Struct, gc=False):
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta
     index: Literal[0] = 0
-    finish_reason: None = None
+    finish_reason: str | None = None
     logprobs: None = None
     message: None = None
 
 
-class _Plain(msgspec.Struct, gc=False):
-    """A chunk of nothing but words. Whatever else it holds is skipped: no guard against it is needed."""
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
 
-    choices: tuple[_Choice]
+
+class _Plain(msgspec.Struct, gc=False):
+    """A chunk of nothing but words, with the reason of the end or the usage. Whatever else it holds is skipped: no
+    guard against it is needed."""
+
+    choices: list[_Choice]
     model: str = ""
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     error: None = None
-    usage: None = None
+    usage: _Usage | None = None
 
 
 _decode_plain: Final = msgspec.json.Decoder(_Plain).decode
@@ -147,18 +165,23 @@ class StreamReader(FrameReader):
                 plain = decode(frame)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return frame
+            choices, usage = plain.choices, plain.usage
+            if len(choices) != 1 and (choices or usage is None):
+                return frame
             self._known = True
             if self.echoed is None:
                 self._echo(plain.model)
-            delta = plain.choices[0].delta
-            text, thinking = delta.content or "", delta.reasoning or delta.reasoning_content or ""
-            if text:
-                self._saw_text = True
-            elif not thinking:
-                continue
-            if thinking:
-                self._saw_thinking = True
-            events.append(Piece(text, thinking))
+            if usage is not None:
+                self._usage = usage_of(usage.prompt_tokens, usage.completion_tokens) or self._usage
+            for choice in choices:
+                delta = choice.delta
+                text, thinking = delta.content or "", delta.reasoning or delta.reasoning_content or ""
+                if text or thinking:
+                    self._saw_text = self._saw_text or text != ""
+                    self._saw_thinking = self._saw_thinking or thinking != ""
+                    events.append(Piece(text, thinking))
+                if choice.finish_reason:
+                    self._ends(choice.finish_reason)
         return None
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
@@ -183,9 +206,12 @@ class StreamReader(FrameReader):
             return  # one answer was asked for: any other is not mixed in
         self._say(choice, events)
         if isinstance(reason := choice.get("finish_reason"), str) and reason:
-            if reason in _BROKEN_OFF:
-                raise Fault(FaultKind.SERVER_ERROR, f"finish_reason {reason}")
-            self._reason = _REASONS.get(reason, "stop")
+            self._ends(reason)
+
+    def _ends(self, reason: str) -> None:
+        if reason in _BROKEN_OFF:
+            raise Fault(FaultKind.SERVER_ERROR, f"finish_reason {reason}")
+        self._reason = _REASONS.get(reason, "stop")
 
     def _say(self, choice: dict[str, Json], events: list[Event]) -> None:
         """Adds what the choice says of the answer."""

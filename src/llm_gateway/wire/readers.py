@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.decoding import decode_frame
@@ -13,6 +15,10 @@ from llm_gateway.wire.neutral import Event, Finish, FinishReason, Json, Piece, T
 
 MOST_PLAIN: Final = 4096
 """Bytes of a frame that may be nothing but words: in a larger one there is more, and all of that is looked at."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+"""Of tokens, as they are believed without a second look."""
 
 
 class FrameReader:
@@ -52,7 +58,10 @@ class FrameReader:
             whole = self._frames.whole(data)
             frames = self._frames.feed(data) if whole is None else iter(whole)
             while not self.done and (frame := self._plain(frames, events)) is not None:
-                self._read(frame, events)
+                if whole is not None and not (frame == DONE or (frame.startswith(b"{") and frame.endswith(b"}"))):
+                    whole, frames = None, self._frames.again([frame, *frames])
+                else:
+                    self._read(frame, events)
         except Fault as fault:
             self.fault = fault
             if not events:

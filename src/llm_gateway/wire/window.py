@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from llm_gateway.wire.neutral import Json
@@ -29,7 +30,7 @@ _DEFAULTS: Final = tuple(1 << power for power in range(11, 19))
 """Contexts that servers choose by themselves, 2,048 to 262,144."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Window:
     """One prompt of about `prompt` tokens in one server's context."""
 
@@ -60,8 +61,13 @@ def num_ctx(params: Mapping[str, Json], prompt: int, listed: int | None) -> int 
 
 def window(prompt: int, asked: int | None, listed: int | None) -> Window:
     """`asked`: the context that was asked for, None when none was."""
+    return Window(prompt, _sizes(asked, listed))
+
+
+@lru_cache(1024)
+def _sizes(asked: int | None, listed: int | None) -> tuple[int, ...]:
     sizes = {asked} if asked else set(_DEFAULTS)
-    return Window(prompt, tuple(sorted(sizes | ({listed} if listed else set()))))
+    return tuple(sorted(sizes | ({listed} if listed else set())))
 
 
 def much_too_long(prompt: int, listed: int | None) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_gateway.errors import Fault
@@ -29,6 +29,7 @@ class LongOpenAI(openai_upstream.StreamReader):
 
 ODD = st.sampled_from(["", "a", "é\u2028", None, 0, 1, True, False, [], {}, ["x"], {"text": "x"}])
 TEXT = st.sampled_from(["", " a", "é", None])
+COUNT = st.sampled_from([1, 7, -1, 2.0, 7.5, "7", 2**31 - 1, 2**31, 2**63, 2**64, 10**20])
 NATIVE = st.fixed_dictionaries(
     {},
     optional={
@@ -39,7 +40,9 @@ NATIVE = st.fixed_dictionaries(
             {}, optional={"role": ODD, "content": TEXT | ODD, "thinking": TEXT | ODD, "tool_calls": ODD}
         ),
         "done": st.booleans() | ODD,
-        "done_reason": ODD,
+        "done_reason": ODD | st.sampled_from(["stop", "length", "load"]),
+        "prompt_eval_count": ODD | COUNT,
+        "eval_count": ODD | COUNT,
         "logprobs": ODD,
         "error": ODD,
         "object": st.sampled_from(["error", "x", None]),
@@ -62,7 +65,7 @@ CHOICE = st.fixed_dictionaries(
         "index": st.sampled_from([0, 0, 1, None, "0", 0.0]),
         "delta": DELTA | ODD,
         "message": DELTA | ODD,
-        "finish_reason": ODD,
+        "finish_reason": ODD | st.sampled_from(["stop", "length", "error", "content_filter"]),
         "logprobs": ODD,
     },
 )
@@ -72,7 +75,8 @@ CHUNK = st.fixed_dictionaries(
         "object": st.sampled_from(["chat.completion.chunk", "chat.completion", "error", None, 7]),
         "model": ODD,
         "choices": st.lists(CHOICE, max_size=2) | ODD,
-        "usage": ODD,
+        "usage": ODD
+        | st.fixed_dictionaries({}, optional={"prompt_tokens": ODD | COUNT, "completion_tokens": ODD | COUNT}),
         "error": ODD,
     },
 )
@@ -108,22 +112,43 @@ def test_openais_chunks_mean_the_same_either_way(frames: list[Any]):
         assert outcome(openai_upstream.StreamReader(), given_as) == outcome(LongOpenAI(), reads)
 
 
+class Recorder(FrameReader):
+    """Keeps the frames as they come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[object] = []
+
+    def _read(self, frame: bytes, events: list[Event]) -> None:
+        self.seen.append(frame)
+
+
+def recorded(reads: Iterable[bytes]) -> list[object]:
+    reader = Recorder()
+    try:
+        for data in reads:
+            reader.feed(data)
+    except Fault as fault:
+        reader.seen.append((fault.kind, fault.detail))
+    return reader.seen
+
+
 @given(
     st.lists(
         st.sampled_from(
             [
-                *(b'{"a":1}', b'{"a":1}\n', b'data: {"a":1}\n\n', b"data: [DONE]\n\n", b": c\n\n"),
-                *(b"\n", b"\r", b"data: ", b"data:", b"[DONE]", b"}", b"{", b"x", b" "),
+                *(b'{"a":1}', b'{"a":1}\n', b'data: {"a":1}\n\n', b"data: [DONE]\n\n", b": c\n\n", b"data: x\n\n"),
+                *(b"\n", b"\r", b"data: ", b"data:", b"[DONE]", b"}", b"{", b"x", b" ", b"{\n", b"}\n"),
             ]
         ),
         max_size=6,
     )
 )
+@example([b'data: {"a":1}\n\n', b"data: {\n\n", b"data: }\n\n", b"data: [DONE]\n\n"])
+@example([b'{"a":1}\n', b"data: {\n", b"data: }\n", b"\n", b'{"a":1}\n'])
 def test_a_read_of_whole_frames_is_what_splitting_finds(parts: list[bytes]):
     data = b"".join(parts)
-    whole = FrameSplitter().whole(data)
-    if whole is not None:
-        assert list(FrameSplitter().feed(data)) == whole
+    assert recorded([data]) == recorded(data[n : n + 1] for n in range(len(data)))
 
 
 @pytest.mark.parametrize(("begin", "end"), [(b"", b"\n"), (b"data: ", b"\n\n")])
