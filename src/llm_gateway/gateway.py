@@ -71,7 +71,7 @@ class Gateway:
     max_tokens: int = MOST_TOKENS
     """Of one answer, where no exposure says more."""
     attempt_rows: float = 1.0
-    """Share of requests whose attempts are written down: as `Entry.record`."""
+    """Share of requests whose attempts are written down: as `Entry.told`."""
     limits: Limits = field(default_factory=Limits)
     shared_limits: SharedLimits | None = None
     """The same limits for all processes together; None = there is only this one."""
@@ -170,8 +170,8 @@ class Gateway:
     def closed(self, entry: Entry) -> None:
         if entry.lease is not None:
             self._settle(entry, entry.lease)
-        row = entry.record(self.attempt_rows)
-        self.ledger.closed(entry.id, row)
+        row = entry.row()
+        self.ledger.closed(entry.id, row, entry.told(self.attempt_rows))
         if entry.transcript is not None and self.payloads is not None:
             self.payloads.put(entry, entry.transcript)
         self.metrics.request_ended(entry)

@@ -116,10 +116,9 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """The id as everybody writes it. `str` of a UUID takes twice as long, and a request needs it several times."""
+        """The id as everybody writes it; made once."""
         if not self._text:
-            digits = self.id.bytes.hex()
-            self._text = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+            self._text = str(self.id)
         return self._text
 
     def heard(self, body: bytes) -> bytes:
@@ -240,13 +239,15 @@ class Entry:
         """A time of the monotonic clock as Unix time."""
         return self.timestamp + at - self.began
 
-    def record(self, share: float = 1.0) -> dict[str, Any]:
-        """All that is written down when it has ended: the row, and under `tries` its attempts, where it is one of this
-        share of requests; with more than one attempt they all are, unless it is 0."""
-        row, tries = self.row(), self.tries
-        if tries and share and (share >= 1 or len(tries) > 1 or crc32(self.id.bytes) < share * 2**32):
-            row["tries"] = [self._told(n, one) for n, one in enumerate(tries[:MOST_TRIES], 1)]
-        return row
+    def told(self, share: float = 1.0) -> Sequence[dict[str, Any]]:
+        """What is written down of its attempts, where it is one of this share of requests; of more than one attempt
+        always, unless it is 0."""
+        tries = self._tries.all if self._tries is not None else ()
+        if not tries or not share or (share < 1 and len(tries) == 1 and crc32(self.id.bytes) >= share * 2**32):
+            return ()
+        if len(tries) == 1:
+            return (self._told(1, tries[0]),)
+        return tuple(self._told(n, one) for n, one in enumerate(tries[:MOST_TRIES], 1))
 
     def _told(self, number: int, one: Try) -> dict[str, Any]:
         """An attempt as `storage.attempts.insert_rows` takes it."""

@@ -6,7 +6,8 @@ written before the first upstream attempt, the *close* record before the last by
 `fsync` of the directory where a segment is new in it, so that a power cut costs at most that. The shipper reads the
 same files, live and after a crash: there is no second path.
 
-Record: length of the payload (u32), CRC-32 of the payload (u32), payload (MessagePack, `[kind, id, row]`). A torn tail
+Record: length of the payload (u32), CRC-32 of the payload (u32), payload (MessagePack, `[kind, id, row,
+attempts]`). A torn tail
 (a process killed in the middle of a write, a disk that was full) is recognised by either and ends the segment.
 """
 
@@ -19,7 +20,7 @@ import shutil
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -40,7 +41,7 @@ _HEAD: Final = struct.Struct("<II")
 _head: Final = _HEAD.pack
 _LOCK: Final = "lock"
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(tuple[int, bytes, dict[str, Any]]).decode
+_decode: Final = msgspec.msgpack.Decoder(tuple[int, bytes, dict[str, Any], list[dict[str, Any]]]).decode
 
 
 class Position(NamedTuple):
@@ -59,8 +60,10 @@ class Record(NamedTuple):
     """OPEN | CLOSE | PAYLOAD"""
     id: UUID
     row: Row
-    """Of an open record the fields that a `gateway_crashed` row needs, of a close record all, and its attempts under
-    `tries`; of a payload what `storage.payloads` takes."""
+    """Of an open record the fields that a `gateway_crashed` row needs, of a close record all; of a payload what
+    `storage.payloads` takes."""
+    tries: list[Row]
+    """Of a close record: its attempts."""
     end: Position
 
 
@@ -154,9 +157,9 @@ class Journal:
                 os.close(self._lock)
                 self._lock = None
 
-    def write(self, kind: int, id: UUID, row: Row) -> int:
+    def write(self, kind: int, id: UUID, row: Row, tries: Sequence[Row] = ()) -> int:
         """One record: OPEN, CLOSE or PAYLOAD. Returns its size in bytes."""
-        payload = _encode((kind, id.bytes, row))
+        payload = _encode((kind, id.bytes, row, tries))
         size = len(payload)
         if size > LARGEST:  # nothing that is written behind it would be found again
             raise OSError(errno.EMSGSIZE, f"a record of {size} bytes does not fit into the journal")
@@ -269,10 +272,10 @@ def read(directory: Path, after: Position = START) -> Iterator[Record]:
 def _read_segment(directory: Path, number: int, offset: int) -> Iterator[Record]:
     for payload, end in _payloads(directory, number, offset):
         try:
-            kind, id, row = _decode(payload)
+            kind, id, row, tries = _decode(payload)
         except msgspec.DecodeError:
             return
-        yield Record(kind, UUID(bytes=id), row, Position(number, end))
+        yield Record(kind, UUID(bytes=id), row, tries, Position(number, end))
 
 
 def _payloads(directory: Path, number: int, offset: int = 0) -> Iterator[tuple[bytes, int]]:
@@ -311,7 +314,7 @@ class Unclosed:
 
 
 def _decode_start(payload: bytes) -> tuple[int, bytes]:
-    """Kind and id: an array of three, a small number, sixteen bytes (the MessagePack specification)."""
+    """Kind and id: an array of four, a small number, sixteen bytes (the MessagePack specification)."""
     return payload[1], payload[4:20]
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -78,7 +77,8 @@ class Ledger:
         self._ballast = ballast
         self._open: dict[int, int] = {}
         """Requests under way, by the number that their id is -> the segment of their open record."""
-        self._opens: Counter[int] = Counter()
+        self._opens: dict[int, int] = {}
+        """Segment -> requests under way whose open record is there."""
         self._fresh = Fresh()
         self._oldest = 1
         self._shipped = START
@@ -94,21 +94,21 @@ class Ledger:
             return
         segment = self.journal.segment
         self._open[id.int] = segment
-        self._opens[segment] += 1
+        self._opens[segment] = self._opens.get(segment, 0) + 1
 
-    def closed(self, id: UUID, row: Row) -> None:
+    def closed(self, id: UUID, row: Row, tries: Sequence[Row] = ()) -> None:
         """Before the last bytes of the answer leave. One that is open in the journal has its place there: it would be
-        held for crashed otherwise. The row is the ledger's from then on, without its `tries`."""
+        held for crashed otherwise. Nobody changes the row from then on."""
         segment = self._open.pop(id.int, None)
-        if self._written(CLOSE, id, row, bounded=segment is None):
+        if self._written(CLOSE, id, row, tries, bounded=segment is None):
             self.rows += 1
             self.wake()
         else:
             self.dropped += 1
         if segment is not None:
-            self._opens[segment] -= 1
-            if not self._opens[segment]:
-                del self._opens[segment]
+            left = self._opens.pop(segment) - 1
+            if left:
+                self._opens[segment] = left
 
     def kept(self, id: UUID, payload: Row) -> bool:
         """What was said, of a request that is closed. Best effort: False = the journal cannot take it, it is gone."""
@@ -181,24 +181,24 @@ class Ledger:
             except OSError as error:
                 self._trouble(error)
 
-    def _written(self, kind: int, id: UUID, row: Row, *, bounded: bool = True) -> bool:
+    def _written(self, kind: int, id: UUID, row: Row, tries: Sequence[Row] = (), *, bounded: bool = True) -> bool:
         """Writes one record. On a full disk the ballast makes room for it."""
         journal = self.journal
         try:
             if bounded and journal.segment - self._oldest >= MOST_SEGMENTS:
                 raise OSError(f"{len(segments(journal.directory))} segments wait for the database")
             try:
-                size = journal.write(kind, id, row)
+                size = journal.write(kind, id, row, tries)
             except OSError as error:
                 if error.errno not in _FULL or self._ballast is None or not self._ballast.give_up():
                     raise
                 log.error("disk_full", freed=str(self._ballast.path))
-                size = journal.write(kind, id, row)
+                size = journal.write(kind, id, row, tries)
         except OSError as error:
             self._trouble(error)
             return False
         if kind != OPEN:
-            self._fresh.put(*journal.place, size, kind, row, row.pop("tries", ()))
+            self._fresh.put(*journal.place, size, kind, row, tries)
         if self.troubled:
             self.troubled = False
             log.info("journal_back", log_rows_dropped=self.dropped)

@@ -196,7 +196,7 @@ def from_disk(directory: Path) -> Callable[[Position, int], tuple[Batch, Positio
             size += record.end.offset - (after.offset if record.end.segment == after.segment else 0)
             after = record.end
             if record.kind == CLOSE:
-                batch.tries.extend(record.row.pop("tries", ()))
+                batch.tries.extend(record.tries)
                 batch.rows.append(record.row)
             elif record.kind == PAYLOAD:
                 batch.payloads.append(record.row)

@@ -27,7 +27,7 @@ _NOTES: Final = ("notes", "client_request_id")
 _alike: Final = itemgetter(*_ALIKE)
 _own: Final = itemgetter("id", *_OWN, *_NOTES, "cost_nanos")
 
-log = structlog.get_logger("llm_gateway.gateway")
+log = structlog.get_logger(__name__)
 
 
 def tell(row: Mapping[str, Any], project: str, servers: Sequence[str], trace: str | None) -> None:

@@ -1,6 +1,6 @@
 """The attempts of logged requests: rows go in with their requests, and come out with them.
 
-Rows are plain dicts with the names of the table's columns, as `Entry.record` makes them.
+Rows are plain dicts with the names of the table's columns, as `Entry.told` makes them.
 """
 
 from __future__ import annotations

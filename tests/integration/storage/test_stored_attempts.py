@@ -13,7 +13,7 @@ new_id = Ids()
 
 
 def attempt(request_id: str, number: int = 1, **fields: Any) -> dict[str, Any]:
-    """As `Entry.record` makes it."""
+    """As `Entry.told` makes it."""
     return {
         "request_id": request_id,
         "number": number,

@@ -77,7 +77,7 @@ async def test_what_a_server_counts_beyond_all_measure_can_be_written_down(tmp_p
     async with book.entry as entry:
         entry.price = Price(1e9, 1e9)
         entry.finished("stop", Usage(2**31 - 1, 2**31 - 1))
-    journal.closed(book.entry.id, book.entry.record())
+    journal.closed(book.entry.id, book.entry.row())
     (record,) = read(journal.directory)
     assert record.row["cost_nanos"] == book.entry.cost == MOST_NANOS
 

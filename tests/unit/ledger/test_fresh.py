@@ -24,7 +24,7 @@ def filled(directory: Path, seed: int) -> Ledger:
         if dice.random() < 0.8:
             ledger.opened(id, {"n": n})
         if dice.random() < 0.9:
-            ledger.closed(id, {"n": n} | ({"tries": [{"n": n, "number": 1}, {"n": n, "number": 2}]} if n % 3 else {}))
+            ledger.closed(id, {"n": n}, [{"n": n, "number": 1}, {"n": n, "number": 2}] if n % 3 else ())
         if dice.random() < 0.3:
             ledger.kept(id, {"said": n})
         if dice.random() < 0.1:

@@ -294,7 +294,7 @@ async def test_attempts_and_payloads_that_cannot_be_stored_cost_no_row(tmp_path:
     async with shipping(tmp_path / "j", database) as ledger:
         for n in range(10):
             id = uuid4()
-            ledger.closed(id, {"n": n, "tries": [{"why": "broken" if n == 4 else "first"}]})
+            ledger.closed(id, {"n": n}, [{"why": "broken" if n == 4 else "first"}])
             ledger.kept(id, {"text": "broken" if n == 6 else "said"})
         await wait_until(lambda: ledger.waiting == 0, within=5)
     assert [row["n"] for row in database.rows] == list(range(10))

@@ -25,10 +25,24 @@ print(metrics.render().decode(), flush=True)
 sys.stdin.readline()
 """
 
+SERVING = """
+import asyncio, sys
+from llm_gateway.observe.metrics import Metrics
+from llm_gateway.observe.workers import my_slot
+metrics = Metrics("1", my_slot())
+async def serve():
+    metrics.request_began()
+    metrics.request_began()
+    metrics.request_refused()
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+asyncio.run(serve())
+"""
 
-def start() -> subprocess.Popen[str]:
+
+def start(code: str = WORKER) -> subprocess.Popen[str]:
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
     )
     assert worker.stdout is not None
     assert worker.stdout.readline() == "ready\n"
@@ -59,6 +73,13 @@ def test_counters_outlive_a_killed_worker_and_what_is_true_of_the_living_does_no
         assert figures["llmgw_inflight"] == 1
         assert len(list(Path(os.environ[VARIABLE]).glob("counter_*.db"))) == 2
     assert VARIABLE not in os.environ
+
+
+def test_a_worker_that_serves_shows_the_others_what_it_counts_a_moment_later():
+    with shared_figures():
+        serving, other = start(SERVING), start()
+        assert shown(other)["llmgw_inflight"] == 2
+        serving.communicate("\n")
 
 
 def test_what_a_killed_parent_left_is_removed_by_the_next_one_and_what_a_living_one_has_is_not():
