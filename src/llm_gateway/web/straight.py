@@ -193,12 +193,13 @@ class StraightProtocol(BoundedProtocol):
 
     def on_message_begin(self) -> None:
         """Without a scope: it is made when it turns out that uvicorn needs it."""
-        self._begins()
+        self._uncounted = self._head == 0
         self.url = b""
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        if self._head >= 0:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         call = self._straight()
@@ -206,8 +207,8 @@ class StraightProtocol(BoundedProtocol):
             url, headers = self.url, self.headers
             super().on_message_begin()
             self.url = url
-            for name, value in headers:
-                super().on_header(name, value)
+            self.headers += headers
+            self.expect_100_continue = (b"expect", b"100-continue") in ((n, v.lower()) for n, v in headers)
             super().on_headers_complete()
         else:
             self._call = call
@@ -236,7 +237,7 @@ class StraightProtocol(BoundedProtocol):
 
     def on_message_complete(self) -> None:
         if self._call is not None and self.cycle is self._call:  # type: ignore[comparison-overlap]
-            self._ends()
+            self._head = 0
             self._call.is_here()
         else:
             super().on_message_complete()

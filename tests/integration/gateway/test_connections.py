@@ -118,6 +118,14 @@ async def test_a_body_may_come_in_chunks_of_any_size(live: Live, size: int):
 
 
 @WITH_AND_WITHOUT_ASGI
+async def test_what_stands_behind_a_body_is_no_header_of_its_request(live: Live):
+    body = b"2\r\n{}\r\n0\r\nX-API-Key: " + KEY.encode() + b"\r\n\r\n"
+    for path in ("/api/show", "/v1/chat"):
+        raw = f"POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        assert (await exchange(live.port, raw + body, enough=whole)).status == 401
+
+
+@WITH_AND_WITHOUT_ASGI
 async def test_chunks_beyond_every_bound_are_refused_while_they_come(live: Live):
     chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
