@@ -104,8 +104,9 @@ class Gateway:
                 "The gateway started without its database and does not know any key yet. Ask again in a moment.",
                 retry_after=RETRY,
             )
+        wall = self.clock.wall()
         try:
-            caller = identify(self.snapshot, key, self.clock.wall())
+            caller = identify(self.snapshot, key, wall)
         except InvalidKey:
             self.metrics.auth_failed()
             if key:  # a request without any is no guess
@@ -114,7 +115,7 @@ class Gateway:
         except ProjectDisabled:
             self.metrics.auth_failed()
             raise
-        self.used_keys[caller.key.id] = self.clock.wall()
+        self.used_keys[caller.key.id] = wall
         return caller
 
     async def admit(self, caller: Caller) -> Lease:

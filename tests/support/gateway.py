@@ -21,11 +21,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llm_gateway.assemble import assemble
 from llm_gateway.config.load import load
@@ -41,6 +42,7 @@ from llm_gateway.storage.requests import RequestFilters
 from llm_gateway.testing.rogue import Rogue
 from llm_gateway.testing.scene import recital
 from llm_gateway.web.app import App, create_app
+from llm_gateway.web.protocol import BoundedProtocol, of_one_server
 from llm_gateway.web.straight import straight_protocol
 from support.net import wait_until
 from support.served import KEY, LOOPBACK, project
@@ -53,6 +55,13 @@ ADMIN_TOKEN = "an-admin-token-for-tests"
 PATIENCE = 15.0
 """Seconds that a start, a first look at the fleet or a row may take on a machine with other work to do."""
 
+Way = Literal["straight", "bounded", "plain"]
+"""How requests reach the application: on the connection itself; as ASGI messages, through our bounds; as ASGI messages
+of a plain `uvicorn llm_gateway.main:app`."""
+BOTH_WAYS = pytest.mark.parametrize("start", ["straight", "plain"], indirect=True)
+"""For promises that hold under any server."""
+WITH_AND_WITHOUT_ASGI = pytest.mark.parametrize("start", ["straight", "bounded"], indirect=True)
+"""For promises that our protocol keeps."""
 Asked = Rogue | Mapping[str, Any]
 """A server of the config file: a Rogue (own, kind ollama), or the entry itself."""
 
@@ -174,10 +183,13 @@ async def gateway(
     environ: Mapping[str, str] | None = None,
     wait_for_fleet: bool = True,
     timeout: float = 30.0,
+    way: Way = "straight",
+    idle: float = 5.0,
     **settings: Any,
 ) -> AsyncIterator[Live]:
     """Serves until the block ends. `settings` are top-level entries of the config file; `projects` replace the only
-    one (whose fields `project={…}` among the settings changes). Returns with every server looked at once."""
+    one (whose fields `project={…}` among the settings changes). A connection may be `idle` for so many seconds. Returns
+    with every server looked at once."""
     fields = settings.pop("project", {})
     entries = [entry(s) if isinstance(s, Rogue) else dict(s) for s in servers]
     content = project(servers=entries, **fields)
@@ -194,7 +206,7 @@ async def gateway(
 
     app = create_app(lambda: assemble(loaded))
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(serving(app, loaded.settings.trusted_proxies))
+        url = await stack.enter_async_context(serving(app, loaded.settings.trusted_proxies, way, idle))
         headers = {"X-API-Key": KEY}
         limits = httpx.Limits(max_connections=None)
         client = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, limits=limits, trust_env=False)
@@ -285,14 +297,22 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: App, trusted_proxies: Sequence[str] = ()) -> AsyncIterator[str]:
-    """Serves `app` as `llm-gateway serve` does, on a free loopback port. Gives its address."""
+async def serving(
+    app: App, trusted_proxies: Sequence[str] = (), way: Way = "straight", idle: float = 5.0
+) -> AsyncIterator[str]:
+    """Serves `app`, as `llm-gateway serve` does where no other way is asked for, on a free loopback port. Gives its
+    address."""
+    protocol = {
+        "straight": straight_protocol(trusted_proxies),
+        "bounded": of_one_server(BoundedProtocol, trusted_proxies),
+        "plain": HttpToolsProtocol,
+    }[way]
     # asyncio turns Nagle's algorithm off only where the protocol is said to be TCP, as `getaddrinfo` does
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, http=straight_protocol(trusted_proxies), ws="none", lifespan="on", log_config=None, access_log=False,
-            proxy_headers=False,
+            app, http=protocol, ws="none", lifespan="on", log_config=None, access_log=False,
+            proxy_headers=False, timeout_keep_alive=idle,
         )  # fmt: skip
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
@@ -310,8 +330,9 @@ StartGateway = Callable[..., Awaitable[Live]]
 
 
 @pytest.fixture
-async def start(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[StartGateway]:
-    """Starts gateways (arguments: those of `gateway` but the folder); all end with the test."""
+async def start(tmp_path: Path, migrated_sqlite: Path, request: pytest.FixtureRequest) -> AsyncIterator[StartGateway]:
+    """Starts gateways (arguments: those of `gateway` but the folder); all end with the test. Its parameter is a Way."""
+    way: Way = getattr(request, "param", "straight")
     async with AsyncExitStack() as stack:
 
         async def begin(*servers: Asked, **settings: Any) -> Live:
@@ -319,7 +340,7 @@ async def start(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[StartGat
             if settings.get("database_url") is None:  # migrated already: a tenth of a second less
                 (folder / "data").mkdir(parents=True)
                 shutil.copy(migrated_sqlite, folder / "data" / "gateway.db")
-            return await stack.enter_async_context(gateway(folder, *servers, **settings))
+            return await stack.enter_async_context(gateway(folder, *servers, way=way, **settings))
 
         yield begin
 

@@ -20,7 +20,7 @@ from llm_gateway.access.accounts import BUDGETS, NANOS, Account, Rules, Standing
 from llm_gateway.access.periods import Periods, periods
 from llm_gateway.access.policy import ApiKey, Caller, Project
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused, seconds_until
-from llm_gateway.access.standing import Headers, rate_headers
+from llm_gateway.access.standing import Headers, rate_headers, rate_lines
 
 MOST_RULES: Final = 10_000
 """Projects and keys whose limits are kept ready."""
@@ -76,9 +76,9 @@ class Lease:
             if self.told is not None:
                 self.told(self)
 
-    def headers(self, now: float, wall: float) -> Headers:
-        """`rate_headers` as of now, which may be long after the request was admitted."""
-        return rate_headers(standings(self.holders, self.at, now, wall))
+    def lines(self, now: float, wall: float) -> bytes:
+        """`rate_lines` as of now, which may be long after the request was admitted."""
+        return rate_lines(standings(self.holders, self.at, now, wall))
 
     def __enter__(self) -> Self:
         return self

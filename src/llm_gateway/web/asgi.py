@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from llm_gateway.access.standing import Headers
+from llm_gateway.access.standing import Headers, headers_of
 from llm_gateway.errors import GatewayError, HeadersTooLarge, RequestTimeout
 from llm_gateway.gateway import Gateway
 from llm_gateway.web.hot import ClientGone, Edge, HttpCall, Surface, serve
@@ -74,7 +74,7 @@ class AsgiCall(HttpCall):
             self._watch.cancel()  # uvicorn says that the client has left as soon as the answer is complete
         self.writing_since = self._gw.clock.now()
         if head is not None:
-            headers = _headers(head)
+            headers = headers_of(head)
             if not more:
                 headers.append((b"content-length", b"%d" % len(data)))
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -109,9 +109,3 @@ async def refuse(gw: Gateway, shape: WriteError, send: Send, error: GatewayError
     ]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
-
-
-def _headers(lines: bytes) -> Headers:
-    """The lines of a head as ASGI wants them."""
-    pairs = (line.partition(b": ") for line in lines.split(b"\r\n")[:-1])
-    return [(name, value) for name, _, value in pairs]

@@ -17,7 +17,7 @@ import structlog
 
 from llm_gateway.access.identify import KEY_HEADERS, presented_key
 from llm_gateway.access.limits import Lease
-from llm_gateway.access.standing import Headers, retry_headers
+from llm_gateway.access.standing import Headers, lines_of, retry_headers
 from llm_gateway.errors import (
     BodyTooLarge,
     GatewayError,
@@ -227,8 +227,8 @@ class HttpCall:
         """The header lines of any answer: which request it answers, and how its caller stands."""
         identity = str(self.id).encode()
         lines = b"x-request-id: %b\r\nrequest-id: %b\r\n" % (identity, identity)
-        if self._lease is not None and (rates := self._lease.headers(self._gw.clock.now(), self._gw.clock.wall())):
-            lines += lines_of(rates)
+        if self._lease is not None:
+            lines += self._lease.lines(self._gw.clock.now(), self._gw.clock.wall())
         return lines
 
     async def write(self, data: bytes) -> None:
@@ -303,11 +303,6 @@ async def serve(surface: Surface, gw: Gateway, call: HttpCall, method: str = "PO
         await call.fail(InternalError("Something went wrong inside the gateway; it has been logged."))
     finally:
         call.close()
-
-
-def lines_of(headers: Headers) -> bytes:
-    """As they stand in an answer's head."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 @lru_cache(KNOWN)

@@ -135,8 +135,13 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._wait_for_head()
 
     def on_message_begin(self) -> None:
-        self._begins()
+        self._uncounted = self._head == 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of the head: what follows a body in chunks (trailers) is not counted, and nobody wants it."""
+        if self._head >= 0:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._head_is_here()
@@ -158,14 +163,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def on_message_complete(self) -> None:
-        self._ends()
-        super().on_message_complete()
-
-    def _begins(self) -> None:
-        self._uncounted = self._head == 0
-
-    def _ends(self) -> None:
         self._head = 0
+        super().on_message_complete()
 
     def _wait_for_head(self) -> None:
         if self._idle or not self.deadline.is_set:

@@ -30,7 +30,7 @@ class StraightCall(HttpCall):
 
     __slots__ = (
         "_complete",
-        "_parts",
+        "_content",
         "_protocol",
         "_rest",
         "_size",
@@ -48,7 +48,7 @@ class StraightCall(HttpCall):
     ) -> None:
         super().__init__(edge, surface, headers, peer)
         self._protocol = protocol
-        self._parts: list[bytes] = []
+        self._content: bytes | bytearray = b""
         self._size = 0
         self._complete = False
         """Is all of the body here?"""
@@ -82,11 +82,15 @@ class StraightCall(HttpCall):
         if self.response_complete:
             return  # it was refused without it
         self._size += len(part)
-        if self._size <= self._surface.max_body_images:
-            self._parts.append(part)
-        else:
-            self._parts.clear()
+        if self._size > self._surface.max_body_images:
+            self._content = b""
             self._fail_rest(self._too_large(self._size))
+        elif not self._content:
+            self._content = part
+        elif isinstance(self._content, bytearray):
+            self._content += part
+        else:  # no list of parts: chunks of a byte or two would fill many times the body's size
+            self._content = bytearray(self._content) + part
 
     def is_here(self) -> None:
         """The body, to its end."""
@@ -130,8 +134,8 @@ class StraightCall(HttpCall):
         if self.left is not None:
             raise ClientGone
         self._taken = True
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        content, self._content = self._content, b""
+        return bytes(content)
 
     async def _put(self, status: int, head: bytes | None, data: bytes, *, more: bool) -> None:
         protocol = self._protocol
@@ -185,15 +189,17 @@ class StraightProtocol(BoundedProtocol):
         if self._call is not None:
             self._call.lost("client_too_slow" if self.known.too_slow else "client_closed")
         super().connection_lost(exc)
+        self._call = self.cycle = None  # type: ignore[assignment]  # as they point back here, only gc would free them
 
     def on_message_begin(self) -> None:
         """Without a scope: it is made when it turns out that uvicorn needs it."""
-        self._begins()
+        self._uncounted = self._head == 0
         self.url = b""
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        if self._head >= 0:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         call = self._straight()
@@ -201,8 +207,8 @@ class StraightProtocol(BoundedProtocol):
             url, headers = self.url, self.headers
             super().on_message_begin()
             self.url = url
-            for name, value in headers:
-                super().on_header(name, value)
+            self.headers += headers
+            self.expect_100_continue = (b"expect", b"100-continue") in ((n, v.lower()) for n, v in headers)
             super().on_headers_complete()
         else:
             self._call = call
@@ -231,7 +237,7 @@ class StraightProtocol(BoundedProtocol):
 
     def on_message_complete(self) -> None:
         if self._call is not None and self.cycle is self._call:  # type: ignore[comparison-overlap]
-            self._ends()
+            self._head = 0
             self._call.is_here()
         else:
             super().on_message_complete()

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from support.gateway import HELLO, KEY, Live, StartGateway, words
+from support.gateway import HELLO, KEY, WITH_AND_WITHOUT_ASGI, Live, StartGateway, words
 from support.net import Exchange, exchange
 from support.rogues import StartRogue
 
+pytestmark = WITH_AND_WITHOUT_ASGI
 PATHS = ["/v1/chat", "/v1/chat/stream", "/v1/chat/completions"]
 ASK: dict[str, Any] = {"model": "recite", "messages": HELLO}
 

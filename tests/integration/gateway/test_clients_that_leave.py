@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from support.gateway import HELLO, KEY, Live, StartGateway, entry, words
+from support.gateway import BOTH_WAYS, HELLO, KEY, Live, StartGateway, entry, words
 from support.net import wait_until
 from support.rogues import StartRogue
 
+pytestmark = BOTH_WAYS
 PATHS = ["/v1/chat", "/v1/chat/stream", "/v1/chat/completions"]
 
 

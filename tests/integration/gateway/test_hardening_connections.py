@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from llm_gateway.web import bodies, protocol, pulse
-from support.gateway import HELLO, KEY, Live, StartGateway
+from support.gateway import HELLO, KEY, WITH_AND_WITHOUT_ASGI, Live, StartGateway
 from support.net import Exchange, exchange, wait_until
 from support.rogues import StartRogue
 
@@ -49,6 +49,7 @@ async def closed(reader: asyncio.StreamReader) -> None:
 # -- what is not sent ----------------------------------------------------------------------------------------
 
 
+@WITH_AND_WITHOUT_ASGI
 @pytest.mark.parametrize(
     "sent",
     [
@@ -66,6 +67,7 @@ async def test_what_does_not_come_is_not_waited_for(live: Live, monkeypatch: pyt
     assert got.end in ("closed", "reset")
 
 
+@WITH_AND_WITHOUT_ASGI
 @pytest.mark.parametrize("rest", [b"x", b"x" * 999], ids=["a byte", "all of it"])
 async def test_what_a_refused_client_still_sends_keeps_no_connection_open(live: Live, rest: bytes):
     reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
@@ -85,6 +87,7 @@ async def test_half_a_second_head_is_not_waited_for(live: Live):
     writer.close()
 
 
+@WITH_AND_WITHOUT_ASGI
 async def test_half_a_head_behind_a_request_does_not_end_its_answer(start: StartGateway, rogue: StartRogue):
     """Some clients send an empty line behind a body."""
     live = await start(await rogue(rate=10))
@@ -99,6 +102,7 @@ async def test_half_a_head_behind_a_request_does_not_end_its_answer(start: Start
     writer.close()
 
 
+@WITH_AND_WITHOUT_ASGI
 async def test_a_refused_client_that_sends_its_body_may_ask_again(live: Live):
     reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
     for _ in range(3):
@@ -191,6 +195,7 @@ async def gone(live: Live, client: socket.socket) -> None:
     await wait_until(lambda: live.gateway.limits.running(project) == 0 and live.in_flight == 0, 1)
 
 
+@WITH_AND_WITHOUT_ASGI
 @pytest.mark.parametrize(
     ("path", "outcome"),
     [("/v1/chat/stream", ("ok", None)), ("/v1/chat", ("ok", None))],
@@ -207,6 +212,7 @@ async def test_an_answer_whose_last_bytes_nobody_takes_gives_its_place_back(
     assert (row["outcome"], row["error_code"]) == outcome  # the answer was complete
 
 
+@WITH_AND_WITHOUT_ASGI
 async def test_a_client_that_stops_reading_in_the_middle_was_too_slow(start: StartGateway, rogue: StartRogue):
     server = await rogue(script=lambda _: [GIANT, *["more"] * 1000], rate=10)
     live = await start(server, max_tokens=1_000_000, root_path="/llm")
@@ -217,13 +223,13 @@ async def test_a_client_that_stops_reading_in_the_middle_was_too_slow(start: Sta
     assert (row["outcome"], row["status"], row["error_code"]) == ("client_closed", 200, "client_too_slow")
 
 
+@pytest.mark.parametrize("start", ["plain"], indirect=True)
 async def test_without_our_protocol_the_request_of_such_a_client_ends_too(
     start: StartGateway, rogue: StartRogue, monkeypatch: pytest.MonkeyPatch
 ):
     """As under a plain `uvicorn llm_gateway.main:app`; what is left there is its connection."""
     for name, seconds in (("LOOK", 0.05), ("STUCK", 0.4)):
         monkeypatch.setattr(pulse, name, seconds)
-    monkeypatch.setattr(protocol, "PATIENCE", 60.0)
     server = await rogue(script=lambda _: [GIANT], rate=10)
     live = await start(server)
     (project,) = live.gateway.snapshot.projects
@@ -241,6 +247,7 @@ async def test_a_cold_answer_that_nobody_takes_is_cut(live: Live):
         await cut(client)
 
 
+@WITH_AND_WITHOUT_ASGI
 async def test_what_is_left_of_an_answer_is_not_kept_for_ever(start: StartGateway, rogue: StartRogue):
     """uvicorn closes the connection as soon as it has written all, and closing waits for the client."""
     live = await start(await rogue(script=lambda _: [GIANT]))
@@ -281,6 +288,7 @@ async def test_a_client_that_reads_slowly_is_not_cut(start: StartGateway, rogue:
 # -- the end of an answer ------------------------------------------------------------------------------------
 
 
+@WITH_AND_WITHOUT_ASGI
 async def test_a_keep_alive_that_is_due_as_the_stream_ends_is_not_sent(
     start: StartGateway, rogue: StartRogue, monkeypatch: pytest.MonkeyPatch
 ):
@@ -303,6 +311,7 @@ async def looking(live: Live) -> None:
         await asyncio.sleep(0)
 
 
+@WITH_AND_WITHOUT_ASGI
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
 async def test_the_connection_of_a_finished_answer_serves_the_next_request(
     start: StartGateway, rogue: StartRogue, path: str

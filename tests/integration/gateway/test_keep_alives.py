@@ -14,7 +14,7 @@ import pytest
 
 from llm_gateway.web import pulse
 from support.apis import APIS, Api
-from support.gateway import HELLO, KEY, MODEL, Live, StartGateway, words
+from support.gateway import BOTH_WAYS, HELLO, KEY, MODEL, Live, StartGateway, words
 from support.rogues import StartRogue
 
 FILLERS = {"anthropic": 'event: ping\ndata: {"type":"ping"}\n\n', "ollama": " {"}
@@ -29,6 +29,7 @@ async def live(start: StartGateway, rogue: StartRogue, monkeypatch: pytest.Monke
     return await start(await rogue(rate=2, words=2))
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("api", STREAMS, ids=lambda api: api.name)
 async def test_a_silence_is_filled_as_the_protocol_of_each_api_allows(live: Live, api: Api):
     answer = await live.http.post(api.path, json=api.write(MODEL, {"messages": HELLO}))

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from support.gateway import HELLO, Live, StartGateway, words
+from support.gateway import BOTH_WAYS, HELLO, Live, StartGateway, words
 from support.rogues import StartRogue
 
+pytestmark = BOTH_WAYS
 EXAMPLE: dict[str, Any] = {
     "model": "law-assistant",
     "messages": [

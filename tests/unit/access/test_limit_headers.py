@@ -5,7 +5,7 @@ import pytest
 from llm_gateway.access.accounts import Standing
 from llm_gateway.access.limits import Limits
 from llm_gateway.access.policy import ApiKey, Caller, Project
-from llm_gateway.access.standing import rate_headers, retry_headers, spell
+from llm_gateway.access.standing import headers_of, rate_headers, retry_headers, spell
 
 WALL = 1_780_000_000.0
 KEY = ApiKey(id="k", project_id="p", name="ci", hash=b"", prefix="", last4="")
@@ -23,15 +23,15 @@ def test_the_headers_are_those_of_the_draft_and_of_openai():
 
 def test_without_a_limit_there_are_none():
     assert rate_headers({}) == []
-    assert Limits().admit(Caller(Project("p", "legal"), KEY), 0.0, WALL).headers(1.0, WALL) == []
+    assert Limits().admit(Caller(Project("p", "legal"), KEY), 0.0, WALL).lines(1.0, WALL) == b""
 
 
 def test_a_lease_tells_how_the_project_stands_when_the_answer_leaves():
     limits, who = Limits(), Caller(Project("p", "legal", rate_limit_per_minute=60), KEY)
     first = limits.admit(who, 0.0, WALL)
     limits.admit(who, 0.0, WALL)
-    assert dict(first.headers(0.0, WALL))[b"ratelimit"] == b'"rpm";r=58;t=2'
-    assert dict(first.headers(1.0, WALL))[b"ratelimit"] == b'"rpm";r=59;t=1'
+    assert dict(headers_of(first.lines(0.0, WALL)))[b"ratelimit"] == b'"rpm";r=58;t=2'
+    assert dict(headers_of(first.lines(1.0, WALL)))[b"ratelimit"] == b'"rpm";r=59;t=1'
 
 
 @pytest.mark.parametrize(

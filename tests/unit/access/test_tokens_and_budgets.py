@@ -9,6 +9,7 @@ import pytest
 from llm_gateway.access.limits import Lease, Limits, figures
 from llm_gateway.access.policy import ApiKey, Caller, Project
 from llm_gateway.access.refusals import Ask
+from llm_gateway.access.standing import headers_of
 from llm_gateway.errors import BudgetExceeded, BudgetReserved, ConcurrencyLimited, RateLimited, TokensLimited
 
 NOON = 1_780_056_000.0
@@ -215,7 +216,7 @@ def test_the_headers_tell_of_the_tightest_of_project_and_key():
     limits = Limits()
     who = caller({"daily_tokens": 50}, rate_limit_per_minute=60, tokens_per_minute=600, daily_tokens=1000)
     lease = runs(limits, who, 20)
-    told = dict(lease.headers(0.0, NOON))
+    told = dict(headers_of(lease.lines(0.0, NOON)))
     assert told[b"ratelimit-policy"] == b'"rpm";q=60;w=60, "tpm";q=600;qu="tokens";w=60, "day";q=50;qu="tokens";w=86400'
     assert told[b"ratelimit"] == b'"rpm";r=59;t=1, "tpm";r=580;t=2, "day";r=30;t=43200'
     assert told[b"x-ratelimit-remaining-tokens"] == b"580"
