@@ -101,20 +101,11 @@ class Drive:
 
     def plan(self, ask: Ask, total: float | None = None) -> Plan:
         """A fresh plan over all permitted candidates; `total` (seconds) may lower the whole request's time."""
-        now = self.clock.now()
-        hurried = total is not None and total < self.clocks.total
-        time = total if hurried and total is not None else self.clocks.total
-        return Plan(
-            self.fleet,
-            ask,
-            self.clocks,
-            now,
-            now + time,
-            self.fleet.dice,
-            self.fleet.budgets(ask),
-            self._lines.of(ask).crowded,
-            hurried,
-        )
+        now, fleet, clocks = self.clock.now(), self.fleet, self.clocks
+        hurried = total is not None and total < clocks.total
+        ends = now + (total if hurried and total is not None else clocks.total)
+        crowded = self._lines.of(ask).crowded
+        return Plan(fleet, ask, clocks, now, ends, fleet.dice, fleet.budgets(ask), crowded, hurried)
 
     def open(self, work: Work) -> Opening:
         """As `answer`, for `async with`: closes it."""

@@ -16,7 +16,7 @@ from llm_gateway.fleet.attempts import Plan
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.queue import ModelQueue, Waiting
-from llm_gateway.names import canonical, pinned
+from llm_gateway.names import unpinned
 from llm_gateway.upstream.attempt import Attempt, Parts
 
 LOOK_AGAIN: Final = 0.5
@@ -48,11 +48,9 @@ class Line:
     """For the model, whatever the trust."""
     queue: ModelQueue[_Turn] = field(default_factory=ModelQueue)
     served_at: float = 0.0
-    waits: int = 0
-    """Requests in `Lines.place`, those included that were just granted one."""
 
     def crowded(self) -> bool:
-        return self.waits > 0 and len(self.queue) > 0
+        return self.queue.size > 0
 
     def held(self, project: str, change: int) -> None:
         self.queue.held(project, change)
@@ -64,26 +62,21 @@ class Lines:
     def __init__(self, drive: Places) -> None:
         self._drive = drive
         self._lines: dict[str, Line] = {}
-        self._waits = 0
-        self._spelled: dict[str, Line] = {}
-        """The same by the names as they are asked for."""
+        self._joined = 0
+        """Requests that wait, in whichever."""
 
     def of(self, ask: Ask) -> Line:
         """The line of the model that is preferred. Who pins it to a digest waits with all others: the servers are the
         same."""
-        preferred = ask.backends[0]
-        line = self._spelled.get(preferred)
+        line = self._lines.get(ask.backends[0])  # most names come in their canonical form
+        return line if line is not None else self._line(unpinned(ask.backends[0]))
+
+    def _line(self, name: str) -> Line:
+        line = self._lines.get(name)
         if line is None:
-            name = pinned(canonical(preferred)).name
-            line = self._lines.get(name)
-            if line is None:
-                if len(self._lines) >= MOST_LINES:
-                    self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
-                    self._spelled.clear()
-                line = self._lines[name] = Line(Ask((name,), EVERYBODY))
-            if len(self._spelled) >= MOST_LINES:
-                self._spelled.clear()
-            self._spelled[preferred] = line
+            if len(self._lines) >= MOST_LINES:
+                self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
+            line = self._lines[name] = Line(Ask((name,), EVERYBODY))
         return line
 
     def waiting(self) -> int:
@@ -91,8 +84,8 @@ class Lines:
         return sum(len(line.queue) for line in self._lines.values())
 
     def serve(self) -> None:
-        """Something has changed: there may be places. Nearly always nobody waits for one."""
-        if self._waits:
+        """Something has changed: there may be places."""
+        if self._joined:
             for line in self._lines.values():
                 self._serve(line)
 
@@ -101,8 +94,7 @@ class Lines:
         clock, line = self._drive.clock, self.of(plan.ask)
         turn = _Turn(plan, asyncio.get_running_loop().create_future())
         waiting = self._join(line, turn, until)
-        line.waits += 1
-        self._waits += 1
+        self._joined += 1
         try:
             self._serve(line)
             while not turn.granted.done() and (left := until - clock.now()) > 0:
@@ -115,8 +107,7 @@ class Lines:
                 turn.granted.result().ended(None)
             raise
         finally:
-            line.waits -= 1
-            self._waits -= 1
+            self._joined -= 1
             line.queue.leave(waiting)
 
     def _join(self, line: Line, turn: _Turn, until: float) -> Waiting[_Turn]:

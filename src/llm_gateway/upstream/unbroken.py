@@ -8,8 +8,9 @@ where it is when nobody takes it.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from llm_gateway.errors import Fault, FaultKind, GatewayError
 from llm_gateway.fleet.attempts import Plan
