@@ -113,6 +113,9 @@ class Bench:
             opened = streams.measure(subjects[2:], rig, [1000]) + streams.measure(subjects, rig, [5000])
         self.report.verdicts += conclusions.of_streams(opened, max(each.streams for each in opened))
         self.show(conclusions.table_of_streams(opened))
+        for each in opened:
+            if each.told.bad:
+                say(f"  the first bad answer of {each.subject}, {each.streams:,} streams: {each.told.first_wrong}")
 
     def start(self, _: Rig) -> None:
         table, seconds, megabytes = others.starts(1 if self.quick else 3, 2.0 if self.quick else 5.0)
