@@ -48,11 +48,9 @@ class Line:
     """For the model, whatever the trust."""
     queue: ModelQueue[_Turn] = field(default_factory=ModelQueue)
     served_at: float = 0.0
-    waits: int = 0
-    """Requests in `Lines.place`, those included that were just granted one."""
 
     def crowded(self) -> bool:
-        return self.waits > 0 and len(self.queue) > 0
+        return len(self.queue) > 0
 
     def held(self, project: str, change: int) -> None:
         self.queue.held(project, change)
@@ -64,26 +62,16 @@ class Lines:
     def __init__(self, drive: Places) -> None:
         self._drive = drive
         self._lines: dict[str, Line] = {}
-        self._waits = 0
-        self._spelled: dict[str, Line] = {}
-        """The same by the names as they are asked for."""
 
     def of(self, ask: Ask) -> Line:
         """The line of the model that is preferred. Who pins it to a digest waits with all others: the servers are the
         same."""
-        preferred = ask.backends[0]
-        line = self._spelled.get(preferred)
+        name = pinned(canonical(ask.backends[0])).name
+        line = self._lines.get(name)
         if line is None:
-            name = pinned(canonical(preferred)).name
-            line = self._lines.get(name)
-            if line is None:
-                if len(self._lines) >= MOST_LINES:
-                    self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
-                    self._spelled.clear()
-                line = self._lines[name] = Line(Ask((name,), EVERYBODY))
-            if len(self._spelled) >= MOST_LINES:
-                self._spelled.clear()
-            self._spelled[preferred] = line
+            if len(self._lines) >= MOST_LINES:
+                self._lines = {name: line for name, line in self._lines.items() if not line.queue.idle}
+            line = self._lines[name] = Line(Ask((name,), EVERYBODY))
         return line
 
     def waiting(self) -> int:
@@ -91,18 +79,15 @@ class Lines:
         return sum(len(line.queue) for line in self._lines.values())
 
     def serve(self) -> None:
-        """Something has changed: there may be places. Nearly always nobody waits for one."""
-        if self._waits:
-            for line in self._lines.values():
-                self._serve(line)
+        """Something has changed: there may be places."""
+        for line in self._lines.values():
+            self._serve(line)
 
     async def place(self, plan: Plan, until: float) -> Attempt | None:
         """An attempt that has its place; None when the time is over. Raises a GatewayError when the queue is full."""
         clock, line = self._drive.clock, self.of(plan.ask)
         turn = _Turn(plan, asyncio.get_running_loop().create_future())
         waiting = self._join(line, turn, until)
-        line.waits += 1
-        self._waits += 1
         try:
             self._serve(line)
             while not turn.granted.done() and (left := until - clock.now()) > 0:
@@ -115,8 +100,6 @@ class Lines:
                 turn.granted.result().ended(None)
             raise
         finally:
-            line.waits -= 1
-            self._waits -= 1
             line.queue.leave(waiting)
 
     def _join(self, line: Line, turn: _Turn, until: float) -> Waiting[_Turn]:
