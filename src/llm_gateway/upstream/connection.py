@@ -29,6 +29,12 @@ EARLY = 0.001
 class Connection(asyncio.Protocol):
     """Made by `dial`, kept by `Transport`. `on_gone` is called once, when the socket is closed."""
 
+    __slots__ = (
+        *("_answer", "_asked", "_deadline", "_fruitless_looks", "_head_due", "_late", "_left_at_look", "_limits"),
+        *("_look_at", "_loop", "_now", "_on_gone", "_reading_paused", "_socket", "_timer", "_timer_at", "_transport"),
+        *("_unsent", "_waiter", "_writing_paused", "closed", "gone", "resting"),
+    )
+
     def __init__(self, limits: Limits, now: Callable[[], float], on_gone: Callable[[Connection], None]) -> None:
         self._limits = limits
         self._now = now

@@ -30,8 +30,6 @@ __all__ = ["Drive", "Stream", "Work"]
 
 THINKING = frozenset({"thinking"})
 WRONG_IF_ANSWERED = frozenset({FaultKind.CALLER, FaultKind.UNFIT, FaultKind.EMPTY})
-FREES = frozenset({AttemptEnded, FirstToken})
-"""Facts after which there may be a place for others."""
 LIGHT_ANSWER = 1024 * 1024
 """Bytes of the answer to a light question: a list of models at most."""
 
@@ -67,13 +65,13 @@ class Drive:
         """Tells the fleet, and lets those begin for whom there is a place now."""
         self.fleet.apply(fact)
         self._told(fact)
-        if type(fact) in FREES:
+        if isinstance(fact, AttemptEnded | FirstToken):
             self._lines.serve()
 
     def looked(self, fact: Fact) -> None:
         """As `apply`, for what we found out of our own accord: no request's attempt, which nobody is told of."""
         self.fleet.apply(fact)
-        if type(fact) in FREES:
+        if isinstance(fact, AttemptEnded | FirstToken):
             self._lines.serve()
 
     @property

@@ -34,7 +34,7 @@ FIRST_LOOK: Final = 2.5
 """Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
-MOST_FRESH: Final = 256
+MOST_FRESH: Final = 32
 """Pieces that are kept as they came, which takes several times the memory of their text."""
 NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.LOOP, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
 """What was said is wrong, not only unfinished: it is no begin of anything, and all its tokens make it no answer."""

@@ -42,9 +42,7 @@ class Window:
         """Is `count`, the tokens that the server says it read, the mark of a prompt that was cut? Exactly all of the
         context (before Ollama 0.30), or half of it and the two that are always kept (since then). A smaller count by
         itself says nothing: of a prompt that was seen before only the rest is counted, or nothing at all."""
-        if self.prompt <= count * CUT:
-            return False
-        return any(size - 1 <= count <= size or 1 <= count - size // 2 <= 3 for size in self.contexts)
+        return self.prompt > count * CUT and count in _marks(self.contexts)
 
 
 def num_ctx(params: Mapping[str, Json], prompt: int, listed: int | None) -> int | None:
@@ -62,6 +60,12 @@ def num_ctx(params: Mapping[str, Json], prompt: int, listed: int | None) -> int 
 def window(prompt: int, asked: int | None, listed: int | None) -> Window:
     """`asked`: the context that was asked for, None when none was."""
     return Window(prompt, _sizes(asked, listed))
+
+
+@lru_cache(1024)
+def _marks(contexts: tuple[int, ...]) -> frozenset[int]:
+    """The counts that tell of a cut prompt."""
+    return frozenset(count for size in contexts for count in (size - 1, size, *range(size // 2 + 1, size // 2 + 4)))
 
 
 @lru_cache(1024)
