@@ -16,7 +16,7 @@ from llm_gateway.ledger.feed import Batch
 from llm_gateway.ledger.journal import CLOSE, START, Position, Row
 
 MOST: Final = 4 * 2**20
-"""Bytes of the journal whose rows are held: some five thousand rows, which take three times that in memory."""
+"""Bytes of the journal whose rows are held: some five thousand rows, which take twice that in memory."""
 
 
 _Held = tuple[int, int, int, int, Row, Sequence[Row]]
