@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from llm_gateway.access.keys import hash_key
-from llm_gateway.access.policy import ApiKey, Caller, Snapshot
+from llm_gateway.access.policy import Caller, Snapshot
 from llm_gateway.errors import InvalidKey, ProjectDisabled, TooManyFailedKeys
 
 EXPIRY_TOLERANCE: Final = 60.0
@@ -56,7 +56,9 @@ def identify(snapshot: Snapshot, presented: str | None, wall: float) -> Caller:
         raise InvalidKey(f"This request has no API key. {WAYS}")
     digest = hash_key(presented)
     key = snapshot.keys.get(digest)
-    if key is None or not hmac.compare_digest(key.hash, digest) or not _alive(key, wall):
+    if key is None or not hmac.compare_digest(key.hash, digest) or key.revoked_at is not None:
+        raise _invalid()  # revoked it stays wherever the wall clock jumps
+    if key.expires_at is not None and wall >= key.expires_at + EXPIRY_TOLERANCE:
         raise _invalid()
     project = snapshot.projects.get(key.project_id)
     if project is None:
@@ -64,11 +66,6 @@ def identify(snapshot: Snapshot, presented: str | None, wall: float) -> Caller:
     if not project.is_active:
         raise ProjectDisabled(f"The project `{project.name}` is disabled. Ask an administrator to enable it.")
     return Caller(project, key)
-
-
-def _alive(key: ApiKey, wall: float) -> bool:
-    """A revoked key stays revoked wherever the wall clock jumps."""
-    return key.revoked_at is None and (key.expires_at is None or wall < key.expires_at + EXPIRY_TOLERANCE)
 
 
 def _invalid() -> InvalidKey:

@@ -15,6 +15,8 @@ POLICIES: Final = {"rpm": "requests", "tpm": "tokens", "day": "tokens", "month":
 """Names of policies, in the order of their headers -> what they count."""
 MINUTES: Final = {"rpm": b"requests", "tpm": b"tokens"}
 """The policies that OpenAI's headers know, and their names there."""
+DUST: Final = 5e-7
+"""Milliseconds that are none: what is left of sums of floats."""
 SHAPES: Final = 1024
 """Combinations of limits whose lines are kept ready."""
 _WINDOWS: Final = {"rpm": b";w=60", "tpm": b";w=60", "day": b";w=86400", "month": b""}  # months differ
@@ -100,4 +102,6 @@ def _spelled(milliseconds: int) -> str:
 
 def whole_milliseconds(seconds: float) -> int:
     """Rounded up, but not for the dust that floats leave behind a whole number."""
-    return max(0, math.ceil(round(seconds * 1000, 6)))
+    exact = seconds * 1000
+    whole = round(exact)
+    return max(0, whole if abs(exact - whole) < DUST else math.ceil(exact))

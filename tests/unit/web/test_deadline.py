@@ -1,62 +1,104 @@
-"""The one timer of a connection."""
+"""The one timer of a connection, on a loop whose time is told."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 from llm_gateway.web.deadline import Deadline
-from support.net import wait_until
 
 
-def deadline() -> tuple[Deadline, list[str]]:
-    return Deadline(asyncio.get_running_loop()), []
+class Timer:
+    def __init__(self, at: float, then: Callable[[], None]) -> None:
+        self.at, self.then, self.cancelled = at, then, False
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
-async def test_what_was_set_is_called_once():
-    timer, fired = deadline()
-    timer.set(0.01, lambda: fired.append("late"))
-    assert timer.is_set
-    await wait_until(lambda: fired)
-    assert not timer.is_set
-    await asyncio.sleep(0.02)
-    assert fired == ["late"]
+class Loop:
+    """What a Deadline asks of an event loop."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[Timer] = []
+        self.made = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, then: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(self.now + seconds, then))
+        self.made += 1
+        return self.timers[-1]
+
+    def until(self, now: float) -> None:
+        """Lets time pass."""
+        while due := [timer for timer in self.timers if not timer.cancelled and timer.at <= now]:
+            first = min(due, key=lambda timer: timer.at)
+            self.timers.remove(first)
+            self.now = first.at
+            first.then()
+        self.now = now
 
 
-async def test_what_was_cleared_is_not_called():
-    timer, fired = deadline()
-    timer.set(0.01, lambda: fired.append("late"))
+def deadline() -> tuple[Loop, Deadline, list[str]]:
+    loop = Loop()
+    return loop, Deadline(cast("Any", loop)), []
+
+
+def test_what_was_set_is_called_once():
+    loop, timer, fired = deadline()
+    timer.set(5, lambda: fired.append("late"))
+    loop.until(4.9)
+    assert (fired, timer.is_set) == ([], True)
+    loop.until(60)
+    assert (fired, timer.is_set) == (["late"], False)
+
+
+def test_what_was_cleared_is_not_called():
+    loop, timer, fired = deadline()
+    timer.set(5, lambda: fired.append("late"))
     timer.clear()
-    await asyncio.sleep(0.03)
+    loop.until(60)
     assert fired == []
 
 
-async def test_a_later_one_takes_the_place_of_an_earlier_one():
-    timer, fired = deadline()
-    began = asyncio.get_running_loop().time()
-    timer.set(0.01, lambda: fired.append("early"))
-    timer.set(0.05, lambda: fired.append("late"))
-    await wait_until(lambda: fired)
+def test_a_later_one_takes_the_place_of_an_earlier_one():
+    loop, timer, fired = deadline()
+    timer.set(5, lambda: fired.append("early"))
+    loop.until(4)
+    timer.set(5, lambda: fired.append("late"))
+    loop.until(8.9)
+    assert fired == []
+    loop.until(9)
     assert fired == ["late"]
-    assert asyncio.get_running_loop().time() - began >= 0.045
 
 
-async def test_an_earlier_one_does_not_wait_for_a_later_one():
-    timer, fired = deadline()
+def test_an_earlier_one_does_not_wait_for_a_later_one():
+    loop, timer, fired = deadline()
     timer.set(60, lambda: fired.append("late"))
-    timer.clear()
-    timer.set(0.01, lambda: fired.append("early"))
-    await wait_until(lambda: fired, within=5)
+    timer.set(5, lambda: fired.append("early"))
+    loop.until(5)
+    assert fired == ["early"]
+    loop.until(120)
     assert fired == ["early"]
 
 
-async def test_one_that_is_moved_all_the_time_makes_one_timer():
-    timer, fired = deadline()
-    timer.set(60, lambda: fired.append("late"))
-    first = timer._timer
-    for _ in range(1000):
+def test_one_that_is_moved_with_every_request_makes_a_timer_now_and_then():
+    loop, timer, fired = deadline()
+    for n in range(1000):
+        loop.until(n / 10)
+        timer.set(30, lambda: fired.append("late"))
         timer.clear()
-        timer.set(60, lambda: fired.append("late"))
-    assert timer._timer is first
+    assert loop.made <= 5
+    assert fired == []
+
+
+def test_one_that_is_stopped_leaves_nothing_in_the_loop():
+    loop, timer, fired = deadline()
+    timer.set(5, lambda: fired.append("late"))
     timer.stop()
-    assert first is not None
-    assert first.cancelled()
+    assert all(timer.cancelled for timer in loop.timers)
+    loop.until(60)
+    assert fired == []
