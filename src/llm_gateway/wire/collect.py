@@ -85,15 +85,13 @@ class Meter:
         """More tokens than the answer so far can have: a token is a byte or more, and some marks are not shown."""
 
     def add(self, piece: Piece) -> None:
-        text = piece.text
-        size = len(text) if text.isascii() else _size(text)
-        if piece.thinking:
-            size += _size(piece.thinking)
-        if piece.tools:
-            for part in piece.tools:
-                size += len(part.name) + len(part.arguments)
-                if part.name:
-                    self.most += UNSEEN_TOKENS
+        size = len(piece.text) + len(piece.thinking)
+        if not (piece.text.isascii() and piece.thinking.isascii()):
+            size = len(piece.text.encode("utf-8", "replace")) + len(piece.thinking.encode("utf-8", "replace"))
+        for part in piece.tools:
+            size += len(part.name) + len(part.arguments)
+            if part.name:
+                self.most += UNSEEN_TOKENS
         self.most += size
         self.tokens += 1 if size <= LONGEST_TOKEN else (size + 3) // 4
 
