@@ -49,7 +49,7 @@ from startup import machine  # noqa: E402
 from llm_gateway.ledger.journal import Position  # noqa: E402
 from llm_gateway.ledger.shipper import BATCH, Batch  # noqa: E402
 from llm_gateway.ledger.store import DatabaseStore  # noqa: E402
-from llm_gateway.storage import requests  # noqa: E402
+from llm_gateway.storage import records, requests  # noqa: E402
 from llm_gateway.storage.audit import derived  # noqa: E402
 from llm_gateway.storage.bulk import driver, on_postgresql  # noqa: E402
 from llm_gateway.storage.columns import EPOCH  # noqa: E402
@@ -172,7 +172,7 @@ async def build(sessions: Sessions, count: int, now: float) -> None:
         length = DAYS * DAY - 1
         parts = max(1, count // PART) if on_postgresql(s) else 1
         for block in made_up(count // parts, now - length, now - length + length / parts):
-            await requests._add(s, requests.parts(block))
+            await requests.insert(s, records.parts(block))
         if parts > 1:
             await s.execute(text(_more("request_log", length / parts, parts)))
         rows = time.monotonic()
@@ -367,7 +367,7 @@ async def inserted(sessions: Sessions, now: float) -> bool:
     gc.freeze()  # a collection of the rows that wait here would be taken for a batch that holds the loop
     held = 0.0
     for n, rows in enumerate(batches):
-        ready = _as_tuples(await requests.records(rows), postgresql)
+        ready = _as_tuples(await records.ready(rows), postgresql)
         for table, name in (("bare", "bare"), ("bare_heap", "bare, no index")):
             began, work = time.perf_counter(), _cpu(pid)
             await _bare(sessions, table, ready)
@@ -392,7 +392,7 @@ async def inserted(sessions: Sessions, now: float) -> bool:
     return took["bare"] / took["ship"] >= RATIO
 
 
-def _as_tuples(rows: requests.Records, postgresql: bool) -> list[tuple[Any, ...]]:
+def _as_tuples(rows: records.Records, postgresql: bool) -> list[tuple[Any, ...]]:
     """As the driver takes them."""
     if not postgresql:
         return list(requests._for_sqlite(rows))

@@ -287,7 +287,7 @@ class Entry:
         }
 
     def row(self) -> dict[str, Any]:
-        """The row as `storage.requests.parts` takes it."""
+        """The row as `storage.records.parts` takes it."""
         usage, ttft, tries, servers = self.usage or _NO_USAGE, self.ttft, self._tries, self.servers
         return {
             "id": self.text,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llm_gateway.errors import DatabaseUnavailable
 from llm_gateway.ledger.feed import Batch
 from llm_gateway.ledger.journal import START, Position
-from llm_gateway.storage import attempts, erasures, journals, payloads, requests, rollups
+from llm_gateway.storage import attempts, erasures, journals, payloads, records, requests, rollups
 from llm_gateway.storage.faults import lacks_column
 from llm_gateway.storage.sessions import Sessions
 
@@ -44,7 +44,7 @@ class DatabaseStore:
                 )
             spared = await _spared(s, batch)
             sums: rollups.Sums = {}
-            new = await requests.insert(s, _counted(requests.parts(spared.rows), sums))
+            new = await requests.insert(s, _counted(records.parts(spared.rows), sums))
             if repeated := len(spared.rows) - len(new):
                 sums = await rollups.summed(new)
             await attempts.insert_rows(s, spared.tries)
@@ -58,7 +58,7 @@ class DatabaseStore:
             await journals.forget(s, journal)
 
 
-async def _counted(parts: AsyncIterator[requests.Records], sums: rollups.Sums) -> AsyncIterator[requests.Records]:
+async def _counted(parts: AsyncIterator[records.Records], sums: rollups.Sums) -> AsyncIterator[records.Records]:
     async for part in parts:
         yield part
         rollups.count(sums, part)  # the database is at work on it meanwhile

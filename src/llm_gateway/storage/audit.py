@@ -32,7 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from llm_gateway.errors import UNRESOLVED
 from llm_gateway.storage.bulk import on_postgresql
 from llm_gateway.storage.erasures import erased_days
-from llm_gateway.storage.requests import MOST as MOST_OF
+from llm_gateway.storage.records import MOST as MOST_OF
 from llm_gateway.storage.rollups import DAY, HOUR, MINUTE, NOBODY
 from llm_gateway.storage.tables import COARSE, GROUPED, LATENCY_BOUNDS, ROLLED, request_log, usage_rollup
 from llm_gateway.storage.usage import usage

@@ -12,22 +12,15 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
 from sqlalchemy import (
-    BigInteger,
-    Column,
     ColumnElement,
-    Double,
-    Integer,
     Select,
-    Uuid,
     case,
     func,
     literal,
@@ -38,11 +31,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from llm_gateway.access.policy import MOST_NANOS
 from llm_gateway.errors import Conflict, InvalidRequest, NotFound
 from llm_gateway.storage import copying
-from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
-from llm_gateway.storage.columns import Text, UnixTime, as_uuid, fit, micros
+from llm_gateway.storage.bulk import driver, faults, on_postgresql
+from llm_gateway.storage.columns import as_uuid, micros
+from llm_gateway.storage.records import COLUMNS, UNLIKE, Records, parts, whole
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import request_log
 
@@ -52,21 +45,7 @@ _Condition = Callable[[Any], ColumnElement[bool]]
 MAX_PAGE: Final = 500
 SCAN: Final = 10_000
 """Rows that one query looks at where no index answers all filters."""
-MOST: Final[Mapping[str, int]] = {"tokens_input": 10**12, "tokens_output": 10**12, "cost_nanos": MOST_NANOS}
-"""What is stored at most of figures that servers send: a day's sum of nonsense must fit its column as well."""
-LONGEST: Final = 1e10
-"""Milliseconds."""
 _EXPORT_CHUNK: Final = 500
-_ABSENT: Final[Mapping[str, Any]] = {
-    "stream": False,
-    "attempts": 0,
-    "continuations": 0,
-    "tokens_input": 0,
-    "tokens_output": 0,
-    "tokens_estimated": False,
-    "failovers": 0,
-    "cost_nanos": 0,
-}
 _c: Final = request_log.c
 
 log = structlog.get_logger(__name__)
@@ -121,86 +100,18 @@ class Cursor(NamedTuple):
         return cls(time / 1_000_000, str(UUID(bytes=id)))
 
 
-class Records:
-    """Rows as they are stored, column by column, because that is how they are made ready at a third of the cost."""
-
-    def __init__(self, columns: dict[str, list[Any]]) -> None:
-        """Times are whole microseconds since the Unix epoch, ids canonical text."""
-        self.columns = columns
-
-    def __len__(self) -> int:
-        return len(self.columns["id"])
-
-    def append(self, more: Records) -> None:
-        for name, values in self.columns.items():
-            values += more.columns[name]
-
-    def only(self, which: Sequence[int]) -> Records:
-        """Some of the rows, by their place."""
-        return Records({name: [values[n] for n in which] for name, values in self.columns.items()})
-
-
-async def parts(rows: Sequence[Mapping[str, Any]]) -> AsyncIterator[Records]:
-    """Makes rows ready, a short part at a time; other tasks get their turn in between.
-
-    A row is never refused for what clients or servers wrote: texts are cut to their column, characters that cannot be
-    stored are replaced, numbers bounded. `timestamp` is Unix seconds or an aware datetime, ids are UUIDs or their text.
-    """
-    async for part in slices(rows):
-        columns = zip(_PREPARE, _by_column(part), strict=True)
-        yield Records({name: prepare(values) for (name, prepare), values in columns})
-
-
-async def records(rows: Sequence[Mapping[str, Any]]) -> Records:
-    """All of them, made ready."""
-    return await _whole(parts(rows))
-
-
-async def _whole(parts: AsyncIterable[Records]) -> Records:
-    found = Records({name: [] for name in _COLUMNS})
-    async for part in parts:
-        found.append(part)
-    return found
-
-
-def _by_column(rows: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
-    try:
-        columns = zip(*map(_all_of, rows), strict=True)
-        if {*map(len, rows)} == {len(_COLUMNS)}:
-            return columns
-    except KeyError:
-        pass  # not all rows name every column
-    if unknown := {name for row in rows for name in row} - _NAMES:
-        raise TypeError(f"request_log has no column {', '.join(sorted(unknown))}")
-    return ([row.get(name) for row in rows] for name in _COLUMNS)
-
-
 async def insert(s: AsyncSession, parts: AsyncIterable[Records]) -> Records:
     """Adds rows, on PostgreSQL while the next part is made ready, and returns those that were new: an id that is there
     already stays as it is, which is an alarm, for the journal's position lets nothing in twice."""
-    rows = Records({name: [] for name in _COLUMNS})
-
-    async def kept() -> AsyncIterator[Records]:
-        async for part in parts:
-            rows.append(part)
-            yield part
-
-    source = kept()
-    try:
-        async with s.begin_nested():
-            await _add(s, source)
-    except Conflict:
-        async for _ in source:  # what the driver did not ask for any more
-            pass
-        new = rows.only([n for n in range(len(rows)) if await _is_added(s, rows.only([n]))])
-        log.error("log_rows_were_there_already", rows=len(rows) - len(new))
-        return new
-    return rows
+    rows, new = await (_copied(s, parts) if on_postgresql(s) else _executed(s, await whole(parts)))
+    if repeated := len(rows) - len(new):
+        log.error("log_rows_were_there_already", rows=repeated)
+    return new
 
 
 async def insert_rows(s: AsyncSession, rows: Iterable[Mapping[str, Any]]) -> int:
     """Adds rows without what they add to the sums, and returns how many were new."""
-    return len(await insert(s, parts(list(rows))))
+    return len(await insert(s, parts([*rows])))
 
 
 async def get(s: AsyncSession, id: str, *, project_id: str | None = None) -> Row:
@@ -365,16 +276,44 @@ _EQUAL: Final = (
 )
 
 
-async def _add(s: AsyncSession, parts: AsyncIterable[Records]) -> None:
-    """Raises Conflict when one is there already: then none of them is."""
+async def _executed(s: AsyncSession, rows: Records) -> tuple[Records, Records]:
+    """All of them, and those that were new. Without a savepoint, for which SQLite would write a copy of each page that
+    it touches: a seventh of what a batch costs."""
     connection = await driver(s)
-    if on_postgresql(s):
+    with faults():
+        added = (await connection.executemany(_INSERT, _for_sqlite(rows))).rowcount
+        if added == len(rows):
+            return rows, rows
+        fresh = {id for (id,) in await connection.execute_fetchall(_LAST, (added,))}
+    places = {_hex(id): n for n, id in reversed([*enumerate(rows.columns["id"])])}  # of two with one id the first is in
+    return rows, rows.only(sorted(n for id, n in places.items() if id in fresh))
+
+
+async def _copied(s: AsyncSession, parts: AsyncIterable[Records]) -> tuple[Records, Records]:
+    """All of them, and those that were new."""
+    rows = Records({name: [] for name in COLUMNS})
+
+    async def kept() -> AsyncIterator[Records]:
+        async for part in parts:
+            rows.append(part)
+            yield part
+
+    source = kept()
+    try:
+        await _copy(s, source)
+    except Conflict:
+        async for _ in source:  # what the driver did not ask for any more
+            pass
+        return rows, rows.only([n for n in range(len(rows)) if await _is_added(s, rows.only([n]))])
+    return rows, rows
+
+
+async def _copy(s: AsyncSession, parts: AsyncIterable[Records]) -> None:
+    """Raises Conflict when one is there already: then none of them is."""
+    async with s.begin_nested():
+        connection = await driver(s)
         with faults():
-            await connection.copy_to_table(request_log.name, columns=_COLUMNS, source=_binary(parts), format="binary")
-    else:
-        rows = await _whole(parts)
-        with faults():
-            await connection.executemany(_INSERT, _for_sqlite(rows))
+            await connection.copy_to_table(request_log.name, columns=COLUMNS, source=_binary(parts), format="binary")
 
 
 async def _binary(parts: AsyncIterable[Records]) -> AsyncIterator[bytes]:
@@ -391,8 +330,7 @@ async def _is_added(s: AsyncSession, row: Records) -> bool:
         yield row
 
     try:
-        async with s.begin_nested():
-            await _add(s, alone())
+        await _copy(s, alone())
     except Conflict:
         return False
     return True
@@ -401,8 +339,10 @@ async def _is_added(s: AsyncSession, row: Records) -> bool:
 def _for_sqlite(rows: Records) -> Iterator[tuple[Any, ...]]:
     """As tuples, made one by one. To SQLite a UUID is 32 digits."""
     columns: dict[str, Iterable[Any]] = dict(rows.columns)
-    for name in ("id", "project_id", "key_id"):
-        columns[name] = map(_hex, rows.columns[name])
+    columns["id"] = map(_hex, rows.columns["id"])
+    for name in ("project_id", "key_id"):
+        known = {id: _hex(id) for id in set(rows.columns[name])}
+        columns[name] = map(known.__getitem__, rows.columns[name])
     return zip(*columns.values(), strict=True)
 
 
@@ -410,57 +350,10 @@ def _hex(id: str | None) -> str | None:
     return id and id.replace("-", "")
 
 
-def _preparer(column: Column[Any]) -> Callable[[Sequence[Any]], list[Any]]:
-    """Makes a part of the column ready. In most columns there are few values: each is looked at once."""
-    absent = _ABSENT.get(column.name)
-
-    def same(values: Sequence[Any]) -> list[Any]:
-        known = {value: absent if value is None else one(value) for value in set(values)}
-        return [known[value] for value in values] if len(known) > 1 else [*known.values()] * len(values)
-
-    def each(values: Sequence[Any]) -> list[Any]:
-        return [absent if value is None else one(value) for value in values]
-
-    def numbers(values: Sequence[Any]) -> list[Any]:
-        return [value if value.__class__ is int and value <= most else _least(value, most, absent) for value in values]
-
-    one: Callable[[Any], Any] = bool
-    most = 2**31 - 1
-    match column.type:
-        case UnixTime():
-            one = micros
-        case Text():
-            one = partial(_text, column)
-        case Uuid():
-            one = str
-        case BigInteger():
-            most = MOST[column.name]
-            return numbers
-        case Integer():
-            return numbers
-        case Double():
-            return lambda values: [v if v.__class__ is float and 0.0 <= v <= LONGEST else _near(v) for v in values]
-    return each if column.name in _UNLIKE else same
-
-
-def _text(column: Column[Any], text: str) -> str:
-    short = len(text) <= column.type.length  # type: ignore[attr-defined]  # it is a Text
-    return text if short and text.isascii() and "\0" not in text else fit(text, column)
-
-
-def _least(number: Any, most: int, absent: Any) -> Any:
-    return absent if number is None else min(int(number), most)
-
-
-def _near(number: Any) -> float | None:
-    return None if number is None else min(max(float(number), 0.0), LONGEST)
-
-
-_COLUMNS: Final = list(request_log.columns.keys())
-_NAMES: Final = frozenset(_COLUMNS)
-_all_of: Final = itemgetter(*_COLUMNS)
-_INSERT: Final = f"INSERT INTO request_log ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
-_UNLIKE: Final = frozenset({"id", "timestamp", "correlation_id", "client_request_id"})
-"""Columns whose values are nearly all different."""
-_PREPARE: Final = [(column.name, _preparer(column)) for column in request_log.columns]
-_BINARY: Final = copying.Binary(request_log, _UNLIKE | {"latency_ms", "ttft_ms", "tokens_input", "tokens_output"})
+_INSERT: Final = (
+    f"INSERT INTO request_log ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 - names
+    "ON CONFLICT (id) DO NOTHING"
+)
+_LAST: Final = "SELECT id FROM request_log ORDER BY rowid DESC LIMIT ?"
+"""The ids that came last: a new row's number is one more than the largest there is (sqlite.org/autoinc.html)."""
+_BINARY: Final = copying.Binary(request_log, UNLIKE | {"latency_ms", "ttft_ms", "tokens_input", "tokens_output"})

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import UNRESOLVED
 from llm_gateway.storage.bulk import driver, faults, on_postgresql, slices
-from llm_gateway.storage.requests import Records
+from llm_gateway.storage.records import Records
 from llm_gateway.storage.tables import COARSE, GROUPED, LATENCY_BOUNDS, ROLLED, usage_rollup
 
 MINUTE: Final = 60

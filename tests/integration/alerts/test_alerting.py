@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llm_gateway.storage import requests, rollups
+from llm_gateway.storage import records, rollups
 from support.gateway import KEY, Live, StartGateway, gateway
 from support.net import wait_until
 from support.receivers import Receive, Receiver
@@ -55,7 +55,7 @@ async def used(live: Live, tokens: int, count: int = 1, **fields: Any) -> None:
         "cost_nanos": 0,
         **fields,
     }
-    rows = await requests.records([{**row, "id": str(live.gateway.ids())} for _ in range(count)])
+    rows = await records.ready([{**row, "id": str(live.gateway.ids())} for _ in range(count)])
     async with live.running.sessions.write() as s:
         await rollups.add(s, await rollups.summed(rows))
 

@@ -16,7 +16,7 @@ import pytest
 
 from llm_gateway.cli import logs
 from llm_gateway.clock import Ids
-from llm_gateway.storage import requests, rollups
+from llm_gateway.storage import records, requests, rollups
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.web.admin.requests import COLUMNS
@@ -29,7 +29,7 @@ async def _insert(data_dir: Path, rows: list[dict[str, object]]) -> None:
     engine = open_engine(f"sqlite:///{data_dir}/gateway.db", data_dir=data_dir)
     try:
         async with Sessions(engine).write() as s:
-            await rollups.add(s, await rollups.summed(await requests.insert(s, requests.parts(rows))))
+            await rollups.add(s, await rollups.summed(await requests.insert(s, records.parts(rows))))
     finally:
         await engine.dispose()
 

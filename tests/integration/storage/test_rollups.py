@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from llm_gateway.clock import Ids
 from llm_gateway.errors import DatabaseUnavailable
@@ -95,6 +95,23 @@ async def test_rows_that_are_there_already_add_nothing_and_are_told_of(sessions:
     async with sessions.read() as s:
         (total,) = await usage(s, since=MIDNIGHT - 86_400, until=MIDNIGHT + 86_400)
     assert total.requests == 81
+
+
+async def test_of_rows_that_came_in_before_or_twice_exactly_the_new_ones_count(sessions: Sessions):
+    known = some_rows(200)
+    await ship(sessions, known)
+    async with sessions.write() as s:  # the rows that came last are gone, so that their numbers are free again
+        await s.execute(delete(request_log).where(request_log.c.id.in_([row["id"] for row in known[150:]])))
+        await s.execute(delete(usage_rollup))
+    new = some_rows(300)
+    twice = [{**row, "model": "later", "tokens_input": 10**6} for row in dice.sample([*known[:150], *new], 120)]
+    after = [*new, *known[:150]]
+    dice.shuffle(after)
+    assert await ship(sessions, [*after, *twice], offset=2) == 150 + 120
+    async with sessions.read() as s:
+        (total,) = await usage(s, since=MIDNIGHT - 86_400, until=MIDNIGHT + 86_400)
+        later = (await s.execute(select(request_log.c.id).where(request_log.c.model == "later"))).all()
+    assert (total.requests, total.tokens_input, later) == (300, sum(row["tokens_input"] for row in new), [])
 
 
 async def test_a_batch_that_does_not_follow_what_is_there_does_not_arrive(sessions: Sessions):

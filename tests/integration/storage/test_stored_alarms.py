@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from llm_gateway.clock import Ids
-from llm_gateway.storage import alarms, requests, rollups
+from llm_gateway.storage import alarms, records, rollups
 from llm_gateway.storage.sessions import Sessions
 
 DAY = 86_400
@@ -18,7 +18,7 @@ new_id = Ids()
 async def rolled(sessions: Sessions, *rows: dict[str, Any]) -> None:
     always = {"project_id": LEGAL, "key_id": CI, "model": "fast", "tokens_input": 10, "tokens_output": 5}
     more = {"endpoint": "/v1/chat", "status": 200, "outcome": "ok", "latency_ms": 1.0, "cost_nanos": 500_000_000}
-    written = await requests.records([{**always, **more, "id": str(new_id()), **row} for row in rows])
+    written = await records.ready([{**always, **more, "id": str(new_id()), **row} for row in rows])
     async with sessions.write() as s:
         await rollups.add(s, await rollups.summed(written))
 
