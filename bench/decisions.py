@@ -25,10 +25,10 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from msgspec.structs import replace
 from startup import machine
 
 from llm_gateway.access.policy import Trust

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.names import canonical, mistaken_pin, pinned
+from llm_gateway.names import LONGEST, canonical, mistaken_pin, pinned, unpinned
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,22 @@ def test_one_pin_is_the_same_however_it_is_spelt():
 @given(st.from_regex(r"[a-z:/@]{1,6}@(sha256:)?[0-9a-f]{10,14}", fullmatch=True))
 def test_the_canonical_form_of_a_pinned_name_is_its_own(name: str):
     assert canonical(canonical(name)) == canonical(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["Llama3.3:70b", "llama3.2", "a@b", f"Llama3.2@{HEX}", f"x@{HEX[:12]}@sha256:{HEX}", ""]
+)
+def test_the_canonical_form_without_its_pin_is_that_of_the_plain_name(name: str):
+    assert unpinned(name) == pinned(canonical(name)).name
+
+
+def test_a_server_that_calls_its_model_by_endless_pins_is_not_followed_through_them():
+    name = "x" + "@aaaaaaaaaaaa" * 10_000
+    assert canonical(name) == f"{name}:latest" == unpinned(name)
+    assert not mistaken_pin(name)
+
+
+def test_a_name_with_a_pin_may_be_as_long_as_any_that_is_asked_for():
+    name = "x" * (LONGEST - 13) + "@aaaaaaaaaaaa"
+    assert pinned(name).digest == "aaaaaaaaaaaa"
+    assert unpinned(name) == "x" * (LONGEST - 13) + ":latest"

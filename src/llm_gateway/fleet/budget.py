@@ -20,29 +20,30 @@ class Budget:
     _second: int = 0
 
     def deposit(self, now: float) -> None:
-        self._seconds[self._roll(now)] += self.share
+        second = int(now)
+        self._seconds[(second if second == self._second else self._roll(second)) % LASTS] += self.share
 
     def take(self, now: float) -> bool:
         """One attempt, if there is enough for it."""
-        at = self._roll(now)
+        second = self._roll(int(now))
         if not self._enough():
             return False
-        self._seconds[at] -= 1
+        self._seconds[second % LASTS] -= 1
         return True
 
     def enough(self, now: float) -> bool:
-        self._roll(now)
+        self._roll(int(now))
         return self._enough()
 
     def _enough(self) -> bool:
         return sum(self._seconds) + self.reserve * LASTS >= 1 - 1e-9  # sums of fractions
 
-    def _roll(self, now: float) -> int:
-        second = int(now)
+    def _roll(self, second: int) -> int:
+        """Forgets what has lapsed; the second of now."""
         for gone in range(max(self._second + 1, second - LASTS + 1), second + 1):
             self._seconds[gone % LASTS] = 0.0
         self._second = max(self._second, second)
-        return self._second % LASTS
+        return self._second
 
 
 @dataclass(slots=True)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from llm_gateway.fleet.facts import ServerSpec
 from llm_gateway.fleet.group import latest_rest, rests_until
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.score import cost
-from llm_gateway.fleet.server import ModelState, slow
+from llm_gateway.fleet.server import ModelState
 
 
-@dataclass(slots=True, eq=False)
-class Candidate:
-    """A server that is to be asked for a model, and what is expected of it. Never changed; not frozen only because
-    making a frozen one takes three times as long."""
+class Candidate(Struct, frozen=True, eq=False, gc=False):
+    """A server that is to be asked for a model, and what is expected of it."""
 
     spec: ServerSpec
     model: str
@@ -67,25 +66,22 @@ def ranked_candidates(states: Iterable[tuple[int, ModelState]], ask: Ask, now: f
     return [candidate for _, candidate in ranked]
 
 
-def _returns(state: ModelState, now: float) -> bool:
-    if not (state.rest.returning or state.identity.returning or state.server.rest.returning):
-        return False  # hardly any does
-    return state.half_open(now) or state.server.half_open(now)
-
-
 def candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Candidate:
-    samples = state.samples(ask.prompt_tokens, now)
+    samples, server = state.samples(ask.prompt_tokens, now), state.server
+    returns = state.rest.returning or state.identity.returning or server.rest.returning  # hardly any does
+    listed = state.listed
+    context = listed.context_length
     return Candidate(
-        state.server.spec,
-        state.listed.name,
+        server.spec,
+        listed.name,
         resting,
-        slow(samples),
-        len(samples) if samples is not None else 0,
+        None if samples is None else samples.slow(),
+        0 if samples is None else samples.count,
         state.key,
-        state.unproven,
-        _returns(state, now),
-        state.warm(now) is False,
+        not state.successes and not state.failures,
+        returns and (state.half_open(now) or server.half_open(now)),
+        state.warm_until <= now < state.cold_until,
         state.tokens_per_second,
         state.success_rate() if state.successes else 0.0,
-        state.context_length(),
+        context if context is not None else state.context_length(),
     )

@@ -67,6 +67,8 @@ class Group:
         """By key: those that have the model in memory, and some that had it."""
         self._warm_states: list[ModelState] | None = None
         """The same as a list; None = to be made anew."""
+        self._warm_until = -math.inf
+        """Until then nobody has to be looked at to know that this list is right."""
         self._fit: dict[frozenset[Trust], tuple[float, list[ModelState]]] = {}
         self._able: dict[tuple[frozenset[Trust], frozenset[str]], _Able] = {}
         self._ring: tuple[list[int], list[ModelState]] | None = None
@@ -77,7 +79,7 @@ class Group:
             self.holders = holders
             self._ring = None
             self._warm = {state.key: state for state in holders if state.warm_until > -math.inf}
-            self._warm_states = None
+            self._warm_states, self._warm_until = None, -math.inf
         self.in_flight = sum(state.in_flight for state in holders)
         self._fit.clear()
         self._able.clear()
@@ -88,10 +90,11 @@ class Group:
 
     def fit(self, trust: frozenset[Trust], now: float) -> list[ModelState]:
         """Permitted holders that do not rest. Not to be changed."""
-        until, found = self._fit.get(trust, (-1.0, []))
-        if now < until:
-            return found
-        found, until = [], math.inf
+        known = self._fit.get(trust)
+        if known is not None and now < known[0]:
+            return known[1]
+        found: list[ModelState] = []
+        until = math.inf
         for state in self.holders:
             if state.server.spec.trust not in trust:
                 continue
@@ -126,27 +129,38 @@ class Group:
         """The model is in that server's memory."""
         if self._warm.get(state.key) is not state:
             self._warm[state.key] = state
-            self._warm_states = None
+            self._warm_states, self._warm_until = None, -math.inf
+        elif state.warm_until < self._warm_until:  # a fact of another process may come late
+            self._warm_until = state.warm_until
+
+    def cool(self) -> None:
+        """It is no longer in some server's."""
+        self._warm_until = -math.inf
 
     def warm(self, now: float) -> list[ModelState]:
         """Holders that have the model in memory, and perhaps some that had it lately. Not to be changed."""
         states = self._warm_states
         if states is None:
             states = self._warm_states = list(self._warm.values())
-        if len(states) > COUNT_WARM and states[0].warm(now):
+        elif now < self._warm_until:
             return states
-        warm = [state for state in states if state.warm(now)]
+        if len(states) > COUNT_WARM and now < states[0].warm_until:
+            self._warm_until = states[0].warm_until
+            return states
+        warm = [state for state in states if now < state.warm_until]
         if len(warm) < len(states):
             self._warm = {state.key: state for state in warm}
             self._warm_states = warm
+        self._warm_until = min((state.warm_until for state in warm), default=math.inf)
         return warm
 
     def own(self, place: int, trust: frozenset[Trust], usable: Usable, now: float) -> ModelState | None:
-        """The server on which a conversation has its place, the next ones when it may not be used or has too much to
-        do. All requests of the conversation get the same answer as long as the fleet stays the same."""
-        bound = BOUND * (self.in_flight + 1) / max(1, len(self.fit(trust, now)))
+        """The server on which a conversation has its place, the next ones when it is not `usable` (which says also
+        that it is permitted and does not rest) or has too much to do. All requests of the conversation get the same
+        answer as long as the fleet stays the same."""
+        bound = BOUND * (self.in_flight + 1) / (len(self.fit(trust, now)) or 1)
         for state in self._near(place):
-            if state.in_flight < bound and is_fit(state, trust, now) and usable(state):
+            if state.in_flight < bound and usable(state):
                 return state
         return None
 

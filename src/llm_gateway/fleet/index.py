@@ -29,8 +29,6 @@ class Index:
         self.judged_at = 0.0
         """When all names were judged last."""
         self._groups: dict[str, Group] = {}
-        self._of: dict[str, list[Group]] = {}
-        """By key of a `ModelState`: the groups that it belongs to."""
         self._meant: dict[str, tuple[str, bool]] = {}
         """The digest that a name stands for, and whether own servers say so."""
         self._named: dict[str, set[str]] = {}
@@ -135,12 +133,10 @@ class Index:
 
     def _keep(self, group: Group, states: list[ModelState]) -> None:
         for state in group.holders:
-            self._of[state.key] = [other for other in self._of.get(state.key, ()) if other is not group]
-            if not self._of[state.key]:
-                del self._of[state.key]
+            state.groups = tuple(other for other in state.groups if other is not group)
         group.hold(states)
         for state in states:
-            self._of.setdefault(state.key, []).append(group)
+            state.groups = (*state.groups, group)
 
     def group(self, model: str) -> Group | None:
         """Who is asked for a model; the group of a pinned name is made when it is asked for first."""
@@ -157,12 +153,10 @@ class Index:
         """Of all names, also pinned ones that were asked for."""
         return self._groups.values()
 
-    def groups_of(self, state: ModelState) -> Sequence[Group]:
-        return self._of.get(state.key, ())
-
     def listing(self, model: str) -> Sequence[ModelState]:
         """All that list a model (with the digest that its name is pinned to), believed or not."""
-        return self._fitting(pinned(canonical(model)))
+        name = canonical(model)
+        return self._fitting(pinned(name)) if "@" in name else self.held.get(name, ())
 
     def _fitting(self, pin: Pinned) -> list[ModelState]:
         states = self.held.get(pin.name, [])
@@ -175,7 +169,7 @@ class Index:
     def _settle_abilities(self, states: Sequence[ModelState]) -> None:
         settle(states)
         for state in states:
-            for group in self.groups_of(state):
+            for group in state.groups:
                 group.stale()
 
     def alike(self, digest: str) -> list[ModelState]:

@@ -132,18 +132,17 @@ def unshown(
     server: ServerState,
     exposed: Container[str],
     alike: Callable[[str], Sequence[ModelState]],
-    groups_of: Callable[[ModelState], Sequence[Group]],
     now: float,
 ) -> list[ModelState]:
     """The models that this server is to be asked about now: nobody has told what they are able to, nobody closer to us
     can be asked, and, on a stranger's server, they are `exposed` by name or were asked for lately. `alike`: all that
-    list a digest; `groups_of`: all that a model belongs to."""
+    list a digest."""
     found: list[ModelState] = []
     asked = {state.listed.digest for state in server.models.values() if state.abilities.shown is not None}
     for state in server.models.values():
         if state.abilities.shown is not None or state.abilities.sure or (state.listed.digest or "") in asked:
             continue
-        wanted = state.name in exposed or any(now - group.wanted_at <= WANTED for group in groups_of(state))
+        wanted = state.name in exposed or any(now - group.wanted_at <= WANTED for group in state.groups)
         if not wanted and server.spec.trust is Trust.PUBLIC:
             continue
         if state.listed.digest is None or not any(_is_asked_before(o, server) for o in alike(state.listed.digest)):

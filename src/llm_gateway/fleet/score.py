@@ -6,9 +6,6 @@ from typing import NamedTuple
 
 from llm_gateway.fleet.server import ModelState
 
-DOUBT = 6
-"""Power of the success rate. High, for an answer that breaks off cannot be made good unseen: of two servers, one with
-95 % good answers may be a third quicker than one with 100 % before it is preferred."""
 ALIKE = 1.2
 """Costs within this factor are equal: then a warm model, then the prompt's own server is the better choice."""
 
@@ -31,7 +28,9 @@ class Score(NamedTuple):
 def cost(state: ModelState, prompt_tokens: int, now: float) -> float:
     """Expected wait × (in flight + 1) / limit ÷ tokens per second ÷ success rate to the power of `DOUBT`."""
     wait = state.expected_wait(now, prompt_tokens) * (state.in_flight + 1) / state.slots.limit
-    return wait / (state.speed() * state.success_rate() ** DOUBT)
+    if state.rate is None:
+        state.success_rate()
+    return wait / ((state.tokens_per_second or state.speed()) * state.trusted)
 
 
 def score(state: ModelState, prompt_tokens: int, now: float) -> Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
@@ -17,8 +17,12 @@ from llm_gateway.fleet.identity import VOTE_LASTS, Claim, Doubt
 from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.shares import ALONE, Share
 from llm_gateway.fleet.slots import NOTICED, STRAINED, Slots, ceiling
-from llm_gateway.fleet.waits import ENOUGH, Samples, Waits
+from llm_gateway.fleet.waits import Samples, Waits
 from llm_gateway.fleet.window import Window
+from llm_gateway.names import canonical
+
+if TYPE_CHECKING:
+    from llm_gateway.fleet.group import Group
 
 PRIOR_WAIT = 1.0
 """Seconds to the first content of which nothing is known."""
@@ -34,10 +38,15 @@ WARM_LASTS = 90.0
 """Seconds for which a server's word about its memory is believed."""
 MEMORY = 50.0
 """Results in which the long-term success rate forgets half of what it knew, and so how slowly it believes."""
+_KEPT: Final = 0.5 ** (1 / MEMORY)
+"""What is left of it after one more result."""
 PROVEN = 3600.0
 """Seconds a server has to be seen alive to get the better prior: of a public catalogue a third is seen only once."""
 RECENT = 30 * 86_400.0
 """Seconds since its source last saw a server at work, from which on it has probably gone, until it answers."""
+DOUBT = 6
+"""Power of the success rate in a server's cost. High, for an answer that breaks off cannot be made good unseen: of two
+servers, one with 95 % good answers may be a third quicker than one with 100 % before it is preferred."""
 LONG = 1.0
 """Seconds without a word that count, when an attempt is given up because another had answered."""
 TOKENS_READ = 50
@@ -58,6 +67,8 @@ class ModelState:
     """Canonical."""
     key: str
     """Of (server, model): tells apart whom a request has tried."""
+    groups: tuple[Group, ...] = field(default=(), repr=False)
+    """That it belongs to: the index's matter."""
     rest: Rest = field(default_factory=Rest)
     """Of the model on this server: it fails, is missing, has no memory."""
     identity: Rest = field(default_factory=Rest)
@@ -81,6 +92,8 @@ class ModelState:
     results: float = 0.0
     rate: float | None = None
     """`success_rate` as last reckoned; None = something it is made of has changed."""
+    trusted: float = 0.0
+    """`score.DOUBT`'s power of `rate`, where that is known."""
     busy_until: float = 0.0
     tokens_per_second: float | None = None
     warm_until: float = -math.inf
@@ -127,7 +140,8 @@ class ModelState:
 
     def slow_wait(self, prompt_tokens: int, now: float) -> float | None:
         """The 95th percentile of first-token times, None while too little is known."""
-        return slow(self.samples(prompt_tokens, now))
+        samples = self.samples(prompt_tokens, now)
+        return None if samples is None else samples.slow()
 
     def _loading(self, now: float) -> float:
         """Seconds that loading it takes. Without a word of the server, only models with a size (files) are loaded."""
@@ -144,6 +158,7 @@ class ModelState:
         rate = self.rate
         if rate is None:
             rate = self.rate = (self.good + 2 * self.server.prior) / (self.results + 2)
+            self.trusted = rate**DOUBT
         return rate
 
     def warm(self, now: float) -> bool | None:
@@ -155,10 +170,9 @@ class ModelState:
     def answered(self, now: float, good: bool, weight: float = 1.0) -> None:
         """One more result. `weight`: how much a bad one matters for the long-term rate."""
         self.window.add(now, good)
-        keep = 0.5 ** (1 / MEMORY)
         self.rate = None
-        self.good = self.good * keep + good
-        self.results = self.results * keep + (1 if good else weight)
+        self.good = self.good * _KEPT + good
+        self.results = self.results * _KEPT + (1 if good else weight)
         if good:
             self.successes += 1
         else:
@@ -172,21 +186,23 @@ class ModelState:
 
     def began(self, fact: FirstToken) -> None:
         """Its first content is here: a good sign, unless it took far longer than it usually does."""
-        if self.warm(fact.at - fact.wait):
-            usual = self.warm_waits.usual(fact.prompt_tokens)
-            strained = usual is not None and fact.wait > max(STRAINED * usual, NOTICED) and self.in_flight > 1
-            self.warm_waits.add(fact.wait, fact.prompt_tokens, fact.at)
+        at, wait, in_flight, strained = fact.at, fact.wait, self.in_flight, False
+        if at - wait < self.warm_until:
+            if wait > NOTICED and in_flight > 1:
+                usual = self.warm_waits.usual(fact.prompt_tokens)
+                strained = usual is not None and wait > STRAINED * usual
+            self.warm_waits.add(wait, fact.prompt_tokens, at)
         else:
-            strained = False
-            self.cold_waits.add(fact.wait, fact.at)
+            self.cold_waits.add(wait, at)
         self.unanswered = 0
-        self.cold_until, self.warm_until = fact.at, fact.at + STAYS_WARM
+        self.cold_until, self.warm_until = at, at + STAYS_WARM
         for rest in (self.server.rest, self.rest, self.identity):
-            rest.promising(fact.at)
+            if rest.returning:
+                rest.promising(at)
         if strained:
-            self.slots.strained(self.in_flight)
-        else:
-            self.slots.good(self.in_flight)
+            self.slots.strained(in_flight)
+        elif 2 * in_flight > self.slots.limit:
+            self.slots.good(in_flight)
 
     def left_unanswered(self, fact: AttemptEnded) -> bool:
         """An attempt that was given up, by us or with its client, says little, but not nothing: it has waited so long.
@@ -233,12 +249,14 @@ class ModelState:
 
     def has_place(self, now: float) -> bool:
         """May one more attempt begin? Says nothing of rests."""
-        if self.in_flight >= self.slots.limit or now < self.busy_until:
+        in_flight, server = self.in_flight, self.server
+        if in_flight >= self.slots.limit or now < self.busy_until:
             return False
-        if self.in_flight and self.half_open(now):
+        if in_flight and (self.rest.returning or self.identity.returning) and self.half_open(now):
             return False
-        server = self.server
-        return not (server.full() or (server.in_flight and server.half_open(now)))
+        if not server.in_flight:
+            return server.most is None or server.most > 0
+        return not (server.full() or server.half_open(now))
 
 
 @dataclass(slots=True, eq=False)
@@ -273,6 +291,10 @@ class ServerState:
     """Attempts that this process may have on it at a time; None = no bound."""
     prior: float = 0.5
     """The success rate to expect of a model of which nothing was seen: servers that last are better ones."""
+
+    def model(self, name: str) -> ModelState | None:
+        """What it holds under a name, however that is spelt."""
+        return self.models.get(name) or self.models.get(canonical(name))
 
     def full(self) -> bool:
         limit = self.most
@@ -360,11 +382,6 @@ class ServerState:
         state = ModelState(listed, self, name, f"{self.spec.id} {name}", in_flight=in_flight)
         state.slots.bound(self.share.of(ceiling(self.spec)))
         return state
-
-
-def slow(samples: Samples | None) -> float | None:
-    """Their 95th percentile, None while they are too few."""
-    return samples.quantile(0.95) if samples is not None and len(samples) >= ENOUGH else None
 
 
 def is_lie(rest: Rest) -> bool:

@@ -10,6 +10,7 @@ KEPT = 64
 """Latest samples of each class."""
 CLASSES = (512, 4096)
 """Prompt tokens up to which a prompt is small, middling; beyond, it is large."""
+SMALL = CLASSES[0]
 PEAK_LASTS = 30.0
 """Seconds in which the memory of an unusually long wait fades to a third."""
 ENOUGH = 5
@@ -19,10 +20,11 @@ ENOUGH = 5
 class Samples:
     """The latest values, with their percentiles at hand."""
 
-    __slots__ = ("_latest", "_sorted", "_usual", "known", "peak", "peak_at")
+    __slots__ = ("_latest", "_sorted", "_usual", "count", "known", "peak", "peak_at")
 
     def __init__(self) -> None:
         self.known = False
+        self.count = 0
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
         self._usual = 0.0
@@ -31,13 +33,17 @@ class Samples:
         self.peak_at = 0.0
 
     def add(self, value: float, now: float) -> None:
-        if len(self._latest) == KEPT:
-            del self._sorted[bisect_left(self._sorted, self._latest.popleft())]
+        ranked = self._sorted
+        if self.count == KEPT:
+            del ranked[bisect_left(ranked, self._latest.popleft())]
+        else:
+            self.count += 1
+            self.known = True
         self._latest.append(value)
-        insort(self._sorted, value)
-        self._usual = self._sorted[len(self._sorted) // 2]
-        self.known = True
-        self.peak = max(value, self.expected(now))
+        insort(ranked, value)
+        self._usual = ranked[self.count // 2]
+        expected = self.expected(now)
+        self.peak = value if value > expected else expected
         self.peak_at = now
 
     def expected(self, now: float, prior: float = 0.0) -> float:
@@ -56,14 +62,18 @@ class Samples:
 
     def quantile(self, share: float) -> float:
         """Raises IndexError when there is none."""
-        return self._sorted[min(len(self._sorted) - 1, int(len(self._sorted) * share))]
+        return self._sorted[min(self.count - 1, int(self.count * share))]
+
+    def slow(self) -> float | None:
+        """The 95th percentile, None while they are too few."""
+        return self._sorted[int(self.count * 0.95)] if self.count >= ENOUGH else None
 
     def values(self) -> list[float]:
         """Oldest first."""
         return list(self._latest)
 
     def __len__(self) -> int:
-        return len(self._latest)
+        return self.count
 
 
 class Waits:
@@ -83,7 +93,7 @@ class Waits:
 
     def of(self, prompt_tokens: int) -> Samples | None:
         """The samples that say most about a prompt of this size."""
-        size = bisect_left(CLASSES, prompt_tokens)
+        size = bisect_left(CLASSES, prompt_tokens) if prompt_tokens > SMALL else 0
         if (own := self._by_class[size]) is not None:
             return own
         if not self._any:
@@ -100,7 +110,7 @@ class Waits:
     def usual(self, prompt_tokens: int) -> float | None:
         """What it takes when it has little to do: the first quartile, None while too little is known."""
         samples = self.of(prompt_tokens)
-        return samples.quantile(0.25) if samples is not None and len(samples) >= ENOUGH else None
+        return samples.quantile(0.25) if samples is not None and samples.count >= ENOUGH else None
 
     def classes(self) -> list[Samples | None]:
         return self._by_class
@@ -109,7 +119,7 @@ class Waits:
         return sum(len(samples) for samples in self._by_class if samples is not None)
 
     def _own(self, prompt_tokens: int) -> Samples:
-        size = bisect_left(CLASSES, prompt_tokens)
+        size = bisect_left(CLASSES, prompt_tokens) if prompt_tokens > SMALL else 0
         samples = self._by_class[size]
         if samples is None:
             self._any = True

@@ -23,25 +23,26 @@ class Window:
     """Number of the latest bucket since the clock's zero."""
 
     def add(self, now: float, good: bool) -> None:
-        at = self._roll(now)
+        bucket = int(now // BUCKET)
+        at = (bucket if bucket == self._bucket else self._roll(bucket)) % BUCKETS
         self._all[at] += 1
         self._good[at] += good
 
     def bad(self, now: float) -> bool:
         """Do too few of the last minute's attempts succeed?"""
-        self._roll(now)
+        self._roll(int(now // BUCKET))
         count = sum(self._all)
         return count >= SAMPLES and sum(self._good) < TOO_FEW * count
 
     def clear(self) -> None:
         self._good, self._all = [0] * BUCKETS, [0] * BUCKETS
 
-    def _roll(self, now: float) -> int:
-        bucket = int(now // BUCKET)
+    def _roll(self, bucket: int) -> int:
+        """Empties what is over; the bucket of now."""
         if bucket - self._bucket >= BUCKETS:
             self.clear()
         else:
             for gone in range(self._bucket + 1, bucket + 1):
                 self._good[gone % BUCKETS] = self._all[gone % BUCKETS] = 0
         self._bucket = max(self._bucket, bucket)
-        return self._bucket % BUCKETS
+        return self._bucket

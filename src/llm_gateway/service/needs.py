@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from llm_gateway.access.policy import Project
 from llm_gateway.errors import CapabilityMissing

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from llm_gateway.fleet.facts import AttemptEnded, FirstToken, Judged, Lacks, Listed, ProbeFailed, Shown, Warm
 
 
-@dataclass(frozen=True, slots=True)
-class Same:
+class Same(msgspec.Struct, frozen=True):
     """The server answered its model list, which is what it was when it was last told."""
 
     server: str

@@ -8,6 +8,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import CapabilityMissing, Fault, FaultKind, InvalidRequest
@@ -78,7 +79,7 @@ def test_one_of_which_nobody_knows_comes_after_and_one_that_lacks_it_never():
     fleet.apply(AttemptStarted("tools", MODEL, 1.0))
     assert picked(fleet) == "unknown", "rather than wait for a place"
     assert picked(fleet, tried=("tools " + MODEL, "unknown " + MODEL)) == Nobody.LEFT.value
-    assert picked(fleet, ask=replace(ASK, needs=frozenset())) in ("plain", "unknown")
+    assert picked(fleet, ask=structs.replace(ASK, needs=frozenset())) in ("plain", "unknown")
 
 
 def test_the_preferred_model_comes_first_even_where_nobody_knows_what_it_is_able_to():
@@ -86,9 +87,9 @@ def test_the_preferred_model_comes_first_even_where_nobody_knows_what_it_is_able
     fleet.describe([spec("a"), spec("b")])
     listed(fleet, "a", ListedModel("big", digest="1" * 64))
     listed(fleet, "b", ListedModel("small", digest="2" * 64, capabilities=("completion", "tools")))
-    assert picked(fleet, ask=replace(ASK, backends=("big", "small"))) == "a"
+    assert picked(fleet, ask=structs.replace(ASK, backends=("big", "small"))) == "a"
     fleet.apply(Lacks("a", 1.0, "big", "tools"))
-    assert picked(fleet, ask=replace(ASK, backends=("big", "small"))) == "b"
+    assert picked(fleet, ask=structs.replace(ASK, backends=("big", "small"))) == "b"
 
 
 def test_who_lacks_it_is_not_even_asked_when_all_rest():
@@ -100,14 +101,14 @@ def test_who_lacks_it_is_not_even_asked_when_all_rest():
 def test_a_need_that_one_may_have_is_not_lacking_and_neither_is_one_of_a_model_that_nobody_holds():
     assert fleet_of(plain=PLAIN, tools=TOOLS).lacking(ASK, 1.0) == frozenset()
     assert fleet_of(plain=PLAIN, unknown=replace(SILENT, digest=None)).lacking(ASK, 1.0) == frozenset()
-    assert fleet_of(plain=PLAIN).lacking(replace(ASK, backends=("other",)), 1.0) == frozenset()
+    assert fleet_of(plain=PLAIN).lacking(structs.replace(ASK, backends=("other",)), 1.0) == frozenset()
 
 
 def test_needs_that_nobody_has_together_are_all_lacking():
     vision = replace(PLAIN, capabilities=("completion", "vision"), digest=None)
     both = frozenset({"tools", "vision"})
-    assert fleet_of(a=TOOLS, b=vision).lacking(replace(ASK, needs=both), 1.0) == both
-    assert fleet_of(a=TOOLS, b=PLAIN).lacking(replace(ASK, needs=both), 1.0) == {"vision"}
+    assert fleet_of(a=TOOLS, b=vision).lacking(structs.replace(ASK, needs=both), 1.0) == both
+    assert fleet_of(a=TOOLS, b=PLAIN).lacking(structs.replace(ASK, needs=both), 1.0) == {"vision"}
 
 
 def test_equal_digests_are_able_to_the_same():
@@ -235,13 +236,13 @@ def test_when_all_that_were_asked_refuse_the_caller_is_told_what_is_lacking():
     error = refused(plan_of(fleet_of(a=SILENT, b=SILENT)), "tools")
     assert isinstance(error, CapabilityMissing)
     assert error.message == "tools"
-    error = refused(plan_of(fleet_of(a=SILENT), replace(ASK, needs=frozenset())), "completion")
+    error = refused(plan_of(fleet_of(a=SILENT), structs.replace(ASK, needs=frozenset())), "completion")
     assert isinstance(error, CapabilityMissing)
     assert error.message == "completion"
 
 
 def test_a_refusal_that_names_nothing_for_a_request_that_needs_nothing_stays_a_plain_one():
-    error = refused(plan_of(fleet_of(a=SILENT), replace(ASK, needs=frozenset())), None)
+    error = refused(plan_of(fleet_of(a=SILENT), structs.replace(ASK, needs=frozenset())), None)
     assert type(error) is InvalidRequest
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.attempts import MAX_COUNTED, QUEUE_WAIT, Check, Clocks, GiveUp, Plan, Queue, Start, Wait
@@ -252,7 +254,7 @@ def test_a_broken_answer_that_was_not_delivered_is_asked_for_elsewhere_with_a_ne
 
 
 def test_one_strangers_word_that_the_request_is_wrong_is_not_believed():
-    a, b, c = (replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(3))
+    a, b, c = (structs.replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(3))
     plan = plan_of([a, b, c])
     plan.failed(started(plan), Fault(FaultKind.CALLER, said="nonsense"), 0.0)
     plan.failed(started(plan), Fault(FaultKind.SERVER_ERROR), 0.0)
@@ -260,7 +262,7 @@ def test_one_strangers_word_that_the_request_is_wrong_is_not_believed():
 
 
 def test_two_strangers_that_agree_are_believed():
-    a, b, c = (replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(3))
+    a, b, c = (structs.replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(3))
     plan = plan_of([a, b, c])
     plan.failed(started(plan), Fault(FaultKind.CALLER, said="`format` is wrong"), 0.0)
     plan.failed(started(plan), Fault(FaultKind.CALLER, said="`format` is wrong"), 0.0)
@@ -268,7 +270,7 @@ def test_two_strangers_that_agree_are_believed():
 
 
 def test_a_mistake_that_everybody_who_was_asked_names_is_told_in_their_words():
-    (a,) = (replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(1))
+    (a,) = (structs.replace(one, spec=replace(one.spec, trust=Trust.PUBLIC)) for one in candidates(1))
     plan = plan_of([a])
     plan.failed(started(plan), Fault(FaultKind.CONTEXT, said="too long"), 0.0)
     assert given_up(plan, 0.0) == "context_length_exceeded"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
@@ -133,7 +134,7 @@ def test_a_conversation_stays_with_its_server():
     fleet = fleet_of(*(spec(f"s{n}") for n in range(8)))
     homes = set()
     for talk in range(20):
-        counts = often(fleet, 1.0, replace(ASK, place=affinity("p", f"talk {talk}")), times=20)
+        counts = often(fleet, 1.0, structs.replace(ASK, place=affinity("p", f"talk {talk}")), times=20)
         assert len(counts) == 1
         homes |= set(counts)
     assert len(homes) >= 4
@@ -142,7 +143,7 @@ def test_a_conversation_stays_with_its_server():
 
 def test_a_conversations_own_server_is_left_when_it_has_too_much_to_do():
     fleet = fleet_of(*(spec(f"s{n}") for n in range(4)))
-    ask = replace(ASK, place=affinity("p", "hello"))
+    ask = structs.replace(ASK, place=affinity("p", "hello"))
     for n in range(4):
         succeed(fleet, f"s{n}", 0.0)
     home = picked(fleet, 1.0, ask)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec import structs
 from test_choice import ASK, LLAMA, MODEL, begin, fail, fleet_of, often, picked, spec, succeed
 
 from llm_gateway.access.policy import Trust
@@ -101,7 +100,7 @@ def test_a_server_at_what_its_owner_allows_says_so():
 
 def test_why_nobody_can_serve_it():
     foreign = fleet_of(spec("a", trust=Trust.PUBLIC), spec("b", trust=Trust.PARTNER), spec("c", enabled=False))
-    assert concluded(foreign, 0.0, replace(ASK, trust=OWN)).text == (
+    assert concluded(foreign, 0.0, structs.replace(ASK, trust=OWN)).text == (
         "Nobody may serve it. All 2 servers in service that hold it are `partner` or `public`, and permitted is `own`."
     )
     assert concluded(fleet_of(spec("a", enabled=False)), 0.0).outcome == "disabled"

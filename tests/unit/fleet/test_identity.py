@@ -356,9 +356,7 @@ def test_lists_that_come_one_by_one_make_the_same_fleet_as_all_at_once(lists: li
         names = ["p", "q", "r", *pins]
         met = [{(c.spec.id, c.model) for c in net.fleet.shortlist([name], ALL, 100.0)} for name in names]
         memberships = [
-            sorted(g.name for g in net.fleet._index.groups_of(m))
-            for server in net.fleet.servers.values()
-            for m in server.models.values()
+            sorted(g.name for g in m.groups) for server in net.fleet.servers.values() for m in server.models.values()
         ]
         return met, [net.fleet.holders(name) for name in names], sorted(net.fleet.names()), memberships, net.out()
 

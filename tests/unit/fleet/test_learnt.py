@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from test_choice import ASK, LLAMA, MODEL, begin, fail, fleet_of, often, spec, succeed
 
 from llm_gateway.access.policy import Trust
@@ -195,5 +196,5 @@ def test_dead_servers_are_looked_at_ever_more_rarely():
 
 
 def test_what_is_asked_of_nobody_known_finds_nobody():
-    assert not fleet_of(spec("a")).held(replace(ASK, backends=("other",)))
+    assert not fleet_of(spec("a")).held(structs.replace(ASK, backends=("other",)))
     assert fleet_of(spec("a")).held(ASK)

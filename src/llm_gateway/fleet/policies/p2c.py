@@ -20,24 +20,48 @@ DRAWS = 4
 
 
 def p2c(group: Group, fit: Sequence[ModelState], usable: Usable, ask: Ask, now: float, dice: Dice) -> ModelState | None:
+    warm, holders = group.warm(now), len(group.holders)
+    if holders == 1 and fit:  # there is nothing to choose; the dice fall as often as they do elsewhere
+        if warm:
+            dice()
+        dice()
+        return fit[0] if usable(fit[0]) else None
+    may = usable
+    if len(fit) < holders:  # else nobody of them rests
+
+        def may(state: ModelState) -> bool:
+            return usable(state) and is_fit(state, ask.trust, now)
+
     drawn: list[ModelState] = []
-    if warm := group.warm(now):
-        _draw(drawn, 2, warm, lambda state: usable(state) and is_fit(state, ask.trust, now), dice)
-    _draw(drawn, max(2, len(drawn) + 1), fit, usable, dice)
+    if warm:
+        _draw(drawn, 2, warm, may, dice)
+    _draw(drawn, 3 if len(drawn) == 2 else 2, fit, usable, dice)
     if not drawn:
         return None
     own = None
     if ask.place is not None:
-        own = group.own(ask.place, ask.trust, usable, now)
+        own = group.own(ask.place, ask.trust, may, now)
         if own is not None and own not in drawn:
             drawn.append(own)
-    if len(drawn) == 1:
-        return drawn[0]
-    prompt_tokens = ask.prompt_tokens
+    return drawn[0] if len(drawn) == 1 else _cheapest(drawn, own, ask.prompt_tokens, now)
+
+
+def _cheapest(drawn: Sequence[ModelState], own: ModelState | None, prompt_tokens: int, now: float) -> ModelState:
+    """Of those that cost about as little as the cheapest: one that is warm, the conversation's own, the cheapest."""
     costs = [cost(state, prompt_tokens, now) for state in drawn]
-    bound = ALIKE * min(costs)
-    alike = [(not drawn[n].warm(now), drawn[n] is not own, price, n) for n, price in enumerate(costs) if price <= bound]
-    return drawn[min(alike)[3]]
+    best_price = min(costs)
+    best, bound = drawn[costs.index(best_price)], ALIKE * best_price
+    best_is_warm = now < best.warm_until
+    for state, price in zip(drawn, costs, strict=True):
+        if price > bound or state is best:
+            continue
+        is_warm = now < state.warm_until
+        better = is_warm
+        if is_warm is best_is_warm:
+            better = state is own or (best is not own and price < best_price)
+        if better:
+            best, best_price, best_is_warm = state, price, is_warm
+    return best
 
 
 def _draw(drawn: list[ModelState], wanted: int, states: Sequence[ModelState], usable: Usable, dice: Dice) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.group import Group, Usable
@@ -14,8 +15,7 @@ Dice = Callable[[], float]
 """Numbers in [0, 1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True, gc=False):
     """What of a request matters for the choice of a server."""
 
     backends: tuple[str, ...]
