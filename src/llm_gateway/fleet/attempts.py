@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import (
@@ -93,25 +95,21 @@ class Clocks:
     total: float = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True, gc=False):
     candidate: Candidate
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True, gc=False):
     """Ask this silent server on a second connection whether it is alive, and tell the plan."""
 
     candidate: Candidate
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True, gc=False):
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True, gc=False):
     """Nobody has a place: wait in the model's queue, which calls `Plan.place`; at `until` ask `next` again."""
 
     until: float
@@ -137,8 +135,7 @@ class Pool(Protocol):
     def busy_for(self, ask: Ask, tried: Container[str], now: float) -> float: ...
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(Struct, eq=False, gc=False):
     candidate: Candidate
     began: float
     slow_at: float
@@ -150,8 +147,22 @@ class _Running:
     race: bool = False
 
 
-@dataclass(slots=True)
-class Plan:
+def _nobody() -> bool:
+    return False
+
+
+def _plain(lacking: frozenset[str]) -> GatewayError:
+    return InvalidRequest(UNABLE)
+
+
+def _within(least: float, value: float, most: float) -> float:
+    """`min(max(value, least), most)`, without two calls."""
+    if value < least:
+        value = least
+    return most if value > most else value
+
+
+class Plan(Struct, eq=False):
     """One request's attempts up to its first content."""
 
     pool: Pool
@@ -162,11 +173,11 @@ class Plan:
     """When the whole request must have ended: start + total, or earlier at the caller's wish."""
     dice: Callable[[], float]
     budgets: Budgets = field(default_factory=Budgets)
-    crowded: Callable[[], bool] = lambda: False
+    crowded: Callable[[], bool] = _nobody
     """Do others wait in the model's queue? Then nobody passes them by, and no place is taken for a race."""
     hurried: bool = False
     """The deadline is the caller's own, earlier than ours would be."""
-    faults: list[tuple[Candidate, Fault]] = field(default_factory=list)
+    faults: list[tuple[Candidate, Fault]] = []
     counted: int = 0
     attempts: int = 0
     owes: bool = False
@@ -176,15 +187,15 @@ class Plan:
     races: int = 0
     tries: Tries = field(default_factory=Tries)
     """What is told of the attempts afterwards."""
-    tried: set[str] = field(default_factory=set)
-    _slipped: set[str] = field(default_factory=set)
+    tried: set[str] = set()
+    _slipped: set[str] = set()
     """Of these: reliable servers that failed once, and may be asked again before the doubtful ones."""
-    _running: list[_Running] = field(default_factory=list)
+    _running: list[_Running] = []
     _fatal: GatewayError | None = None
     _not_before: float = 0.0
     """No attempt before: backoff, or the budget is empty."""
     _race_at: float = 0.0
-    unable: Callable[[frozenset[str]], GatewayError] = lambda _: InvalidRequest(UNABLE)
+    unable: Callable[[frozenset[str]], GatewayError] = _plain
     """What to say when all that were asked refused it for want of these capabilities."""
     _poor: bool = False
     """Was the budget empty when it was needed last?"""
@@ -208,9 +219,9 @@ class Plan:
         if late and self._queued_since is None and not any(r.alive for r in self._running):
             if not any(r.asking for r in self._running):
                 return GiveUp(self._exhausted())
-            return Wait(min(self._next_moments(now)))
+            return Wait(self._next_moment(now))
         if self._running or not self.crowded():
-            return self._more(now) or Wait(min(self._next_moments(now)))
+            return self._more(now) or Wait(self._next_moment(now))
         if self.attempts and (self.counted >= MAX_COUNTED or self._pick(now, race=False) is Nobody.LEFT):
             return GiveUp(self._exhausted())  # no place that comes free is of any use
         return self._wait_for_place(now)
@@ -224,9 +235,10 @@ class Plan:
 
     def _more(self, now: float) -> Start | Queue | GiveUp | None:
         """A further attempt, if it is time for one."""
-        alone = not self._running
-        slow = all(now >= r.slow_at for r in self._running)  # late, too: beside a live one
-        race = not alone and not slow
+        alone, race = not self._running, False
+        for running in self._running:
+            if now < running.slow_at:  # beside those that are late, even if alive, it is no race
+                race = True
         if race and (self.races >= MAX_RACES or now < self._race_at or not self._may_race()):
             return None
         if self.counted >= MAX_COUNTED:
@@ -249,6 +261,8 @@ class Plan:
     def _pick(self, now: float, *, race: bool) -> Candidate | Nobody:
         """The untried that do not rest, then good ones that failed once, then those that rest."""
         found = self.pool.pick(self.ask, self.tried, now, resting_too=False, race=race)
+        if isinstance(found, Candidate):
+            return found
         if found is Nobody.LEFT and not race:
             if self._slipped:
                 found = self.pool.pick(self.ask, self.tried - self._slipped, now, resting_too=False)
@@ -289,9 +303,10 @@ class Plan:
 
     def _start(self, candidate: Candidate, now: float, *, race: bool) -> Start:
         self.tried.add(candidate.key)
-        self._slipped.discard(candidate.key)
+        if self._slipped:
+            self._slipped.discard(candidate.key)
         slow_at = now + self._patience(candidate)
-        self._running.append(_Running(candidate, now, slow_at, check_at=slow_at, race=race))
+        self._running.append(_Running(candidate, now, slow_at, slow_at, race=race))
         if len(self._running) == 1:
             self._race_at = now + self._race_after(candidate)
         elif race:
@@ -305,41 +320,49 @@ class Plan:
 
     def _may_race(self) -> bool:
         """Not where every answer that is begun is paid for, nor while others wait for a place."""
-        return self.ask.hedge and not self.crowded() and all(r.candidate.spec.hedge for r in self._running)
+        may = self.ask.hedge and not self.crowded()
+        for running in self._running:
+            may = may and running.candidate.spec.hedge
+        return may
 
     def _race_after(self, candidate: Candidate) -> float:
-        if candidate.slow_wait is None or candidate.samples < RACE_SAMPLES or candidate.returning:
+        wait = candidate.slow_wait
+        if wait is None or candidate.samples < RACE_SAMPLES or candidate.returning:
             return RACE_UNKNOWN
-        return min(max(candidate.slow_wait, RACE_MIN), RACE_MAX)
+        return _within(RACE_MIN, wait, RACE_MAX)
 
     def _patience(self, candidate: Candidate) -> float:
         """Seconds until a silent attempt gets company: three times its usual slow case, within bounds; a long prompt
         and a model that is not in memory take their time."""
-        clocks = self.clocks
-        most = max(clocks.first_token_max, self.ask.prompt_tokens / TOKENS_READ)
+        clocks, most = self.clocks, self.ask.prompt_tokens / TOKENS_READ
+        if most < clocks.first_token_max:
+            most = clocks.first_token_max
         if candidate.cold:
             return max(most, clocks.first_token_cold)
         if candidate.slow_wait is None:
             return min(clocks.first_token_unknown, most)
-        return min(max(3 * candidate.slow_wait, clocks.first_token_min), most)
+        return _within(clocks.first_token_min, 3 * candidate.slow_wait, most)
 
     def stall(self, candidate: Candidate) -> float:
         """Seconds of silence inside an answer after which the stream is given up."""
-        if candidate.speed is None:
-            return self.clocks.stall
-        return min(max(GAPS / candidate.speed, STALL_MIN), self.clocks.stall)
+        speed = candidate.speed
+        return self.clocks.stall if speed is None else _within(STALL_MIN, GAPS / speed, self.clocks.stall)
 
-    def _next_moments(self, now: float) -> list[float]:
-        moments = [self.deadline]
-        if now < self.started + self.clocks.budget:
-            moments.append(self.started + self.clocks.budget)
-        if self._not_before > now:
-            moments.append(self._not_before)
-        if self._running and self.races < MAX_RACES and self._may_race() and self._race_at > now:
-            moments.append(self._race_at)
+    def _next_moment(self, now: float) -> float:
+        """When there is something to do if nothing happens before."""
+        first, budget = self.deadline, self.started + self.clocks.budget
+        if now < budget < first:
+            first = budget
+        if now < self._not_before < first:
+            first = self._not_before
         for running in self._running:
-            moments += [at for at in (running.slow_at, running.check_at) if at > now]
-        return moments
+            if now < running.slow_at < first:
+                first = running.slow_at
+            if now < running.check_at < first:
+                first = running.check_at
+        if self._running and now < self._race_at < first and self.races < MAX_RACES and self._may_race():
+            first = self._race_at
+        return first
 
     def failed(self, candidate: Candidate, fault: Fault, now: float) -> None:
         """An attempt ended without content."""
@@ -375,11 +398,12 @@ class Plan:
 
     def raced(self, candidate: Candidate) -> bool:
         """Was it started only to be quicker than another one?"""
-        return any(r.race for r in self._running if r.candidate is candidate)
+        return self.races > 0 and any(r.race for r in self._running if r.candidate is candidate)
 
     def won(self, candidate: Candidate) -> None:
         """An attempt has content: the others are no longer running."""
-        self._running = [r for r in self._running if r.candidate is candidate]
+        if len(self._running) > 1:
+            self._running = [r for r in self._running if r.candidate is candidate]
 
     def speaks(self, candidate: Candidate, now: float) -> None:
         """It has begun what is no content before it is whole (a tool call): it is at work until it falls silent."""

@@ -84,12 +84,14 @@ class ModelQueue(Generic[T]):
         self._joined = 0
         self._count: Counter[str] = Counter()
         """Waiting requests by project."""
-        self._held: Counter[str] = Counter()
+        self.size = 0
+        """All of them."""
+        self._held: dict[str, int] = {}
         """Places that projects hold now."""
         self._served: deque[float] = deque()
 
     def __len__(self) -> int:
-        return self._count.total()
+        return self.size
 
     @property
     def idle(self) -> bool:
@@ -122,6 +124,7 @@ class ModelQueue(Generic[T]):
         else:
             lane.append(waiting)
         self._count[waiting.project] += 1
+        self.size += 1
         return outcast
 
     def leave(self, waiting: Waiting[T]) -> bool:
@@ -135,7 +138,7 @@ class ModelQueue(Generic[T]):
     def serve(self, begin: Callable[[T], bool], capacity: int, now: float) -> None:
         """Lets as many begin as find a place, in turn. `begin` says whether this one did."""
         share = max(1.0, MOST_HELD * capacity)
-        self._sweep(begin, now, lambda project: self._contended(project) and self._held[project] >= share)
+        self._sweep(begin, now, lambda project: self._contended(project) and self._held.get(project, 0) >= share)
         if self._turns:  # places that nobody else can use
             self._sweep(begin, now, lambda project: False)
 
@@ -170,9 +173,10 @@ class ModelQueue(Generic[T]):
 
     def held(self, project: str, change: int) -> None:
         """A request of the project has got a place (+1) or given it back (-1), by way of the queue or without."""
-        self._held[project] += change
-        if self._held[project] <= 0:
-            del self._held[project]
+        if (held := self._held.get(project, 0) + change) > 0:
+            self._held[project] = held
+        else:
+            self._held.pop(project, None)
 
     def expected(self, project: str, now: float) -> float:
         """Seconds until the turn of one more request of the project at the present pace; 0 while there is none."""
@@ -205,6 +209,7 @@ class ModelQueue(Generic[T]):
         return max(lasts, key=lambda waiting: waiting.deadline)
 
     def _gone(self, waiting: Waiting[T]) -> None:
+        self.size -= 1
         self._count[waiting.project] -= 1
         if not self._count[waiting.project]:
             del self._count[waiting.project]

@@ -7,8 +7,9 @@ which the request ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.fleet.candidate import Candidate
@@ -22,8 +23,7 @@ OK: Final = "ok"
 CANCELLED: Final = "cancelled"
 
 
-@dataclass(slots=True, eq=False)
-class Try:
+class Try(Struct, eq=False, gc=False):
     """One attempt. Times are seconds on the monotonic clock."""
 
     candidate: Candidate
@@ -80,12 +80,11 @@ class Try:
             self.outcome, self.detail = fault.kind.value, impersonal(fault)
 
 
-@dataclass(slots=True)
-class Tries:
+class Tries(Struct, eq=False):
     """All attempts of one request, in the order in which they began; its plans share this."""
 
-    all: list[Try] = field(default_factory=list)
-    spoke: list[Try] = field(default_factory=list)
+    all: list[Try] = []
+    spoke: list[Try] = []
     """Whose words the client got, or is to get: each after the first went on where the one before broke off."""
     again: bool = False
     """A complete answer was of no use: the next attempt is a second try."""
@@ -120,11 +119,13 @@ class Tries:
                 one.end(now, None)
             if one not in self.spoke:  # also one whose answer was kept for a while, and then given up
                 one.given = 0
-        for one in self.spoke[:-1]:
-            one.given = min(one.given, tokens)
-            tokens -= one.given
-        if self.spoke:
-            self.spoke[-1].given = tokens
+        if not self.spoke:
+            return
+        if len(self.spoke) > 1:
+            for one in self.spoke[:-1]:
+                one.given = min(one.given, tokens)
+                tokens -= one.given
+        self.spoke[-1].given = tokens
 
     @property
     def failures(self) -> int:

@@ -15,11 +15,12 @@ from llm_gateway.names import canonical
 
 def voice_of(fleet: Fleet, candidate: Candidate) -> Voice:
     """What decides about a candidate's template, as far as the fleet knows it."""
-    server = fleet.servers.get(candidate.spec.id)
-    name = canonical(candidate.model)
-    model = server.models.get(name) if server else None
-    digest = model.listed.digest if model else None
-    return Voice(candidate.spec.id, name, candidate.spec.kind, digest, server.version if server else None)
+    spec, name = candidate.spec, canonical(candidate.model)
+    server = fleet.servers.get(spec.id)
+    if server is None:
+        return Voice(spec.id, name, spec.kind, None, None)
+    model = server.models.get(name)
+    return Voice(spec.id, name, spec.kind, model.listed.digest if model is not None else None, server.version)
 
 
 def twins(fleet: Fleet, origin: Candidate, voice: Voice, trust: frozenset[Trust], now: float) -> list[Candidate]:
@@ -83,7 +84,7 @@ class Twins:
 
     def _state(self, candidate: Candidate) -> ModelState | None:
         server = self._fleet.servers.get(candidate.spec.id)
-        state = server.models.get(canonical(candidate.model)) if server else None
+        state = server.model(candidate.model) if server else None
         if state is not None and self._digest is not None and state.listed.digest != self._digest:
             return None
         return state

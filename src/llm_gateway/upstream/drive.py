@@ -31,6 +31,8 @@ __all__ = ["Drive", "Stream", "Work"]
 
 THINKING = frozenset({"thinking"})
 WRONG_IF_ANSWERED = frozenset({FaultKind.CALLER, FaultKind.UNFIT, FaultKind.EMPTY})
+MAKES_ROOM = (AttemptEnded, FirstToken)
+"""Facts after which one more attempt may begin."""
 LIGHT_ANSWER = 1024 * 1024
 """Bytes of the answer to a light question: a list of models at most."""
 
@@ -66,13 +68,13 @@ class Drive:
         """Tells the fleet, and lets those begin for whom there is a place now."""
         self.fleet.apply(fact)
         self._told(fact)
-        if isinstance(fact, AttemptEnded | FirstToken):
+        if isinstance(fact, MAKES_ROOM):
             self._lines.serve()
 
     def looked(self, fact: Fact) -> None:
         """As `apply`, for what we found out of our own accord: no request's attempt, which nobody is told of."""
         self.fleet.apply(fact)
-        if isinstance(fact, AttemptEnded | FirstToken):
+        if isinstance(fact, MAKES_ROOM):
             self._lines.serve()
 
     @property
@@ -100,20 +102,11 @@ class Drive:
 
     def plan(self, ask: Ask, total: float | None = None) -> Plan:
         """A fresh plan over all permitted candidates; `total` (seconds) may lower the whole request's time."""
-        now = self.clock.now()
-        hurried = total is not None and total < self.clocks.total
-        time = total if hurried and total is not None else self.clocks.total
-        return Plan(
-            self.fleet,
-            ask,
-            self.clocks,
-            now,
-            now + time,
-            self.fleet.dice,
-            self.fleet.budgets(ask),
-            self._lines.of(ask).crowded,
-            hurried,
-        )
+        now, fleet, clocks = self.clock.now(), self.fleet, self.clocks
+        hurried = total is not None and total < clocks.total
+        ends = now + (total if hurried and total is not None else clocks.total)
+        crowded = self._lines.of(ask).crowded
+        return Plan(fleet, ask, clocks, now, ends, fleet.dice, fleet.budgets(ask), crowded, hurried)
 
     @asynccontextmanager
     async def open(self, work: Work) -> AsyncIterator[Stream]:

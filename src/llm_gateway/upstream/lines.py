@@ -16,7 +16,7 @@ from llm_gateway.fleet.attempts import Plan
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.queue import ModelQueue, Waiting
-from llm_gateway.names import canonical, pinned
+from llm_gateway.names import unpinned
 from llm_gateway.upstream.attempt import Attempt, Parts
 
 LOOK_AGAIN: Final = 0.5
@@ -50,7 +50,7 @@ class Line:
     served_at: float = 0.0
 
     def crowded(self) -> bool:
-        return len(self.queue) > 0
+        return self.queue.size > 0
 
     def held(self, project: str, change: int) -> None:
         self.queue.held(project, change)
@@ -62,11 +62,16 @@ class Lines:
     def __init__(self, drive: Places) -> None:
         self._drive = drive
         self._lines: dict[str, Line] = {}
+        self._joined = 0
+        """Requests that wait, in whichever."""
 
     def of(self, ask: Ask) -> Line:
         """The line of the model that is preferred. Who pins it to a digest waits with all others: the servers are the
         same."""
-        name = pinned(canonical(ask.backends[0])).name
+        line = self._lines.get(ask.backends[0])  # most names come in their canonical form
+        return line if line is not None else self._line(unpinned(ask.backends[0]))
+
+    def _line(self, name: str) -> Line:
         line = self._lines.get(name)
         if line is None:
             if len(self._lines) >= MOST_LINES:
@@ -80,14 +85,16 @@ class Lines:
 
     def serve(self) -> None:
         """Something has changed: there may be places."""
-        for line in self._lines.values():
-            self._serve(line)
+        if self._joined:
+            for line in self._lines.values():
+                self._serve(line)
 
     async def place(self, plan: Plan, until: float) -> Attempt | None:
         """An attempt that has its place; None when the time is over. Raises a GatewayError when the queue is full."""
         clock, line = self._drive.clock, self.of(plan.ask)
         turn = _Turn(plan, asyncio.get_running_loop().create_future())
         waiting = self._join(line, turn, until)
+        self._joined += 1
         try:
             self._serve(line)
             while not turn.granted.done() and (left := until - clock.now()) > 0:
@@ -100,6 +107,7 @@ class Lines:
                 turn.granted.result().ended(None)
             raise
         finally:
+            self._joined -= 1
             line.queue.leave(waiting)
 
     def _join(self, line: Line, turn: _Turn, until: float) -> Waiting[_Turn]:
