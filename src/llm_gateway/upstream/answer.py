@@ -73,7 +73,6 @@ class Answer:
         "_head_bytes",
         "_interim",
         "_interim_lines",
-        "_known",
         "_limits",
         "_max_body",
         "_parser",
@@ -81,6 +80,7 @@ class Answer:
         "_until_eof",
         "_whole",
         "buffered",
+        "content_type",
         "fault",
         "head_begun",
         "keep_alive",
@@ -107,8 +107,7 @@ class Answer:
         """What is wrong with it; nothing more is taken in then."""
         self.status = 0
         self.lines: Lines = []
-        self._known: dict[str, str] = {}
-        """Those of `FRAMING`, of a complete head."""
+        self.content_type = ""
         self.head_begun = False
         """A byte of the head is here that is not of an interim response."""
         self.keep_alive = False
@@ -131,8 +130,9 @@ class Answer:
         return headers_of(self.lines)
 
     @property
-    def content_type(self) -> str:
-        return self._known.get("content-type", "")
+    def read(self) -> bool:
+        """The whole answer came, and was taken."""
+        return self.phase is Phase.DONE and not self.buffered
 
     def feed(self, data: bytes) -> None:
         """Takes in what the connection brought. Look at `fault`, `phase` and `buffered` afterwards."""
@@ -147,7 +147,7 @@ class Answer:
         room = self._limits.head_bytes - self._head_bytes
         self._head_bytes += len(data)
         self._parse(data if len(data) <= room else data[:room])
-        if self._head_lines() > self._limits.head_lines:
+        if self._interim_lines + len(self.lines) > self._limits.head_lines:
             self.fail(FaultKind.TOO_LARGE, f"a head of more than {self._limits.head_lines} lines")
         elif len(data) > room:
             if self.phase is Phase.HEAD:
@@ -225,15 +225,14 @@ class Answer:
             if self._interim > self._limits.interim:
                 self.fail(FaultKind.BAD_HTTP, f"more than {self._limits.interim} interim responses")
             return
-        self._known = _framing(self.lines)
-        self._object(status)
+        known = _framing(self.lines)
+        self._object(status, known)
         if self.fault is not None:
             return
         self.status = status
+        self.content_type = known.get("content-type", "")
         self.keep_alive = self._parser.should_keep_alive()
-        self._until_eof = not (
-            "content-length" in self._known or "transfer-encoding" in self._known or status in (204, 304)
-        )
+        self._until_eof = not ("transfer-encoding" in known or "content-length" in known or status in (204, 304))
         self.phase = Phase.BODY
 
     def on_message_complete(self) -> None:
@@ -276,23 +275,21 @@ class Answer:
         ends = accumulate(map(len, fresh), initial=self._received)
         return b"".join(piece for piece, end in zip(fresh, islice(ends, 1, None), strict=True) if end <= self._max_body)
 
-    def _head_lines(self) -> int:
-        return self._interim_lines + len(self.lines)
-
-    def _object(self, status: int) -> None:
-        """Fails a head that is complete and still unacceptable."""
-        known = self._known
+    def _object(self, status: int, known: dict[str, str]) -> None:
+        """Fails a head that is complete and still unacceptable. `known`: those of `FRAMING` in it."""
+        lines, version = self._interim_lines + len(self.lines), self._parser.get_http_version()
+        encoding, transfer = known.get("content-encoding"), known.get("transfer-encoding")
         if status < 200:
             self.fail(FaultKind.BAD_HTTP, f"status {status}")
-        elif self._parser.get_http_version() not in ("1.1", "1.0"):
-            self.fail(FaultKind.BAD_HTTP, f"HTTP/{self._parser.get_http_version()}")
-        elif self._head_lines() > self._limits.head_lines:
-            self.fail(FaultKind.TOO_LARGE, f"a head of {self._head_lines()} lines")
-        elif known.get("content-encoding", "").strip().lower() not in ("", "identity"):
-            self.fail(FaultKind.ENCODED, f"content-encoding: {known['content-encoding']:.40}")
-        elif known.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-            self.fail(FaultKind.ENCODED, f"transfer-encoding: {known['transfer-encoding']:.40}")
-        elif int(known.get("content-length", 0)) > self._max_body:  # digits only: llhttp saw to it
+        elif version != "1.1" and version != "1.0":
+            self.fail(FaultKind.BAD_HTTP, f"HTTP/{version}")
+        elif lines > self._limits.head_lines:
+            self.fail(FaultKind.TOO_LARGE, f"a head of {lines} lines")
+        elif encoding is not None and encoding.strip().lower() not in ("", "identity"):
+            self.fail(FaultKind.ENCODED, f"content-encoding: {encoding:.40}")
+        elif transfer is not None and transfer != "chunked" and transfer.strip().lower() != "chunked":
+            self.fail(FaultKind.ENCODED, f"transfer-encoding: {transfer:.40}")
+        elif "content-length" in known and int(known["content-length"]) > self._max_body:  # llhttp: digits only
             self.fail(FaultKind.TOO_LARGE, f"a body of {known['content-length']} bytes")
 
     def _bound_framing(self, size: int) -> None:

@@ -22,14 +22,16 @@ from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.names import canonical
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.upstream.transport import Response, Transport
+from llm_gateway.upstream.transport import Request, Response, Transport
 from llm_gateway.wire.checked import MOST_TOKENS, CheckedReader
 from llm_gateway.wire.collect import estimate_tokens
 from llm_gateway.wire.faults import fault_of
 from llm_gateway.wire.neutral import ChatRequest, Event, Json, Piece, StreamReader
 from llm_gateway.wire.notes import note
-from llm_gateway.wire.window import much_too_long, num_ctx, window
+from llm_gateway.wire.window import Window, much_too_long, num_ctx
 
+MOST_REQUESTS = 4096
+"""Heads of requests that are kept: a few paths of each server."""
 ERROR_BODY = 65_536
 """Bytes read of a server's error answer."""
 LINGER = 0.05
@@ -87,8 +89,11 @@ class Work:
 
     async def asking(self, candidate: Candidate) -> Asking:
         """What this server is asked. Raises Fault when it cannot be asked."""
-        request, notes = self.fitting(candidate)
-        path, dialect = KINDS[candidate.spec.kind].way(request)
+        request, kind = self.request, KINDS[candidate.spec.kind]
+        notes: tuple[str, ...] = ()
+        if request.think is not None:
+            request, notes = self.fitting(candidate)
+        path, dialect = (kind.chat_path, kind.dialect) if request.prompt is None else kind.way(request)
         params = self.params_for(candidate)
         body = dialect.write_upstream(request, candidate.model, params)
         return Asking(path, body, self.checked(candidate, dialect.stream_reader(), params), None, notes)
@@ -103,10 +108,13 @@ class Work:
 
     def params_for(self, candidate: Candidate) -> dict[str, Json]:
         """The parameters with a context that the prompt fits. Raises Fault(CONTEXT) when this server has no such."""
-        if much_too_long(self.prompt_tokens, candidate.context):
-            raise Fault(FaultKind.CONTEXT, f"about {self.prompt_tokens} tokens for {candidate.context}")
-        size = self._context(candidate)
-        return self.params if size is None else {**self.params, "num_ctx": size}
+        params, prompt = self.params, self.prompt_tokens
+        if much_too_long(prompt, candidate.context):
+            raise Fault(FaultKind.CONTEXT, f"about {prompt} tokens for {candidate.context}")
+        size = num_ctx(params, prompt, candidate.context)
+        if "num_ctx" not in params:  # the caller's own wish is not remembered for others
+            size = self.sizes(candidate.key, size)
+        return params if size is None else {**params, "num_ctx": size}
 
     def checked(
         self, candidate: Candidate, reader: StreamReader, params: dict[str, Json], *, begun: bool = False
@@ -115,20 +123,11 @@ class Work:
         good one. `begun`: of the rest of it."""
         seen = None
         if KINDS[candidate.spec.kind].cuts_prompts:
-            seen = window(self.prompt_tokens, params.get("num_ctx"), candidate.context)
-        checked = CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
-        checked.may_be_empty = self._stops_at_once()
-        return checked
-
-    def _stops_at_once(self) -> bool:
-        """May a stop string of the caller's be the first that the model says? An answer without a word is believed when
-        one was had already."""
-        return "stop" in self.params and any(fault.kind is FaultKind.EMPTY for _, fault in self.plan.faults)
-
-    def _context(self, candidate: Candidate) -> int | None:
-        """Tokens; None = the server chooses. The caller's own wish is not remembered for others."""
-        needed = num_ctx(self.params, self.prompt_tokens, candidate.context)
-        return needed if "num_ctx" in self.params else self.sizes(candidate.key, needed)
+            seen = Window(self.prompt_tokens, params.get("num_ctx"), candidate.context)
+        # may a stop string of the caller's be the first that the model says? that is believed when it was had already
+        if "stop" in params and any(fault.kind is FaultKind.EMPTY for _, fault in self.plan.faults):
+            reader.may_be_empty = True
+        return CheckedReader(reader, self.request, limit=self.limit, window=seen, begun=begun)
 
     def refused(self, candidate: Candidate, asking: Asking, fault: Fault) -> Fault:
         """What the server's refusal means for this work. One that does not know the path for a prompt, or for vectors,
@@ -138,16 +137,28 @@ class Work:
         return fault
 
 
+Asked = tuple[str, str, str, str | None, int]
+"""Kind, URL and path, the server's key, and how often the guard has changed its mind."""
+
+
+class Places(Protocol):
+    """Who holds how many places at the servers of a model."""
+
+    def held(self, project: str, change: int) -> None: ...
+
+
 class Parts(Protocol):
     """What an attempt needs of the drive."""
 
     clock: Clock
     transport: Transport
     guard: Guard
+    requests: dict[Asked, Request]
+    """What `send` has put together before."""
 
     def apply(self, fact: Fact) -> None: ...
 
-    def holds(self, ask: Ask, change: int) -> None: ...
+    def places(self, ask: Ask) -> Places: ...
 
     def too_large(self, key: str) -> bool: ...
 
@@ -155,7 +166,9 @@ class Parts(Protocol):
 class Attempt:
     """A server is busy with the request from the making of this until `ended`."""
 
-    __slots__ = ("_over", "_parts", "_plan", "asked_at", "began", "candidate", "first_content_at", "tokens", "told")
+    __slots__ = (
+        *("_parts", "_places", "_plan", "asked_at", "began", "candidate", "first_content_at", "over", "tokens", "told"),
+    )
 
     def __init__(self, parts: Parts, plan: Plan, candidate: Candidate) -> None:
         self.candidate = candidate
@@ -166,54 +179,47 @@ class Attempt:
         self.tokens = 0
         self._parts = parts
         self._plan = plan
-        self._over = False
+        self.over = False
+        """The fleet was told how it ended."""
         after = plan.faults[-1][1].kind if plan.faults else None
         race = plan.raced(candidate)
         self.told = plan.tries.began(candidate, self.began, after, race=race, underway=plan.underway)
         """What is written down of it."""
-        parts.holds(plan.ask, 1)
+        self._places = parts.places(plan.ask)
+        self._places.held(plan.ask.project, 1)
         parts.apply(AttemptStarted(candidate.spec.id, candidate.model, self.began))
 
     async def run(self, work: Work) -> Stream:
         """The stream, its first content in hand. Raises Fault for everything that is not the begin of an answer."""
-        try:
+        parts, candidate, wished, response = self._parts, self.candidate, True, None
+        while True:
             try:
-                stream = await self._open(work)
-            except Fault as fault:
-                if fault.lacks != "thinking" or work.fitting(self.candidate)[0].think is None:
+                asking = await work.asking(candidate)
+                self.asked_at, until = parts.clock.now(), work.plan.deadline
+                response = await send(parts, candidate, asking.path, asking.body, until, asking.max_body)
+                if response.status != 200:
+                    raise work.refused(candidate, asking, await refusal(parts, response, asking.body))
+                if "html" in response.content_type:
+                    raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
+                stream = Stream(parts.clock, self._plan, self, response, asking)
+                await stream.find_content()
+                break
+            except BaseException as failure:
+                if response is not None:
+                    response.abort()
+                if not isinstance(failure, Fault):
+                    self.ended(None)
                     raise
-                self._lacks(fault)
-                stream = await self._open(work)  # it was only a wish
-        except Fault as fault:
-            self._lacks(fault)
-            meant = self._unless_too_large(work, fault)
-            self.ended(meant)
-            raise meant from fault.__cause__
-        except BaseException:
-            self.ended(None)
-            raise
-        self.first_content_at = self.told.first_at = stream.first_sign_at or self._parts.clock.now()
-        wait = self.first_content_at - self.asked_at
-        spec = self.candidate.spec
+                self._lacks(failure)
+                if wished and failure.lacks == "thinking" and work.fitting(candidate)[0].think is not None:
+                    wished, response = False, None  # it was only a wish
+                    continue
+                meant = self._unless_too_large(work, failure)
+                self.ended(meant)
+                raise meant from failure.__cause__
+        self.first_content_at = first = self.told.first_at = stream.first_sign_at or parts.clock.now()
         prompt = self._plan.ask.prompt_tokens
-        self._parts.apply(FirstToken(spec.id, self.candidate.model, self.first_content_at, wait, prompt))
-        return stream
-
-    async def _open(self, work: Work) -> Stream:
-        """The stream, its first content in hand. Raises Fault; then nothing is open."""
-        asking = await work.asking(self.candidate)
-        self.asked_at, until = self._parts.clock.now(), work.plan.deadline
-        response = await send(self._parts, self.candidate, asking.path, asking.body, until, asking.max_body)
-        try:
-            if response.status != 200:
-                raise work.refused(self.candidate, asking, await refusal(self._parts, response, asking.body))
-            if "html" in response.content_type:
-                raise Fault(FaultKind.NOT_THE_PROTOCOL, "an HTML page with status 200")
-            stream = Stream(self._parts.clock, self._plan, self, response, asking)
-            await stream.find_content()
-        except BaseException:
-            response.abort()
-            raise
+        parts.apply(FirstToken(candidate.spec.id, candidate.model, first, first - self.asked_at, prompt))
         return stream
 
     def _lacks(self, fault: Fault) -> None:
@@ -234,9 +240,9 @@ class Attempt:
     def ended(self, fault: Fault | None, *, complete: bool = False) -> None:
         """Tells the fleet how it ended, once: by a fault, `complete`, or else because we gave it up. A timeout that
         is the caller's own short deadline says nothing about the server."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         now, plan, spec = self._parts.clock.now(), self._plan, self.candidate.spec
         waited = 0.0 if self.first_content_at else now - self.began
         late = not complete if fault is None else fault.kind in (FaultKind.FIRST_TOKEN_TIMEOUT, FaultKind.TOTAL_TIMEOUT)
@@ -244,7 +250,7 @@ class Attempt:
             fault, waited = None, 0.0
         self.told.end(now, fault, complete=complete)
         self.told.tokens = self.tokens
-        self._parts.holds(plan.ask, -1)
+        self._places.held(plan.ask.project, -1)
         self._parts.apply(
             AttemptEnded(
                 spec.id,
@@ -267,12 +273,17 @@ def send(
 ) -> Awaitable[Response]:
     """One POST to a candidate. Raises Fault; whoever gets the response closes it."""
     spec = candidate.spec
-    try:
-        origin, base = parts.guard.check_url(spec.url)
-    except InvalidRequest as wrong:
-        raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
-    headers = KINDS[spec.kind].auth_headers(spec.api_key)
-    return parts.transport.send(origin, "POST", base + path, headers, body, deadline=deadline, max_body=max_body)
+    asked = (spec.kind, spec.url, path, spec.api_key, parts.guard.changes)
+    if (request := parts.requests.get(asked)) is None:
+        if len(parts.requests) >= MOST_REQUESTS:
+            parts.requests.clear()
+        try:
+            origin, base = parts.guard.check_url(spec.url)
+        except InvalidRequest as wrong:
+            raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
+        headers = KINDS[spec.kind].auth_headers(spec.api_key)
+        request = parts.requests[asked] = parts.transport.request(origin, "POST", base + path, headers)
+    return parts.transport.ask(request, body, deadline, max_body)
 
 
 async def refusal(parts: Parts, response: Response, asked: bytes) -> Fault:
@@ -320,10 +331,16 @@ class Stream:
 
     async def find_content(self) -> None:
         """Reads until the first content. Raises Fault."""
-        reader = self._reader
+        reader, deadline = self._reader, self._plan.deadline
         while True:
             held = reader.held
-            events = await self._read(self._plan.deadline, FaultKind.TOTAL_TIMEOUT)
+            if reader.fault is not None:  # it came in the same bytes as the events before
+                raise reader.fault
+            try:
+                data = await self._response.read(deadline, FaultKind.TOTAL_TIMEOUT)
+            except Fault as fault:
+                data = _unless_cut(fault)
+            events = self._events(data)
             self._ready = self._ready + events if self._ready else events
             if reader.held > held:
                 now = self._clock.now()
@@ -331,7 +348,7 @@ class Stream:
                 if reader.held >= SLOWEST_HELD * (now - self.first_sign_at):
                     self._plan.speaks(self.candidate, now)
             for event in events:
-                if isinstance(event, Piece) and (event.thinking or event.tools or event.text.strip()):
+                if type(event) is Piece and (event.thinking or event.tools or event.text.strip()):
                     return
             if reader.done and reader.may_be_empty:
                 self.empty = True
@@ -342,18 +359,45 @@ class Stream:
     async def next(self) -> list[Event]:
         """All events that are ready together, from the begin of the answer: pieces, and `Finish` as the very last.
         Empty after the end. Raises Fault when the server breaks the answer."""
-        events, self._ready = self._ready, []
-        if not events and not self._reader.done:
-            events = await self._more()
+        reader, events = self._reader, self._ready
+        if events:
+            self._ready = []
+        elif not reader.done:
+            # Content is waited for, not bytes: empty frames and comments do not end a silence, what is kept back does.
+            # All in one coroutine with the rest: each that is inside another costs at each chunk.
+            deadline, now = self._plan.deadline, self._clock.now()
+            silence_ends = now + self._stall
+            if not self._answers:
+                silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
+            try:
+                if now >= silence_ends:
+                    raise Fault(FaultKind.STALLED, "it thinks without end")
+                while not events:
+                    if reader.fault is not None:
+                        raise reader.fault
+                    held = reader.held
+                    try:
+                        if silence_ends < deadline:
+                            data = await self._response.read(silence_ends, FaultKind.STALLED)
+                        else:
+                            data = await self._response.read(deadline, FaultKind.TOTAL_TIMEOUT)
+                    except Fault as fault:
+                        data = _unless_cut(fault)
+                    events = self._events(data)
+                    if reader.held > held:
+                        silence_ends = self._clock.now() + self._stall
+            except Fault as fault:
+                self.attempt.ended(fault)
+                raise
         tokens = 0
         for event in events:
-            if isinstance(event, Piece):
+            if type(event) is Piece:
                 tokens += 1
                 if event.tools:
                     tokens += sum(estimate_tokens(part.arguments) for part in event.tools)
                     self._answers = True
-                elif not self._answers:
-                    self._answers = bool(event.text.strip())
+                elif not self._answers and event.text.strip():
+                    self._answers = True
             else:
                 self.attempt.tokens += tokens
                 tokens = 0
@@ -361,38 +405,9 @@ class Stream:
         self.attempt.tokens += tokens
         return events
 
-    async def _more(self) -> list[Event]:
-        """Waits for content, not for bytes: empty frames and comments do not end a silence, what is kept back does."""
-        deadline, reader = self._plan.deadline, self._reader
-        now = self._clock.now()
-        silence_ends = now + self._stall
-        if not self._answers:
-            silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
-        try:
-            if now >= silence_ends:
-                raise Fault(FaultKind.STALLED, "it thinks without end")
-            while True:
-                late = FaultKind.STALLED if silence_ends < deadline else FaultKind.TOTAL_TIMEOUT
-                held = reader.held
-                if events := await self._read(min(silence_ends, deadline), late):
-                    return events
-                if reader.held > held:
-                    silence_ends = self._clock.now() + self._stall
-        except Fault as fault:
-            self.attempt.ended(fault)
-            raise
-
-    async def _read(self, deadline: float, late: FaultKind) -> list[Event]:
-        """The events of the next bytes, none if they hold none."""
+    def _events(self, data: bytes) -> list[Event]:
+        """Those of the next bytes, none if they hold none; b"": the body is over."""
         reader = self._reader
-        if reader.fault is not None:  # it came in the same bytes as the events before
-            raise reader.fault
-        try:
-            data = await self._response.read(deadline, late)
-        except Fault as fault:
-            if fault.kind is not FaultKind.CUT:
-                raise
-            data = b""  # the terminal marker may have been read already: that answer is complete
         events = reader.feed(data) if data else reader.eof()
         if self._checks_name and (echoed := reader.echoed) is not None:
             asked = self.candidate.model
@@ -403,16 +418,27 @@ class Stream:
 
     async def close(self) -> None:
         """Frees the server. A finished answer's connection is kept; any other is closed at once."""
+        response = self._response
         try:
-            if self._reader.done and not self._response.ended:  # the end of the body may trail that of the answer
+            if self._reader.done and not response.ended:  # the end of the body may trail that of the answer
                 with suppress(Fault):
-                    await self._response.read(self._clock.now() + LINGER)
+                    await response.read(self._clock.now() + LINGER)
         finally:
             self.abort()
 
     def abort(self) -> None:
         """The same without waiting for anything."""
-        self.attempt.ended(None)
-        self.attempt.told.tokens += len(self._ready)  # what nobody asked for any more
-        self._ready = []
+        if not self.attempt.over:
+            self.attempt.ended(None)
+        if self._ready:  # what nobody asked for any more
+            self.attempt.told.tokens += len(self._ready)
+            self._ready = []
         self._response.abort()
+
+
+def _unless_cut(fault: Fault) -> bytes:
+    """The end of a body that was cut off: the terminal marker may have been read already, and that answer is complete.
+    Any other fault is raised."""
+    if fault.kind is not FaultKind.CUT:
+        raise fault
+    return b""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import cast
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.upstream.answer import Answer, Limits, Lines, Phase
+from llm_gateway.upstream.answer import Answer, Limits, Phase
 
 NEVER = float("inf")
 PIECE = 64 * 1024
@@ -30,9 +30,9 @@ class Connection(asyncio.Protocol):
     """Made by `dial`, kept by `Transport`. `on_gone` is called once, when the socket is closed."""
 
     __slots__ = (
-        *("_answer", "_asked", "_deadline", "_fruitless_looks", "_head_due", "_late", "_left_at_look", "_limits"),
-        *("_look_at", "_loop", "_now", "_on_gone", "_reading_paused", "_socket", "_timer", "_timer_at", "_transport"),
-        *("_unsent", "_waiter", "_writing_paused", "closed", "gone", "resting"),
+        *("_asked", "_deadline", "_fruitless_looks", "_head_due", "_late", "_left_at_look", "_limits", "_look_at"),
+        *("_loop", "_now", "_on_gone", "_reading_paused", "_socket", "_timer", "_timer_at", "_transport", "_unsent"),
+        *("_waiter", "_writing_paused", "answer", "closed", "gone", "resting"),
     )
 
     def __init__(self, limits: Limits, now: Callable[[], float], on_gone: Callable[[Connection], None]) -> None:
@@ -43,7 +43,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._socket: asyncio.Transport
         """Below TLS, where what is left to write can be seen."""
-        self._answer = Answer(limits)
+        self.answer = Answer(limits)
+        """Of now; its head is there when `ask` has returned."""
         self._asked = 0
         self.resting = True
         """No request is on it."""
@@ -68,57 +69,50 @@ class Connection(asyncio.Protocol):
 
     # --- For the transport ------------------------------------------------------------------------------------
 
-    @property
-    def status(self) -> int:
-        return self._answer.status
-
-    @property
-    def lines(self) -> Lines:
-        return self._answer.lines
-
-    @property
-    def content_type(self) -> str:
-        return self._answer.content_type
-
-    @property
-    def buffered(self) -> int:
-        return self._answer.buffered
-
-    @property
-    def complete(self) -> bool:
-        """The whole answer came and was read."""
-        return self._answer.phase is Phase.DONE and not self._answer.buffered
-
     def secured(self, transport: asyncio.Transport) -> None:
         """From now on, speaks through TLS."""
         self._transport = transport
 
     async def ask(self, request: bytes, body: bytes, deadline: float, max_body: int) -> None:
-        """Writes the request and returns when the head of the answer is in `status` and `headers`.
+        """Writes the request and returns when the head of the answer is here.
 
         Raises Fault: STALE when an answer came over this connection before and it closed before any byte of this
         one; FIRST_TOKEN_TIMEOUT at the deadline; and the others of a connection.
         """
-        answer = self._answer
+        answer = self.answer
         if not self.closed:
             answer.begin(max_body)
             self.resting = False
             self._asked += 1
             self._write(request, body)
-            await self._wait(deadline, FaultKind.FIRST_TOKEN_TIMEOUT)
+            waiter = self._waits(deadline, FaultKind.FIRST_TOKEN_TIMEOUT)
+            try:  # as in `read`: a coroutine for both would cost at each turn of each stream
+                await waiter
+            except asyncio.CancelledError:
+                self.abort()
+                raise
+            finally:
+                self._waiter, self._deadline = None, NEVER
         if answer.phase is Phase.HEAD:
             raise answer.fault or Fault(FaultKind.RESET, "closed before the request")
 
     async def read(self, deadline: float, late: FaultKind) -> bytes:
         """The next of the body, at most `READ` bytes, waiting for some; b"" at its clean end. `late`: the fault at the
         deadline. Where more is here than that, others get their turn first."""
-        answer = self._answer
+        answer = self.answer
         while not answer.buffered:
             if answer.fault is not None:
                 raise answer.fault
             if answer.phase is Phase.DONE:
                 return b""
-            await self._wait(deadline, late)
+            waiter = self._waits(deadline, late)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.abort()
+                raise
+            finally:
+                self._waiter, self._deadline = None, NEVER
         data = answer.take()
         if answer.buffered:
             await self._let_others()
@@ -128,16 +122,18 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> bool:
         """Goes idle if another request may follow on this connection; else closes it and returns False."""
-        answer = self._answer
+        answer = self.answer
         if self.closed or answer.phase is not Phase.DONE or not answer.keep_alive or self._unwritten():
             self.abort()
             return False
         if self._reading_paused:
             self._resume_reading()
-        answer.drop_body()
+        if answer.buffered:
+            answer.drop_body()
         self.resting = True
-        self._deadline = self._now() + self._limits.idle
-        self._ring_at(self._deadline)
+        self._deadline = deadline = self._now() + self._limits.idle
+        if self._timer is None or deadline < self._timer_at:
+            self._ring_at(deadline)
         return True
 
     def abort(self) -> None:
@@ -152,9 +148,10 @@ class Connection(asyncio.Protocol):
         self._socket = self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        answer, phase = self._answer, self._answer.phase
         if self.closed:
             return
+        answer = self.answer
+        phase = answer.phase
         if self.resting or phase is Phase.DONE:
             answer.fail(FaultKind.BAD_HTTP, "bytes that answer no request")
             self.abort()
@@ -173,8 +170,9 @@ class Connection(asyncio.Protocol):
             if answer.buffered > self._limits.buffer_bytes and not self._reading_paused:
                 self._reading_paused = True
                 self._transport.pause_reading()
-            if answer.buffered or answer.phase is not phase:
-                self._wake()
+            waiter = self._waiter  # as `_wake`, without a call for each chunk
+            if waiter is not None and (answer.buffered or answer.phase is not phase) and not waiter.done():
+                waiter.set_result(None)
 
     def eof_received(self) -> None:
         # Inside TLS both loops call this also when the goodbye (close_notify) is missing, so a body without any
@@ -188,7 +186,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._answer.drop()
+        self.answer.drop()
         self._on_gone(self)
 
     def pause_writing(self) -> None:
@@ -200,7 +198,7 @@ class Connection(asyncio.Protocol):
 
     def _ended(self, exc: Exception | None, *, clean: bool) -> None:
         if not self.resting:
-            self._answer.end(exc, clean=clean, kept=self._asked > 1)
+            self.answer.end(exc, clean=clean, kept=self._asked > 1)
             self._wake()
 
     def _stop(self) -> None:
@@ -215,20 +213,14 @@ class Connection(asyncio.Protocol):
 
     # --- Waiting ----------------------------------------------------------------------------------------------
 
-    async def _wait(self, deadline: float, late: FaultKind) -> None:
-        """Until there is news, or a deadline made some. A cancelled wait closes the connection."""
+    def _waits(self, deadline: float, late: FaultKind) -> asyncio.Future[None]:
+        """Done when there is news, or when a deadline made some. Who waits for it forgets both afterwards, and closes
+        the connection when the wait was cancelled."""
         self._deadline, self._late = deadline, late
         if self._timer is None or deadline < self._timer_at:
             self._ring_at(deadline)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
-            self._deadline = NEVER
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     async def _let_others(self) -> None:
         """One turn of the loop. A cancelled one closes the connection, as a cancelled wait does."""
@@ -271,10 +263,10 @@ class Connection(asyncio.Protocol):
         if now >= self._look_at:
             self._look_at_write(now)
         if now >= self._deadline:
-            self._answer.fail(self._late, "the deadline passed")
+            self.answer.fail(self._late, "the deadline passed")
         elif now >= self._head_due:
-            self._answer.fail(FaultKind.HEAD_TIMEOUT, f"the head took more than {self._limits.head:g} s")
-        if self._answer.fault is not None:
+            self.answer.fail(FaultKind.HEAD_TIMEOUT, f"the head took more than {self._limits.head:g} s")
+        if self.answer.fault is not None:
             self._stop()
 
     # --- Writing ----------------------------------------------------------------------------------------------
@@ -282,12 +274,14 @@ class Connection(asyncio.Protocol):
     def _write(self, request: bytes, body: bytes) -> None:
         if len(body) <= PIECE:
             self._transport.write(request + body)
+            left = self._socket.get_write_buffer_size()
         else:
             self._transport.write(request)
             self._unsent = memoryview(body)
             self._write_more()
-        self._left_at_look = self._unwritten()
-        if self._left_at_look:
+            left = self._unwritten()
+        self._left_at_look = left
+        if left:
             self._fruitless_looks = 0
             self._look_at = self._now() + self._limits.write / LOOKS
             self._ring_at(self._look_at)
@@ -306,4 +300,4 @@ class Connection(asyncio.Protocol):
         self._left_at_look = left
         self._look_at = now + self._limits.write / LOOKS if left else NEVER
         if left and self._fruitless_looks >= LOOKS:
-            self._answer.fail(FaultKind.WRITE_TIMEOUT, f"{left} bytes of the request are left, none was taken")
+            self.answer.fail(FaultKind.WRITE_TIMEOUT, f"{left} bytes of the request are left, none was taken")

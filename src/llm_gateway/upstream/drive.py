@@ -20,11 +20,11 @@ from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.prefill import Skills
 from llm_gateway.names import canonical
-from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Attempt, Stream, Work
+from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Asked, Attempt, Places, Stream, Work
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.lines import Lines
-from llm_gateway.upstream.transport import Transport
+from llm_gateway.upstream.transport import Request, Transport
 
 __all__ = ["Drive", "Stream", "Work"]
 
@@ -58,6 +58,7 @@ class Drive:
         self.transport = transport
         self.guard = guard
         self._told = told
+        self.requests: dict[Asked, Request] = {}
         self._lines = Lines(self)
         self._contexts = Contexts()
 
@@ -79,9 +80,9 @@ class Drive:
         """Requests that wait for a place at some server."""
         return self._lines.waiting()
 
-    def holds(self, ask: Ask, change: int) -> None:
-        """A project has one attempt more (1) or less (-1) in flight."""
-        self._lines.of(ask).queue.held(ask.project, change)
+    def places(self, ask: Ask) -> Places:
+        """Where the attempts of projects in flight are counted for this model."""
+        return self._lines.of(ask).queue
 
     def context(self, key: str, needed: int | None) -> int | None:
         """The context to ask a candidate for: as `Contexts.size`."""
@@ -112,29 +113,41 @@ class Drive:
     async def answer(self, work: Work) -> Stream:
         """The first answer that has content; whoever gets it closes it. Raises a GatewayError where the plan gives
         up."""
-        plan, news = work.plan, News()
+        plan, news, loop = work.plan, News(), asyncio.get_running_loop()
         running: Running = {}
         checks: Checks = {}
         winner: Stream | None = None
         try:
             while winner is None:
                 decision = plan.next(self.clock.now())
+                attempt: Attempt | None = None
                 if isinstance(decision, Start):
-                    _begin(work, Attempt(self, plan, decision.candidate), running, news)
+                    attempt = Attempt(self, plan, decision.candidate)
                 elif isinstance(decision, Wait):
-                    await news.within(decision.until - self.clock.now())
+                    if not news.here:
+                        news.waiter = waiter = loop.create_future()
+                        seconds = decision.until - self.clock.now()
+                        timer = loop.call_later(seconds if seconds > 0 else 0, news.come)
+                        try:
+                            await waiter
+                        finally:
+                            timer.cancel()
+                    news.here = False
                     winner = self._ended_attempts(plan, running)
                     if winner is None and checks:
                         await self._ended_checks(plan, running, checks)
                 elif isinstance(decision, Queue):
-                    if (attempt := await self._lines.place(plan, decision.until)) is not None:
-                        _begin(work, attempt, running, news)
+                    attempt = await self._lines.place(plan, decision.until)
                 elif isinstance(decision, Check):
-                    check = asyncio.create_task(self._alive(decision.candidate), name="check")
+                    check = loop.create_task(self._alive(decision.candidate))
                     check.add_done_callback(news.come)
                     checks[check] = decision.candidate
                 else:
                     raise decision.error
+                if attempt is not None:
+                    task = loop.create_task(attempt.run(work))  # a name would cost as much as the rest of it
+                    task.add_done_callback(news.come)
+                    running[task] = attempt
         finally:
             if running or checks:
                 try:
@@ -235,39 +248,18 @@ class News:
     """What one request waits for while its attempts run: the end of any of them, or a time. One future for all that
     may happen; `asyncio.wait` would go through all of it anew at each turn."""
 
-    __slots__ = ("_here", "_loop", "_waiter")
+    __slots__ = ("here", "waiter")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
-        self._here = False
+        self.waiter: asyncio.Future[None] | None = None
+        self.here = False
+        """They came since they were waited for last."""
 
     def come(self, _: object = None) -> None:
-        """A task has ended; also for its `add_done_callback`."""
-        self._here = True
-        self._wake()
-
-    async def within(self, seconds: float) -> None:
-        """Returns when news have come since the last time, and after so many seconds."""
-        if not self._here:
-            waiter = self._waiter = self._loop.create_future()
-            timer = self._loop.call_later(max(0.0, seconds), self._wake)
-            try:
-                await waiter
-            finally:
-                timer.cancel()
-                self._waiter = None
-        self._here = False
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
-def _begin(work: Work, attempt: Attempt, running: Running, news: News) -> None:
-    task = asyncio.create_task(attempt.run(work), name="attempt")
-    task.add_done_callback(news.come)
-    running[task] = attempt
+        """A task has ended, or the time is over."""
+        self.here = True
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 async def _abandon(running: Running, checks: Checks) -> None:

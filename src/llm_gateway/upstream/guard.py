@@ -115,11 +115,14 @@ class Guard:
         self._private = tuple(ip_network(net, strict=False) for net in allow_private)
         self._resolve = resolve or _system_resolver
         self._checked: dict[str, tuple[Origin, str]] = {}
+        self.changes = 0
+        """Of what is allowed: a URL that was good before one may be none after it."""
 
     def allow(self, networks: Iterable[str | IPNetwork]) -> None:
         """Replaces `allow_private`; connections that are open stay."""
         self._private = tuple(ip_network(net, strict=False) for net in networks)
         self._checked.clear()
+        self.changes += 1
 
     def check_url(self, url: str) -> tuple[Origin, str]:
         """The canonical origin and the base path (no slash at its end) of a server's URL.

@@ -25,8 +25,6 @@ from llm_gateway.upstream.guard import Guard, Origin
 
 __all__ = ["Limits", "Response", "Stats", "Transport"]
 
-MOST_HEADS = 4096
-"""Heads of requests that are kept: a few paths of each server."""
 ACCEPT = "application/json, application/x-ndjson, text/event-stream"
 OWN_HEADERS = frozenset(
     {"host", "user-agent", "accept", "accept-encoding", "content-type", "content-length"}
@@ -47,18 +45,33 @@ class Stats:
     """Requests from `send` until their response is closed."""
 
 
+class Request:
+    """What is asked of one server over and over, but for the body. Made by `Transport.request`, which checked it."""
+
+    __slots__ = ("first", "last", "origin", "posts")
+
+    def __init__(self, origin: Origin, method: str, first: bytes, last: bytes) -> None:
+        self.origin = origin
+        self.posts = method == "POST"
+        self.first = first
+        """Of the head: what stands before the lines about the body …"""
+        self.last = last
+        """… and behind them."""
+
+
 class Response:
     """An answer whose head is here and whose body comes. Whoever holds it closes it, in every case."""
 
     __slots__ = ("_connection", "_lines", "_origin", "_transport", "content_type", "status")
 
     def __init__(self, transport: Transport, origin: Origin, connection: Connection) -> None:
+        answer = connection.answer
         self._transport = transport
         self._origin = origin
         self._connection: Connection | None = connection
-        self.status = connection.status
-        self.content_type = connection.content_type
-        self._lines = connection.lines
+        self.status = answer.status
+        self.content_type = answer.content_type
+        self._lines = answer.lines
 
     @property
     def headers(self) -> dict[str, str]:
@@ -80,12 +93,12 @@ class Response:
     @property
     def ended(self) -> bool:
         """Nothing is left to read: it was closed, or its end was read, so that `read` would give b"" at once."""
-        return self._connection is None or self._connection.complete
+        return self._connection is None or self._connection.answer.read
 
     @property
     def buffered(self) -> int:
         """Bytes of the body that are here and unread; bounded by `Limits.buffer_bytes` and one read of the socket."""
-        return self._connection.buffered if self._connection is not None else 0
+        return self._connection.answer.buffered if self._connection is not None else 0
 
     def abort(self) -> None:
         """Ends it: a connection whose answer came completely is kept, any other is closed at once.
@@ -93,8 +106,9 @@ class Response:
         The last bytes on the wire (an empty chunk) may trail the last line of a stream: read on until b"" to keep
         the connection. May be called again.
         """
-        connection, self._connection = self._connection, None
+        connection = self._connection
         if connection is not None:
+            self._connection = None
             self._transport._finished(self._origin, connection)
 
     async def close(self) -> None:
@@ -120,14 +134,13 @@ class Transport:
         self._limits = limits or Limits()
         self._now = now
         self._fixed = f"\r\nUser-Agent: {user_agent}\r\nAccept: {ACCEPT}\r\nAccept-Encoding: identity\r\n"
-        self._heads: dict[tuple[Origin, str, str, tuple[tuple[str, str], ...]], tuple[bytes, bytes]] = {}
         self._tls: ssl.SSLContext | None = None
         self._open: set[Connection] = set()
         self._idle: dict[Origin, list[Connection]] = {}
         self._in_flight = 0
         self._closing: asyncio.Future[None] | None = None
 
-    async def send(
+    def send(
         self,
         origin: Origin,
         method: str,
@@ -137,34 +150,47 @@ class Transport:
         *,
         deadline: float,
         max_body: int | None = None,
-    ) -> Response:
-        """Sends one request (GET or POST; a body is JSON) and returns when the head of the answer is complete.
+    ) -> Awaitable[Response]:
+        """As `ask`, of a request (GET or POST; a body is JSON) that is put together for this once."""
+        return self.ask(self.request(origin, method, target, headers), body, deadline, max_body)
+
+    async def ask(self, request: Request, body: bytes, deadline: float, max_body: int | None = None) -> Response:
+        """Sends one request and returns when the head of the answer is complete.
 
         `deadline`: finite seconds on the monotonic clock for all of that; past it, Fault(FIRST_TOKEN_TIMEOUT).
         `max_body`: bytes of the answer, instead of `Limits.body_bytes`. A kept connection that turns out closed
         before any byte of the answer is replaced by a new one, once, unseen (RFC 9112 §9.3.1).
 
         Raises Fault (NOT_PERMITTED, DNS, REFUSED, CONNECT_TIMEOUT, TLS, RESET, WRITE_TIMEOUT, HEAD_TIMEOUT,
-        FIRST_TOKEN_TIMEOUT, BAD_HTTP, TOO_LARGE, ENCODED), and ValueError for a header, target or method that may
-        not be sent. After any exception nothing of the request is left.
+        FIRST_TOKEN_TIMEOUT, BAD_HTTP, TOO_LARGE, ENCODED). After any exception nothing of the request is left.
         """
         if self._closing is not None:
             raise RuntimeError("send() after the transport was closed")
-        request = self._request(origin, method, target, tuple(headers), len(body))
+        origin = request.origin
+        if body or request.posts:
+            about = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+            head = request.first + about + request.last
+        else:
+            head = request.first + request.last
         cap = self._limits.body_bytes if max_body is None else max_body
         connection: Connection | None = None
         self._in_flight += 1
         try:
-            connection = self._kept(origin)
+            kept = self._idle.get(origin)
+            while kept:  # the most recently used one is the least likely to be closed by the server meanwhile
+                connection = kept.pop()
+                if not connection.closed:
+                    break
+                connection = None
             if connection is not None:
                 try:
-                    await connection.ask(request, body, deadline, cap)
+                    await connection.ask(head, body, deadline, cap)
                     return Response(self, origin, connection)
                 except Fault as fault:
                     if fault.kind is not FaultKind.STALE:
                         raise
             connection = await self._dial(origin, deadline)
-            await connection.ask(request, body, deadline, cap)
+            await connection.ask(head, body, deadline, cap)
             return Response(self, origin, connection)
         except BaseException:
             self._in_flight -= 1
@@ -188,18 +214,6 @@ class Transport:
         await asyncio.shield(self._closing)
 
     # --- Connections ------------------------------------------------------------------------------------------
-
-    def _kept(self, origin: Origin) -> Connection | None:
-        """The most recently used idle connection: the least likely to be closed by the server meanwhile."""
-        kept = self._idle.get(origin)
-        connection = None
-        while kept and connection is None:
-            connection = kept.pop()
-            if connection.closed:
-                connection = None
-        if kept is not None and not kept:
-            del self._idle[origin]
-        return connection
 
     async def _dial(self, origin: Origin, deadline: float) -> Connection:
         if self._closing is not None:
@@ -228,17 +242,18 @@ class Transport:
         if self._closing is not None:
             connection.abort()
         elif connection.rest():
-            kept = self._idle.setdefault(origin, [])
+            if (kept := self._idle.get(origin)) is None:
+                kept = self._idle[origin] = []
             kept.append(connection)
             if len(kept) > self._limits.idle_per_origin:
                 kept.pop(0).abort()
 
     def _gone(self, origin: Origin, connection: Connection) -> None:
         self._open.discard(connection)
-        kept = self._idle.get(origin, ())
-        if connection in kept:
-            self._idle[origin].remove(connection)
-            if not self._idle[origin]:
+        if (kept := self._idle.get(origin)) is not None:
+            if connection in kept:
+                kept.remove(connection)
+            if not kept:
                 del self._idle[origin]
         if self._closing is not None and not self._open and not self._closing.done():
             self._closing.set_result(None)
@@ -253,25 +268,8 @@ class Transport:
 
     # --- The request ------------------------------------------------------------------------------------------
 
-    def _request(
-        self, origin: Origin, method: str, target: str, headers: tuple[tuple[str, str], ...], length: int
-    ) -> bytes:
-        """All but the length is the same from one request of a server to the next, and is put together once."""
-        asked = (origin, method, target, headers)
-        head = self._heads.get(asked)
-        if head is None:
-            if len(self._heads) >= MOST_HEADS:
-                self._heads.clear()
-            head = self._heads[asked] = self._head(origin, method, target, headers)
-        first, rest = head
-        if length or method == "POST":
-            return b"%bContent-Type: application/json\r\nContent-Length: %d\r\n%b" % (first, length, rest)
-        return first + rest
-
-    def _head(
-        self, origin: Origin, method: str, target: str, headers: tuple[tuple[str, str], ...]
-    ) -> tuple[bytes, bytes]:
-        """What stands before and behind the lines about the body."""
+    def request(self, origin: Origin, method: str, target: str, headers: Sequence[tuple[str, str]] = ()) -> Request:
+        """A request (GET or POST) for `ask`. Raises ValueError for a header, target or method that may not be sent."""
         if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
             raise ValueError(f"not a request that is ever sent: {method} {target!r:.100}")
         first = f"{method} {target} HTTP/1.1\r\nHost: {origin.authority}{self._fixed}"
@@ -282,4 +280,4 @@ class Transport:
             if not _VALUE.fullmatch(value):  # the value may be a secret: it is not repeated
                 raise ValueError(f"the value of {name!r} contains something else than printable ASCII")
             lines.append(f"{name}: {value}\r\n")
-        return first.encode("ascii"), ("".join(lines) + "\r\n").encode("ascii")
+        return Request(origin, method, first.encode("ascii"), ("".join(lines) + "\r\n").encode("ascii"))

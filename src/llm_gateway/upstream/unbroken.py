@@ -8,6 +8,7 @@ where it is when nobody takes it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 from msgspec.structs import replace
@@ -56,8 +57,8 @@ class unbroken:
         self._stream = Unbroken(self._drive, self._work, stream, self._continues, self._least)
         return self._stream
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stream.close()
+    def __aexit__(self, *_: object) -> Awaitable[None]:
+        return self._stream.close()
 
 
 class Unbroken:
@@ -106,9 +107,9 @@ class Unbroken:
     def continuations(self) -> int:
         return len(self.servers) - 1
 
-    async def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         """As `Stream.close`, of the stream of now."""
-        await self._stream.close()
+        return self._stream.close()
 
     async def next(self) -> list[Event]:
         """All events that are ready together, none after the end. Raises Fault when the answer broke and nobody
@@ -131,26 +132,21 @@ class Unbroken:
                     return [self._summed(Finish("length"))]
                 await self._carry_on(fault)
                 continue
-            return self._passed(events)
-
-    def _passed(self, events: list[Event]) -> list[Event]:
-        finish = events[-1] if events else None
-        if isinstance(finish, Finish):
-            self._finished = True
             self.meter.add_all(events)
-            if self.continuations:
-                events[-1] = self._summed(finish)
+            finish = events[-1] if events else None
+            if isinstance(finish, Finish):
+                self._finished = True
+                if len(self.servers) > 1:
+                    events[-1] = self._summed(finish)
+            elif self._safe and finish is not None:
+                self._fresh += events
+                if len(self._fresh) > MOST_FRESH:
+                    self._fold()
+                if self._ended:
+                    self._ended.clear()
+                if (rate := self._pace.passed(len(events), self._drive.clock.now())) is not None:
+                    self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
             return events
-        self.meter.add_all(events)
-        if self._safe and events:
-            self._fresh += events
-            if len(self._fresh) > MOST_FRESH:
-                self._fold()
-            if self._ended:
-                self._ended.clear()
-            rate = self._pace.passed(len(events), self._drive.clock.now())
-            self._tired = rate is not None and self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
-        return events
 
     def _fold(self) -> None:
         """Keeps of the last pieces what they said."""

@@ -102,13 +102,13 @@ class CheckedReader:
     def may_be_empty(self, allowed: bool) -> None:
         self._inner.may_be_empty = allowed
 
-    def feed(self, data: bytes) -> list[Event]:
-        return [] if self.done else self._read(data)
-
     def eof(self) -> list[Event]:
-        return [] if self.done else self._read(None)
+        return self.feed(None)
 
-    def _read(self, data: bytes | None) -> list[Event]:
+    def feed(self, data: bytes | None) -> list[Event]:
+        """None: the body ended."""
+        if self.done:
+            return []
         if self.fault is not None:
             raise self.fault
         inner, passed = self._inner, list[Event]()
@@ -124,7 +124,10 @@ class CheckedReader:
                     passed, events = events[:ordinary], events[ordinary:]
             if events:
                 for event in events:
-                    self._pass(event, passed)
+                    if type(event) is Piece:
+                        self._pass(event, passed)
+                    else:
+                        self._end(event, passed)
                     if self.done:
                         self.held = 0
                         return passed
@@ -179,13 +182,19 @@ class CheckedReader:
             self._gave = True
         return n
 
-    def _pass(self, event: Event, passed: list[Event]) -> None:
-        if type(event) is not Piece:
-            assert isinstance(event, Finish)
-            if self._window is not None and event.usage is not None and self._window.cut(event.usage.input):
-                raise Fault(FaultKind.PROMPT_CUT, f"read {event.usage.input} of about {self._window.prompt} tokens")
+    def _end(self, event: Event, passed: list[Event]) -> None:
+        """The server's own, as far as it is believed."""
+        assert isinstance(event, Finish)
+        usage, window = event.usage, self._window
+        if window is not None and usage is not None and window.cut(usage.input):
+            raise Fault(FaultKind.PROMPT_CUT, f"read {usage.input} of about {window.prompt} tokens")
+        if self._calls is None and self._thoughts is None and self._rescue is None:  # as `_finish`
+            self.done = True
+            passed.append(event)
+        else:
             self._finish(event, passed)
-            return
+
+    def _pass(self, event: Piece, passed: list[Event]) -> None:
         pieces = self._pieces
         if self._chars > self._most_chars or (pieces >= self._limit and all_given(pieces, self._bytes, self._limit)):
             self._finish(Finish("length"), passed)

@@ -74,7 +74,8 @@ class FrameSplitter:
     __slots__ = ("_joined", "_lines", "_max_line", "_seen", "_sse")
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
-        self._lines = LineSplitter(max_line)
+        self._lines: LineSplitter | None = None
+        """Made when a read was not `whole`."""
         self._max_line = max_line
         self._joined = bytearray()
         """The data of an event of several lines, so far."""
@@ -85,7 +86,8 @@ class FrameSplitter:
         """The texts that `data` is, where it is nothing but one after the other as every known server writes them:
         what most reads are, at a fraction of the cost. None = to be fed. What is in them was not looked at: of one
         that is neither an object nor the marker, `again` makes frames."""
-        if self._joined or self._lines.pending or len(data) > self._max_line:
+        lines = self._lines
+        if self._joined or (lines is not None and lines.pending) or len(data) > self._max_line:
             return None
         if data.startswith(b"{") and data.endswith(b"\n"):
             self._sse = False
@@ -97,7 +99,7 @@ class FrameSplitter:
                 return None
         else:
             return None
-        self._seen = self._lines.started = True
+        self._seen = True
         return found
 
     def again(self, texts: Iterable[bytes]) -> Iterator[bytes]:
@@ -107,19 +109,25 @@ class FrameSplitter:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The frames that `data` completes. The iterator must be exhausted; a Fault comes after the good frames."""
-        for line in self._lines.feed(data):
+        for line in self._splitter().feed(data):
             if (frame := self._frame(line)) is not None:
                 yield frame
 
     def rest(self) -> bytes | None:
         """The frame that the end of the body completes: one without its line end. A frame cut off in the middle
         is None; something that is no frame at all raises as in `feed`."""
-        line = self._lines.rest()
+        line = self._splitter().rest()
         cut_field = any(field.startswith(line) for field in (b"data:", *_SSE_FIELDS))
         frame = None if cut_field or (self._seen and not _is_field(line)) else self._frame(line)
         if frame is None:
             frame = self._event()
         return frame if frame is not None and _whole(frame) else None
+
+    def _splitter(self) -> LineSplitter:
+        if self._lines is None:
+            self._lines = LineSplitter(self._max_line)
+        self._lines.started = self._lines.started or self._seen
+        return self._lines
 
     def _frame(self, line: bytes) -> bytes | None:
         if line.startswith(b"data:"):

@@ -61,12 +61,11 @@ def write_upstream(ask: ChatRequest, model: str, params: Mapping[str, Json]) -> 
 def _settings(ask: ChatRequest, params: Mapping[str, Json]) -> dict[str, Json]:
     """What says how to answer, whatever the question."""
     body: dict[str, Json] = {}
-    options = {NAMES[name]: value for name, value in params.items() if name in NAMES}
-    if options:
+    if options := {NAMES[name]: value for name, value in params.items() if name in NAMES} if params else None:
         body["options"] = options
     if ask.format is not None:
         body["format"] = ask.format
-    if (kept := kept_alive(ask.keep_alive)) is not None:
+    if ask.keep_alive is not None and (kept := kept_alive(ask.keep_alive)) is not None:
         body["keep_alive"] = kept
     if ask.logprobs:
         body["logprobs"] = True
@@ -160,8 +159,8 @@ class StreamReader(FrameReader):
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return frame
             self._known = True
-            if self.echoed is None:
-                self._echo(plain.model)
+            if self.echoed is None and plain.model:
+                self.echoed = plain.model
             said = plain.message
             text, thinking = said.content, said.thinking
             if text or thinking:

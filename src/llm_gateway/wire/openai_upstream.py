@@ -169,8 +169,8 @@ class StreamReader(FrameReader):
             if len(choices) != 1 and (choices or usage is None):
                 return frame
             self._known = True
-            if self.echoed is None:
-                self._echo(plain.model)
+            if self.echoed is None and plain.model:
+                self.echoed = plain.model
             if usage is not None:
                 self._usage = usage_of(usage.prompt_tokens, usage.completion_tokens) or self._usage
             for choice in choices:

@@ -171,12 +171,9 @@ def arguments_of(value: Json) -> str:
 
 def usage_of(prompt: Json, answer: Json) -> Usage | None:
     """None when neither is a count; a figure that was not reported is 0."""
-    usage = Usage(_count(prompt), _count(answer))
-    return usage if usage.input or usage.output else None
-
-
-def _count(value: Json) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31 else 0
+    read = prompt if type(prompt) is int and 0 < prompt < 2**31 else 0
+    said = answer if type(answer) is int and 0 < answer < 2**31 else 0
+    return Usage(read, said) if read or said else None
 
 
 def logprobs_of(value: Json) -> list[Json] | None:

@@ -7,9 +7,10 @@ large enough is asked for, and the count of tokens that it reports is looked at:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from llm_gateway.wire.neutral import Json
 
@@ -30,19 +31,20 @@ _DEFAULTS: Final = tuple(1 << power for power in range(11, 19))
 """Contexts that servers choose by themselves, 2,048 to 262,144."""
 
 
-@dataclass(slots=True)
-class Window:
+class Window(msgspec.Struct, gc=False):
     """One prompt of about `prompt` tokens in one server's context."""
 
     prompt: int
-    contexts: tuple[int, ...] = ()
-    """Sizes, in tokens, that the context may have."""
+    asked: int | None = None
+    """The context that was asked for, in tokens; None when none was."""
+    listed: int | None = None
+    """The longest that the model is said to have there."""
 
     def cut(self, count: int) -> bool:
         """Is `count`, the tokens that the server says it read, the mark of a prompt that was cut? Exactly all of the
         context (before Ollama 0.30), or half of it and the two that are always kept (since then). A smaller count by
         itself says nothing: of a prompt that was seen before only the rest is counted, or nothing at all."""
-        return self.prompt > count * CUT and count in _marks(self.contexts)
+        return self.prompt > count * CUT and count in _marks(self.asked, self.listed)
 
 
 def num_ctx(params: Mapping[str, Json], prompt: int, listed: int | None) -> int | None:
@@ -57,21 +59,11 @@ def num_ctx(params: Mapping[str, Json], prompt: int, listed: int | None) -> int 
     return min(1 << (need - 1).bit_length(), most, LARGEST_ASKED)
 
 
-def window(prompt: int, asked: int | None, listed: int | None) -> Window:
-    """`asked`: the context that was asked for, None when none was."""
-    return Window(prompt, _sizes(asked, listed))
-
-
 @lru_cache(1024)
-def _marks(contexts: tuple[int, ...]) -> frozenset[int]:
+def _marks(asked: int | None, listed: int | None) -> frozenset[int]:
     """The counts that tell of a cut prompt."""
-    return frozenset(count for size in contexts for count in (size - 1, size, *range(size // 2 + 1, size // 2 + 4)))
-
-
-@lru_cache(1024)
-def _sizes(asked: int | None, listed: int | None) -> tuple[int, ...]:
-    sizes = {asked} if asked else set(_DEFAULTS)
-    return tuple(sorted(sizes | ({listed} if listed else set())))
+    sizes = ({asked} if asked else set(_DEFAULTS)) | ({listed} if listed else set())
+    return frozenset(count for size in sizes for count in (size - 1, size, *range(size // 2 + 1, size // 2 + 4)))
 
 
 def much_too_long(prompt: int, listed: int | None) -> bool:

@@ -222,7 +222,7 @@ def test_equal_lines_are_no_loop():
 
 
 def test_the_count_of_a_cut_prompt_is_a_fault():
-    window = Window(6000, (4096,))
+    window = Window(6000, 4096)
     for count in (2050, 4096):
         with pytest.raises(Fault, match=f"read {count} of about 6000") as caught:
             heard(Said([" a"], prompt_tokens=count), window=window)
@@ -232,4 +232,4 @@ def test_the_count_of_a_cut_prompt_is_a_fault():
 @pytest.mark.parametrize("count", [1, 500, 2000, 2060, 3900, 5800, None])
 def test_any_other_count_is_believed(count: int | None):
     said = Said([" a"], prompt_tokens=count, figures=count is not None)
-    assert heard(said, window=Window(6000, (4096,)))[-1].reason == "stop"
+    assert heard(said, window=Window(6000, 4096))[-1].reason == "stop"

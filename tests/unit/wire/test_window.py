@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_gateway.wire.window import much_too_long, num_ctx, window
+from llm_gateway.wire.window import Window, much_too_long, num_ctx
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_context_is_asked_for_where_the_smallest_default_may_not_do(params, pr
     ],
 )
 def test_a_cut_prompt_has_a_count_of_its_own(prompt, asked, listed, count, cut):
-    assert window(prompt, asked, listed).cut(count) is cut
+    assert Window(prompt, asked, listed).cut(count) is cut
 
 
 def test_only_a_prompt_far_beyond_the_context_is_not_tried():
