@@ -20,7 +20,7 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.ledger.ledger import Ledger
 
-CALLS = ((Gateway, "opened"), (Entry, "record"), (Ledger, "closed"), (Gateway, "tell"))
+CALLS = ((Gateway, "opened"), (Entry, "row"), (Entry, "told"), (Ledger, "closed"), (Gateway, "tell"))
 """In the order in which a request makes them. None calls another."""
 LAST = "tell"
 EVERY = 200

@@ -22,6 +22,7 @@ import uvicorn
 
 from llm_gateway import __version__
 from llm_gateway.assemble import assemble
+from llm_gateway.cli import garbage
 from llm_gateway.cli.banner import show
 from llm_gateway.cli.client import Runtime
 from llm_gateway.cli.exits import Exit, Stop
@@ -107,12 +108,13 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # What was made so far stays. To look through its 120,000 objects again with every full collection would stop
-        # all requests for a tenth of a second, every few seconds under load.
+        # all requests for a tenth of a second.
         gc.collect()
         gc.freeze()
         await super().startup(sockets)
         if self.should_exit:
             return
+        self.keep(garbage.collect(lambda: len(self.server_state.tasks)), "garbage")
         self.started_up()
 
     def started_up(self) -> None:
