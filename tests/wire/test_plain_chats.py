@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_gateway.wire import messages, native, openai
+from llm_gateway.errors import InvalidRequest
+from llm_gateway.wire import messages, native, ollama, openai
 from llm_gateway.wire.chunks import completion, plain
 from llm_gateway.wire.collect import Collector, Meter
 from llm_gateway.wire.encoding import encode
@@ -48,15 +49,15 @@ def test_texts_are_read_as_any_other_messages(sent: list[dict[str, object]]):
     def read(body: dict[str, object]) -> object:
         try:
             return messages.read_messages(body, [])
-        except Exception as error:
-            return type(error), str(error)
+        except InvalidRequest as error:
+            return str(error)
 
     assert read(short) == read(long)
 
 
 @pytest.mark.parametrize("role", [None, 1, [], {}, "", "User", "tool"])
 def test_a_role_that_is_none_is_refused_as_ever(role: object):
-    with pytest.raises(Exception, match="messages"):
+    with pytest.raises(InvalidRequest, match="messages"):
         messages.read_messages({"messages": [{"role": role, "content": "hi"}]}, [])
 
 
@@ -64,6 +65,18 @@ def test_a_role_that_is_none_is_refused_as_ever(role: object):
 def test_fields_of_a_plain_chat_mean_the_same_beside_others(fields: dict[str, None]):
     asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5, **fields}
     assert openai.read_request(encode(asked)) == openai.read_request(encode({**asked, "n": 1, "unknown": {}}))
+
+
+@given(st.lists(st.sampled_from(["system", "user", "assistant", "tool", "User", "x"]), max_size=4))
+def test_ollamas_texts_are_read_as_any_other_messages(roles: list[str]):
+    def read(**more: object) -> object:
+        sent = [{"role": role, "content": f"{n}", **more} for n, role in enumerate(roles)]
+        try:
+            return ollama.read_request(encode({"model": "m", "messages": sent, "options": {"seed": 1}, **more}))
+        except InvalidRequest as error:
+            return str(error)
+
+    assert read() == read(unknown=1)
 
 
 def test_what_somebody_else_counts_is_not_counted_again():

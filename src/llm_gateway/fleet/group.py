@@ -96,12 +96,10 @@ class Group:
         found: list[ModelState] = []
         until = math.inf
         for state in self.holders:
-            if state.server.spec.trust not in trust:
-                continue
-            if (over := rests_until(state)) <= now:
+            if is_fit(state, trust, now):
                 found.append(state)
-            elif over < until:
-                until = over
+            elif state.server.spec.trust in trust:
+                until = min(until, rests_until(state))
         self._fit[trust] = (until, found)
         return found
 

@@ -29,7 +29,9 @@ def cost(state: ModelState, prompt_tokens: int, now: float) -> float:
     """Expected wait × (in flight + 1) / limit ÷ tokens per second ÷ success rate to the power of `DOUBT`."""
     samples = state.warm_waits.of(prompt_tokens)
     if samples is not None and samples.known and now < state.warm_until:  # most of the time
-        wait = samples.usual if samples.peak <= samples.usual else samples.expected(now)
+        wait = samples.usual
+        if samples.peak > wait:
+            wait = samples.expected(now)
     else:
         wait = state.expected_wait(now, prompt_tokens)
     wait = wait * (state.in_flight + 1) / state.slots.limit
