@@ -262,7 +262,7 @@ class Entry:
                     "tokens_wasted": 0 if given else one.tokens,
                 }
             )
-        return rows
+        return tuple(rows)  # of atoms: the garbage collector lets go of it, while it waits to be shipped
 
     def began_row(self) -> dict[str, Any]:
         """What of the row is known when it goes upstream: all that the row of a crash can say."""
