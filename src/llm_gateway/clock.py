@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import time
 from collections.abc import Callable
@@ -36,20 +37,23 @@ class SystemClock:
 
 
 class Id(UUID):
-    """A UUID that knows its text: of each request it is written half a dozen times."""
+    """A UUID that knows its text and its bytes: of each request they are written half a dozen times."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("bytes", "text")
 
-    _text: str
+    bytes: builtins.bytes
+    text: str
 
     def __init__(self, value: int) -> None:
+        raw = value.to_bytes(16, "big")
+        text = raw.hex()
         _set(self, "int", value)
         _set(self, "is_safe", SafeUUID.unknown)
-        text = f"{value:032x}"
-        _set(self, "_text", f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+        _set(self, "bytes", raw)
+        _set(self, "text", f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
     def __str__(self) -> str:
-        return self._text
+        return self.text
 
 
 class Ids:

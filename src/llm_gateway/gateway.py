@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from llm_gateway import exposures
@@ -169,8 +169,13 @@ class Gateway:
             entry.lease.release()
 
     def closed(self, entry: Entry) -> None:
-        if entry.lease is not None:
-            self._settle(entry, entry.lease)
+        lease, usage = entry.lease, entry.usage
+        if lease is not None:  # before the last bytes leave: who has them may ask again at once
+            if usage is not None and lease.counted:
+                lease.spend(usage.input + usage.output, entry.cost)
+            lease.release()
+        if entry.bound is not None and entry.bound.excess and entry.backend_model:
+            self.templates.learn(entry.backend_model, entry.bound.excess)
         row = entry.row()
         self.ledger.closed(entry.id, row, entry.told(self.attempt_rows))
         if entry.transcript is not None and self.payloads is not None:
@@ -178,20 +183,8 @@ class Gateway:
         self.metrics.request_ended(entry)
         for observer in self.observers:
             observer(entry)
-        self.tell(entry, row)
-
-    def tell(self, entry: Entry, row: Mapping[str, Any]) -> None:
-        """The one line of a request."""
         trace = trace_of(entry.traceparent) if entry.traceparent else None
         line.tell(row, entry.caller.project.name, entry.servers, trace and trace.trace)
-
-    def _settle(self, entry: Entry, lease: Lease) -> None:
-        """Before the last bytes leave: who has them may ask again at once."""
-        if entry.usage is not None:
-            lease.spend(entry.usage.input + entry.usage.output, entry.cost)
-        lease.release()
-        if entry.bound is not None and entry.bound.excess and entry.backend_model:
-            self.templates.learn(entry.backend_model, entry.bound.excess)
 
     def resolve(self, project: Project, asked: str) -> Target:
         """Raises ModelNotFound, NoPermittedUpstream. What a name means is kept while nothing of it changes."""

@@ -85,8 +85,9 @@ class Bucket:
         self.at = now
         self._limit = 0
 
-    def drain(self, limit: int, now: float) -> None:
-        """Lets time pass. A lowered limit counts as full at most: nobody pays for a use that was allowed then."""
+    def drain(self, limit: int, now: float) -> float:
+        """Lets time pass; returns what is used then. A lowered limit counts as full at most: nobody pays for a use that
+        was allowed then."""
         if limit != self._limit:
             self._limit, self.used = limit, min(self.used, limit)
         elapsed = now - self.at
@@ -94,15 +95,17 @@ class Bucket:
             left = self.used - elapsed * limit / MINUTE
             self.used = left if left > 0.0 else 0.0
             self.at = now
-
-    def over(self, limit: int, amount: float) -> float:
-        """How much too much is used for `amount` more to pass; 0 = it passes. Drain first."""
-        over = self.used + amount - limit
-        return over if over > SLACK else 0.0
+        return self.used
 
     def standing(self, limit: int, now: float) -> Standing:
-        self.drain(limit, now)
-        return Standing(limit, max(0, math.floor(limit - self.used + SLACK)), self.used * MINUTE / limit)
+        used = self.drain(limit, now)
+        return Standing(limit, remaining(limit, used), used * MINUTE / limit)
+
+
+def remaining(limit: int, used: float) -> int:
+    """What would pass at once."""
+    left = math.floor(limit - used + SLACK)
+    return left if left > 0 else 0
 
 
 class Spent:

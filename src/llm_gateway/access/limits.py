@@ -16,11 +16,22 @@ from collections.abc import Callable, Container, Iterator
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from llm_gateway.access.accounts import BUDGETS, NANOS, Account, Rules, Standing, rules_of
+from llm_gateway.access.accounts import (
+    BUDGETS,
+    MINUTE,
+    NANOS,
+    SLACK,
+    Account,
+    Bucket,
+    Rules,
+    Standing,
+    remaining,
+    rules_of,
+)
 from llm_gateway.access.periods import Periods, periods
 from llm_gateway.access.policy import ApiKey, Caller, Project
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused, seconds_until
-from llm_gateway.access.standing import Headers, rate_headers, rate_lines
+from llm_gateway.access.standing import Headers, minute_lines, rate_headers, rate_lines, template_of
 
 MOST_RULES: Final = 10_000
 """Projects and keys whose limits are kept ready."""
@@ -34,19 +45,62 @@ class Holder(NamedTuple):
     account: Account
 
 
+class Holders(tuple[Holder, Holder]):
+    """A project and its key, with what follows of their limits, made once for all requests."""
+
+    caller: Caller
+    project: Project
+    key: ApiKey
+    counted: bool
+    """Has either a limit on tokens or costs?"""
+    rate: Rate | None
+    """None = they have other limits than one, or none."""
+
+
+class Rate(NamedTuple):
+    """The only limit of a project and its key together, of requests per minute: as nearly all have it."""
+
+    limit: int
+    """At least 1."""
+    bucket: Bucket
+    template: bytes
+    """As of `minute_lines`."""
+
+
+def _together(caller: Caller, project: Holder, key: Holder) -> Holders:
+    both = Holders((project, key))
+    both.caller, (both.project, both.key), both.rate = caller, caller, None
+    limited = [(rules, account) for rules, account in both if rules is not None]
+    both.counted = any(rules.counted for rules, _ in limited)
+    if len(limited) == 1:
+        rules, account = limited[0]
+        others = [limit for limit in rules.limits[1:] if limit is not None]
+        if rules.requests and rules.requests > 0 and not others:
+            both.rate = Rate(rules.requests, account.requests, template_of((("rpm", rules.requests),)))
+    return both
+
+
 class Lease:
-    """One admitted request. Gives back once what it holds: at the end of a `with` block or by `release`."""
+    """One admitted request, which takes its place by being made. Gives back once what it holds: at the end of a `with`
+    block or by `release`."""
 
-    __slots__ = ("_limits", "_running", "at", "caller", "holders", "id", "rate_elsewhere", "spent", "taken", "told")
+    __slots__ = ("_running", "at", "caller", "counted", "holders", "id", "rate_elsewhere", "spent", "taken", "told")
 
-    def __init__(self, limits: Limits, caller: Caller, holders: tuple[Holder, Holder], at: Periods) -> None:
-        self._limits = limits
+    def __init__(self, holders: Holders, at: Periods, sharing: int) -> None:
+        for rules, account in holders:
+            account.running += 1
+            if rules is None or (limit := rules.requests) is None:
+                account.requests.used = 0.0
+            else:
+                account.requests.used += sharing if sharing < limit else limit
         self._running = True
         self.id = ""
         """For those who count it together with other processes."""
-        self.caller = caller
+        self.caller = holders.caller
         self.holders = holders
         """The project and the key."""
+        self.counted = holders.counted
+        """Is it to be known how many tokens the request may use?"""
         self.at = at
         """The day and month whose budgets pay: those in which it was admitted, as in the roll-ups."""
         self.taken = ADMITTED
@@ -58,26 +112,45 @@ class Lease:
         self.told: Callable[[Lease], None] | None = None
         """Hears of its end, once."""
 
-    @property
-    def counted(self) -> bool:
-        """Is it to be known how many tokens the request may use?"""
-        (project, _), (key, _) = self.holders
-        return (project is not None and project.counted) or (key is not None and key.counted)
-
     def spend(self, tokens: int, nanos: int) -> None:
         """What it has used in the end; counts at `release`."""
         self.spent = (tokens, nanos)
 
     def release(self) -> None:
         """Ends the request. Calling it again does nothing."""
-        if self._running:
-            self._running = False
-            self._limits.ended(self)
-            if self.told is not None:
-                self.told(self)
+        if not self._running:
+            return
+        self._running = False
+        (_, project), (_, key) = self.holders
+        project.running -= 1
+        key.running -= 1
+        if self.counted or self.taken is not ADMITTED:
+            self._give_back()
+        if self.told is not None:
+            self.told(self)
+
+    def _give_back(self) -> None:
+        """What it holds of tokens and costs; what it has used is counted."""
+        _, _, rate, most_tokens, most_nanos = self.taken
+        tokens, nanos = self.spent or (0, 0)
+        for rules, account in self.holders:
+            account.held_tokens -= most_tokens
+            account.held_nanos -= most_nanos
+            if rules is None or not rules.counted:
+                continue
+            if rules.tokens is not None:
+                account.tokens.used = max(0.0, account.tokens.used + tokens - rate)
+            if rules.budgeted:
+                account.spent("day", self.at.day).add(tokens, nanos)
+                account.spent("month", self.at.month).add(tokens, nanos)
 
     def lines(self, now: float, wall: float) -> bytes:
         """`rate_lines` as of now, which may be long after the request was admitted."""
+        rate = self.holders.rate
+        if rate is not None:
+            limit, bucket, template = rate
+            used = bucket.drain(limit, now)
+            return minute_lines(template, remaining(limit, used), used * MINUTE / limit)
         return rate_lines(standings(self.holders, self.at, now, wall))
 
     def __enter__(self) -> Self:
@@ -86,7 +159,8 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.release()
+        if self._running:  # as nearly never: its entry has closed
+            self.release()
 
 
 class Limits:
@@ -99,7 +173,7 @@ class Limits:
         """What sets the ids of its leases apart from those of others."""
         self._accounts: dict[str, Account] = {}
         self._rules: dict[int, tuple[Project | ApiKey, Rules | None]] = {}
-        self._holders: dict[int, tuple[Project, ApiKey, tuple[Holder, Holder]]] = {}
+        self._holders: dict[int, Holders] = {}
         """By id of the key's object: `holders` as it was last asked for."""
         self._at = periods(0.0)
         self._ids = 0
@@ -114,22 +188,19 @@ class Limits:
         `now`: monotonic seconds, `wall`: Unix seconds. Raises RateLimited, ConcurrencyLimited, TokensLimited,
         BudgetExceeded, BudgetReserved, with the seconds after which exactly one more passes where they are known.
         """
-        holders = self.holders(caller, now)
-        at = self.periods(wall)
-        for holder in holders:
-            if holder.rules is not None:
-                _check(holder, ADMITTED, at, now, wall, sharing)
-        return self.took(caller, holders, at, sharing=sharing)
-
-    def took(self, caller: Caller, holders: tuple[Holder, Holder], at: Periods, *, sharing: int = 1) -> Lease:
-        """A lease of a request that was admitted."""
-        for rules, account in holders:
-            account.running += 1
-            if rules is None or (limit := rules.requests) is None:
-                account.requests.used = 0.0
-            else:
-                account.requests.used += sharing if sharing < limit else limit
-        return Lease(self, caller, holders, at)
+        project, key = caller
+        holders = self._holders.get(id(key))
+        if holders is None or holders.key is not key or holders.project is not project:
+            holders = self.holders(caller, now)
+        at = self._at
+        if not at.day <= wall < at.day_end:
+            at = self.periods(wall)
+        rate = holders.rate
+        if rate is None or rate.bucket.drain(rate.limit, now) + sharing - rate.limit > SLACK:
+            for holder in holders:
+                if holder.rules is not None:
+                    _check(holder, ADMITTED, at, now, wall, sharing)
+        return Lease(holders, at, sharing)
 
     def reserve(self, lease: Lease, ask: Ask, now: float, wall: float, *, sharing: int = 1) -> None:
         """Keeps room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved; then
@@ -149,36 +220,19 @@ class Limits:
             account.held_tokens += ask.tokens
             account.held_nanos += ask.nanos
 
-    @staticmethod
-    def ended(lease: Lease) -> None:
-        """Gives back what a lease holds, and counts what it has used."""
-        _, _, rate, most_tokens, most_nanos = lease.taken
-        tokens, nanos = lease.spent or (0, 0)
-        for rules, account in lease.holders:
-            account.running -= 1
-            account.held_tokens -= most_tokens
-            account.held_nanos -= most_nanos
-            if rules is None or not rules.counted:
-                continue
-            if rules.tokens is not None:
-                account.tokens.used = max(0.0, account.tokens.used + tokens - rate)
-            if rules.budgeted:
-                account.spent("day", lease.at.day).add(tokens, nanos)
-                account.spent("month", lease.at.month).add(tokens, nanos)
-
-    def holders(self, caller: Caller, now: float) -> tuple[Holder, Holder]:
+    def holders(self, caller: Caller, now: float) -> Holders:
         """Kept as long as both are the same objects, and `keep` has not looked through the accounts."""
         project, key = caller.project, caller.key
         found = self._holders.get(id(key))
-        if found is None or found[1] is not key or found[0] is not project:
+        if found is None or found.key is not key or found.project is not project:
             if len(self._holders) >= MOST_RULES:
                 self._holders.clear()
-            holders = (
+            found = self._holders[id(key)] = _together(
+                caller,
                 Holder(self.rules(project), self.account(project.id, now)),
                 Holder(self.rules(key), self.account(key.id, now)),
             )
-            found = self._holders[id(key)] = project, key, holders
-        return found[2]
+        return found
 
     def account(self, id: str, now: float) -> Account:
         found = self._accounts.get(id)
@@ -230,15 +284,15 @@ def _check(holder: Holder, ask: Ask, at: Periods, now: float, wall: float, shari
     if (limit := rules.requests) is not None and ask.requests:
         if limit < 1:
             raise refused(rules, "requests", ask, account, at, wall, 0.0)
-        account.requests.drain(limit, now)
-        if over := account.requests.over(limit, min(sharing, limit)):
+        over = account.requests.drain(limit, now) + min(sharing, limit) - limit
+        if over > SLACK:
             raise refused(rules, "requests", ask, account, at, wall, seconds_until(over, limit))
     if (limit := rules.running) is not None and ask.places and account.running >= max(1, limit // sharing):
         raise refused(rules, "running", ask, account, at, wall, 0.0)
     if (limit := rules.tokens) is not None:
-        account.tokens.drain(limit, now)
         wanted = max(1, ask.rate) if ask.rate > limit else min(max(1, ask.rate) * sharing, limit)
-        if over := account.tokens.over(limit, wanted):
+        over = account.tokens.drain(limit, now) + wanted - limit
+        if over > SLACK:
             raise refused(rules, "tokens", ask, account, at, wall, seconds_until(over, limit))
     if not rules.budgeted:
         return

@@ -26,16 +26,23 @@ class Pressure:
     def __init__(self, memory_limit: int | None = None) -> None:
         """`memory_limit`: bytes of resident memory that the process may have; None = no limit is known."""
         self.memory_limit = memory_limit
+        self.high = False
+        """Might anything be refused? As long as not, nobody needs to ask."""
         self._late = 0
         self._share = 0.0
 
     def ticked(self, late: float) -> None:
         """The loop was so many seconds late for an appointment."""
         self._late = self._late + 1 if late > LATE else 0
+        self._judge()
 
     def weighed(self, resident: int) -> None:
         """The process has so many bytes of resident memory."""
         self._share = resident / self.memory_limit if self.memory_limit else 0.0
+        self._judge()
+
+    def _judge(self) -> None:
+        self.high = self._late >= IN_A_ROW or self._share >= NEARLY_FULL
 
     def bear(self, size: int = 0) -> None:
         """Accepts one more request, of which `size` bytes have been read. Raises Overloaded."""

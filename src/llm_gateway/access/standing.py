@@ -39,7 +39,12 @@ def rate_lines(standings: Mapping[str, Standing]) -> bytes:
             states += (remaining, math.ceil(reset))
             if name in MINUTES:
                 minutes += (remaining, spell(reset).encode())
-    return _template(tuple(shape)) % (*states, *minutes)
+    return template_of(tuple(shape)) % (*states, *minutes)
+
+
+def minute_lines(template: bytes, remaining: int, reset: float) -> bytes:
+    """`rate_lines` of those who have one limit, of a minute. `template`: of its shape."""
+    return template % (remaining, math.ceil(reset), remaining, spell(reset).encode())
 
 
 def rate_headers(standings: Mapping[str, Standing]) -> Headers:
@@ -48,7 +53,7 @@ def rate_headers(standings: Mapping[str, Standing]) -> Headers:
 
 
 @lru_cache(SHAPES)
-def _template(shape: tuple[tuple[str, int], ...]) -> bytes:
+def template_of(shape: tuple[tuple[str, int], ...]) -> bytes:
     """The lines for such limits, with places for what is left of them."""
     policies = [b'"%b";q=%d%b%b' % (n.encode(), limit, _UNITS[POLICIES[n]], _WINDOWS[n]) for n, limit in shape]
     states = [b'"%b";r=%%d;t=%%d' % name.encode() for name, _ in shape]

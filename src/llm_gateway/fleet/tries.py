@@ -31,6 +31,12 @@ class Try(Struct, eq=False, gc=False):
     why: Why
     after: FaultKind | None
     """What the attempt before did wrong; None for a race, and for the first."""
+    server: str
+    """Its id."""
+    provider: str
+    """The kind of API that it speaks."""
+    model: str
+    tier: str
     first_at: float = 0.0
     """Its first content; 0 = there was none."""
     ended: float = 0.0
@@ -43,23 +49,6 @@ class Try(Struct, eq=False, gc=False):
     """About how many were read of its answer."""
     given: int = 0
     """How many the client got of it."""
-
-    @property
-    def server(self) -> str:
-        return self.candidate.spec.id
-
-    @property
-    def provider(self) -> str:
-        """The kind of API that it speaks."""
-        return self.candidate.spec.kind
-
-    @property
-    def model(self) -> str:
-        return self.candidate.model
-
-    @property
-    def tier(self) -> str:
-        return self.candidate.spec.trust._value_  # `value` is a function in Python, and every request asks
 
     @property
     def wasted(self) -> int:
@@ -86,6 +75,8 @@ class Tries(Struct, eq=False):
     all: list[Try] = []
     spoke: list[Try] = []
     """Whose words the client got, or is to get: each after the first went on where the one before broke off."""
+    failures: int = 0
+    """Attempts that ended by a fault before the client had anything of them; known when it is closed."""
     again: bool = False
     """A complete answer was of no use: the next attempt is a second try."""
 
@@ -100,7 +91,9 @@ class Tries(Struct, eq=False):
             why, self.again = "second_try", False
         else:
             why = "failover" if self.all else "first"
-        one = Try(candidate, now, why, after)
+        spec = candidate.spec
+        # `value` is a function in Python, and every request asks
+        one = Try(candidate, now, why, after, spec.id, spec.kind, candidate.model, spec.trust._value_)
         self.all.append(one)
         return one
 
@@ -114,20 +107,19 @@ class Tries(Struct, eq=False):
     def close(self, now: float, tokens: int) -> None:
         """The request has ended, and the client got so many tokens. Whoever is still being asked is given up; the last
         who spoke gave what the others did not."""
+        spoke = self.spoke
         for one in self.all:
             if not one.ended:
                 one.end(now, None)
-            if one not in self.spoke:  # also one whose answer was kept for a while, and then given up
+            if one not in spoke:  # also one whose answer was kept for a while, and then given up
                 one.given = 0
-        if not self.spoke:
-            return
-        if len(self.spoke) > 1:
-            for one in self.spoke[:-1]:
+        if spoke:
+            for one in spoke[:-1]:
                 one.given = min(one.given, tokens)
                 tokens -= one.given
-        self.spoke[-1].given = tokens
-
-    @property
-    def failures(self) -> int:
-        """Attempts that ended by a fault before the client had anything of them."""
-        return sum(one.failed and not one.given for one in self.all)
+            spoke[-1].given = tokens
+        failures = 0
+        for one in self.all:
+            if one.outcome != OK and not one.given and one.failed:
+                failures += 1
+        self.failures = failures

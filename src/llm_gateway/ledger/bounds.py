@@ -11,8 +11,9 @@ server cannot empty anyone's budget, and the next request of the model reserves 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from llm_gateway.names import canonical
 from llm_gateway.wire.neutral import Usage
@@ -24,8 +25,7 @@ MOST_ALLOWANCE: Final = 4096
 MOST_MODELS: Final = 1000
 
 
-@dataclass(slots=True)
-class Bound:
+class Bound(Struct, eq=False, gc=False):
     """Of one request."""
 
     prompt: int

@@ -40,6 +40,9 @@ TAG = 256
 """Characters kept of what clients may choose freely (user tag, correlation id, …)."""
 
 
+TENTHS: Final = 10_000
+"""Of a millisecond in a second: rows have them, rounded by `int(… + 0.5) / 10`. `round` looks for the shortest decimal
+on its way, and takes four times as long."""
 MOST_TRIES: Final = 500
 """Attempts of one request that are written down: a record of the journal has its bound."""
 
@@ -69,6 +72,14 @@ class Entry:
     servers: Sequence[str] = ()
     """Who spoke, in order: each after the first went on where the one before broke off."""
     status = 0
+    provider = ""
+    """The kind of API that the server speaks which answered; "" when none did, or it is not closed yet."""
+    tries: Sequence[Try] = ()
+    """Its attempts, in the order in which they began."""
+    failovers = 0
+    """Attempts that ended by a fault before the client had anything of them. 0 until it is closed."""
+    cost = 0
+    """Billionths of the unit of prices; 0 until it is closed."""
     outcome: Outcome | None = None
     error_code: str | None = None
     finish_reason: str | None = None
@@ -83,7 +94,6 @@ class Entry:
     """What the caller asked for and did not get: as `wire.notes.told`."""
     transcript: Transcript | None = None
     """What is said, where the project keeps it."""
-    _text = ""
 
     def __init__(
         self,
@@ -105,6 +115,8 @@ class Entry:
         self.began = clock.now()
         """Seconds on the monotonic clock."""
         self.id = id
+        self.text = str(id)
+        """The id as everybody writes it."""
         self.caller = caller
         self.lease = lease
         """What it holds of the limits, given back when it ends."""
@@ -113,13 +125,6 @@ class Entry:
         self.traceparent = traceparent
         """The header of that name."""
         self.timestamp = clock.wall()
-
-    @property
-    def text(self) -> str:
-        """The id as everybody writes it; made once."""
-        if not self._text:
-            self._text = str(self.id)
-        return self._text
 
     def heard(self, body: bytes) -> bytes:
         """The request as the client sent it."""
@@ -143,7 +148,10 @@ class Entry:
 
     def believed(self, usage: Usage) -> Usage:
         """What is believed of a count of tokens."""
-        return self.bound.believed(usage) if self.bound else usage
+        bound = self.bound
+        if bound is None or (usage.input <= bound.prompt and usage.output <= bound.answer):  # as nearly always
+            return usage
+        return bound.believed(usage)
 
     def elapsed(self) -> float:
         """Seconds since the request was admitted."""
@@ -151,7 +159,7 @@ class Entry:
 
     def first_token(self) -> None:
         if self.ttft is None:
-            self.ttft = self.elapsed()
+            self.ttft = self._clock.now() - self.began
 
     def finished(self, reason: str, usage: Usage) -> None:
         """The answer is complete: the row closes before its last bytes leave."""
@@ -179,14 +187,21 @@ class Entry:
         self.outcome, self.status, self.error_code = outcome, status, error_code
         now = self._clock.now()
         self.latency = now - self.began
-        if self._tries is not None:
-            self._tries.close(now, self.usage.output if self.usage else 0)
+        usage, tries = self.usage, self._tries
+        if tries is not None:
+            tries.close(now, usage.output if usage is not None else 0)
+            self.failovers = tries.failures
+            if tries.spoke:
+                self.provider = tries.spoke[-1].provider
+        if usage is not None and self.price is not None:
+            self.cost = self.price.of(usage.input, usage.output)
         self._book.closed(self)
 
     def goes_upstream(self, tries: Tries | None = None) -> None:
         """A server is about to be asked: from here on a crash leaves a trace of the request. `tries` is where its
         attempts are noted."""
-        self._tries = tries
+        if tries is not None:
+            self._tries, self.tries = tries, tries.all
         self._book.opened(self)
 
     async def __aenter__(self) -> Self:
@@ -195,6 +210,8 @@ class Entry:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self.outcome is not None:  # as nearly always: it was answered
+            return
         match error:
             case RateLimited() if error.limit:
                 self.refused(error)
@@ -211,29 +228,8 @@ class Entry:
                 self.failed(InternalError("The request ended without an answer."))
 
     @property
-    def cost(self) -> int:
-        """Billionths of the unit of prices."""
-        return self.price.of(self.usage.input, self.usage.output) if self.price and self.usage else 0
-
-    @property
-    def tries(self) -> Sequence[Try]:
-        """Its attempts, in the order in which they began."""
-        return self._tries.all if self._tries is not None else ()
-
-    @property
     def attempts(self) -> int:
         return len(self.tries)
-
-    @property
-    def failovers(self) -> int:
-        """Attempts that ended by a fault before the client had anything of them. 0 until it is closed."""
-        return self._tries.failures if self._tries is not None and self.outcome is not None else 0
-
-    @property
-    def provider(self) -> str:
-        """The kind of API that the server speaks which answered; "" when none did."""
-        spoke = self._tries.spoke if self._tries is not None else ()
-        return spoke[-1].provider if spoke else ""
 
     def moment(self, at: float) -> float:
         """A time of the monotonic clock as Unix time."""
@@ -242,32 +238,31 @@ class Entry:
     def told(self, share: float = 1.0) -> Sequence[dict[str, Any]]:
         """What is written down of its attempts, where it is one of this share of requests; of more than one attempt
         always, unless it is 0."""
-        tries = self._tries.all if self._tries is not None else ()
+        tries = self.tries
         if not tries or not share or (share < 1 and len(tries) == 1 and crc32(self.id.bytes) >= share * 2**32):
             return ()
-        if len(tries) == 1:
-            return (self._told(1, tries[0]),)
-        return tuple(self._told(n, one) for n, one in enumerate(tries[:MOST_TRIES], 1))
-
-    def _told(self, number: int, one: Try) -> dict[str, Any]:
-        """An attempt as `storage.attempts.insert_rows` takes it."""
-        began, first_at, given, spec = one.began, one.first_at, one.given, one.candidate.spec
-        return {
-            "request_id": self.text,
-            "number": number,
-            "timestamp": self.timestamp + began - self.began,
-            "server_id": spec.id,
-            "backend_model": one.candidate.model,
-            "tier": one.tier,
-            "why": one.why,
-            "after": one.after.value if one.after else None,
-            "outcome": one.outcome,
-            "detail": one.detail or None,
-            "ttft_ms": _milliseconds(first_at - began) if first_at else None,
-            "duration_ms": _milliseconds(one.ended - began),
-            "tokens_output": given,
-            "tokens_wasted": 0 if given else one.tokens,
-        }
+        rows: list[dict[str, Any]] = []
+        for one in tries[:MOST_TRIES]:
+            began, first_at, given = one.began, one.first_at, one.given
+            rows.append(  # as `storage.attempts.insert_rows` takes it
+                {
+                    "request_id": self.text,
+                    "number": len(rows) + 1,
+                    "timestamp": self.timestamp + began - self.began,
+                    "server_id": one.server,
+                    "backend_model": one.model,
+                    "tier": one.tier,
+                    "why": one.why,
+                    "after": one.after.value if one.after else None,
+                    "outcome": one.outcome,
+                    "detail": one.detail or None,
+                    "ttft_ms": int((first_at - began) * TENTHS + 0.5) / 10 if first_at else None,
+                    "duration_ms": int((one.ended - began) * TENTHS + 0.5) / 10,
+                    "tokens_output": given,
+                    "tokens_wasted": 0 if given else one.tokens,
+                }
+            )
+        return tuple(rows)  # of atoms: the garbage collector lets go of it, while it waits to be shipped
 
     def began_row(self) -> dict[str, Any]:
         """What of the row is known when it goes upstream: all that the row of a crash can say."""
@@ -288,7 +283,7 @@ class Entry:
 
     def row(self) -> dict[str, Any]:
         """The row as `storage.records.parts` takes it."""
-        usage, ttft, tries, servers = self.usage or _NO_USAGE, self.ttft, self._tries, self.servers
+        usage, ttft, servers = self.usage or _NO_USAGE, self.ttft, self.servers
         return {
             "id": self.text,
             "project_id": self.caller.project.id,
@@ -304,9 +299,9 @@ class Entry:
             "outcome": self.outcome,
             "error_code": self.error_code,
             "finish_reason": self.finish_reason,
-            "latency_ms": _milliseconds(self.latency),
-            "ttft_ms": None if ttft is None else _milliseconds(ttft),
-            "attempts": len(tries.all) if tries is not None else 0,
+            "latency_ms": int(self.latency * TENTHS + 0.5) / 10,
+            "ttft_ms": None if ttft is None else int(ttft * TENTHS + 0.5) / 10,
+            "attempts": len(self.tries),
             "continuations": len(servers) - 1 if servers else 0,
             "tokens_input": usage.input,
             "tokens_output": usage.output,
@@ -316,14 +311,9 @@ class Entry:
             "project_context": self.project_context,
             "client_request_id": self.client_request_id,
             "notes": self.notes or None,
-            "failovers": self.failovers if tries is not None else 0,
-            "cost_nanos": self.cost if self.price is not None else 0,
+            "failovers": self.failovers,
+            "cost_nanos": self.cost,
         }
 
 
 _NO_USAGE: Final = Usage()
-
-
-def _milliseconds(seconds: float) -> float:
-    """To a tenth. `round` looks for the shortest decimal on its way, and takes four times as long."""
-    return int(seconds * 10_000 + 0.5) / 10

@@ -78,9 +78,11 @@ class Journal:
         self.directory = directory
         self._segment_bytes = segment_bytes
         self._lock: int | None = None
-        self._number = 0
+        self.segment = 0
+        """The number of the latest one; 0 = there is none."""
         self._file = -1
-        self._offset = 0
+        self.offset = 0
+        """Behind the last whole record in it."""
         self._dirty = False
         """Does the segment hold bytes which may not be on the disk itself?"""
         self._full: deque[int] = deque()
@@ -94,17 +96,7 @@ class Journal:
     @property
     def position(self) -> Position:
         """Behind the last whole record."""
-        return Position(self._number, self._offset)
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """The position, for those who need it for each record: no class of its own is made."""
-        return self._number, self._offset
-
-    @property
-    def segment(self) -> int:
-        """The number of the latest one; 0 = there is none."""
-        return self._number
+        return Position(self.segment, self.offset)
 
     @property
     def rolled(self) -> bool:
@@ -113,7 +105,7 @@ class Journal:
 
     def roll(self) -> None:
         """The next record begins a new segment."""
-        self._rolled = self._offset > 0
+        self._rolled = self.offset > 0
 
     def opened(self, id: UUID, row: Row) -> None:
         self.write(OPEN, id, row)
@@ -166,7 +158,7 @@ class Journal:
             raise OSError(errno.EMSGSIZE, f"a record of {size} bytes does not fit into the journal")
         record = _head(size, crc32(payload)) + payload
         size += _HEAD.size
-        offset = self._offset
+        offset = self.offset
         if self._file < 0 or self._torn or self._rolled or (offset + size > self._segment_bytes and offset):
             if self._lock is None:
                 self._lock = _made(self.directory)
@@ -179,23 +171,23 @@ class Journal:
         except OSError:
             self._take_back()
             raise
-        self._offset = offset + size
+        self.offset = offset + size
         self._dirty = True
         return size
 
     def _take_back(self) -> None:
         """Of a record that could not be written nothing stays; the next one comes to its place."""
         try:
-            os.ftruncate(self._file, self._offset)
+            os.ftruncate(self._file, self.offset)
         except OSError:
             self._torn = True  # nobody knows how much of it is there: the segment ends here
 
     def _next_segment(self) -> None:
-        path = segment_path(self.directory, self._number + 1)
+        path = segment_path(self.directory, self.segment + 1)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         if self._file >= 0:
             self._full.append(self._file)
-        self._file, self._number, self._offset, self._torn = file, self._number + 1, 0, False
+        self._file, self.segment, self.offset, self._torn = file, self.segment + 1, 0, False
         self._rolled = False
         self._named = False
 

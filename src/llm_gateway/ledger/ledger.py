@@ -58,7 +58,7 @@ class Ledger:
         ballast: Ballast | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`wake` is called when there is a row to ship."""
+        """`wake` is called when there is a row to ship, once until `told` is taken back."""
         self.journal = journal
         self.wake = wake
         self.dropped = 0
@@ -75,6 +75,8 @@ class Ledger:
         """Does the database take no rows?"""
         self._strict = strict
         self._ballast = ballast
+        self.told = False
+        """Has `wake` been called since whoever ships looked last? It is not called again then."""
         self._open: dict[int, int] = {}
         """Requests under way, by the number that their id is -> the segment of their open record."""
         self._opens: dict[int, int] = {}
@@ -100,9 +102,11 @@ class Ledger:
         """Before the last bytes of the answer leave. One that is open in the journal has its place there: it would be
         held for crashed otherwise. Nobody changes the row from then on."""
         segment = self._open.pop(id.int, None)
-        if self._written(CLOSE, id, row, tries, bounded=segment is None):
+        if self._written(CLOSE, id, row, tries, segment is None):
             self.rows += 1
-            self.wake()
+            if not self.told:
+                self.told = True
+                self.wake()
         else:
             self.dropped += 1
         if segment is not None:
@@ -116,7 +120,9 @@ class Ledger:
             return False
         if not self._written(PAYLOAD, id, payload):
             return False
-        self.wake()
+        if not self.told:
+            self.told = True
+            self.wake()
         return True
 
     def fresh(self, after: Position, most: int) -> tuple[Batch, Position] | None:
@@ -181,7 +187,7 @@ class Ledger:
             except OSError as error:
                 self._trouble(error)
 
-    def _written(self, kind: int, id: UUID, row: Row, tries: Sequence[Row] = (), *, bounded: bool = True) -> bool:
+    def _written(self, kind: int, id: UUID, row: Row, tries: Sequence[Row] = (), bounded: bool = True) -> bool:
         """Writes one record. On a full disk the ballast makes room for it."""
         journal = self.journal
         try:
@@ -198,7 +204,7 @@ class Ledger:
             self._trouble(error)
             return False
         if kind != OPEN:
-            self._fresh.put(*journal.place, size, kind, row, tries)
+            self._fresh.put(journal.segment, journal.offset, size, kind, row, tries)
         if self.troubled:
             self.troubled = False
             log.info("journal_back", log_rows_dropped=self.dropped)

@@ -73,6 +73,7 @@ class Shipper:
         failures = 0
         while True:
             self._wake.clear()
+            self._ledger.told = False
             try:
                 step = await feed.step()
             except Exception as error:  # the outermost edge: without this task no row ever arrives

@@ -161,7 +161,9 @@ def idle(request: Ended) -> float:
     """Seconds of a request in which no server was at work on it."""
     busy, until = 0.0, request.began
     for one in request.tries:  # in the order in which they began
-        if one.ended > until:
-            busy += one.ended - max(until, one.began)
-            until = one.ended
-    return max(0.0, request.latency - busy)
+        began, ended = one.began, one.ended
+        if ended > until:
+            busy += ended - (began if began > until else until)
+            until = ended
+    rest = request.latency - busy
+    return rest if rest > 0.0 else 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -164,7 +165,9 @@ class Metrics:
         if not series.noted:
             self._note(series)
         series.count.more += 1
-        series.seconds.note(request.latency)
+        latency, spread = request.latency, series.seconds
+        spread.counts[bisect_left(spread.bounds, latency)] += 1
+        spread.sum += latency
         if len(request.servers) > 1:
             self._resumed.inc(len(request.servers) - 1)
         if error is not None and error in SHED:
@@ -173,7 +176,9 @@ class Metrics:
             self._answered(request, usage, series)
         answered = request.outcome == "ok"
         if answered:
-            self._idle.note(idle(request))
+            seconds, spread = idle(request), self._idle
+            spread.counts[bisect_left(spread.bounds, seconds)] += 1
+            spread.sum += seconds
         for one in request.tries:
             self._attempt_ended(one, series.labels.operation, absorbed=answered)
         if self._sum is not None and not self._carrying:
@@ -187,17 +192,26 @@ class Metrics:
         if not answers.noted:
             self._note(answers)
         if (ttft := request.ttft) is not None:
-            answers.first_token.note(ttft)
+            spread = answers.first_token
+            spread.counts[bisect_left(spread.bounds, ttft)] += 1
+            spread.sum += ttft
         if cost := request.cost:
             answers.cost.more += cost / 1e9
+        given, made = usage.input, usage.output
         if usage.estimated:
-            answers.estimated_in.more += usage.input
-            answers.estimated_out.more += usage.output
+            answers.estimated_in.more += given
+            answers.estimated_out.more += made
             return
-        answers.tokens_in.note(usage.input)
-        answers.tokens_out.note(usage.output)
-        if ttft is not None and usage.output > 1 and request.outcome == "ok":
-            answers.output_token.note((request.latency - ttft) / (usage.output - 1))
+        spread = answers.tokens_in
+        spread.counts[bisect_left(spread.bounds, given)] += 1
+        spread.sum += given
+        spread = answers.tokens_out
+        spread.counts[bisect_left(spread.bounds, made)] += 1
+        spread.sum += made
+        if ttft is not None and made > 1 and request.outcome == "ok":
+            each, spread = (request.latency - ttft) / (made - 1), answers.output_token
+            spread.counts[bisect_left(spread.bounds, each)] += 1
+            spread.sum += each
 
     def _attempt_ended(self, one: Tried, operation: str, *, absorbed: bool) -> None:
         outcome = one.outcome
@@ -214,11 +228,17 @@ class Metrics:
             self._note(outcomes)
         outcomes.count.more += 1
         began, first_at = one.began, one.first_at
-        series.seconds.note(one.ended - began)
+        seconds, spread = one.ended - began, series.seconds
+        spread.counts[bisect_left(spread.bounds, seconds)] += 1
+        spread.sum += seconds
         if first_at:
-            series.first_chunk.note(first_at - began)
+            seconds, spread = first_at - began, series.first_chunk
+            spread.counts[bisect_left(spread.bounds, seconds)] += 1
+            spread.sum += seconds
             if (each := pace(one)) is not None:
-                series.output_chunk.note(each)
+                spread = series.output_chunk
+                spread.counts[bisect_left(spread.bounds, each)] += 1
+                spread.sum += each
         if one.why == "failover" and one.after is not None:
             self._failovers.labels(one.after.value).inc()
         elif one.why == "race":

@@ -2,11 +2,10 @@
 
 A request touches nine time series, and each costs the library 1.6 to 3.4 µs (a lock, checks, a walk over the buckets).
 Noting is a look-up in a list and a sum; what was noted is carried over into the library's series when somebody looks.
+Whoever notes writes into the slots of `Count` and `Spread` himself: nine calls would cost more than the rest of it.
 """
 
 from __future__ import annotations
-
-from bisect import bisect_left
 
 from prometheus_client import Counter, Histogram
 
@@ -27,24 +26,20 @@ class Count:
 
 
 class Spread:
-    """Of one series of a histogram."""
+    """Of one series of a histogram. To note a value: `counts[bisect_left(bounds, value)] += 1` and `sum += value`."""
 
-    __slots__ = ("_bounds", "_counts", "_series", "_sum")
+    __slots__ = ("_series", "bounds", "counts", "sum")
 
     def __init__(self, series: Histogram, bounds: tuple[float, ...]) -> None:
         self._series = series
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def note(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
 
     def carry(self) -> None:
-        counts = self._counts
+        counts = self.counts
         if any(counts):
-            self._counts, more, self._sum = [0] * len(counts), self._sum, 0.0
+            self.counts, more, self.sum = [0] * len(counts), self.sum, 0.0
             # `observe` takes one value at a time, and this is all that it does with it
             self._series._sum.inc(more)
             for bucket, count in zip(self._series._buckets, counts, strict=True):

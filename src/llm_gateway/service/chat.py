@@ -48,7 +48,8 @@ async def chat(gw: Gateway, call: Call) -> None:
 
 def read_ask(gw: Gateway, call: Call, body: bytes) -> ChatRequest:
     """The body in the call's dialect. Raises InvalidRequest and its kin, BodyTooLarge, Overloaded."""
-    gw.pressure.bear(len(body))
+    if gw.pressure.high:
+        gw.pressure.bear(len(body))
     ask = call.dialect.read_request(body)
     if len(body) > gw.max_text and (size := text_size(ask, len(body))) > gw.max_text:
         raise BodyTooLarge(

@@ -97,7 +97,7 @@ class SharedLimits:
             self._wake.set()
             raise
         else:
-            lease = limits.took(caller, holders, at, sharing=0)  # Redis has counted the request
+            lease = Lease(holders, at, 0)  # Redis has counted the request
         lease.id, lease.told = id, self._told
         self._running[id] = lease
         return lease

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_gateway.access.accounts import Standing
-from llm_gateway.access.limits import Limits
+from llm_gateway.access.limits import Limits, standings
 from llm_gateway.access.policy import ApiKey, Caller, Project
-from llm_gateway.access.standing import headers_of, rate_headers, retry_headers, spell
+from llm_gateway.access.standing import headers_of, rate_headers, rate_lines, retry_headers, spell
+from llm_gateway.errors import RateLimited
 
 WALL = 1_780_000_000.0
 KEY = ApiKey(id="k", project_id="p", name="ci", hash=b"", prefix="", last4="")
@@ -32,6 +35,29 @@ def test_a_lease_tells_how_the_project_stands_when_the_answer_leaves():
     limits.admit(who, 0.0, WALL)
     assert dict(headers_of(first.lines(0.0, WALL)))[b"ratelimit"] == b'"rpm";r=58;t=2'
     assert dict(headers_of(first.lines(1.0, WALL)))[b"ratelimit"] == b'"rpm";r=59;t=1'
+
+
+@given(limit=st.integers(1, 500), story=st.lists(st.tuples(st.floats(0, 3), st.booleans()), min_size=1, max_size=30))
+def test_who_has_one_limit_is_admitted_and_told_the_same_as_who_has_more(limit: int, story: list[tuple[float, bool]]):
+    """A limit on requests at a time that nobody reaches takes the general way, and changes nothing."""
+    one, more, now = Limits(), Limits(), 0.0
+    of_one = Caller(Project("p", "legal", rate_limit_per_minute=limit), KEY)
+    of_more = Caller(Project("p", "legal", rate_limit_per_minute=limit, max_concurrency=1000), KEY)
+    for gap, ends in story:
+        now += gap
+        told = []
+        for limits, who in ((one, of_one), (more, of_more)):
+            try:
+                lease = limits.admit(who, now, WALL)
+            except RateLimited as refused:
+                told.append((refused.message, refused.retry_after))
+                continue
+            if ends:
+                lease.release()
+            lines = lease.lines(now + gap / 2, WALL)
+            assert lines == rate_lines(standings(lease.holders, lease.at, now + gap / 2, WALL))
+            told.append((lines, limits.running("p")))
+        assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,17 @@ async def test_rows_arrive_in_order_and_in_bounded_batches(tmp_path: Path):
     assert max(database.batches) <= BATCH
 
 
+def test_whoever_ships_is_woken_once_for_all_rows_that_came_since_he_looked(tmp_path: Path):
+    woken: list[int] = []
+    ledger = Ledger(Journal(tmp_path / "j"), wake=lambda: woken.append(ledger.rows))
+    for _ in range(3):
+        ledger.closed(uuid4(), {})
+    ledger.told = False
+    ledger.kept(uuid4(), {})
+    ledger.closed(uuid4(), {})
+    assert woken == [1, 3]
+
+
 async def test_a_stop_flushes_what_was_closed_a_moment_before_and_leaves_no_journal(tmp_path: Path):
     database = Database()
     async with shipping(tmp_path / "j", database) as ledger:
