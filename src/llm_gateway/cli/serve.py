@@ -106,10 +106,8 @@ class Server(uvicorn.Server):
         """How often the process was asked to end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # What was made so far stays. To look through its 120,000 objects again with every full collection would stop
-        # all requests for a tenth of a second, every few seconds under load.
-        gc.collect()
-        gc.freeze()
+        settled()
+        self._app.grown = settled
         await super().startup(sockets)
         if self.should_exit:
             return
@@ -190,6 +188,13 @@ class Server(uvicorn.Server):
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def settled() -> None:
+    """What was made so far stays. To look through its 120,000 objects again with every full collection would stop all
+    requests for a tenth of a second, every few seconds under load."""
+    gc.collect()
+    gc.freeze()
 
 
 def announce(running: Running, listener: socket.socket) -> Runtime:
