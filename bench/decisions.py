@@ -7,13 +7,15 @@ A fleet of `--servers` servers that hold five models between them, each a part o
 times, speeds, successes, some in flight, one in ten at rest. Measured are one *choice* (`Fleet.pick` as the plan of a
 request calls it, for a model that 60 % hold, prompt and project different each time, nobody or three servers tried, and
 for a request that needs tools),
-and one *fact* (`Fleet.apply` of the three facts of an attempt, per fact; and the rests that a failed one begins).
+one *fact* (`Fleet.apply` of the three facts of an attempt, per fact; and the rests that a failed one begins), and all
+that the fleet does for one ordinary *request*: who holds the model, its plan, the choice, the plan's next moment, three
+facts, its place in the model's line, the account of the attempt; with one server, with 20, and with `--servers`.
 
 The unit is one body of 1 KB read by orjson, or by msgspec where orjson is not installed (the gateway itself has
 msgspec). The body is a conversation of some turns; beside it stands the same for one long message, the cheapest JSON
 there is for its size. CPU time counts, and the best of the rounds, in which unit and decision take turns: the one that
-other work on the machine has disturbed least. Exits with 1 when a choice costs more than 10 units or a fact more than
-3. Needs no network.
+other work on the machine has disturbed least. Exits with 1 when a choice costs more than 10 units, a fact more than 3,
+or a request more than 12 with one server and 25 with many. Needs no network.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -33,11 +35,16 @@ from startup import machine
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.attempts import Clocks, Start, Wait
 from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, FirstToken, Listed, ListedModel, ServerSpec
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.group import affinity
 from llm_gateway.fleet.policies.policy import Ask
+from llm_gateway.fleet.twins import voice_of
+from llm_gateway.upstream.drive import Drive
+from llm_gateway.upstream.guard import Guard
+from llm_gateway.upstream.transport import Transport
 
 try:
     import orjson
@@ -72,12 +79,14 @@ def body(turns: int) -> bytes:
     return json.dumps(asked).encode()
 
 
-def fleet(servers: int, dice: random.Random) -> tuple[Fleet, float]:
-    """The fleet, and the time it has come to."""
+def fleet(
+    servers: int, dice: random.Random, shares: Sequence[float] = SHARES, busy: float = 0.3
+) -> tuple[Fleet, float]:
+    """The fleet, and the time it has come to. `busy`: the share of models on servers with one attempt in flight."""
     made = Fleet(dice.random)
     specs, held = [], {}
     for n in range(servers):
-        names = [name for name, share in zip(MODELS, SHARES, strict=True) if dice.random() < share] or [MODELS[-1]]
+        names = [name for name, share in zip(MODELS, shares, strict=True) if dice.random() < share] or [MODELS[-1]]
         held[f"id{n}"] = names
         specs.append(ServerSpec(f"id{n}", f"s{n}", f"http://10.0.{n // 250}.{n % 250}:11434", "ollama", Trust.PUBLIC))
     made.describe(specs)
@@ -90,7 +99,7 @@ def fleet(servers: int, dice: random.Random) -> tuple[Fleet, float]:
         for name in held[spec.id]:
             for n in range(HISTORY):
                 attempt(made, spec.id, name, now + n, speed * dice.uniform(0.8, 1.3), prompt(dice))
-            if dice.random() < 0.3:
+            if dice.random() < busy:
                 made.apply(AttemptStarted(spec.id, name, now + HISTORY))
     now += HISTORY
     for spec in specs[::10]:
@@ -201,6 +210,49 @@ def rested(made: Fleet, dice: random.Random, model: str, now: float) -> Callable
     return both
 
 
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self, now: float) -> None:
+        self.at = now
+
+    def now(self) -> float:
+        return self.at
+
+    def wall(self) -> float:
+        return self.at
+
+
+def request(made: Fleet, dice: random.Random, model: str, now: float) -> Callable[[int], object]:
+    """All that the fleet does for one request whose first attempt answers."""
+    asked, clock, guard = asks(dice, model), Hands(now), Guard()
+    drive = Drive(made, Transport(guard, now=clock.now), guard, clock, Clocks())
+
+    def serve(n: int) -> None:
+        ask = asked[n]
+        clock.at = now = clock.at + 1e-3
+        assert made.holders(model) & ask.trust
+        plan = drive.plan(ask)
+        start = plan.next(now)
+        assert isinstance(start, Start)
+        candidate, tokens = start.candidate, ask.prompt_tokens
+        server, name = candidate.spec.id, candidate.model
+        told = plan.tries.began(candidate, now, None, race=plan.raced(candidate), underway=plan.underway)
+        drive.holds(ask, 1)
+        drive.apply(AttemptStarted(server, name, now))
+        assert isinstance(plan.next(now), Wait)
+        drive.apply(FirstToken(server, name, now, 0.4, tokens))
+        plan.won(candidate)
+        voice_of(made, candidate)
+        plan.stall(candidate)
+        told.end(now, None, complete=True)
+        drive.holds(ask, -1)
+        drive.apply(AttemptEnded(server, name, now, tokens=120, seconds=3.0, prompt_tokens=tokens))
+        plan.tries.close(now, 120)
+
+    return serve
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--servers", type=int, default=500)
@@ -223,6 +275,11 @@ def main() -> int:
         ("fact with rests", failures(churned, model, later), 4, 3.0),
         ("choice after a rest, and its 4 facts", rested(churned, dice, model, later + 10.0), 1, None),
     ]
+    for servers, limit in ((1, 12.0), (20, 25.0), (options.servers, 25.0)):
+        shares = SHARES if servers > len(MODELS) * 20 else (1.0,) * len(MODELS)
+        asked, began = fleet(servers, dice, shares, busy=0.0)
+        case = f"request, {servers} server{'s' if servers > 1 else ''}", request(asked, dice, model, began + 10.0)
+        cases.append((*case, 1, limit))
     broken = 0
     for title, call, parts, limit in cases:
         seconds(call)  # warm

@@ -27,6 +27,7 @@ def test_an_id_is_a_uuid_of_version_7_with_the_time_in_front():
     assert (id.version, id.variant) == (7, "specified in RFC 4122")
     assert milliseconds(id) == 1_737_260_000_123
     assert str(id) == "01947cc3-e37b-7000-bfff-ffffffffffff"
+    assert UUID(str(id)) == id
 
 
 def test_ids_rise_within_a_millisecond_also_past_4096():

@@ -196,9 +196,10 @@ class Limits:
         return found[1]
 
     def periods(self, wall: float) -> Periods:
-        if not self._at.hold(wall):
-            self._at = periods(wall)
-        return self._at
+        at = self._at
+        if not at.hold(wall):
+            at = self._at = periods(wall)
+        return at
 
     def headers(self, caller: Caller, now: float, wall: float) -> Headers:
         """`rate_headers`, counting nothing."""

@@ -247,9 +247,7 @@ class Plan(Struct, eq=False):
             return None
         found = self._pick(now, race=race)
         if isinstance(found, Candidate):
-            if not self._pay(found, now, race=race):
-                return None
-            return self._start(found, now, race=race)
+            return self._start(found, now, race=race) if self._pay(found, now, race=race) else None
         if race:
             self._race_at = now + BUDGET_AGAIN
         elif alone:
@@ -298,7 +296,8 @@ class Plan(Struct, eq=False):
         if owes and (candidate.resting or not candidate.unproven) and not self.budgets.retries.take(now):
             self._not_before, self._poor = now + BUDGET_AGAIN, True
             return False
-        self._poor = False
+        if self._poor:
+            self._poor = False
         return True
 
     def _start(self, candidate: Candidate, now: float, *, race: bool) -> Start:
@@ -312,9 +311,9 @@ class Plan(Struct, eq=False):
         elif race:
             began = self._running[0].began
             self._race_at = began + 2 * (now - began)
+            self.races += 1
         self._queued_since = None
         self.attempts += 1
-        self.races += race
         self.counted += 1
         return Start(candidate)
 

@@ -195,7 +195,7 @@ class Beliefs:
 
     def _attempt_started(self, server: ServerState, fact: AttemptStarted) -> None:
         """Notes for what it was asked, too: for somebody, or of our own accord."""
-        now, model = fact.at, server.model(fact.model)
+        now, model = fact.at, server.models.get(fact.model) or server.model(fact.model)
         server.in_flight += 1
         if model is not None:
             model.in_flight += 1
@@ -205,20 +205,21 @@ class Beliefs:
             server.used_at = now
             if model is not None:
                 model.used_at = now
-            if (asked := self._index.group(fact.model)) is not None:
+            asked = self._index.known_group(fact.model) or self._index.group(fact.model)
+            if asked is not None:
                 asked.wanted(now)
         elif model is not None:
             model.probed_at = now
 
     def _first_token(self, server: ServerState, fact: FirstToken) -> None:
-        model = server.model(fact.model)
+        model = server.models.get(fact.model) or server.model(fact.model)
         if model is not None:
             model.began(fact)
             for group in model.groups:
                 group.heat(model)
 
     def _attempt_ended(self, server: ServerState, fact: AttemptEnded) -> None:
-        model = server.model(fact.model)
+        model = server.models.get(fact.model) or server.model(fact.model)
         if server.in_flight:
             server.in_flight -= 1
         if model is not None and model.in_flight:
@@ -262,10 +263,11 @@ class Beliefs:
             self._stale(server)
         if model is None:
             return
-        for rest in (model.rest, model.identity):
-            if rest.faults:
-                rest.succeeded(fact.at)
-                self._stale(server)
+        if model.rest.faults or model.identity.faults:
+            for rest in model.rests():
+                if rest.faults:
+                    rest.succeeded(fact.at)
+            self._stale(server)
         model.answered(fact.at, good=True)
         if fact.seconds > 0 and fact.tokens > 1:
             speed = fact.tokens / fact.seconds

@@ -67,10 +67,12 @@ def ranked_candidates(states: Iterable[tuple[int, ModelState]], ask: Ask, now: f
 
 
 def candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Candidate:
-    samples, server = state.samples(ask.prompt_tokens, now), state.server
+    server, warm = state.server, now < state.warm_until
+    samples = state.warm_waits.of(ask.prompt_tokens)
+    if not warm or samples is None:
+        samples = state.samples(ask.prompt_tokens, now)
     returns = state.rest.returning or state.identity.returning or server.rest.returning  # hardly any does
     listed = state.listed
-    context = listed.context_length
     return Candidate(
         server.spec,
         listed.name,
@@ -80,8 +82,8 @@ def candidate(state: ModelState, ask: Ask, now: float, *, resting: bool) -> Cand
         state.key,
         not state.successes and not state.failures,
         returns and (state.half_open(now) or server.half_open(now)),
-        state.warm_until <= now < state.cold_until,
+        not warm and now < state.cold_until,
         state.tokens_per_second,
         state.success_rate() if state.successes else 0.0,
-        context if context is not None else state.context_length(),
+        listed.context_length if state.abilities.shown is None else state.context_length(),
     )

@@ -103,7 +103,7 @@ class Fleet(Beliefs):
             if state.server.doubted and not may_be_doubted:
                 passed_by = True
                 return False
-            if state.slots.limit == 1 and state.foreign and not may_be_foreign:
+            if state.slots.limit == 1 and not may_be_foreign and state.foreign:
                 left_to_others = True
                 return False
             return state.has_place(now) and state.key not in tried and (not race or state.server.spec.hedge)
@@ -198,7 +198,8 @@ class Fleet(Beliefs):
     def budgets(self, ask: Ask) -> Budgets:
         """What the requests for this model, pinned or not, may spend on retries and races."""
         for backend in ask.backends:
-            if (group := self._index.group(unpinned(backend))) is not None:
+            plain = unpinned(backend) if "@" in backend else backend
+            if (group := self._index.known_group(plain) or self._index.group(plain)) is not None:
                 return group.budgets
         return Budgets()
 
@@ -213,7 +214,7 @@ class Fleet(Beliefs):
 
     def _asked(self, ask: Ask) -> list[Group]:
         if len(ask.backends) == 1:
-            group = self._index.group(ask.backends[0])
+            group = self._index.known_group(ask.backends[0]) or self._index.group(ask.backends[0])
             return [group] if group is not None else []
         find = self._index.group
         return [group for backend in ask.backends if (group := find(backend)) is not None]

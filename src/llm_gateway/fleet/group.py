@@ -96,12 +96,10 @@ class Group:
         found: list[ModelState] = []
         until = math.inf
         for state in self.holders:
-            if state.server.spec.trust not in trust:
-                continue
-            if (over := rests_until(state)) <= now:
+            if is_fit(state, trust, now):
                 found.append(state)
-            elif over < until:
-                until = over
+            elif state.server.spec.trust in trust:
+                until = min(until, rests_until(state))
         self._fit[trust] = (until, found)
         return found
 
@@ -158,22 +156,20 @@ class Group:
         """The server on which a conversation has its place, the next ones when it is not `usable` (which says also
         that it is permitted and does not rest) or has too much to do. All requests of the conversation get the same
         answer as long as the fleet stays the same."""
+        points, owners = self._ring or self._made_ring()
         bound = BOUND * (self.in_flight + 1) / (len(self.fit(trust, now)) or 1)
-        for state in self._near(place):
+        at, count = bisect(points, place), len(owners)
+        for n in range(at, at + STEPS):
+            state = owners[n % count]
             if state.in_flight < bound and usable(state):
                 return state
         return None
 
-    def _near(self, place: int) -> Sequence[ModelState]:
-        """The owners of the next points of the ring."""
-        if self._ring is None:
-            points = [(_point(f"{state.key} {n}"), state) for state in self.holders for n in range(POINTS)]
-            points.sort(key=lambda point: point[0])
-            self._ring = [point for point, _ in points], [state for _, state in points]
-        ring, states = self._ring
-        at = bisect(ring, place)
-        near = states[at : at + STEPS]
-        return near if len(near) == STEPS else near + states[: min(at, STEPS - len(near))]
+    def _made_ring(self) -> tuple[list[int], list[ModelState]]:
+        points = [(_point(f"{state.key} {n}"), state) for state in self.holders for n in range(POINTS)]
+        points.sort(key=lambda point: point[0])
+        self._ring = [point for point, _ in points], [state for _, state in points]
+        return self._ring
 
     def limit(self, trust: frozenset[Trust], now: float) -> int:
         """Attempts that its fit servers may have at a time."""

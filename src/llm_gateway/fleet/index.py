@@ -29,6 +29,8 @@ class Index:
         self.judged_at = 0.0
         """When all names were judged last."""
         self._groups: dict[str, Group] = {}
+        self.known_group = self._groups.get
+        """As `group`, of a name in its canonical form, as most come; None also for a pin that nobody asked for yet."""
         self._meant: dict[str, tuple[str, bool]] = {}
         """The digest that a name stands for, and whether own servers say so."""
         self._named: dict[str, set[str]] = {}

@@ -27,7 +27,14 @@ class Score(NamedTuple):
 
 def cost(state: ModelState, prompt_tokens: int, now: float) -> float:
     """Expected wait × (in flight + 1) / limit ÷ tokens per second ÷ success rate to the power of `DOUBT`."""
-    wait = state.expected_wait(now, prompt_tokens) * (state.in_flight + 1) / state.slots.limit
+    samples = state.warm_waits.of(prompt_tokens)
+    if samples is not None and samples.known and now < state.warm_until:  # most of the time
+        wait = samples.usual
+        if samples.peak > wait:
+            wait = samples.expected(now)
+    else:
+        wait = state.expected_wait(now, prompt_tokens)
+    wait = wait * (state.in_flight + 1) / state.slots.limit
     if state.rate is None:
         state.success_rate()
     return wait / ((state.tokens_per_second or state.speed()) * state.trusted)

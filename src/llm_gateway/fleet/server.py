@@ -196,8 +196,8 @@ class ModelState:
             self.cold_waits.add(wait, at)
         self.unanswered = 0
         self.cold_until, self.warm_until = at, at + STAYS_WARM
-        for rest in (self.server.rest, self.rest, self.identity):
-            if rest.returning:
+        if self.rest.returning or self.identity.returning or self.server.rest.returning:  # hardly any does
+            for rest in (self.server.rest, self.rest, self.identity):
                 rest.promising(at)
         if strained:
             self.slots.strained(in_flight)
@@ -255,8 +255,11 @@ class ModelState:
         if in_flight and (self.rest.returning or self.identity.returning) and self.half_open(now):
             return False
         if not server.in_flight:
-            return server.most is None or server.most > 0
-        return not (server.full() or server.half_open(now))
+            return True
+        most = server.most
+        if most is not None and server.in_flight >= most:
+            return False
+        return not (server.rest.returning and server.half_open(now))
 
 
 @dataclass(slots=True, eq=False)

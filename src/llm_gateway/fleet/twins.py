@@ -15,12 +15,11 @@ from llm_gateway.names import canonical
 
 def voice_of(fleet: Fleet, candidate: Candidate) -> Voice:
     """What decides about a candidate's template, as far as the fleet knows it."""
-    spec, name = candidate.spec, canonical(candidate.model)
-    server = fleet.servers.get(spec.id)
-    if server is None:
-        return Voice(spec.id, name, spec.kind, None, None)
-    model = server.models.get(name)
-    return Voice(spec.id, name, spec.kind, model.listed.digest if model is not None else None, server.version)
+    spec, server = candidate.spec, fleet.servers.get(candidate.spec.id)
+    model = server.model(candidate.model) if server is not None else None
+    if server is None or model is None:
+        return Voice(spec.id, canonical(candidate.model), spec.kind, None, server.version if server else None)
+    return Voice(spec.id, model.name, spec.kind, model.listed.digest, server.version)
 
 
 def twins(fleet: Fleet, origin: Candidate, voice: Voice, trust: frozenset[Trust], now: float) -> list[Candidate]:

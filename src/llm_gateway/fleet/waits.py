@@ -20,14 +20,14 @@ ENOUGH = 5
 class Samples:
     """The latest values, with their percentiles at hand."""
 
-    __slots__ = ("_latest", "_sorted", "_usual", "count", "known", "peak", "peak_at")
+    __slots__ = ("_latest", "_sorted", "count", "known", "peak", "peak_at", "usual")
 
     def __init__(self) -> None:
         self.known = False
         self.count = 0
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
-        self._usual = 0.0
+        self.usual = 0.0
         """The median."""
         self.peak = 0.0
         self.peak_at = 0.0
@@ -41,15 +41,15 @@ class Samples:
             self.known = True
         self._latest.append(value)
         insort(ranked, value)
-        self._usual = ranked[self.count // 2]
-        expected = self.expected(now)
+        usual = self.usual = ranked[self.count // 2]
+        expected = usual if self.peak <= usual else self.expected(now)
         self.peak = value if value > expected else expected
         self.peak_at = now
 
     def expected(self, now: float, prior: float = 0.0) -> float:
         """The median (`prior` where there is none), or more for a while after a longer wait (Finagle's "peak EWMA":
         quick to believe bad news, slow to forget it)."""
-        usual, peak = self._usual if self.known else prior, self.peak
+        usual, peak = self.usual if self.known else prior, self.peak
         if peak <= usual:
             return usual
         since = now - self.peak_at
@@ -94,10 +94,8 @@ class Waits:
     def of(self, prompt_tokens: int) -> Samples | None:
         """The samples that say most about a prompt of this size."""
         size = bisect_left(CLASSES, prompt_tokens) if prompt_tokens > SMALL else 0
-        if (own := self._by_class[size]) is not None:
+        if (own := self._by_class[size]) is not None or not self._any:
             return own
-        if not self._any:
-            return None
         known = [(abs(size - other), other) for other, samples in enumerate(self._by_class) if samples is not None]
         return self._by_class[min(known)[1]]
 

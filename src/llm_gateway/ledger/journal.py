@@ -3,12 +3,13 @@
 A journal is a directory of one process: segments of at most 8 MiB, each a sequence of records. An *open* record is
 written before the first upstream attempt, the *close* record before the last bytes of the answer leave. Written means
 `write(2)`: the page cache outlives the process; `fdatasync` follows for the whole group five times a second, and
-`fsync` of the directory where a segment is new in it, so that a power cut costs at most that. The shipper reads the
-same files, live and after a crash: there is no second path.
+`fsync` of the directory where a segment is new in it, so that a power cut costs at most that. The shipper reads these
+files after a crash, and where it is behind; rows that were written a moment ago it has from memory (`fresh`), and both
+give the same at any position.
 
-Record: length of the payload (u32), CRC-32 of the payload (u32), payload (MessagePack, `[kind, id, row,
-attempts]`). A torn tail
-(a process killed in the middle of a write, a disk that was full) is recognised by either and ends the segment.
+Record: length of the payload (u32), CRC-32 of the payload (u32), payload (MessagePack, `[kind, id, row, attempts]`).
+A torn tail (a process killed in the middle of a write, a disk that was full) is recognised by either and ends the
+segment. `pwrite` costs 1.2 µs a record; stores into a mapped file were tried and cost 0.7.
 """
 
 from __future__ import annotations

@@ -154,10 +154,8 @@ class Metrics:
         """Counts one request and its attempts, after its `request_began`."""
         self._under_way -= 1
         error = request.error_code
-        kind = (
-            *(request.caller.project.name, request.endpoint, request.provider, request.model, request.backend_model),
-            *(request.status, error),
-        )
+        project, endpoint, model = request.caller.project.name, request.endpoint, request.model
+        kind = (project, endpoint, request.provider, model, request.backend_model, request.status, error)
         series = self._known_requests.get(kind)
         if series is None:
             series = self._request(request)
@@ -227,9 +225,9 @@ class Metrics:
             self._races.labels("started").inc()
             if first_at:
                 self._races.labels("won").inc()
-        if absorbed and one.failed:
+        if outcome != "ok" and absorbed and one.failed:
             self._absorbed.labels(outcome).inc()
-        if wasted := one.wasted:
+        if not one.given and (wasted := one.wasted):
             self._wasted.labels(outcome).inc(wasted)
 
     def request_refused(self) -> None:

@@ -65,13 +65,13 @@ class Drive:
         """Tells the fleet, and lets those begin for whom there is a place now."""
         self.fleet.apply(fact)
         self._told(fact)
-        if isinstance(fact, AttemptEnded | FirstToken):
+        if self._lines.joined and isinstance(fact, AttemptEnded | FirstToken):
             self._lines.serve()
 
     def looked(self, fact: Fact) -> None:
         """As `apply`, for what we found out of our own accord: no request's attempt, which nobody is told of."""
         self.fleet.apply(fact)
-        if isinstance(fact, AttemptEnded | FirstToken):
+        if self._lines.joined and isinstance(fact, AttemptEnded | FirstToken):
             self._lines.serve()
 
     @property
@@ -81,7 +81,7 @@ class Drive:
 
     def holds(self, ask: Ask, change: int) -> None:
         """A project has one attempt more (1) or less (-1) in flight."""
-        self._lines.of(ask).held(ask.project, change)
+        self._lines.of(ask).queue.held(ask.project, change)
 
     def context(self, key: str, needed: int | None) -> int | None:
         """The context to ask a candidate for: as `Contexts.size`."""

@@ -52,9 +52,6 @@ class Line:
     def crowded(self) -> bool:
         return self.queue.size > 0
 
-    def held(self, project: str, change: int) -> None:
-        self.queue.held(project, change)
-
 
 class Lines:
     """One line for each model that was asked for."""
@@ -62,7 +59,7 @@ class Lines:
     def __init__(self, drive: Places) -> None:
         self._drive = drive
         self._lines: dict[str, Line] = {}
-        self._joined = 0
+        self.joined = 0
         """Requests that wait, in whichever."""
 
     def of(self, ask: Ask) -> Line:
@@ -85,16 +82,15 @@ class Lines:
 
     def serve(self) -> None:
         """Something has changed: there may be places."""
-        if self._joined:
-            for line in self._lines.values():
-                self._serve(line)
+        for line in self._lines.values():
+            self._serve(line)
 
     async def place(self, plan: Plan, until: float) -> Attempt | None:
         """An attempt that has its place; None when the time is over. Raises a GatewayError when the queue is full."""
         clock, line = self._drive.clock, self.of(plan.ask)
         turn = _Turn(plan, asyncio.get_running_loop().create_future())
         waiting = self._join(line, turn, until)
-        self._joined += 1
+        self.joined += 1
         try:
             self._serve(line)
             while not turn.granted.done() and (left := until - clock.now()) > 0:
@@ -107,7 +103,7 @@ class Lines:
                 turn.granted.result().ended(None)
             raise
         finally:
-            self._joined -= 1
+            self.joined -= 1
             line.queue.leave(waiting)
 
     def _join(self, line: Line, turn: _Turn, until: float) -> Waiting[_Turn]:

@@ -31,10 +31,10 @@ class Peers:
         for hop in (h.strip() for h in reversed(hops)):
             if not hop:
                 continue
-            if _address(hop) is None:
+            if (parsed := _address(hop)) is None:
                 break
             peer = hop
-            if not self.trusts(hop):
+            if not self._has(parsed):
                 break
         return peer
 
@@ -52,7 +52,10 @@ class Peers:
     def trusts(self, address: str) -> bool:
         """Is it a proxy of ours?"""
         parsed = _address(address)
-        return parsed is not None and any(parsed in network for network in self._trusted)
+        return parsed is not None and self._has(parsed)
+
+    def _has(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in network for network in self._trusted)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

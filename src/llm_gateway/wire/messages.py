@@ -38,8 +38,8 @@ def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
     if not items:
         raise InvalidRequest("`messages` is empty: send at least one message.", param="messages")
     at_most(MAX_MESSAGES, items, "messages")
-    if (plain := _plain(items)) is not None:
-        return plain
+    if (texts := only_texts(items)) is not None:
+        return texts
     objects = [item for item in items if isinstance(item, dict)]
     lists = [held for item in objects for key in ("content", "tool_calls") if isinstance(held := item.get(key), list)]
     if (parts := sum(map(len, lists))) > MAX_MESSAGES:
@@ -51,7 +51,7 @@ def read_messages(body: dict[str, Json], notes: list[str]) -> list[Message]:
     return settled(read)
 
 
-def _plain(items: list[Json]) -> list[Message] | None:
+def only_texts(items: list[Json]) -> list[Message] | None:
     """The messages of a conversation in which nothing but texts is said: most are. None = there is more in it, or a
     mistake."""
     read: list[Message] = []

@@ -14,7 +14,7 @@ from llm_gateway.wire.decoding import decode_body
 from llm_gateway.wire.dialect import ClientDialect
 from llm_gateway.wire.encoding import encode
 from llm_gateway.wire.fields import as_object, at_most, join, optional, required, wrong_type
-from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, ROLE_NAMES, settled
+from llm_gateway.wire.messages import MAX_MESSAGES, MAX_PARTS, ROLE_NAMES, only_texts, settled
 from llm_gateway.wire.neutral import ChatRequest, Json, Message, ToolCall
 from llm_gateway.wire.ollama_fields import read_images, read_shared
 from llm_gateway.wire.ollama_frames import CHAT, CONTENT_TYPE, WRONG_METHOD, FrameWriter, error_body, write_answer
@@ -40,6 +40,8 @@ def _messages(fields: dict[str, Json]) -> list[Message]:
     """Counted before they are read: a body of a few MiB may hold hundreds of thousands of them."""
     items = optional(fields, "messages", list) or []
     at_most(MAX_MESSAGES, items, "messages")
+    if (texts := only_texts(items)) is not None:
+        return texts
     objects = [as_object(item, f"messages[{n}]") for n, item in enumerate(items)]
     lists = [held for item in objects for key in ("images", "tool_calls") if isinstance(held := item.get(key), list)]
     if (parts := sum(map(len, lists))) > MAX_MESSAGES:

@@ -27,6 +27,8 @@ _LEFT_OUT: Final = frozenset(
     }
 )
 """Options of Ollama's, of now or of before, that have no neutral name. Most are the server owner's business."""
+_PLAIN: Final = frozenset({"model", "messages", "prompt", "stream", "options"})
+"""All that most requests hold; of what else there may be nobody looks for any then."""
 _LEVELS: Final = ("low", "medium", "high", "max")
 _DATA_URL: Final = re.compile(r"data:[a-z0-9.+/-]{0,64};base64,", re.IGNORECASE)
 _NO_TIME: Final = re.compile(r"[+-]?0+(?:\.0*)?(?:ns|us|µs|ms|s|m|h)?")
@@ -36,6 +38,8 @@ def read_shared(fields: dict[str, Json], ask: ChatRequest) -> None:
     """Everything but model, messages, prompt and tools. Raises InvalidRequest; notes what has no effect here."""
     ask.stream = optional(fields, "stream", bool) is not False
     ask.params = _params(fields, ask.notes)
+    if fields.keys() <= _PLAIN:
+        return
     ask.format = _format(fields)
     ask.think = _think(fields)
     ask.keep_alive = _keep_alive(fields)

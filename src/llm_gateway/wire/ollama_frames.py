@@ -7,6 +7,7 @@ gateway can know: `prompt_eval_duration` is the time until the first content, wi
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from llm_gateway.errors import GatewayError, ModelNotFound
@@ -122,6 +123,7 @@ def error_body(error: GatewayError, request_id: str | None) -> dict[str, Json]:
     return with_details(body, error)
 
 
+@lru_cache(maxsize=16)  # the answers of one second begin alike
 def moment(seconds: float) -> str:
     """Unix seconds as Ollama writes times: RFC 3339 in UTC, with nanoseconds (of which there are none)."""
     days, second = divmod(int(seconds), 86_400)

@@ -97,8 +97,9 @@ def _modernise(fields: dict[str, Json]) -> None:
 def _params(fields: dict[str, Json]) -> dict[str, Json]:
     params = read_params(fields, _SAME_NAME)
     for name in ("max_completion_tokens", "max_tokens"):  # the newer name wins
-        if fields.get(name) not in (None, 0) or isinstance(fields.get(name), bool):
-            params["max_tokens"] = check_param("max_tokens", fields[name], where=name)
+        sent = fields.get(name)
+        if sent is not None and (sent != 0 or sent is False):  # 0 is how some clients say that there is no limit
+            params["max_tokens"] = check_param("max_tokens", sent, where=name)
             break
     return params
 

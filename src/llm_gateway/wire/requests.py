@@ -28,7 +28,7 @@ def read_model(body: dict[str, Json]) -> str:
 
 def read_params(body: dict[str, Json], names: Iterable[str]) -> dict[str, Json]:
     """The parameters among `names` that the caller set, checked and in canonical type."""
-    params = {name: check_param(name, body[name]) for name in names if body.get(name) is not None}
+    params = {name: check_param(name, value) for name in names if name in body and (value := body[name]) is not None}
     if params.get("stop") == []:
         del params["stop"]
     return params

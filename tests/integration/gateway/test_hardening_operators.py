@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from llm_gateway.errors import ModelNotFound
 from llm_gateway.fleet.facts import Listed, ListedModel
 from llm_gateway.service import health
 from llm_gateway.service.models import healthy_servers
@@ -89,3 +90,28 @@ async def test_many_projects_do_not_fill_the_memory_with_lists(live: Live):
     for n in range(100):
         assert live.gateway.visible(replace(project, id=str(n)))
     assert len(live.gateway._lists) <= 32
+
+
+async def test_what_a_name_means_is_found_out_anew_only_when_something_of_it_has_changed(live: Live):
+    gateway = live.gateway
+    (project,) = gateway.snapshot.projects.values()
+    first = gateway.resolve(project, "B")
+    assert gateway.resolve(project, "B") is first
+    narrow = replace(project, allowed_models=frozenset({"c"}))  # the same project in a configuration that is to come
+    with pytest.raises(ModelNotFound):
+        gateway.resolve(narrow, "B")
+    assert gateway.resolve(project, "B") is first
+    gateway.snapshot = replace(gateway.snapshot, version=gateway.snapshot.version + 1)
+    assert gateway.resolve(project, "B") is not first
+    for server in live.fleet.servers.values():
+        if "b:latest" in server.models:
+            live.fleet.apply(Listed(server.spec.id, gateway.clock.now(), (ListedModel("new:latest"),), None))
+    with pytest.raises(ModelNotFound):
+        gateway.resolve(project, "B")
+
+
+async def test_many_projects_do_not_fill_the_memory_with_what_names_mean(live: Live):
+    (project,) = live.gateway.snapshot.projects.values()
+    for n in range(2000):
+        assert live.gateway.resolve(replace(project, id=str(n)), "b").logical == "b:latest"
+    assert len(live.gateway._targets) <= 1024

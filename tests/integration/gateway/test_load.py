@@ -77,9 +77,14 @@ async def test_there_are_as_many_rows_as_admitted_requests(database_url: str, st
 
     def nothing_is_left() -> bool:
         gc.collect()
-        # connections that are kept for the next request are no leak, up to four for each server
-        kept = sum(min(server.open, 4) for server in servers)
-        return len(asyncio.all_tasks()) - kept <= tasks + 2 and open_files() - 2 * kept <= files + 2
+        # connections that lie idle for the next request are no leak
+        connections = live.gateway.drive.transport.stats()
+        kept = connections.idle
+        return (
+            connections.open == kept
+            and len(asyncio.all_tasks()) - kept <= tasks + 2
+            and open_files() - 2 * kept <= files + 2
+        )
 
     await wait_until(nothing_is_left, 5.0)
 

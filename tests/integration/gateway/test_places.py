@@ -132,7 +132,7 @@ async def test_models_that_nobody_asks_for_any_more_are_forgotten(start: StartGa
     lines = Lines(live.gateway.drive)
     used, unused = Ask(("used",), ALL), Ask(("unused",), ALL)
     line, old = lines.of(used), lines.of(unused)
-    line.held("p", 1)
+    line.queue.held("p", 1)
     for n in range(MOST_LINES):
         lines.of(Ask((f"m{n}",), ALL))
     assert lines.of(used) is line

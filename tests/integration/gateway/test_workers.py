@@ -204,6 +204,10 @@ async def test_the_figures_of_any_worker_are_those_of_all_and_outlive_a_killed_o
         figures = await gateway.figures()
         return sum(value for name, value in figures.items() if name.startswith("llmgw_requests_total"))
 
+    async def all_are_counted() -> bool:  # a worker shows the others what it counted within 20 ms
+        return await counted() == 30.0
+
+    await wait_until(all_are_counted, 1.0)
     assert [await counted() for _ in range(6)] == [30.0] * 6
     os.kill(gateway.workers()[0], signal.SIGKILL)
     await wait_until(lambda: len(gateway.workers()) == 2, 15)

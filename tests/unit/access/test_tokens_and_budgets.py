@@ -250,3 +250,13 @@ def test_what_was_not_told_to_others_yet_is_remembered_over_many_days():
         account.spent("day", day)
         account.spent("month", 0)
     assert account.spent("month", 0) is month
+
+
+def test_whose_account_was_forgotten_is_counted_in_the_one_that_others_see():
+    limits, who = Limits(), caller(max_concurrency=1)
+    limits.admit(who, 0.0, NOON).release()
+    limits.keep(())
+    limits.admit(who, 1.0, NOON)
+    assert limits.running("p") == 1
+    with pytest.raises(ConcurrencyLimited):
+        limits.admit(who, 1.0, NOON)

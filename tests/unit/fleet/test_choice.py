@@ -338,3 +338,23 @@ def test_of_servers_that_nobody_has_asked_yet_those_that_were_seen_lately_come_f
     assert often(fleet, 0.0) == {"fresh": 200}
     fleet.apply(Listed("old", 0.0, (LLAMA,)))
     assert often(fleet, 0.0) == {"old": 200}
+
+
+def test_a_fact_that_comes_late_may_end_sooner_how_long_a_model_is_taken_for_warm():
+    fleet = fleet_of(spec("a"), spec("b"))
+    succeed(fleet, "a", 100.0)
+    assert picked(fleet, 101.0) == "a"
+    group = next(iter(fleet.groups()))
+    assert [state.server.spec.id for state in group.warm(339.0)] == ["a"]
+    succeed(fleet, "a", 50.0)  # as another process saw it, and told late
+    assert group.warm(289.0)
+    assert not group.warm(291.0)
+
+
+def test_a_model_that_has_left_the_memory_is_not_taken_for_warm_a_moment_longer():
+    fleet = fleet_of(spec("a"), spec("b"))
+    succeed(fleet, "a", 100.0)
+    group = next(iter(fleet.groups()))
+    assert group.warm(101.0)
+    fleet.apply(Warm("a", 102.0, ()))
+    assert not group.warm(102.0)

@@ -52,8 +52,8 @@ def _cheapest(drawn: Sequence[ModelState], own: ModelState | None, prompt_tokens
     best_price = min(costs)
     best, bound = drawn[costs.index(best_price)], ALIKE * best_price
     best_is_warm = now < best.warm_until
-    for state, price in zip(drawn, costs, strict=True):
-        if price > bound or state is best:
+    for n, price in enumerate(costs):
+        if price > bound or (state := drawn[n]) is best:
             continue
         is_warm = now < state.warm_until
         better = is_warm
