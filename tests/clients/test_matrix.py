@@ -21,7 +21,8 @@ from openai_client import OpenAIAsync, OpenAISync
 from responses_client import OpenAIResponses
 from upstreams import Llamas, Rogues, Upstream
 
-from llm_gateway.web.surfaces import ROUTERS, ROUTES
+from llm_gateway.web.surfaces import ROUTES
+from llm_gateway.web.surfaces.cold import ROUTERS
 from support.gateway import StartGateway
 from support.llama import LlamaServer
 from support.rogues import StartRogue

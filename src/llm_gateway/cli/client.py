@@ -244,7 +244,7 @@ async def _in_process(running: Running) -> AsyncIterator[Api]:
     import httpx
 
     from llm_gateway.cli.inprocess import InProcess
-    from llm_gateway.web.app import create_cold_app
+    from llm_gateway.web.cold import create_cold_app
     from llm_gateway.web.peers import Peers
 
     headers = {"authorization": f"Bearer {running.admin_token}"}

@@ -7,7 +7,6 @@ one line on stderr instead of uvicorn's own. A database that is away is no reaso
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -107,10 +106,8 @@ class Server(uvicorn.Server):
         """How often the process was asked to end."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # What was made so far stays. To look through its 120,000 objects again with every full collection would stop
-        # all requests for a tenth of a second.
-        gc.collect()
-        gc.freeze()
+        garbage.settled()
+        self._app.grown = garbage.settled
         await super().startup(sockets)
         if self.should_exit:
             return

@@ -1,4 +1,4 @@
-"""The HTTP application: the hot routes in one exact dict, everything else through FastAPI.
+"""The HTTP application: the hot routes in one exact dict, probes and metrics beside them, all else through FastAPI.
 
 `create_app` gets a way to open the running gateway and calls it at startup: importing or building the app opens
 no database, reads no file and starts no task.
@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from llm_gateway import __version__
 from llm_gateway.errors import Forbidden
 from llm_gateway.running import Running
-from llm_gateway.web import asgi, errors, openapi
-from llm_gateway.web.admin import ADMIN_ROUTERS
+from llm_gateway.web import asgi
 from llm_gateway.web.bodies import bounded
-from llm_gateway.web.docs import mount_docs
-from llm_gateway.web.health import router as health_router
 from llm_gateway.web.hot import Edge, Surface
 from llm_gateway.web.keyed import PREFIX, unkeyed
+from llm_gateway.web.later import Later
+from llm_gateway.web.machines import answered
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.pulse import Pulse
 from llm_gateway.web.scales import memory_limit, weigh
-from llm_gateway.web.surfaces import ROUTERS, ROUTES
+from llm_gateway.web.surfaces import ROUTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Opener = Callable[[], AbstractAsyncContextManager[Running]]
 
@@ -57,6 +51,8 @@ class App:
         self.edge: Edge | None = None
         """What hot requests need, from the start of the gateway on."""
         self._cold: ASGIApp = _not_started
+        self.grown: Callable[[], None] = lambda: None
+        """Told when the cold application was made."""
         self._for_browsers: ASGIApp = self._answer
         self._root = ""
         self._keys_in_urls = False
@@ -74,7 +70,7 @@ class App:
         if _bare(scope).startswith(PREFIX):
             scope = unkeyed(scope, self._root)
             if not self._keys_in_urls:
-                shape = errors.shape_of(_bare(scope))
+                shape = asgi.shape_of(_bare(scope))
                 return await asgi.refuse(self._gateway, shape, send, Forbidden(_NO_KEYS_HERE))
         closed = _bare(scope).startswith(NEVER_FROM_BROWSERS)
         return await (self._answer if closed else self._for_browsers)(scope, receive, send)
@@ -82,9 +78,11 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert self.edge is not None
         surface = self.edge.surfaces.get(_bare(scope))
+        assert self.running is not None
         if surface is not None:
-            return await asgi.answer(self.edge, surface, scope, receive, send)
-        return await self._cold(scope, bounded(receive), self._identified(send))
+            await asgi.answer(self.edge, surface, scope, receive, send)
+        elif not await answered(_bare(scope), self.running, scope, send := self._identified(send)):
+            await self._cold(scope, bounded(receive), send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -121,8 +119,11 @@ class App:
             {(prefix + path).encode(): surface for path, surface in surfaces.items() for prefix in {"", root}},
             for_browsers=bool(settings.cors_origins),
         )
-        self._cold = create_cold_app(running, self.edge.peers)
+        self._cold = Later(running, self.edge.peers)
+        self._cold.loaded = self.grown
         if settings.cors_origins:
+            from starlette.middleware.cors import CORSMiddleware  # only here: most let nobody in
+
             self._for_browsers = CORSMiddleware(
                 self._answer,
                 allow_origins=list(settings.cors_origins),
@@ -154,43 +155,6 @@ class App:
 
 def create_app(opener: Opener) -> App:
     return App(opener)
-
-
-def create_cold_app(running: Running, peers: Peers) -> FastAPI:
-    """FastAPI for everything that is not hot: models, health, admin, documentation."""
-
-    @asynccontextmanager
-    async def nothing(_: FastAPI) -> AsyncIterator[None]:
-        yield
-
-    app = FastAPI(
-        title="LLM Gateway",
-        version=__version__,
-        description=openapi.DESCRIPTION,
-        lifespan=nothing,
-        docs_url=None,
-        redoc_url=None,
-        openapi_tags=openapi.TAGS,
-    )
-    app.state.running = running
-    app.state.gateway = running.gateway
-    app.state.peers = peers
-    app.include_router(health_router)
-    for router in ROUTERS:
-        app.include_router(router)
-    for router in ADMIN_ROUTERS:
-        app.include_router(router)
-    errors.install(app)
-    mount_docs(app)
-    plain_openapi = app.openapi
-
-    def whole_openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = openapi.with_hot_routes(plain_openapi(), running.settings.public_url)
-        return app.openapi_schema
-
-    app.openapi = whole_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
-    return app
 
 
 def _bare(scope: Scope) -> str:

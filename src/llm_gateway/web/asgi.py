@@ -7,9 +7,7 @@ A head of any size may come here, so it is bounded here.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
-
-from starlette.types import Receive, Scope, Send
+from typing import TYPE_CHECKING, Any, Final
 
 from llm_gateway.access.standing import Headers, headers_of
 from llm_gateway.errors import GatewayError, HeadersTooLarge, RequestTimeout
@@ -17,6 +15,11 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.web.hot import ClientGone, Edge, HttpCall, Surface, serve
 from llm_gateway.wire.dialect import WriteError
 from llm_gateway.wire.encoding import encode
+from llm_gateway.wire.errors import error_body
+from llm_gateway.wire.registry import CLIENTS
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 MAX_HEAD: Final = 32 * 1024
 """Bytes of all request headers together."""
@@ -109,3 +112,9 @@ async def refuse(gw: Gateway, shape: WriteError, send: Send, error: GatewayError
     ]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+def shape_of(path: str) -> WriteError:
+    """How the callers of `path` know errors."""
+    dialects = (dialect for dialect in CLIENTS.values() if dialect.below is not None and path.startswith(dialect.below))
+    return next((dialect.error_body for dialect in dialects), error_body)

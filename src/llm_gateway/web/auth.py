@@ -6,7 +6,6 @@ event loop that everything they touch belongs to.
 
 from __future__ import annotations
 
-import hmac
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from llm_gateway.access.policy import Caller
 from llm_gateway.errors import Forbidden, InvalidKey
 from llm_gateway.gateway import Gateway
 from llm_gateway.running import Running
+from llm_gateway.web.operators import is_admin, presented_token
 from llm_gateway.web.peers import Peers
 
 
@@ -45,18 +45,11 @@ async def operator(request: Request, running: Annotated[Running, Depends(running
     container's, and no browser ever holds the token for such a one."""
     peers: Peers = request.app.state.peers
     peer = peers.client(request.scope)
-    headers = request.headers
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    presented = headers.get("x-admin-key") or (token.strip() if scheme.lower() == "bearer" else "")
-    if not is_admin(running, presented):
+    if not is_admin(running, presented_token(request.scope["headers"])):
         running.gateway.metrics.auth_failed()
         running.gateway.failed_keys.failed(peer, running.gateway.clock.now())
         raise InvalidKey("The admin token is missing or wrong: send it as `Authorization: Bearer …` or `X-Admin-Key`.")
     return "admin-token"
-
-
-def is_admin(running: Running, presented: str) -> bool:
-    return bool(presented) and hmac.compare_digest(presented.encode(), running.admin_token.encode())
 
 
 def _check_host(request: Request, running: Running) -> None:

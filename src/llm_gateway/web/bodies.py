@@ -7,11 +7,12 @@ routes authenticate first and have bounds of their own (`web.hot`).
 from __future__ import annotations
 
 import asyncio
-from typing import Final
-
-from starlette.types import Message, Receive
+from typing import TYPE_CHECKING, Final
 
 from llm_gateway.errors import BodyTooLarge, RequestTimeout
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive
 
 LARGEST: Final = 2**20
 """Bytes. What administrators send are names and numbers."""

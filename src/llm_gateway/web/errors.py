@@ -15,11 +15,10 @@ from llm_gateway.access.standing import retry_headers
 from llm_gateway.errors import GatewayError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import CLIENT_CLOSED
+from llm_gateway.web.asgi import shape_of
 from llm_gateway.web.keyed import PREFIX
 from llm_gateway.wire import anthropic, ollama_frames
 from llm_gateway.wire.dialect import WriteError
-from llm_gateway.wire.errors import error_body
-from llm_gateway.wire.registry import CLIENTS
 
 EXAMPLE_ID: Final = "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
 """A request id for the OpenAPI pages."""
@@ -53,12 +52,6 @@ def _shape(request: Request) -> WriteError:
     if path.startswith("/v1/models") and "anthropic-version" in request.headers:
         return anthropic.error_body
     return shape_of(path)
-
-
-def shape_of(path: str) -> WriteError:
-    """How the callers of `path` know errors."""
-    dialects = (dialect for dialect in CLIENTS.values() if dialect.below is not None and path.startswith(dialect.below))
-    return next((dialect.error_body for dialect in dialects), error_body)
 
 
 def _path(request: Request) -> str:

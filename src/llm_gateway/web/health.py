@@ -1,4 +1,5 @@
-"""Is it alive, may it take traffic, how is the fleet; and the figures for Prometheus."""
+"""Is it alive, may it take traffic, how is the fleet; and the figures for Prometheus. `web.machines` answers the plain
+forms before they come here."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from llm_gateway.errors import InvalidKey
 from llm_gateway.observe.metrics import CONTENT_TYPE
 from llm_gateway.running import Running
 from llm_gateway.service import health
-from llm_gateway.web.auth import is_admin, operator, project_caller, running_of
+from llm_gateway.web.auth import operator, project_caller, running_of
+from llm_gateway.web.machines import ALIVE, readiness, state
+from llm_gateway.web.operators import is_admin
 
 router = APIRouter(tags=["health"])
 Live = Annotated[Running, Depends(running_of)]
@@ -27,7 +30,7 @@ async def get_health(
 ) -> dict[str, Any]:
     """Needs no key, always 200: `status` is `ok`, `degraded` or `down`. For probes that act on the status code
     there is `/readyz`."""
-    report = health.report(running.gateway, database_ok=running.database_ok, configuration=running.configuration)
+    report = state(running)
     if deep:
         report["deep"] = await running.deep_health.ask(await _deep_trust(request, running))
     return report
@@ -47,7 +50,7 @@ async def _deep_trust(request: Request, running: Running) -> health.Trusts:
 @router.get("/healthz", include_in_schema=False)
 @router.get("/health/liveliness", include_in_schema=False)
 async def livez() -> dict[str, str]:
-    return {"status": "ok"}
+    return ALIVE
 
 
 @router.get("/readyz", summary="May it get traffic?")
@@ -57,11 +60,8 @@ async def readyz(running: Live, response: Response) -> dict[str, Any]:
     snapshot; not for less. It serves from what it holds in memory: a load balancer that took it away for a bad fleet,
     or for a database that all replicas share, would turn a fault that no client sees into an outage. `checks` tells of
     the database, `/v1/health` of both."""
-    gateway = running.gateway
-    ready = gateway.knows_keys and not gateway.draining
-    response.status_code = 200 if ready else 503
-    checks = {"accepting": not gateway.draining, "configuration": gateway.knows_keys, "database": running.database_ok}
-    return {"status": "ready" if ready else "not ready", "checks": checks}
+    response.status_code, said = readiness(running)
+    return said
 
 
 @router.get("/metrics", summary="Prometheus metrics (admin token)", dependencies=[Depends(operator)])

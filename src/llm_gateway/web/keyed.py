@@ -5,9 +5,11 @@ The key leaves the scope here, so nothing behind this can log it. A key in a hea
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from starlette.types import Scope
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
 
 PREFIX: Final = "/k/"
 

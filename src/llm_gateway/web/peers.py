@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-
-from starlette.types import Scope
+from typing import TYPE_CHECKING
 
 from llm_gateway.access.standing import Headers
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 Network = IPv4Network | IPv6Network
 

@@ -12,10 +12,10 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount, Route
 
 from llm_gateway.access.identify import FailedKeys
-from llm_gateway.web.app import create_cold_app
+from llm_gateway.web.cold import create_cold_app
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.surfaces import ROUTES
-from llm_gateway.web.surfaces.ollama import BLOCKED
+from llm_gateway.web.surfaces.ollama_lists import BLOCKED
 from support.gateway import ADMIN_TOKEN, HELLO, KEY, Live, StartGateway
 from support.net import exchange
 from support.rogues import StartRogue

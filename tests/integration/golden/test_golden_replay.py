@@ -16,7 +16,8 @@ import pytest
 from folded import folded
 from replaying import COLD, LLAMA, LLAMA_COLD, OLLAMA, Answers, Exchange, as_stream, first_words, replaying
 
-from llm_gateway.web.surfaces import ROUTERS, ROUTES
+from llm_gateway.web.surfaces import ROUTES
+from llm_gateway.web.surfaces.cold import ROUTERS
 from support.gateway import StartGateway
 
 PATHS = {route.path for route in ROUTES} | {getattr(route, "path", "") for router in ROUTERS for route in router.routes}

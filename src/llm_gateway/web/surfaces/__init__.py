@@ -1,19 +1,15 @@
-"""The client protocols: one file each, and one line here."""
+"""The client protocols: one file each, and one line here (what is not hot: in `cold`)."""
 
 from typing import Final
-
-from fastapi import APIRouter
 
 from llm_gateway.web.surfaces import (
     anthropic,
     completions,
     embeddings,
-    models,
     native,
     ollama,
     openai,
     responses,
-    usage,
 )
 from llm_gateway.web.surfaces.route import Route
 
@@ -27,5 +23,3 @@ ROUTES: Final[tuple[Route, ...]] = (
     *ollama.ROUTES,
 )
 """Hot: matched before FastAPI."""
-ROUTERS: Final[tuple[APIRouter, ...]] = (models.router, ollama.router, usage.router)
-"""Cold: questions about what there is and what was."""
