@@ -188,7 +188,7 @@ class Plan(Struct, eq=False):
     tries: Tries = field(default_factory=Tries)
     """What is told of the attempts afterwards."""
     tried: set[str] = set()
-    _slipped: set[str] = set()
+    _slipped: frozenset[str] = frozenset()
     """Of these: reliable servers that failed once, and may be asked again before the doubtful ones."""
     _running: list[_Running] = []
     _fatal: GatewayError | None = None
@@ -303,7 +303,7 @@ class Plan(Struct, eq=False):
     def _start(self, candidate: Candidate, now: float, *, race: bool) -> Start:
         self.tried.add(candidate.key)
         if self._slipped:
-            self._slipped.discard(candidate.key)
+            self._slipped -= {candidate.key}
         slow_at = now + self._patience(candidate)
         self._running.append(_Running(candidate, now, slow_at, slow_at, race=race))
         if len(self._running) == 1:
@@ -371,7 +371,7 @@ class Plan(Struct, eq=False):
             self.counted -= 1
         first = all(earlier.key != candidate.key for earlier, _ in self.faults[:-1])
         if first and candidate.success >= RELIABLE and fault.kind in SLIPS:
-            self._slipped.add(candidate.key)
+            self._slipped |= {candidate.key}
         if fault.kind in TRANSPARENT:
             self.owes = False
         else:
@@ -392,7 +392,7 @@ class Plan(Struct, eq=False):
         good server itself unless only an answer from `elsewhere` is of use."""
         self.failed(candidate, fault, now)
         if elsewhere:
-            self._slipped.discard(candidate.key)
+            self._slipped -= {candidate.key}
         self.started = now
 
     def raced(self, candidate: Candidate) -> bool:

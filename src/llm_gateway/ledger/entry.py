@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, Protocol, Self
 from uuid import UUID
 from zlib import crc32
 
+from msgspec import Struct
+
 from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller, Price
 from llm_gateway.clock import Clock
@@ -55,30 +57,48 @@ class Book(Protocol):
     def refused(self, entry: Entry) -> None: ...
 
 
-class Entry:
+class Entry(Struct, eq=False):
     """`async with entry:` closes it by the exception that ends the block; `finished` closes it as answered."""
 
-    # What most requests do not say is said here: an instance that sets a third of these costs a third.
+    _book: Book
+    _clock: Clock
+    id: UUID
+    caller: Caller
+    endpoint: str
+    client_request_id: str | None = None
+    left: Callable[[], str | None] = lambda: "client_closed"
+    """Says why the client is no longer there when the request's task is cancelled; None = it still is, the gateway
+    ends."""
+    traceparent: str | None = None
+    """The header of that name."""
+    lease: Lease | None = None
+    """What it holds of the limits, given back when it ends."""
+    began: float = 0.0
+    """Seconds on the monotonic clock, from its making."""
+    timestamp: float = 0.0
+    """The same moment in Unix time."""
+    text: str = ""
+    """The id as everybody writes it."""
     bound: Bound | None = None
     """The most that it can use; None until that is known."""
     model: str | None = None
     backend_model: str | None = None
     server_id: str | None = None
     tier: str | None = None
-    stream = False
+    stream: bool = False
     _tries: Tries | None = None
     price: Price | None = None
     """Of its tokens; None = they cost nothing."""
     servers: Sequence[str] = ()
     """Who spoke, in order: each after the first went on where the one before broke off."""
-    status = 0
-    provider = ""
+    status: int = 0
+    provider: str = ""
     """The kind of API that the server speaks which answered; "" when none did, or it is not closed yet."""
     tries: Sequence[Try] = ()
     """Its attempts, in the order in which they began."""
-    failovers = 0
+    failovers: int = 0
     """Attempts that ended by a fault before the client had anything of them. 0 until it is closed."""
-    cost = 0
+    cost: int = 0
     """Billionths of the unit of prices; 0 until it is closed."""
     outcome: Outcome | None = None
     error_code: str | None = None
@@ -90,41 +110,15 @@ class Entry:
     end_user: str | None = None
     correlation_id: str | None = None
     project_context: str | None = None
-    notes = ""
+    notes: str = ""
     """What the caller asked for and did not get: as `wire.notes.told`."""
     transcript: Transcript | None = None
     """What is said, where the project keeps it."""
 
-    def __init__(
-        self,
-        book: Book,
-        clock: Clock,
-        id: UUID,
-        caller: Caller,
-        endpoint: str,
-        client_request_id: str | None = None,
-        left: Callable[[], str | None] = lambda: "client_closed",
-        traceparent: str | None = None,
-        lease: Lease | None = None,
-    ) -> None:
-        """`left` says why the client is no longer there when the request's task is cancelled; None = it still is,
-        the gateway ends."""
-        self._book = book
-        self._clock = clock
-        self._left = left
-        self.began = clock.now()
-        """Seconds on the monotonic clock."""
-        self.id = id
-        self.text = str(id)
-        """The id as everybody writes it."""
-        self.caller = caller
-        self.lease = lease
-        """What it holds of the limits, given back when it ends."""
-        self.endpoint = endpoint
-        self.client_request_id = client_request_id[:TAG] if client_request_id else None
-        self.traceparent = traceparent
-        """The header of that name."""
-        self.timestamp = clock.wall()
+    def __post_init__(self) -> None:
+        self.client_request_id = self.client_request_id[:TAG] if self.client_request_id else None
+        self.text = str(self.id)
+        self.began, self.timestamp = self._clock.now(), self._clock.wall()
 
     def heard(self, body: bytes) -> bytes:
         """The request as the client sent it."""
@@ -220,7 +214,7 @@ class Entry:
             case ConnectionError():
                 self.client_closed()
             case asyncio.CancelledError():
-                if why := self._left():
+                if why := self.left():
                     self.client_closed(why)
                 else:
                     self.failed(ShuttingDown("The gateway is shutting down."))

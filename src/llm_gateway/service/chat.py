@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llm_gateway.access.policy import Caller, permitted
 from llm_gateway.errors import BodyTooLarge, Fault, NoPermittedUpstream, StreamLost
 from llm_gateway.exposures import Target, merge
@@ -84,7 +86,7 @@ def _plan(gw: Gateway, caller: Caller, ask: ChatRequest, target: Target, total: 
     )
     check(gw, project, ask.model, wish)  # 400
     plan = gw.drive.plan(wish, total)
-    plan.unable = lambda needs: missing(gw, project, ask.model, wish, needs)
+    plan.unable = partial(missing, gw, project, ask.model, wish)
     return Work(ask, params, plan, trust, most, gw.drive.context, gw.drive.thinks)
 
 

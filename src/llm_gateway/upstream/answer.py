@@ -7,7 +7,6 @@ the other side: nothing is collected before its bound was checked.
 from __future__ import annotations
 
 import ssl
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate, islice
@@ -96,7 +95,7 @@ class Answer:
         """Of the body, while one read is parsed: a stream has a piece for every token, so it is collected without a
         call of ours for each."""
         self.on_body = self._fresh.append
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
         self._parser = HttpResponseParser(self)
         self.begin(limits.body_bytes)
 
@@ -182,14 +181,17 @@ class Answer:
             chunks.clear()
             self.buffered = 0
             return data
-        taken, size = list[bytes](), 0
-        while chunks and size < READ:
-            chunk = chunks.popleft()
+        taken, size, whole = list[bytes](), 0, 0
+        while whole < len(chunks) and size < READ:
+            chunk = chunks[whole]
             if size + len(chunk) > READ:
-                chunks.appendleft(chunk[READ - size :])
+                chunks[whole] = chunk[READ - size :]
                 chunk = chunk[: READ - size]
+            else:
+                whole += 1
             taken.append(chunk)
             size += len(chunk)
+        del chunks[:whole]
         self.buffered -= size
         return taken[0] if len(taken) == 1 else b"".join(taken)
 

@@ -35,7 +35,7 @@ FIRST_LOOK: Final = 2.5
 """Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
-MOST_FRESH: Final = 32
+MOST_FRESH: Final = 8
 """Pieces that are kept as they came, which takes several times the memory of their text."""
 NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.LOOP, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
 """What was said is wrong, not only unfinished: it is no begin of anything, and all its tokens make it no answer."""
@@ -97,7 +97,7 @@ class Unbroken:
         """What the server of now was given of the answer, in tokens."""
         self._broke: dict[str, int] = {}
         """Server -> how often it broke this answer."""
-        self._ended: set[str] = set()
+        self._ended: set[str] | None = None
         self._pace = Pace(drive.clocks.slow_span)
         self._finished = False
         self._tired = False
@@ -250,6 +250,8 @@ class Unbroken:
             return
 
     def _rest(self, text: str, plan: Plan) -> Resumed:
+        if self._ended is None:
+            self._ended = set()
         return Resumed(
             self._work.fitting(self.candidate)[0],
             self._params_left(),

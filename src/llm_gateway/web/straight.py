@@ -169,6 +169,8 @@ class StraightCall(HttpCall):
 class StraightProtocol(BoundedProtocol):
     """One connection, in front of an `App`."""
 
+    __slots__ = ("_call", "_edge", "_peer", "_proxied")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         edge: Edge | None = getattr(self.app, "edge", None)
@@ -212,6 +214,7 @@ class StraightProtocol(BoundedProtocol):
             super().on_headers_complete()
         else:
             self._call = call
+            self.headers, self.url = [], b""  # the call has what it needs of them, and may last for long
             self.cycle = call  # type: ignore[assignment]  # all that is asked of a cycle, a call has
             call.start()
 

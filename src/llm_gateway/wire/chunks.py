@@ -11,6 +11,7 @@ from llm_gateway.wire.encoding import encode, encode_text
 from llm_gateway.wire.neutral import Answer, Envelope, Finish, Json, Piece, ToolPart, Usage
 
 DONE: Final = b"data: [DONE]\n\n"
+CHOICE: Final = b',"choices":[{"index":0,"delta":'
 CLOSE: Final = b',"finish_reason":null}]}\n\n'
 CLOSE_WITH_USAGE: Final = b',"finish_reason":null}],"usage":null}\n\n'
 """How a chunk ends that is not the last."""
@@ -24,7 +25,7 @@ class ChunkWriter:
 
     content_type = "text/event-stream"
 
-    __slots__ = ("_close", "_close_text", "_envelope", "_head", "_open", "_open_text", "_started", "_tools_seen")
+    __slots__ = ("_close", "_close_text", "_envelope", "_head", "_open_text", "_started", "_tools_seen")
 
     def __init__(self, envelope: Envelope, *, chat_id: str, usage_key: bool = False) -> None:
         self._envelope = envelope
@@ -33,13 +34,13 @@ class ChunkWriter:
             envelope.created,
             encode_text(envelope.model),
         )
-        self._open = self._head + b',"choices":[{"index":0,"delta":'
         self._close = CLOSE_WITH_USAGE if usage_key else CLOSE
-        self._open_text = self._open + b'{"role":"assistant","content":'
+        self._open_text = self._head + CHOICE + b'{"role":"assistant","content":'
         """Of the next chunk that is nothing but text."""
         self._close_text = b"}" + self._close
         self._started = False
-        self._tools_seen: set[int] = set()
+        self._tools_seen: set[int] | None = None
+        """Made with the first."""
 
     def piece(self, piece: Piece) -> bytes:
         if not piece.thinking and not piece.tools and piece.logprobs is None:
@@ -58,12 +59,12 @@ class ChunkWriter:
         if piece.tools:
             delta["tool_calls"] = [self._tool(part) for part in piece.tools]
         logprobs = b"" if piece.logprobs is None else b',"logprobs":' + encode(_logprobs(piece.logprobs))
-        return self._open + encode(delta) + logprobs + self._close
+        return self._head + CHOICE + encode(delta) + logprobs + self._close
 
     def _begun(self) -> None:
         """Only the first chunk says the role."""
         self._started = True
-        self._open_text = self._open + b'{"content":'
+        self._open_text = self._head + CHOICE + b'{"content":'
 
     def finish(self, finish: Finish, usage: Usage) -> bytes:
         raise NotImplementedError
@@ -75,6 +76,8 @@ class ChunkWriter:
         return KEEP_ALIVE
 
     def _tool(self, part: ToolPart) -> dict[str, Json]:
+        if self._tools_seen is None:
+            self._tools_seen = set()
         if part.index in self._tools_seen:
             return {"index": part.index, "function": {"arguments": part.arguments}}
         self._tools_seen.add(part.index)
@@ -90,7 +93,17 @@ class ChunkWriter:
         answer that was stitched together is said in fields of our own: `continuations`, `servers`."""
         delta = b"{}" if self._started else b'{"role":"assistant","content":""}'
         spliced = b"" if finish.spliced is None else b"," + encode(finish.spliced)[1:-1]
-        return self._open + delta + b',"finish_reason":' + encode(finish.reason) + b"}]" + usage + spliced + b"}\n\n"
+        return (
+            self._head
+            + CHOICE
+            + delta
+            + b',"finish_reason":'
+            + encode(finish.reason)
+            + b"}]"
+            + usage
+            + spliced
+            + b"}\n\n"
+        )
 
 
 def plain(envelope: Envelope, answer: Answer, *, chat_id: str, message: bytes = b"", choice: bytes = b"") -> bytes:
