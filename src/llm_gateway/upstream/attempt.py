@@ -210,8 +210,9 @@ class Attempt:
                 if not isinstance(failure, Fault):
                     self.ended(None)
                     raise
-                self._lacks(failure)
-                if wished and failure.lacks == "thinking" and work.fitting(candidate)[0].think is not None:
+                again = wished and failure.lacks == "thinking" and work.fitting(candidate)[0].think is not None
+                self._lacks(failure)  # from here on, nobody wishes it of this model
+                if again:
                     wished, response = False, None  # it was only a wish
                     continue
                 meant = self._unless_too_large(work, failure)
