@@ -19,6 +19,7 @@ from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
 from llm_gateway.web.peers import Peers
 from llm_gateway.web.surfaces.cold import ROUTERS
+from llm_gateway.web.ui import router as ui_router
 
 
 def create_cold_app(running: Running, peers: Peers) -> FastAPI:
@@ -45,6 +46,7 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
         app.include_router(router)
     for router in ADMIN_ROUTERS:
         app.include_router(router)
+    app.include_router(ui_router)
     errors.install(app)
     mount_docs(app)
     plain_openapi = app.openapi

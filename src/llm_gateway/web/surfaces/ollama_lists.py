@@ -26,9 +26,9 @@ Of = Annotated[Caller, Depends(project_caller)]
 @router.head("/", include_in_schema=False)
 @router.get("/", include_in_schema=False)
 async def root(request: Request) -> Response:
-    """How Ollama's clients see that it is there. People with a browser are told what any unknown path tells them."""
+    """How Ollama's clients see that it is there. People with a browser are led to the dashboard."""
     if "text/html" in request.headers.get("accept", ""):
-        raise HTTPException(404)
+        return RedirectResponse("admin/", 307)
     return Response("Ollama is running", media_type="text/plain")
 
 

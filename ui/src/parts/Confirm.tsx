@@ -1,0 +1,50 @@
+import { Button, Group, Modal, Text } from "@mantine/core"
+import { type ReactNode, useState } from "react"
+import { useTranslation } from "react-i18next"
+
+import { Problem } from "./Problem"
+
+interface Props {
+  opened: boolean
+  onClose: () => void
+  title: string
+  /** What will happen, and whether it can be undone. */
+  text: ReactNode
+  action: string
+  onAction: () => Promise<unknown>
+}
+
+/** Before something that can not be undone. Closes when it is done; says why when it is not. */
+export function Confirm({ opened, onClose, title, text, action, onAction }: Props) {
+  const { t } = useTranslation()
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>(null)
+  async function act() {
+    setBusy(true)
+    setError(null)
+    try {
+      await onAction()
+      onClose()
+    } catch (problem) {
+      setError(problem)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <Modal opened={opened} onClose={onClose} title={title}>
+      <Text size="sm" mb="md" component="div">
+        {text}
+      </Text>
+      {error != null && <Problem error={error} />}
+      <Group justify="flex-end" mt="md">
+        <Button variant="default" onClick={onClose}>
+          {t("cancel")}
+        </Button>
+        <Button color="red" loading={busy} onClick={() => void act()}>
+          {action}
+        </Button>
+      </Group>
+    </Modal>
+  )
+}
