@@ -17,7 +17,9 @@ from llm_gateway.web import errors, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
+from llm_gateway.web.logins import Logins
 from llm_gateway.web.peers import Peers
+from llm_gateway.web.signed_in import SignedIn
 from llm_gateway.web.surfaces.cold import ROUTERS
 
 
@@ -40,6 +42,8 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
     app.state.running = running
     app.state.gateway = running.gateway
     app.state.peers = peers
+    app.state.signed_in = signed_in = SignedIn(running)
+    app.state.logins = Logins(running, signed_in)
     app.include_router(health_router)
     for router in ROUTERS:
         app.include_router(router)

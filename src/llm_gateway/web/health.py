@@ -12,7 +12,7 @@ from llm_gateway.errors import InvalidKey
 from llm_gateway.observe.metrics import CONTENT_TYPE
 from llm_gateway.running import Running
 from llm_gateway.service import health
-from llm_gateway.web.auth import operator, project_caller, running_of
+from llm_gateway.web.auth import project_caller, running_of, token_holder
 from llm_gateway.web.machines import ALIVE, readiness, state
 from llm_gateway.web.operators import is_admin
 
@@ -64,6 +64,6 @@ async def readyz(running: Live, response: Response) -> dict[str, Any]:
     return said
 
 
-@router.get("/metrics", summary="Prometheus metrics (admin token)", dependencies=[Depends(operator)])
+@router.get("/metrics", summary="Prometheus metrics (admin token)", dependencies=[Depends(token_holder)])
 async def metrics(running: Live) -> Response:
     return Response(running.gateway.metrics.render(), media_type=CONTENT_TYPE)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from fastapi.params import Depends as DependsOn
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.policy import ApiKey, Project
+from llm_gateway.access.roles import Operator
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.running import Running
 from llm_gateway.service.budgets import budget_figures
-from llm_gateway.web.auth import admin, running_of
+from llm_gateway.storage import trail
+from llm_gateway.storage.trail import Thing
+from llm_gateway.web.auth import by_method, owner, running_of
 
 _YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 Live = Annotated[Running, Depends(running_of)]
+OWNER = Depends(owner)
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 Tokens = Annotated[int, Field(ge=1, le=2**53)] | None
 Cost = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] | None
@@ -43,17 +48,34 @@ class Limited(Input):
     monthly_cost: Cost = None
 
 
-def admin_router(topic: str) -> APIRouter:
-    """Routes under `/admin/api/{topic}`, for the administrator only."""
-    return APIRouter(prefix=f"/admin/api/{topic}", tags=["admin"], dependencies=[Depends(admin)])
+def admin_router(topic: str, *more: DependsOn) -> APIRouter:
+    """Routes under `/admin/api/{topic}`: viewers may GET, editors may do the rest. With `OWNER` they are for owners;
+    so is a single route with `dependencies=[OWNER]`."""
+    return APIRouter(prefix=f"/admin/api/{topic}", tags=["admin"], dependencies=[Depends(by_method), *more])
 
 
 @asynccontextmanager
 async def changing(running: Running) -> AsyncIterator[AsyncSession]:
-    """One transaction that changes the configuration; this process uses the new one at once, others within 2 s."""
+    """One transaction that changes the configuration; this process uses the new one at once, others within 2 s.
+    `noted` within it says who changed what."""
     async with running.sessions.write() as s:
         yield s
     await running.refresh()
+
+
+async def noted(
+    s: AsyncSession,
+    running: Running,
+    by: Operator,
+    action: str,
+    thing: Thing | None = None,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes into the audit log, with the change itself, what `by` did. `before` and `after`: the object as the API
+    shows it; what differs is kept."""
+    await trail.note(s, by, running.gateway.clock.wall(), action, thing, before=before, after=after)
 
 
 def when(unix: float | None) -> str | None:
