@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, overload
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import TypedDict
 
-from llm_gateway.access.policy import ApiKey, Project
+from llm_gateway.access.policy import ApiKey, LimitName, Project
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.running import Running
 from llm_gateway.service.budgets import budget_figures
 from llm_gateway.web.auth import admin, running_of
+from llm_gateway.web.described import REFUSED, DescribedRouter, Time
 
 _YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
@@ -43,9 +45,39 @@ class Limited(Input):
     monthly_cost: Cost = None
 
 
+class LimitsView(TypedDict):
+    """What a project or a key may use; null: unlimited. Costs in the unit of the prices."""
+
+    rate_limit_per_minute: int | None
+    tokens_per_minute: int | None
+    max_concurrency: int | None
+    daily_tokens: int | None
+    monthly_tokens: int | None
+    daily_cost: float | None
+    monthly_cost: float | None
+
+
+class LimitFigure(TypedDict):
+    """One limit, and how much of it is used."""
+
+    name: LimitName
+    limit: float
+    used: float
+    reserved: Annotated[float, Field(description="By requests that run.")]
+    resets_at: Annotated[Time | None, Field(description="null: it flows back all the time.")]
+
+
+class LimitList(TypedDict):
+    """The limits that there are."""
+
+    data: list[LimitFigure]
+
+
 def admin_router(topic: str) -> APIRouter:
-    """Routes under `/admin/api/{topic}`, for the administrator only."""
-    return APIRouter(prefix=f"/admin/api/{topic}", tags=["admin"], dependencies=[Depends(admin)])
+    """Routes under `/admin/api/{topic}`, for the administrator only. Each says by its annotation what it answers; its
+    function's name is its `operationId`."""
+    prefix = f"/admin/api/{topic}"
+    return DescribedRouter(prefix=prefix, tags=["admin"], dependencies=[Depends(admin)], responses=REFUSED)
 
 
 @asynccontextmanager
@@ -56,6 +88,12 @@ async def changing(running: Running) -> AsyncIterator[AsyncSession]:
     await running.refresh()
 
 
+@overload
+def when(unix: float) -> str: ...
+@overload
+def when(unix: None) -> None: ...
+@overload
+def when(unix: float | None) -> str | None: ...
 def when(unix: float | None) -> str | None:
     """Unix seconds as ISO 8601 in UTC."""
     if unix is None:
@@ -63,10 +101,33 @@ def when(unix: float | None) -> str | None:
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def limits_of(running: Running, of: Project | ApiKey) -> dict[str, Any]:
+def limits_of(running: Running, of: Project | ApiKey) -> LimitList:
     """Each limit that there is, with what is used and reserved of it."""
     figures = budget_figures(running.gateway, of)
-    return listed([{**figure._asdict(), "resets_at": when(figure.resets_at)} for figure in figures])
+    return {
+        "data": [
+            {
+                "name": figure.name,
+                "limit": figure.limit,
+                "used": figure.used,
+                "reserved": figure.reserved,
+                "resets_at": when(figure.resets_at),
+            }
+            for figure in figures
+        ]
+    }
+
+
+def limits_view(of: Project | ApiKey | Limited) -> LimitsView:
+    return {
+        "rate_limit_per_minute": of.rate_limit_per_minute,
+        "tokens_per_minute": of.tokens_per_minute,
+        "max_concurrency": of.max_concurrency,
+        "daily_tokens": of.daily_tokens,
+        "monthly_tokens": of.monthly_tokens,
+        "daily_cost": of.daily_cost,
+        "monthly_cost": of.monthly_cost,
+    }
 
 
 def moment(text: str | None, field: str) -> float | None:
@@ -92,8 +153,3 @@ def _iso(text: str) -> float:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return float("nan")
-
-
-def listed(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """The shape of every list: `{"data": […], …}`."""
-    return {"data": rows, **more}
