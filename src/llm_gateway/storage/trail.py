@@ -60,8 +60,8 @@ async def note(
     action: str,
     thing: Thing | None = None,
     *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object] | None = None,
     nobody: bool = False,
 ) -> None:
     """Adds a row. Of `before` and `after` only what differs is kept; one of them may be None (made, deleted). Callers
@@ -122,7 +122,7 @@ async def anybody_was_here(s: AsyncSession) -> bool:
     return bool((await s.execute(select(or_(users, logins)))).scalar())
 
 
-def _bounded(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _bounded(values: Mapping[str, object] | None) -> dict[str, Any] | None:
     return {name: _fitting(value) for name, value in values.items()} if values is not None else None
 
 

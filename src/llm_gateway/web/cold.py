@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from llm_gateway import __version__
 from llm_gateway.running import Running
@@ -38,6 +39,7 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_tags=openapi.TAGS,
+        generate_unique_id_function=_operation_id,
     )
     app.state.running = running
     app.state.gateway = running.gateway
@@ -60,3 +62,8 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
 
     app.openapi = whole_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Programs that are generated from the description call a route so: its function's name, which stays."""
+    return route.name

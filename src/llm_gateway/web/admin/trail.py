@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from fastapi import Query
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from llm_gateway.access.roles import How, Role
 from llm_gateway.storage import trail
 from llm_gateway.storage.requests import Cursor
 from llm_gateway.storage.trail import MAX_PAGE, TrailFilters
 from llm_gateway.web.admin.common import Live, admin_router, moment, when
+from llm_gateway.web.described import Time
 
 router = admin_router("audit")
 
 
 class AuditRow(TypedDict):
     id: str
-    timestamp: str | None
+    timestamp: Time
     who: str
-    role: Role | None
+    role: Annotated[Role | None, Field(description="null: nobody's, for they were not let in.")]
     how: How
-    address: str | None
+    address: Annotated[str | None, Field(description="null: the gateway itself did it.")]
     action: str
     object_type: str | None
     object_id: str | None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from fastapi import Request, Response
 from pydantic import Field, SecretStr
+from typing_extensions import TypedDict
 
 from llm_gateway.access.roles import RESERVED, Role
 from llm_gateway.errors import InvalidRequest
@@ -16,6 +17,7 @@ from llm_gateway.storage.trail import Thing
 from llm_gateway.web.admin.common import OWNER, Input, Live, admin_router, noted, when
 from llm_gateway.web.admin.session import checked_password
 from llm_gateway.web.auth import By
+from llm_gateway.web.described import Time
 from llm_gateway.web.logins import Logins
 from llm_gateway.web.signed_in import SignedIn
 
@@ -43,8 +45,8 @@ class User(TypedDict):
     name: str
     role: Role
     is_active: bool
-    created_at: str | None
-    last_login_at: str | None
+    created_at: Time
+    last_login_at: Time | None
 
 
 class UserList(TypedDict):
