@@ -194,7 +194,12 @@ async def assemble(
             stack.push_async_callback(gateway.payloads.stop, keeping)
             days = settings.retention
             housekeeping = Housekeeping(
-                sessions, ledger, clock, request_days=days.request_days, minute_days=days.minute_days
+                sessions,
+                ledger,
+                clock,
+                request_days=days.request_days,
+                minute_days=days.minute_days,
+                audit_days=days.audit_days,
             )
             for name, work in {
                 **others.tasks(prober.run),

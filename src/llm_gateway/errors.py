@@ -8,7 +8,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     │   │                              UnsupportedParameter 400 unsupported_parameter
     │   │                              ContextLengthExceeded 400 context_length_exceeded
     │   │                              CapabilityMissing 400 capability_missing
-    │   ├── InvalidKey            401  invalid_api_key
+    │   ├── InvalidKey            401  invalid_api_key          LoginFailed 401 login_failed
     │   ├── Forbidden             403  forbidden                ProjectDisabled 403 project_disabled
     │   │                              NoPermittedUpstream 403 no_permitted_upstream
     │   ├── NotFound              404  not_found                ModelNotFound 404 model_not_found
@@ -17,6 +17,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     │   ├── BodyTooLarge          413  body_too_large           UnsupportedMediaType 415
     │   ├── HeadersTooLarge       431  headers_too_large
     │   └── RateLimited           429  rate_limit_exceeded      TooManyFailedKeys 429 too_many_failed_keys
+    │                                                           TooManyLogins 429 too_many_failed_logins
     │                                                           QueueTimeout 429 queue_timeout
     │                                                           QueueFull 429 queue_full
     │                                                           ConcurrencyLimited 429 concurrency_limit_exceeded
@@ -109,6 +110,10 @@ class InvalidKey(CallerError):
     status, code = 401, "invalid_api_key"
 
 
+class LoginFailed(InvalidKey):
+    code = "login_failed"
+
+
 class Forbidden(CallerError):
     status, code, type = 403, "forbidden", "permission_error"
 
@@ -187,6 +192,10 @@ class BudgetReserved(RateLimited):
 
 class TooManyFailedKeys(RateLimited):
     code = "too_many_failed_keys"
+
+
+class TooManyLogins(RateLimited):
+    code = "too_many_failed_logins"
 
 
 class QueueTimeout(RateLimited):

@@ -20,10 +20,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from llm_gateway.access.policy import Trust
+from llm_gateway.passwords import SHORTEST, weakness
 
 PREFIX: Final = "LLM_GATEWAY_"
 CREDENTIAL: Final = re.compile(r"[\x21-\x7e][\x20-\x7e]{18,198}[\x21-\x7e]")
 """What may be a key or the admin token when people choose it themselves."""
+FIRST_USER: Final = "admin"
+"""Who is made of `admin_password`."""
 CREDENTIAL_RULE: Final = "20 to 200 printable ASCII characters"
 
 
@@ -90,6 +93,12 @@ def _redis_url(secret: SecretStr) -> SecretStr:
 def _credential(secret: SecretStr) -> SecretStr:
     if not CREDENTIAL.fullmatch(secret.get_secret_value()):
         raise wrong(f"must be {CREDENTIAL_RULE}", "`openssl rand -base64 32` makes a good one.")
+    return secret
+
+
+def _password(secret: SecretStr) -> SecretStr:
+    if wrong_with := weakness(secret.get_secret_value(), FIRST_USER):
+        raise wrong(f"must {wrong_with}", "`openssl rand -base64 24` makes a good one.")
     return secret
 
 
@@ -202,6 +211,10 @@ class Retention(Section):
         default=14, description="Days that figures by the minute are kept; those by hours and days stay."
     )
 
+    audit_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        default=365, description="Days that the audit log of changes and sign-ins is kept."
+    )
+
 
 class Settings(Section):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
@@ -227,6 +240,11 @@ class Settings(Section):
         default=None,
         description=f"Bearer token of `/admin/api` and `/metrics`, {CREDENTIAL_RULE}; absent: one is made and kept in "
         "a file of the data directory.",
+    )
+    admin_password: Annotated[SecretStr, AfterValidator(_password)] | None = Field(
+        default=None,
+        description=f"Password of the dashboard's user `admin`, at least {SHORTEST} characters: the user is made at a "
+        "start that finds no user at all. Absent: a first start shows a one-time link.",
     )
     public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None, description="Address under which clients reach the service, where it differs from host and port."
@@ -301,7 +319,7 @@ class Settings(Section):
         return f"sqlite:///{self.data_dir.absolute() / 'gateway.db'}"
 
 
-NEVER_EMPTY: Final = frozenset({("admin_token",), ("database_url",), ("only_networks",)})
+NEVER_EMPTY: Final = frozenset({("admin_password",), ("admin_token",), ("database_url",), ("only_networks",)})
 """Settings for which an empty value is a mistake: somebody believes that a secret, a database or a fence is there.
 For others an empty value means that none is given."""
 

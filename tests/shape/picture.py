@@ -49,7 +49,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "alerts": (*GROUND, *CORES, *OUTSIDE, "observe", "gateway"),
     # settings and files are read at the edges, and so by `alembic` when it is called by itself
     "storage.migrations": ("errors", "storage", "config"),
-    "settings": ("errors", "access.policy"),
+    "settings": ("errors", "access.policy", "passwords"),
     "config": (
         *GROUND,
         "settings",
@@ -64,19 +64,21 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
         "upstream.sources",
     ),
     # what a start does once
-    "first_run": ("access", "errors", "settings", "storage"),
+    "first_run": ("access", "errors", "passwords", "settings", "storage"),
     "learnt": (*GROUND, "fleet", "first_run"),
     "last_known": (*GROUND, "access.policy", "first_run", "storage"),
     "roster": (*GROUND, "access", "fleet", "settings", "storage", "upstream.sources"),
     "preparation": (*GROUND, *EDGES, "first_run", "roster", "storage", "upstream.kinds", "upstream.sources"),
     "running": (*INNER, *EDGES, "first_run", "last_known", "learnt", "preparation", "roster", "testing"),
     "assemble": (*INNER, *EDGES, "first_run", "last_known", "learnt", "preparation", "roster", "running", "testing"),
+    # how admin users' passwords are kept: a leaf
+    "passwords": (),
     # how clients are told to use the gateway: a leaf
     "recipes": (),
     # how tables become CSV: a leaf
     "sheets": (),
     # the outermost
-    "web": (*INNER, *EDGES, "roster", "running", "assemble", "sheets"),
+    "web": (*INNER, *EDGES, "passwords", "roster", "running", "assemble", "sheets"),
     "cli": (
         *INNER,
         *EDGES,

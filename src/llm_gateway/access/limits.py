@@ -29,7 +29,7 @@ from llm_gateway.access.accounts import (
     rules_of,
 )
 from llm_gateway.access.periods import Periods, periods
-from llm_gateway.access.policy import ApiKey, Caller, Project
+from llm_gateway.access.policy import ApiKey, Caller, LimitName, Project
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused, seconds_until
 from llm_gateway.access.standing import Headers, minute_lines, rate_headers, rate_lines, template_of
 
@@ -342,8 +342,7 @@ def _tell(found: dict[str, Standing], name: str, standing: Standing) -> None:
 class Figure(NamedTuple):
     """One limit of a project or key, and how much of it is used."""
 
-    name: str
-    """As in `access.policy.LIMITS`."""
+    name: LimitName
     limit: float
     used: float
     reserved: float

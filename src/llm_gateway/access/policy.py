@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 
 class Trust(StrEnum):
@@ -30,7 +30,7 @@ DEFAULT_TRUST: frozenset[Trust] = frozenset({Trust.OWN, Trust.PARTNER})
 """Of every project but the first-run one: public servers only when asked for by name."""
 
 
-LIMITS: Final = (
+LimitName = Literal[
     "rate_limit_per_minute",
     "tokens_per_minute",
     "max_concurrency",
@@ -38,7 +38,8 @@ LIMITS: Final = (
     "monthly_tokens",
     "daily_cost",
     "monthly_cost",
-)
+]
+LIMITS: Final[tuple[LimitName, ...]] = get_args(LimitName)
 """What a project and each of its keys may use, in the order in which people read it. Absent = unlimited. Costs are in
 the unit that the prices are in, whole days and months are UTC's."""
 

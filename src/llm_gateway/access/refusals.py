@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from llm_gateway.access.accounts import MINUTE, NANOS, Account, Budget, Rules
 from llm_gateway.access.periods import Periods
+from llm_gateway.access.policy import LimitName
 from llm_gateway.access.standing import spell, whole_milliseconds
 from llm_gateway.errors import (
     BudgetExceeded,
@@ -17,7 +18,7 @@ from llm_gateway.errors import (
 
 RETRY_PLACE: Final = 1.0
 """Seconds: nobody knows when a running request ends, and it is soon worth asking again."""
-NAMES: Final = {
+NAMES: Final[dict[str, LimitName]] = {
     "requests": "rate_limit_per_minute",
     "tokens": "tokens_per_minute",
     "running": "max_concurrency",

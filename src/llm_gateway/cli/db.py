@@ -160,7 +160,7 @@ async def prune_database(
         if days < 1:
             raise Stop("--older-than must be at least a day.", code=Exit.USAGE)
     _there(settings)
-    old = cutoffs(time.time(), days, settings.retention.minute_days)
+    old = cutoffs(time.time(), days, settings.retention.minute_days, settings.retention.audit_days)
     engine = open_engine(settings.database, data_dir=settings.data_dir)
     try:
         sessions = Sessions(engine)

@@ -39,14 +39,15 @@ STEPS: Final[dict[str, Step]] = {
     "payloads": retention.prune_payloads,
     "requests": retention.prune_requests,
     "minutes": retention.prune_minutes,
+    "audit": retention.prune_audit,
 }
 
 log = structlog.get_logger(__name__)
 
 
-def cutoffs(now: float, request_days: float, minute_days: float) -> Cutoffs:
+def cutoffs(now: float, request_days: float, minute_days: float, audit_days: float) -> Cutoffs:
     """`now` is Unix seconds."""
-    return Cutoffs(now, now - request_days * DAY, now - minute_days * DAY)
+    return Cutoffs(now, now - request_days * DAY, now - minute_days * DAY, now - audit_days * DAY)
 
 
 async def prune(sessions: Sessions, old: Cutoffs) -> dict[str, int]:
@@ -76,13 +77,21 @@ class Housekeeping:
     """`run` is one task, until cancelled."""
 
     def __init__(
-        self, sessions: Sessions, ledger: Ledger, clock: Clock, *, request_days: float, minute_days: float
+        self,
+        sessions: Sessions,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        request_days: float,
+        minute_days: float,
+        audit_days: float,
     ) -> None:
         self._sessions = sessions
         self._ledger = ledger
         self._clock = clock
         self._request_days = request_days
         self._minute_days = minute_days
+        self._audit_days = audit_days
         self._erased_at = 0.0
         """Of the newest erasure that the journal has let go for."""
         self._round_at = clock.now() + LOOK
@@ -110,7 +119,8 @@ class Housekeeping:
 
     async def round(self) -> None:
         self._ledger.roll()
-        deleted = await prune(self._sessions, cutoffs(self._clock.wall(), self._request_days, self._minute_days))
+        old = cutoffs(self._clock.wall(), self._request_days, self._minute_days, self._audit_days)
+        deleted = await prune(self._sessions, old)
         if any(deleted.values()):
             log.info("old_rows_deleted", **deleted)
         async with self._sessions.write() as s:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from typing import Any, Final
+from typing import Annotated, Final, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import Fault, GatewayError
@@ -26,7 +29,44 @@ DEEP_CACHE = 60.0
 DEEP_TIMEOUT = 30.0
 
 
-def report(gw: Gateway, *, database_ok: bool, configuration: str) -> dict[str, Any]:
+class DeepHealthView(TypedDict):
+    """What became of a question to a light model."""
+
+    status: Literal["ok", "failed"]
+    model: NotRequired[str]
+    ttft_ms: NotRequired[float]
+    code: NotRequired[str]
+    message: NotRequired[str]
+    age_s: NotRequired[Annotated[float, Field(description="Of an answer that was kept.")]]
+
+
+class DeepHealthAnswer(DeepHealthView):
+    cached: bool
+
+
+class ModelCounts(TypedDict):
+    total: int
+    with_healthy_servers: int
+
+
+class HealthView(TypedDict):
+    """How the gateway and its fleet are."""
+
+    status: Literal["ok", "degraded", "down"]
+    database: Literal["ok", "unavailable"]
+    configuration: Annotated[str, Field(description="Where it comes from: `database`, `snapshot` or `none`.")]
+    servers: Annotated[dict[str, int], Field(description="`total`, and how many are in each state.")]
+    models: ModelCounts
+    log: Annotated[
+        Literal["ok", "waiting", "failing"],
+        Field(description="`waiting`: the database takes no rows; `failing`: the journal cannot be written."),
+    ]
+    log_rows_waiting: int
+    log_rows_dropped: int
+    deep: NotRequired[DeepHealthAnswer]
+
+
+def report(gw: Gateway, *, database_ok: bool, configuration: str) -> HealthView:
     """`ok`: database and at least one server answer, and rows can be written down; `degraded`: one of them does not;
     `down`: no server can be asked at all. `log`: `waiting` while the database takes no rows, `failing` while the
     journal cannot be written. `configuration`: where it comes from, `database`, `snapshot` or `none`."""
@@ -35,6 +75,7 @@ def report(gw: Gateway, *, database_ok: bool, configuration: str) -> dict[str, A
     states = Counter(s.state(now) for s in servers)
     held = {name for s in servers if s.spec.enabled for name in s.models}
     usable = states["healthy"] + states["unknown"]
+    status: Literal["ok", "degraded", "down"]
     if not usable or not gw.knows_keys:
         status = "down"
     elif not database_ok or gw.ledger.troubled or gw.ledger.stuck or not states["healthy"] or gw.draining:
@@ -107,20 +148,19 @@ class DeepHealth:
     def __init__(self, gw: Gateway) -> None:
         self._gw = gw
         self._one = asyncio.Lock()
-        self._cached: dict[Trusts, tuple[float, dict[str, Any]]] = {}
+        self._cached: dict[Trusts, tuple[float, DeepHealthView]] = {}
 
-    async def ask(self, trust: Trusts) -> dict[str, Any]:
+    async def ask(self, trust: Trusts) -> DeepHealthAnswer:
         """`{"status": "ok", "model", "ttft_ms"}` or `{"status": "failed", "code", "message"}`."""
         async with self._one:
-            at, known = self._cached.get(trust, (float("-inf"), {}))
             now = self._gw.clock.now()
-            if now - at < DEEP_CACHE:
-                return {**known, "cached": True, "age_s": round(now - at, 1)}
+            if (last := self._cached.get(trust)) is not None and now - last[0] < DEEP_CACHE:
+                return {**last[1], "cached": True, "age_s": round(now - last[0], 1)}
             fresh = await self._ask(trust)
             self._cached[trust] = (self._gw.clock.now(), fresh)
             return {**fresh, "cached": False}
 
-    async def _ask(self, trust: Trusts) -> dict[str, Any]:
+    async def _ask(self, trust: Trusts) -> DeepHealthView:
         gw, began = self._gw, self._gw.clock.now()
         model = self._lightest(trust, began)
         if model is None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from llm_gateway.access.policy import Project, Trust
 from llm_gateway.exposures import Visible
@@ -24,13 +27,33 @@ def healthy_servers(gw: Gateway, trust: frozenset[Trust], now: float) -> Counter
     )
 
 
-def visible(gw: Gateway, project: Project) -> list[dict[str, Any]]:
+class CallableModel(TypedDict):
+    """A model that a project may call. `display_name` and `created_at` are what Anthropic's clients read."""
+
+    id: str
+    object: Literal["model"]
+    created: Annotated[int, Field(description="Unix seconds.")]
+    owned_by: str
+    type: Literal["model"]
+    display_name: str
+    created_at: str
+    name: str
+    backend_model: Annotated[str, Field(description="Who would serve it now.")]
+    description: str
+    default_params: dict[str, Any]
+    context_length: int | None
+    capabilities: list[str]
+    status: Literal["ready", "unavailable"]
+    healthy_servers: int
+
+
+def visible(gw: Gateway, project: Project) -> list[CallableModel]:
     """Logical names first, then physical ones; also those that no healthy server holds now (`status`)."""
     healthy = healthy_servers(gw, project.trust, gw.clock.now())
     return [_entry(gw, project, healthy, v) for v in gw.visible(project)]
 
 
-def one(gw: Gateway, project: Project, asked: str) -> dict[str, Any]:
+def one(gw: Gateway, project: Project, asked: str) -> CallableModel:
     """Raises ModelNotFound that lists what is exposed, NoPermittedUpstream."""
     name = gw.resolve(project, asked).logical
     known = next((v for v in gw.visible(project) if v.name == name), None)
@@ -38,7 +61,7 @@ def one(gw: Gateway, project: Project, asked: str) -> dict[str, Any]:
     return _entry(gw, project, healthy, known or Visible(name, (name,), logical=False))
 
 
-def _entry(gw: Gateway, project: Project, healthy: Counter[str], v: Visible) -> dict[str, Any]:
+def _entry(gw: Gateway, project: Project, healthy: Counter[str], v: Visible) -> CallableModel:
     def count(backend: str) -> int:
         if pinned(backend).digest is not None:
             return gw.fleet.healthy(backend, project.trust, gw.clock.now())

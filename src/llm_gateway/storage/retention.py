@@ -1,5 +1,5 @@
-"""What is old is deleted: payloads, rows of the log with their attempts, roll-ups by the minute. Those by hours and
-days stay, so that after a while there are fewer rows than the roll-ups say.
+"""What is old is deleted: payloads, rows of the log with their attempts, rows of the audit log, roll-ups by the minute.
+Those by hours and days stay, so that after a while there are fewer rows than the roll-ups say.
 
 Each function deletes up to `limit` in its own short transaction and says how many: nothing is locked but what goes.
 """
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.storage.erasures import delete_requests
-from llm_gateway.storage.tables import payload, request_log, usage_rollup
+from llm_gateway.storage.tables import audit_log, payload, request_log, usage_rollup
 
 MINUTE: Final = 60
 _LOCK: Final = 0x6C6C6D6772  # "llmgr"
@@ -27,6 +27,7 @@ class Cutoffs:
     """Compared with when each expires."""
     requests: float
     minutes: float
+    audit: float
 
 
 async def claim(s: AsyncSession) -> bool:
@@ -61,6 +62,11 @@ async def prune_minutes(s: AsyncSession, cutoffs: Cutoffs, limit: int) -> int:
     return _count(await s.execute(delete(usage_rollup).where(wanted)))
 
 
+async def prune_audit(s: AsyncSession, cutoffs: Cutoffs, limit: int) -> int:
+    old = select(audit_log.c.id).where(_old_audit(cutoffs)).order_by(audit_log.c.timestamp).limit(limit)
+    return _count(await s.execute(delete(audit_log).where(audit_log.c.id.in_(old))))
+
+
 async def too_old(s: AsyncSession, cutoffs: Cutoffs) -> dict[str, int]:
     """How much would be deleted."""
     found = {}
@@ -68,6 +74,7 @@ async def too_old(s: AsyncSession, cutoffs: Cutoffs) -> dict[str, int]:
         ("payloads", payload, _old_payloads(cutoffs) | (payload.c.timestamp < cutoffs.requests)),
         ("requests", request_log, _old_requests(cutoffs)),
         ("minutes", usage_rollup, _old_minutes(cutoffs)),
+        ("audit", audit_log, _old_audit(cutoffs)),
     ):
         found[name] = (await s.execute(select(func.count()).select_from(table).where(condition))).scalar_one()
     return found
@@ -83,6 +90,10 @@ def _old_requests(cutoffs: Cutoffs) -> ColumnElement[bool]:
 
 def _old_minutes(cutoffs: Cutoffs) -> ColumnElement[bool]:
     return (usage_rollup.c.seconds == MINUTE) & (usage_rollup.c.bucket < cutoffs.minutes)
+
+
+def _old_audit(cutoffs: Cutoffs) -> ColumnElement[bool]:
+    return audit_log.c.timestamp < cutoffs.audit
 
 
 def _count(result: Any) -> int:

@@ -296,6 +296,58 @@ erasure: Final = Table(
     Column("days", Json, nullable=False),  # beginning of a day, Unix seconds -> rows
 )
 
+admin_user: Final = Table(
+    "admin_user",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("name", Text(64, "user name", empty=False), nullable=False, unique=True),
+    Column("role", Text(16), nullable=False),
+    Column("password", Text(200), nullable=False),  # argon2id, with its parameters and salt
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", UnixTime, nullable=False),
+    Column("last_login_at", UnixTime),
+)
+
+admin_session: Final = Table(
+    "admin_session",
+    metadata,
+    Column("hash", LargeBinary(32), primary_key=True),  # SHA-256; what the cookie holds is nowhere
+    # NULL = of whoever came by a link or with the admin token
+    Column("user_id", ForeignKey("admin_user.id", ondelete="CASCADE"), index=True),
+    Column("how", Text(16), nullable=False),
+    Column("address", Text(64)),
+    Column("created_at", UnixTime, nullable=False),
+    Column("last_seen_at", UnixTime, nullable=False),  # to the minute
+    Column("expires_at", UnixTime, nullable=False, index=True),
+)
+
+admin_link: Final = Table(
+    "admin_link",
+    metadata,
+    Column("hash", LargeBinary(32), primary_key=True),  # SHA-256 of what the link holds; gone once it was used
+    Column("expires_at", UnixTime, nullable=False),
+)
+
+audit_log: Final = Table(
+    "audit_log",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("timestamp", UnixTime, nullable=False),
+    Column("who", Text(64), nullable=False),
+    Column("role", Text(16)),  # NULL = nobody's: a sign-in that failed
+    Column("how", Text(16), nullable=False),
+    Column("address", Text(64)),  # NULL = it happened in the gateway's own process
+    Column("action", Text(64), nullable=False),
+    Column("object_type", Text(32)),
+    Column("object_id", Text(64)),
+    Column("object_name", Text(300)),
+    Column("before", Json),  # of the fields that changed, without secrets
+    Column("after", Json),
+    Index(None, "timestamp", "id"),
+    Index(None, "who", "timestamp", "id"),
+    Index(None, "object_type", "timestamp", "id"),
+)
+
 journal_position: Final = Table(
     "journal_position",
     metadata,

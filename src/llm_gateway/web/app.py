@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from llm_gateway.errors import Forbidden
 from llm_gateway.running import Running
-from llm_gateway.web import asgi
+from llm_gateway.web import asgi, fences
 from llm_gateway.web.bodies import bounded
 from llm_gateway.web.hot import Edge, Surface
 from llm_gateway.web.keyed import PREFIX, unkeyed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Opener = Callable[[], AbstractAsyncContextManager[Running]]
 
 
-NEVER_FROM_BROWSERS: Final = ("/admin/", "/metrics")
+NEVER_FROM_BROWSERS: Final = ("/admin", "/metrics")
 """Paths that no other origin is ever let at, whatever `cors_origins` says."""
 SHOWN: Final = ("model", "attempts", "notes")
 """Of the `X-Gateway-*` headers, what scripts in browsers may read."""
@@ -72,7 +72,11 @@ class App:
             if not self._keys_in_urls:
                 shape = asgi.shape_of(_bare(scope))
                 return await asgi.refuse(self._gateway, shape, send, Forbidden(_NO_KEYS_HERE))
-        closed = _bare(scope).startswith(NEVER_FROM_BROWSERS)
+        path = _bare(scope)
+        closed = path.startswith(NEVER_FROM_BROWSERS)
+        if closed and fences.covers(path):
+            assert self.edge is not None
+            send = fences.fenced(send, path, self.edge.peers.scheme(scope))
         return await (self._answer if closed else self._for_browsers)(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

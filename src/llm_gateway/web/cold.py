@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from llm_gateway import __version__
 from llm_gateway.running import Running
@@ -17,7 +18,9 @@ from llm_gateway.web import errors, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
+from llm_gateway.web.logins import Logins
 from llm_gateway.web.peers import Peers
+from llm_gateway.web.signed_in import SignedIn
 from llm_gateway.web.surfaces.cold import ROUTERS
 from llm_gateway.web.ui import router as ui_router
 
@@ -37,10 +40,13 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_tags=openapi.TAGS,
+        generate_unique_id_function=_operation_id,
     )
     app.state.running = running
     app.state.gateway = running.gateway
     app.state.peers = peers
+    app.state.signed_in = signed_in = SignedIn(running)
+    app.state.logins = Logins(running, signed_in)
     app.include_router(health_router)
     for router in ROUTERS:
         app.include_router(router)
@@ -58,3 +64,8 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
 
     app.openapi = whole_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Programs that are generated from the description call a route so: its function's name, which stays."""
+    return route.name

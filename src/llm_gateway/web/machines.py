@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Literal
+
+from typing_extensions import TypedDict
 
 from llm_gateway.access.standing import Headers
 from llm_gateway.observe.metrics import CONTENT_TYPE
@@ -18,23 +20,43 @@ from llm_gateway.wire.encoding import encode
 if TYPE_CHECKING:
     from starlette.types import Scope, Send
 
-ALIVE: Final = {"status": "ok"}
+
+class Alive(TypedDict):
+    status: Literal["ok"]
 
 
-def state(running: Running) -> dict[str, Any]:
+class Checks(TypedDict):
+    accepting: bool
+    configuration: bool
+    database: bool
+
+
+class Readiness(TypedDict):
+    status: Literal["ready", "not ready"]
+    checks: Checks
+
+
+ALIVE: Final[Alive] = {"status": "ok"}
+
+
+def state(running: Running) -> health.HealthView:
     """How the gateway and its fleet are."""
     return health.report(running.gateway, database_ok=running.database_ok, configuration=running.configuration)
 
 
-def readiness(running: Running) -> tuple[int, dict[str, Any]]:
+def readiness(running: Running) -> tuple[int, Readiness]:
     """The status and the body of `/readyz`."""
     gateway = running.gateway
     ready = gateway.knows_keys and not gateway.draining
-    checks = {"accepting": not gateway.draining, "configuration": gateway.knows_keys, "database": running.database_ok}
+    checks: Checks = {
+        "accepting": not gateway.draining,
+        "configuration": gateway.knows_keys,
+        "database": running.database_ok,
+    }
     return 200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks}
 
 
-_QUESTIONS: Final[dict[str, Callable[[Running], tuple[int, dict[str, Any]]]]] = {
+_QUESTIONS: Final[dict[str, Callable[[Running], tuple[int, Mapping[str, object]]]]] = {
     "/v1/health": lambda running: (200, state(running)),
     **dict.fromkeys(("/livez", "/healthz", "/health/liveliness"), lambda _: (200, ALIVE)),
     **dict.fromkeys(("/readyz", "/health/readiness"), readiness),

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 from llm_gateway import errors as e
+from llm_gateway.web.described import error_schemas
 from llm_gateway.web.errors import EXAMPLE_ID
 from llm_gateway.web.surfaces import ROUTES
 from llm_gateway.web.surfaces.route import Route
@@ -44,6 +45,7 @@ def with_hot_routes(schema: dict[str, Any], public_url: str | None) -> dict[str,
     for route in ROUTES:
         whole["paths"][route.path] = {"post": _operation(route)}
     components = whole.setdefault("components", {})
+    components["schemas"] = dict(sorted((components.get("schemas", {}) | error_schemas()).items()))
     components["securitySchemes"] = {
         "projectKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         "bearer": {"type": "http", "scheme": "bearer", "description": "Project key, or admin token on /admin/api."},

@@ -30,7 +30,7 @@ def row(age: float, end_user: str | None = None) -> dict[str, Any]:
 
 def keeper(sessions: Sessions, tmp_path: Path) -> tuple[Housekeeping, Ledger]:
     ledger = Ledger(Journal(tmp_path / "journal" / "mine"))
-    return Housekeeping(sessions, ledger, SystemClock(), request_days=90, minute_days=14), ledger
+    return Housekeeping(sessions, ledger, SystemClock(), request_days=90, minute_days=14, audit_days=365), ledger
 
 
 async def left(sessions: Sessions) -> list[str | None]:

@@ -93,7 +93,7 @@ async def test_each_kind_goes_after_its_own_time(sessions: Sessions, monkeypatch
     await store(sessions, [row(1) for _ in range(20)])
     async with sessions.write() as s:
         await s.execute(insert(usage_rollup), [rolled(n, age) for n in (60, 3600, 86400) for age in range(1, 41)])
-    old = cutoffs(NOW, 90, 14)
+    old = cutoffs(NOW, 90, 14, 365)
     async with sessions.read() as s:
         told = await retention.too_old(s, old)
     assert told == {"payloads": 300, "requests": 250, "minutes": 26}
@@ -108,7 +108,7 @@ async def test_each_kind_goes_after_its_own_time(sessions: Sessions, monkeypatch
 
 async def test_a_payload_does_not_outlive_its_row(sessions: Sessions) -> None:
     await store(sessions, [row(100), row(1)], days=3000)
-    await prune(sessions, cutoffs(NOW, 90, 14))
+    await prune(sessions, cutoffs(NOW, 90, 14, 365))
     assert await counts(sessions) == (1, 2, 1)
 
 
@@ -125,7 +125,7 @@ async def test_a_batch_that_takes_long_is_followed_by_smaller_ones(
 
     monkeypatch.setattr(ledger_retention, "STEPS", {"requests": counted})
     await store(sessions, [row(100) for _ in range(420)])
-    await prune(sessions, cutoffs(NOW, 90, 14))
+    await prune(sessions, cutoffs(NOW, 90, 14, 365))
     assert limits == [200, 100, 50, 50, 50]
     assert (await counts(sessions))[0] == 0
 
@@ -139,8 +139,8 @@ async def test_only_one_process_deletes(postgresql_url: str, tmp_path: Any) -> N
         await store(sessions, [row(100)])
         async with sessions.write() as s:
             assert await retention.claim(s)
-            assert (await prune(sessions, cutoffs(NOW, 90, 14)))["requests"] == 0
-        assert (await prune(sessions, cutoffs(NOW, 90, 14)))["requests"] == 1
+            assert (await prune(sessions, cutoffs(NOW, 90, 14, 365)))["requests"] == 0
+        assert (await prune(sessions, cutoffs(NOW, 90, 14, 365)))["requests"] == 1
     finally:
         await engine.dispose()
 

@@ -15,8 +15,11 @@ from llm_gateway.web.admin import (
     projects,
     requests,
     servers,
+    session,
     sources,
     stats,
+    trail,
+    users,
 )
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -32,4 +35,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     stats.router,
     alerts.router,
     config.router,
+    session.router,
+    users.router,
+    trail.router,
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from llm_gateway.alerts.courier import Delivery
-from llm_gateway.alerts.rules import BUILT_IN, METRICS, Rule
-from llm_gateway.alerts.states import Alert
-from llm_gateway.web.admin.common import Input, Live, admin_router, listed, when
+from llm_gateway.alerts.plan import Format
+from llm_gateway.alerts.rules import BUILT_IN, METRICS, Comparison, Rule, Scope, Severity, Unit
+from llm_gateway.alerts.states import Alert, State
+from llm_gateway.web.admin.common import Input, Live, admin_router, when
+from llm_gateway.web.described import Time
 
 router = admin_router("alerts")
 
@@ -23,16 +26,87 @@ class Trial(Input):
     )
 
 
+class AlertView(TypedDict):
+    """A rule that holds, or held, for one subject."""
+
+    id: str
+    rule: str
+    subject: str
+    state: State
+    severity: Severity
+    metric: str
+    condition: Annotated[str, Field(description="For people: `error_share > 5 %`.")]
+    value: float
+    threshold: float
+    unit: Unit | None
+    since: Annotated[Time, Field(description="When the condition began to hold.")]
+    started_at: Annotated[Time | None, Field(description="When it fired.")]
+    resolved_at: Time | None
+    told_at: Time | None
+    message: str
+
+
+class RuleView(TypedDict):
+    name: str
+    condition: str
+    metric: str
+    comparison: Comparison
+    threshold: float
+    unit: Unit
+    severity: Severity
+    over_s: Annotated[float | None, Field(description="Seconds that it is summed up over; null: it is no sum.")]
+    for_s: Annotated[float, Field(description="Seconds that it must hold before anybody is told.")]
+    project: str | None
+    model: str | None
+    each: Annotated[Scope | None, Field(description="One subject for each of them; null: one for everything.")]
+    built_in: bool
+    values: Annotated[dict[str, float] | None, Field(description="By subject, 20 at most; null: not known here.")]
+
+
+class WebhookView(TypedDict):
+    name: str
+    format: Format
+    signed: bool
+    rules: Annotated[list[str] | None, Field(description="null: all.")]
+
+
+class DeliveryView(TypedDict):
+    """One notice to one webhook."""
+
+    webhook: str
+    at: Time
+    alert_id: str
+    rule: str
+    subject: str
+    told: State
+    reminder: bool
+    state: Literal["waiting", "delivered", "failed"]
+    tries: int
+    status: Annotated[int | None, Field(description="Of the last answer.")]
+    error: str | None
+
+
+class AlertList(TypedDict):
+    """`data`: what fires or waits to; `recent`: what is over."""
+
+    data: list[AlertView]
+    recent: list[AlertView]
+    rules: list[RuleView]
+    webhooks: list[WebhookView]
+    deliveries: Annotated[list[DeliveryView], Field(description="The latest first.")]
+    looked_at: Annotated[Time | None, Field(description="null: this process does not look, or not yet.")]
+
+
 @router.get("", summary="What fires or waits to, what is over, the rules, and the latest deliveries")
-async def list_alerts(running: Live) -> dict[str, Any]:
+async def list_alerts(running: Live) -> AlertList:
     """`values` of a rule are what this process read last, of 20 subjects at most; null: it does not know."""
     alerts = running.alerts
     book = await alerts.current()
-    return listed(
-        [shown(alert) for alert in book.alerts],
-        recent=[shown(alert) for alert in book.recent],
-        rules=[_rule(running, rule) for rule in alerts.plan.rules],
-        webhooks=[
+    return {
+        "data": [shown(alert) for alert in book.alerts],
+        "recent": [shown(alert) for alert in book.recent],
+        "rules": [_rule(running, rule) for rule in alerts.plan.rules],
+        "webhooks": [
             {
                 "name": hook.name,
                 "format": hook.format,
@@ -41,18 +115,18 @@ async def list_alerts(running: Live) -> dict[str, Any]:
             }
             for hook in alerts.courier.hooks
         ],
-        deliveries=[_delivery(delivery) for delivery in reversed(alerts.courier.deliveries)],
-        looked_at=when(alerts.looked_at),
-    )
+        "deliveries": [_delivery(delivery) for delivery in reversed(alerts.courier.deliveries)],
+        "looked_at": when(alerts.looked_at),
+    }
 
 
 @router.post("/test", summary="Send a test to a webhook, once and now")
-async def test_webhook(running: Live, body: Trial) -> dict[str, Any]:
+async def test_webhook(running: Live, body: Trial) -> DeliveryView:
     """200 also where it did not arrive: `state` and `error` say so."""
     return _delivery(await running.alerts.test(body.webhook))
 
 
-def shown(alert: Alert) -> dict[str, Any]:
+def shown(alert: Alert) -> AlertView:
     return {
         "id": alert.id,
         "rule": alert.rule,
@@ -72,7 +146,7 @@ def shown(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _rule(running: Live, rule: Rule) -> dict[str, Any]:
+def _rule(running: Live, rule: Rule) -> RuleView:
     found = running.alerts.readings.get(rule.name)
     values = None if found is None else {each.subject: each.value for each in found[:MOST_VALUES]}
     return {
@@ -93,7 +167,7 @@ def _rule(running: Live, rule: Rule) -> dict[str, Any]:
     }
 
 
-def _delivery(delivery: Delivery) -> dict[str, Any]:
+def _delivery(delivery: Delivery) -> DeliveryView:
     alert = delivery.notice.alert
     return {
         "webhook": delivery.webhook,

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, overload
 
 from fastapi import APIRouter, Depends
+from fastapi.params import Depends as DependsOn
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import TypedDict
 
-from llm_gateway.access.policy import ApiKey, Project
+from llm_gateway.access.policy import ApiKey, LimitName, Project
+from llm_gateway.access.roles import Operator
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.running import Running
 from llm_gateway.service.budgets import budget_figures
-from llm_gateway.web.auth import admin, running_of
+from llm_gateway.storage import trail
+from llm_gateway.storage.trail import Thing
+from llm_gateway.web.auth import by_method, owner, running_of
+from llm_gateway.web.described import REFUSED, DescribedRouter, Time
 
 _YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 Live = Annotated[Running, Depends(running_of)]
+OWNER = Depends(owner)
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 Tokens = Annotated[int, Field(ge=1, le=2**53)] | None
 Cost = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] | None
@@ -43,19 +50,72 @@ class Limited(Input):
     monthly_cost: Cost = None
 
 
-def admin_router(topic: str) -> APIRouter:
-    """Routes under `/admin/api/{topic}`, for the administrator only."""
-    return APIRouter(prefix=f"/admin/api/{topic}", tags=["admin"], dependencies=[Depends(admin)])
+class LimitsView(TypedDict):
+    """What a project or a key may use; null: unlimited. Costs in the unit of the prices."""
+
+    rate_limit_per_minute: int | None
+    tokens_per_minute: int | None
+    max_concurrency: int | None
+    daily_tokens: int | None
+    monthly_tokens: int | None
+    daily_cost: float | None
+    monthly_cost: float | None
+
+
+class LimitFigure(TypedDict):
+    """One limit, and how much of it is used."""
+
+    name: LimitName
+    limit: float
+    used: float
+    reserved: Annotated[float, Field(description="By requests that run.")]
+    resets_at: Annotated[Time | None, Field(description="null: it flows back all the time.")]
+
+
+class LimitList(TypedDict):
+    """The limits that there are."""
+
+    data: list[LimitFigure]
+
+
+def admin_router(topic: str, *more: DependsOn) -> APIRouter:
+    """Routes under `/admin/api/{topic}`: viewers may GET, editors may do the rest. With `OWNER` they are for owners;
+    so is a single route with `dependencies=[OWNER]`. Each says by its annotation what it answers; its function's name
+    is its `operationId`."""
+    prefix, needed = f"/admin/api/{topic}", [Depends(by_method), *more]
+    return DescribedRouter(prefix=prefix, tags=["admin"], dependencies=needed, responses=REFUSED)
 
 
 @asynccontextmanager
 async def changing(running: Running) -> AsyncIterator[AsyncSession]:
-    """One transaction that changes the configuration; this process uses the new one at once, others within 2 s."""
+    """One transaction that changes the configuration; this process uses the new one at once, others within 2 s.
+    `noted` within it says who changed what."""
     async with running.sessions.write() as s:
         yield s
     await running.refresh()
 
 
+async def noted(
+    s: AsyncSession,
+    running: Running,
+    by: Operator,
+    action: str,
+    thing: Thing | None = None,
+    *,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object] | None = None,
+) -> None:
+    """Writes into the audit log, with the change itself, what `by` did. `before` and `after`: the object as the API
+    shows it; what differs is kept."""
+    await trail.note(s, by, running.gateway.clock.wall(), action, thing, before=before, after=after)
+
+
+@overload
+def when(unix: float) -> str: ...
+@overload
+def when(unix: None) -> None: ...
+@overload
+def when(unix: float | None) -> str | None: ...
 def when(unix: float | None) -> str | None:
     """Unix seconds as ISO 8601 in UTC."""
     if unix is None:
@@ -63,10 +123,33 @@ def when(unix: float | None) -> str | None:
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def limits_of(running: Running, of: Project | ApiKey) -> dict[str, Any]:
+def limits_of(running: Running, of: Project | ApiKey) -> LimitList:
     """Each limit that there is, with what is used and reserved of it."""
     figures = budget_figures(running.gateway, of)
-    return listed([{**figure._asdict(), "resets_at": when(figure.resets_at)} for figure in figures])
+    return {
+        "data": [
+            {
+                "name": figure.name,
+                "limit": figure.limit,
+                "used": figure.used,
+                "reserved": figure.reserved,
+                "resets_at": when(figure.resets_at),
+            }
+            for figure in figures
+        ]
+    }
+
+
+def limits_view(of: Project | ApiKey | Limited) -> LimitsView:
+    return {
+        "rate_limit_per_minute": of.rate_limit_per_minute,
+        "tokens_per_minute": of.tokens_per_minute,
+        "max_concurrency": of.max_concurrency,
+        "daily_tokens": of.daily_tokens,
+        "monthly_tokens": of.monthly_tokens,
+        "daily_cost": of.daily_cost,
+        "monthly_cost": of.monthly_cost,
+    }
 
 
 def moment(text: str | None, field: str) -> float | None:
@@ -92,8 +175,3 @@ def _iso(text: str) -> float:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return float("nan")
-
-
-def listed(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """The shape of every list: `{"data": […], …}`."""
-    return {"data": rows, **more}

@@ -5,23 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import SecretStr
+from typing_extensions import TypedDict
 
 from llm_gateway.config.load import Loaded
 from llm_gateway.config.mistakes import ConfigMistakes
 from llm_gateway.config.origins import LEAVES
 from llm_gateway.errors import InvalidRequest
-from llm_gateway.web.admin.common import Live, admin_router, listed
+from llm_gateway.web.admin.common import Live, admin_router
 
 router = admin_router("config")
 
 
+class SettingView(TypedDict):
+    """Of secrets only that they are set is shown. `source`: the place that set it, or `default`."""
+
+    name: str
+    value: bool | int | float | str | list[str] | None
+    source: str
+
+
+class ConfigView(TypedDict):
+    data: list[SettingView]
+    file: str | None
+
+
+class Reloaded(TypedDict):
+    """`version` rises with every change of the configuration."""
+
+    version: int
+
+
 @router.get("", summary="Every setting, its value and where it came from")
-async def get_config(running: Live) -> dict[str, Any]:
+async def get_config(running: Live) -> ConfigView:
     return shown(running.loaded)
 
 
 @router.post("/reload", summary="Read the config file again, as SIGHUP does")
-async def reload_config(running: Live) -> dict[str, Any]:
+async def reload_config(running: Live) -> Reloaded:
     """409 when it runs without one, 400 with every mistake of it; then nothing has changed."""
     try:
         await running.reload()
@@ -30,9 +50,9 @@ async def reload_config(running: Live) -> dict[str, Any]:
     return {"version": running.gateway.snapshot.version}
 
 
-def shown(loaded: Loaded) -> dict[str, Any]:
+def shown(loaded: Loaded) -> ConfigView:
     """Also for the command line, where no server runs."""
-    rows = []
+    rows: list[SettingView] = []
     for path in LEAVES:
         value: Any = loaded.settings
         for part in path:
@@ -41,10 +61,10 @@ def shown(loaded: Loaded) -> dict[str, Any]:
         if isinstance(value, SecretStr):
             value = "**********"
         rows.append({"name": name, "value": _plain(value), "source": loaded.sources[name]})
-    return listed(rows, file=str(loaded.config) if loaded.config else None)
+    return {"data": rows, "file": str(loaded.config) if loaded.config else None}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> bool | int | float | str | list[str] | None:
     if isinstance(value, tuple):
         return [str(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

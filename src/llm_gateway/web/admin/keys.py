@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import TypedDict
 
 from llm_gateway.access.keys import make_key
-from llm_gateway.access.policy import LIMITS
+from llm_gateway.access.policy import Owner
 from llm_gateway.errors import Conflict
 from llm_gateway.storage import keys, projects
 from llm_gateway.storage.keys import StoredKey
 from llm_gateway.web.admin.common import (
     Input,
     Limited,
+    LimitList,
+    LimitsView,
     Live,
     admin_router,
     changing,
     limits_of,
-    listed,
+    limits_view,
     moment,
     when,
 )
+from llm_gateway.web.described import Time
 
 router = admin_router("keys")
 KEY_BYTES = 32
+KeyState = Literal["active", "expired", "revoked"]
 
 
 class NewKey(Limited):
@@ -47,36 +52,63 @@ class Rotation(Input):
     expires_at: str | None = Field(default=None, description="Of the new key. ISO 8601; absent: never.")
 
 
+class KeyView(LimitsView):
+    """By `prefix` and `last4` people recognise it."""
+
+    id: str
+    project_id: str
+    project: str | None
+    name: str
+    prefix: str
+    last4: str
+    state: KeyState
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Annotated[Time | None, Field(description="Within half a minute.")]
+    owner: Annotated[Owner, Field(description="file: only the config file changes it.")]
+    created_at: Time
+
+
+class KeyList(TypedDict):
+    data: list[KeyView]
+
+
+class MadeKey(KeyView):
+    key: Annotated[str, Field(description="The key itself, this once.")]
+
+
+class RotatedKey(MadeKey):
+    replaces: Annotated[str, Field(description="Id of the old key.")]
+    old_key_ends_at: Time
+
+
 @router.get("", summary="Keys of all projects, or of one")
-async def list_keys(
-    running: Live, project: Annotated[str | None, Query(description="Id or name.")] = None
-) -> dict[str, Any]:
+async def list_keys(running: Live, project: Annotated[str | None, Query(description="Id or name.")] = None) -> KeyList:
     async with running.sessions.read() as s:
         of = (await projects.get_project(s, project)).id if project is not None else None
         found = await keys.list_keys(s, of)
         names = {p.id: p.name for p in await projects.list_projects(s)}
     wall = running.gateway.clock.wall()
-    return listed([shown(k, names.get(k.project_id), wall) for k in found])
+    return {"data": [shown(k, names.get(k.project_id), wall) for k in found]}
 
 
 @router.post("", status_code=201, summary="Make a key; the answer is the only sight of it")
-async def create_key(running: Live, body: NewKey) -> dict[str, Any]:
+async def create_key(running: Live, body: NewKey) -> MadeKey:
     expires = moment(body.expires_at, "expires_at")
     async with changing(running) as s:
         project = await projects.get_project(s, body.project)
-        limits = body.model_dump(include=set(LIMITS))
-        return await _made(running, s, project.id, project.name, body.name, expires, limits)
+        return await _made(running, s, project.id, project.name, body.name, expires, limits_view(body))
 
 
 @router.get("/{key_id}/limits", summary="Its limits, and how much of them is used, as this process knows it")
-async def get_limits(running: Live, key_id: str) -> dict[str, Any]:
+async def get_key_limits(running: Live, key_id: str) -> LimitList:
     async with running.sessions.read() as s:
         found = await keys.get_key(s, key_id)
     return limits_of(running, running.gateway.snapshot.keys.get(found.hash, found))
 
 
 @router.patch("/{key_id}", summary="Change what a key may use")
-async def limit_key(running: Live, key_id: str, body: KeyChanges) -> dict[str, Any]:
+async def limit_key(running: Live, key_id: str, body: KeyChanges) -> KeyView:
     async with changing(running) as s:
         key = await keys.limit_key(s, key_id, **body.model_dump(exclude_unset=True))
         project = await projects.get_project(s, key.project_id)
@@ -84,7 +116,7 @@ async def limit_key(running: Live, key_id: str, body: KeyChanges) -> dict[str, A
 
 
 @router.post("/{key_id}/rotate", status_code=201, summary="A new key beside the old one, which ends after the overlap")
-async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -> dict[str, Any]:
+async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -> RotatedKey:
     wanted = body or Rotation()
     expires = moment(wanted.expires_at, "expires_at")
     wall = running.gateway.clock.wall()
@@ -98,13 +130,12 @@ async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -
             await keys.expire_key(s, old.id, ends)
         else:  # at once, without the minute that expiry grants to clocks that differ
             await keys.revoke_key(s, old.id, wall)
-        limits = {name: getattr(old, name) for name in LIMITS}
-        made = await _made(running, s, project.id, project.name, old.name, expires, limits)
+        made = await _made(running, s, project.id, project.name, old.name, expires, limits_view(old))
     return {**made, "replaces": old.id, "old_key_ends_at": when(ends)}
 
 
 @router.post("/{key_id}/revoke", summary="End a key now; effective everywhere within two seconds")
-async def revoke_key(running: Live, key_id: str) -> dict[str, Any]:
+async def revoke_key(running: Live, key_id: str) -> KeyView:
     wall = running.gateway.clock.wall()
     async with changing(running) as s:
         key = await keys.revoke_key(s, key_id, wall)
@@ -119,8 +150,8 @@ async def _made(
     project: str,
     name: str,
     expires: float | None,
-    limits: dict[str, Any],
-) -> dict[str, Any]:
+    limits: LimitsView,
+) -> MadeKey:
     made = make_key(secrets.token_bytes(KEY_BYTES))
     stored = await keys.add_key(
         s, project_id, name=name, hash=made.hash, prefix=made.prefix, last4=made.last4, expires_at=expires, **limits
@@ -128,7 +159,8 @@ async def _made(
     return {**shown(stored, project, running.gateway.clock.wall()), "key": made.text}
 
 
-def shown(key: StoredKey, project: str | None, wall: float) -> dict[str, Any]:
+def shown(key: StoredKey, project: str | None, wall: float) -> KeyView:
+    state: KeyState
     if key.revoked_at is not None:
         state = "revoked"
     elif key.expires_at is not None and key.expires_at <= wall:
@@ -147,6 +179,6 @@ def shown(key: StoredKey, project: str | None, wall: float) -> dict[str, Any]:
         "revoked_at": when(key.revoked_at),
         "last_used_at": when(key.last_used_at),
         "owner": key.owner,
-        **{name: getattr(key, name) for name in LIMITS},
+        **limits_view(key),
         "created_at": when(key.created_at),
     }

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 from pydantic import Field
+from typing_extensions import TypedDict
 
-from llm_gateway.access.policy import Exposure, Price
+from llm_gateway.access.policy import Exposure, Owner, Price, Trust
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.exposures import check_backends
 from llm_gateway.storage import exposures, projects
-from llm_gateway.web.admin.common import Input, Live, admin_router, changing, listed, when
+from llm_gateway.web.admin.common import Input, Live, admin_router, changing, when
+from llm_gateway.web.described import Time
 from llm_gateway.wire.params import PARAMS, check_param
 
 router = admin_router("models")
@@ -61,21 +63,70 @@ class ModelChanges(Input):
     price: PriceOf | None = None
 
 
+class PriceView(TypedDict):
+    """Of a million tokens."""
+
+    input: float
+    output: float
+
+
+class ModelView(TypedDict):
+    """A logical name and what it means."""
+
+    id: str
+    name: str
+    project_id: Annotated[str | None, Field(description="null: shared by all projects.")]
+    project: str | None
+    backend: Annotated[list[str], Field(description="Physical models in order of preference.")]
+    description: str
+    params: dict[str, Any]
+    price: PriceView | None
+    owner: Annotated[Owner, Field(description="file: only the config file changes it.")]
+    created_at: Time
+
+
+class ListedModel(ModelView):
+    healthy_servers: int
+
+
+class PhysicalModel(TypedDict):
+    """What servers list by one name."""
+
+    name: str
+    trust: list[Trust]
+    servers: int
+    healthy_servers: int
+    digest: str | None
+    digests: Annotated[dict[str, int], Field(description="Digest -> servers that list it.")]
+    quarantined_servers: int
+    family: str | None
+    parameter_size: str | None
+    quantization: str | None
+    context_length: int | None
+
+
+class ModelList(TypedDict):
+    """`data`: the logical names."""
+
+    data: list[ListedModel]
+    physical: list[PhysicalModel]
+
+
 @router.get("", summary="Logical names, and with them the physical models of the fleet")
 async def list_models(
     running: Live, project: Annotated[str | None, Query(description="Only this project's and the shared ones.")] = None
-) -> dict[str, Any]:
+) -> ModelList:
     async with running.sessions.read() as s:
         known = {p.id: p for p in await projects.list_projects(s)}
         of = await projects.get_project(s, project) if project is not None else None
         found = await exposures.list_exposures(s)
     fleet, now = running.gateway.fleet, running.gateway.clock.now()
-    logical = [
+    logical: list[ListedModel] = [
         {**shown(e, known[e.project_id].name if e.project_id else None), "healthy_servers": _healthy(running, e)}
         for e in found
         if of is None or e.project_id in (None, of.id)
     ]
-    physical = []
+    physical: list[PhysicalModel] = []
     for name, trusts in sorted(fleet.names()):
         if of is not None and not trusts & of.trust:
             continue
@@ -96,11 +147,11 @@ async def list_models(
                 "context_length": details.context_length if details else None,
             }
         )
-    return listed(logical, physical=physical)
+    return {"data": logical, "physical": physical}
 
 
 @router.post("", status_code=201, summary="Map a logical name")
-async def create_model(running: Live, body: NewModel) -> dict[str, Any]:
+async def create_model(running: Live, body: NewModel) -> ModelView:
     check_backends(body.backend)
     params = checked(body.params)
     async with changing(running) as s:
@@ -118,7 +169,7 @@ async def create_model(running: Live, body: NewModel) -> dict[str, Any]:
 
 
 @router.patch("/{model_id}", summary="Change what a logical name means")
-async def update_model(running: Live, model_id: str, body: ModelChanges) -> dict[str, Any]:
+async def update_model(running: Live, model_id: str, body: ModelChanges) -> ModelView:
     check_backends(body.backend)
     changes = body.model_dump(exclude_unset=True)
     if "params" in changes:
@@ -150,7 +201,7 @@ def checked(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shown(e: Exposure, project: str | None) -> dict[str, Any]:
+def shown(e: Exposure, project: str | None) -> ModelView:
     return {
         "id": e.id,
         "name": e.logical_name,

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Response
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from llm_gateway.access.patterns import LONGEST, MOST_PATTERNS
-from llm_gateway.access.policy import DEFAULT_TRUST, LIMITS, Project, Trust
+from llm_gateway.access.policy import DEFAULT_TRUST, Owner, Project, Trust
 from llm_gateway.storage import keys, projects
-from llm_gateway.web.admin.common import Limited, Live, admin_router, changing, limits_of, listed, when
+from llm_gateway.web.admin.common import (
+    Limited,
+    LimitList,
+    LimitsView,
+    Live,
+    admin_router,
+    changing,
+    limits_of,
+    limits_view,
+    when,
+)
+from llm_gateway.web.described import Time
 
 router = admin_router("projects")
 
@@ -49,38 +61,61 @@ class ProjectChanges(Limited):
     allowed_models: Names | None = None
 
 
+class ProjectView(LimitsView):
+    id: str
+    name: str
+    description: str
+    is_active: bool
+    trust: Annotated[list[Trust], Field(description="Whose servers may see its prompts.")]
+    public_tools: Annotated[bool, Field(description="May requests with tools use public servers?")]
+    store_payloads: bool
+    payload_days: Annotated[int | None, Field(description="null: as the settings say.")]
+    redact: Annotated[list[str], Field(description="Patterns of its own besides the built-in ones.")]
+    allowed_models: Annotated[list[str] | None, Field(description="null: everything that it may reach.")]
+    owner: Annotated[Owner, Field(description="file: only the config file changes it.")]
+    created_at: Time
+
+
+class ListedProject(ProjectView):
+    active_keys: int
+
+
+class ProjectList(TypedDict):
+    data: list[ListedProject]
+
+
 @router.get("", summary="All projects")
-async def list_projects(running: Live) -> dict[str, Any]:
+async def list_projects(running: Live) -> ProjectList:
     async with running.sessions.read() as s:
         found = await projects.list_projects(s)
         held = await keys.list_keys(s)
     counts: dict[str, int] = {}
     for key in held:
         counts[key.project_id] = counts.get(key.project_id, 0) + (key.revoked_at is None)
-    return listed([{**shown(p), "active_keys": counts.get(p.id, 0)} for p in found])
+    return {"data": [{**shown(p), "active_keys": counts.get(p.id, 0)} for p in found]}
 
 
 @router.post("", status_code=201, summary="Create a project")
-async def create_project(running: Live, body: NewProject) -> dict[str, Any]:
+async def create_project(running: Live, body: NewProject) -> ProjectView:
     async with changing(running) as s:
         return shown(await projects.create_project(s, **body.model_dump()))
 
 
 @router.get("/{project}", summary="One project, by id or name")
-async def get_project(running: Live, project: str) -> dict[str, Any]:
+async def get_project(running: Live, project: str) -> ProjectView:
     async with running.sessions.read() as s:
         return shown(await projects.get_project(s, project))
 
 
 @router.get("/{project}/limits", summary="Its limits, and how much of them is used, as this process knows it")
-async def get_limits(running: Live, project: str) -> dict[str, Any]:
+async def get_project_limits(running: Live, project: str) -> LimitList:
     async with running.sessions.read() as s:
         found = await projects.get_project(s, project)
     return limits_of(running, running.gateway.snapshot.projects.get(found.id, found))
 
 
 @router.patch("/{project}", summary="Change a project")
-async def update_project(running: Live, project: str, body: ProjectChanges) -> dict[str, Any]:
+async def update_project(running: Live, project: str, body: ProjectChanges) -> ProjectView:
     async with changing(running) as s:
         return shown(await projects.update_project(s, project, **body.model_dump(exclude_unset=True)))
 
@@ -92,7 +127,7 @@ async def delete_project(running: Live, project: str) -> Response:
     return Response(status_code=204)
 
 
-def shown(p: Project) -> dict[str, Any]:
+def shown(p: Project) -> ProjectView:
     return {
         "id": p.id,
         "name": p.name,
@@ -100,7 +135,7 @@ def shown(p: Project) -> dict[str, Any]:
         "is_active": p.is_active,
         "trust": sorted(p.trust),
         "public_tools": p.public_tools,
-        **{name: getattr(p, name) for name in LIMITS},
+        **limits_view(p),
         "store_payloads": p.store_payloads,
         "payload_days": p.payload_days,
         "redact": list(p.redact),

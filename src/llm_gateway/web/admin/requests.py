@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import Depends, Query
-from fastapi.responses import StreamingResponse
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import InvalidRequest
@@ -18,8 +17,19 @@ from llm_gateway.sheets import Sheet
 from llm_gateway.storage import arrivals, attempts, projects, requests
 from llm_gateway.storage.arrivals import Mark
 from llm_gateway.storage.requests import Cursor, RequestFilters
-from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
-from llm_gateway.web.admin.payloads import add_payloads
+from llm_gateway.web.admin.common import Live, admin_router, moment
+from llm_gateway.web.admin.payloads import kept_payloads
+from llm_gateway.web.admin.request_view import (
+    ExportedRequest,
+    LoggedRequest,
+    RequestDetail,
+    RequestPage,
+    RequestTail,
+    attempt_view,
+    names_of,
+    request_view,
+)
+from llm_gateway.web.described import Lines
 
 router = admin_router("requests")
 EXPORT_BLOCK: Final = 200
@@ -99,12 +109,12 @@ async def list_requests(
     wanted: Filters,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=requests.MAX_PAGE)] = 50,
-) -> dict[str, Any]:
+) -> RequestPage:
     before = Cursor.parse(cursor) if cursor is not None else None
     async with running.sessions.read() as s:
         rows, after = await requests.page(s, filters=wanted, before=before, limit=limit)
     names = names_of(running)
-    return listed([shown(row, names) for row in rows], next_cursor=str(after) if after else None)
+    return {"data": [request_view(row, names) for row in rows], "next_cursor": str(after) if after else None}
 
 
 @router.get("/tail", summary="Rows in the order in which they arrive")
@@ -113,52 +123,50 @@ async def follow_requests(
     wanted: Filters,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the look before; absent: from now on.")] = None,
     limit: Annotated[int, Query(ge=1, le=requests.MAX_PAGE)] = requests.MAX_PAGE,
-) -> dict[str, Any]:
+) -> RequestTail:
     """For whoever follows the log: no row is missed, whichever process wrote it and however late. One may come twice.
     `more`: ask again at once."""
     wall = running.gateway.clock.wall()
     async with running.sessions.read() as s:
         if cursor is None:
-            return listed([], next_cursor=str(await arrivals.now(s)), more=False)
+            return {"data": [], "next_cursor": str(await arrivals.now(s)), "more": False}
         rows, mark, more = await arrivals.after(s, Mark.parse(cursor), filters=wanted, limit=limit, wall=wall)
     names = names_of(running)
-    return listed([shown(row, names) for row in rows], next_cursor=str(mark), more=more)
+    return {"data": [request_view(row, names) for row in rows], "next_cursor": str(mark), "more": more}
 
 
-@router.get("/export", summary="Every matching row, oldest first, streamed")
+@router.get(
+    "/export",
+    summary="Every matching row, oldest first, streamed",
+    response_class=Lines,
+    responses={200: {"model": ExportedRequest, "content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 async def export_requests(
     running: Live,
     wanted: Filters,
     format: Literal["ndjson", "csv"] = "ndjson",
     payloads: Annotated[bool, Query(description="With prompt and answer, where they are kept.")] = False,
-) -> StreamingResponse:
+) -> Lines:
     if payloads and format == "csv":
         raise InvalidRequest("Prompts and answers have no place in a table: ask for `format=ndjson`.", param="payloads")
     lines = _lines(running, wanted, format, payloads)
     first = await anext(lines)  # what is wrong with the filters is said before an answer begins
     media = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
     headers = {"content-disposition": f'attachment; filename="requests.{format}"'}
-    return StreamingResponse(_whole(first, lines), media_type=media, headers=headers)
+    return Lines(_whole(first, lines), media_type=media, headers=headers)
 
 
 @router.get("/{request_id}", summary="One row and its attempts, by the `X-Request-ID` that the client got")
-async def get_request(running: Live, request_id: str) -> dict[str, Any]:
+async def get_request(running: Live, request_id: str) -> RequestDetail:
     async with running.sessions.read() as s:
         row = await requests.get(s, request_id)
         tries = await attempts.of_request(s, request_id)
-    view = shown(row, names_of(running))
     # here `attempts` are the attempts themselves, as far as they were kept: `attempt_count` says how many there were
-    return view | {"attempt_count": row["attempts"], "attempts": [_attempt(running, one) for one in tries]}
-
-
-def _attempt(running: Running, row: dict[str, Any]) -> dict[str, Any]:
-    server = running.gateway.fleet.servers.get(row["server_id"])
-    view = {
-        "number": row["number"],
-        "timestamp": when(row["timestamp"]),
-        "server": server.spec.name if server else None,
+    return {
+        **request_view(row, names_of(running)),
+        "attempt_count": row["attempts"],
+        "attempts": [attempt_view(running, one) for one in tries],
     }
-    return view | {name: value for name, value in row.items() if name not in ("request_id", "number", "timestamp")}
 
 
 async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
@@ -171,46 +179,25 @@ async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[byt
 async def _lines(running: Running, wanted: RequestFilters, format: str, payloads: bool) -> AsyncGenerator[bytes]:
     names = names_of(running)
     sheet = Sheet(COLUMNS) if format == "csv" else None
-    block: list[dict[str, Any]] = []
+    block: list[LoggedRequest] = []
 
-    def written() -> bytes:
+    def written(rows: Sequence[LoggedRequest]) -> bytes:
         if sheet is None:
-            return b"".join(msgspec.json.encode(view) + b"\n" for view in block)
-        sheet.write(block)
+            return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+        sheet.write(rows)
         return sheet.take().encode()
 
     async def whole() -> bytes:
-        if payloads:
-            async with running.sessions.read() as s:
-                await add_payloads(s, block)
-        return written()
+        if not payloads:
+            return written(block)
+        async with running.sessions.read() as s:
+            kept = await kept_payloads(s, [row["request_id"] for row in block])
+        with_payloads: list[ExportedRequest] = [{**row, "payload": kept.get(row["request_id"])} for row in block]
+        return written(with_payloads)
 
     async for row in requests.export(running.sessions, wanted):
-        block.append(shown(row, names))
+        block.append(request_view(row, names))
         if len(block) == EXPORT_BLOCK:
             yield await whole()
             block.clear()
     yield await whole()
-
-
-class Names(NamedTuple):
-    """Id -> name, also of what is disabled, revoked or expired; not of what was deleted."""
-
-    projects: dict[str, str]
-    keys: dict[str, str]
-
-
-def names_of(running: Running) -> Names:
-    known = running.gateway.snapshot
-    return Names({p.id: p.name for p in known.projects.values()}, {k.id: k.name for k in known.keys.values()})
-
-
-def shown(row: dict[str, Any], names: Names) -> dict[str, Any]:
-    view = {
-        "request_id": row["id"],
-        "timestamp": when(row["timestamp"]),
-        "project": names.projects.get(row["project_id"]),
-        "key": names.keys.get(row["key_id"]),
-    }
-    view |= {name: value for name, value in row.items() if name not in ("id", "timestamp", "cost_nanos")}
-    return view | {"cost": row["cost_nanos"] / 1e9}

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired
 
+from typing_extensions import TypedDict
+
+from llm_gateway.access.policy import Trust
 from llm_gateway.storage import servers
 from llm_gateway.upstream.sources import CATALOGUES
-from llm_gateway.web.admin.common import Live, admin_router, listed
+from llm_gateway.web.admin.common import Live, admin_router
 
 router = admin_router("sources")
 
 
+class SourceView(TypedDict):
+    """`trust` and what follows it are a catalogue's."""
+
+    name: str
+    enabled: bool
+    servers: int
+    problems: list[str]
+    trust: NotRequired[Trust]
+    version: NotRequired[str | None]
+    entries: NotRequired[int]
+    models: NotRequired[int]
+
+
+class SourceList(TypedDict):
+    data: list[SourceView]
+
+
 @router.get("", summary="Where servers come from")
-async def list_sources(running: Live) -> dict[str, Any]:
+async def list_sources(running: Live) -> SourceList:
     async with running.sessions.read() as s:
         stored = await servers.list_servers(s)
-    rows: list[dict[str, Any]] = []
+    rows: list[SourceView] = []
     for name in CATALOGUES:
         catalogue = running.roster.catalogues.get(name)
         wanted = getattr(running.settings.sources, name)
@@ -34,11 +54,11 @@ async def list_sources(running: Live) -> dict[str, Any]:
     for name in sorted({row.source for row in stored} - set(CATALOGUES)):
         mine = [row for row in stored if row.source == name]
         rows.append({"name": name, "enabled": True, "servers": len(mine), "problems": []})
-    return listed(rows)
+    return {"data": rows}
 
 
 @router.post("/sync", summary="Read the catalogues again")
-async def sync_sources(running: Live) -> dict[str, Any]:
+async def sync_sources(running: Live) -> SourceList:
     await running.roster.sync()
     await running.refresh()
     return await list_sources(running)

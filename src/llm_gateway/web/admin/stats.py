@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Final, cast, get_args
 
 from fastapi import Depends, Query, Request
+from pydantic import Field
+from typing_extensions import TypedDict
 
+from llm_gateway.access.policy import Trust
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.running import Running
 from llm_gateway.storage import projects, usage
 from llm_gateway.storage.requests import RequestFilters
 from llm_gateway.storage.rollups import NOBODY
 from llm_gateway.storage.usage import Dimension, UsageFilters, UsageRow
-from llm_gateway.web.admin.common import Live, admin_router, listed, moment, when
-from llm_gateway.web.admin.requests import names_of
+from llm_gateway.web.admin.common import Live, admin_router, moment, when
+from llm_gateway.web.admin.request_view import names_of
+from llm_gateway.web.described import Time
 
 router = admin_router("stats")
 DAY: Final = 86_400.0
-PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _OF_ROWS: Final = {f.name for f in fields(RequestFilters)} - {f.name for f in fields(UsageFilters)} - {"since", "until"}
 """Filters that only the log has."""
 
@@ -53,6 +56,69 @@ Filters = Annotated[UsageFilters, Depends(filters)]
 Since = Annotated[str | None, Query(description="ISO 8601 or Unix seconds; absent: 24 hours before `until`.")]
 
 
+class UsageFigures(TypedDict):
+    """Sums of requests that ended. Times in milliseconds, null without requests; percentiles are estimates."""
+
+    requests: int
+    errors: Annotated[int, Field(description="With a status of 400 or more.")]
+    tokens_input: int
+    tokens_output: int
+    tokens_estimated: Annotated[int, Field(description="Tokens of requests whose tokens are estimates.")]
+    cost: Annotated[float, Field(description="In the unit of the prices.")]
+    attempts: int
+    failovers: int
+    saved: Annotated[int, Field(description="Answered although an attempt had failed.")]
+    continuations: int
+    latency_ms_avg: float | None
+    latency_ms_p50: float | None
+    latency_ms_p95: float | None
+    latency_ms_p99: float | None
+    ttft_ms_avg: float | None
+    ttft_ms_p50: float | None
+    ttft_ms_p95: float | None
+    ttft_ms_p99: float | None
+
+
+class StatGroup(TypedDict, total=False):
+    """Only what was asked for: `bucket`, and the dimensions of `by`. null: there was none, or it has no name now."""
+
+    bucket: Time | None
+    project: str | None
+    project_id: str
+    key: str | None
+    key_id: str | None
+    model: str | None
+    backend_model: str | None
+    tier: Trust | None
+    endpoint: str | None
+    status_class: int
+    error_code: str | None
+
+
+class StatRow(StatGroup, UsageFigures):
+    """One group."""
+
+
+class StatList(TypedDict):
+    data: list[StatRow]
+    since: Time
+    until: Time
+    bucket: usage.Bucket | None
+
+
+class OverviewPoint(UsageFigures):
+    bucket: Time | None
+
+
+class Overview(TypedDict):
+    since: Time
+    until: Time
+    current: UsageFigures
+    previous: UsageFigures
+    bucket: usage.Bucket
+    series: list[OverviewPoint]
+
+
 @router.get("", summary="Requests, errors, tokens, cost and latencies, grouped")
 async def get_stats(
     running: Live,
@@ -64,7 +130,7 @@ async def get_stats(
         "project,model,status_class"
     ),
     top: Annotated[int | None, Query(ge=1, le=1000, description="Only the groups with most requests.")] = None,
-) -> dict[str, Any]:
+) -> StatList:
     """The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
     the minute are no longer kept to whole hours."""
     groups = _groups(by)
@@ -75,23 +141,27 @@ async def get_stats(
             s, since=start, until=end, by=groups, bucket=bucket, filters=wanted, top=top, minutes_from=kept
         )
     names = names_of(running)
-    data = []
+    data: list[StatRow] = []
     for row in rows:
-        view: dict[str, Any] = {"bucket": when(row.bucket)} if span.bucket else {}
+        view: StatGroup = {"bucket": when(row.bucket)} if span.bucket else {}
         for dimension, value in zip(groups, row.group, strict=True):
             match dimension:
                 case "project":
-                    view |= {"project": names.projects.get(str(value)), "project_id": value}
+                    view |= {"project": names.projects.get(str(value)), "project_id": str(value)}
                 case "key":
-                    view |= {"key": names.keys.get(str(value)), "key_id": None if value == NOBODY else value}
+                    view |= {"key": names.keys.get(str(value)), "key_id": None if value == NOBODY else str(value)}
+                case "status_class":
+                    view["status_class"] = int(value)
+                case "tier":
+                    view["tier"] = cast("Trust | None", value or None)
                 case _:
-                    view[dimension] = value if value != "" else None
-        data.append(view | figures(row))
-    return listed(data, since=when(span.since), until=when(span.until), bucket=span.bucket)
+                    view[dimension] = str(value) or None
+        data.append({**view, **figures(row)})
+    return {"data": data, "since": when(span.since), "until": when(span.until), "bucket": span.bucket}
 
 
 @router.get("/overview", summary="A span, as much time before it, and how it went")
-async def get_overview(running: Live, wanted: Filters, since: Since = None, until: str | None = None) -> dict[str, Any]:
+async def get_overview(running: Live, wanted: Filters, since: Since = None, until: str | None = None) -> Overview:
     """`current` and `previous` are totals; `series` holds the buckets of the span that had requests."""
     start, end, kept = _time(running, since, until)
     async with running.sessions.read() as s:
@@ -106,7 +176,7 @@ async def get_overview(running: Live, wanted: Filters, since: Since = None, unti
     }
 
 
-def figures(row: UsageRow) -> dict[str, Any]:
+def figures(row: UsageRow) -> UsageFigures:
     """Of one group, as the API shows them. Costs are in the unit of prices; percentiles are estimates."""
     count = row.requests
     return {
@@ -121,9 +191,13 @@ def figures(row: UsageRow) -> dict[str, Any]:
         "saved": row.saved,
         "continuations": row.continuations,
         "latency_ms_avg": _milliseconds(row.latency_us / count / 1000 if count else None),
-        **{f"latency_ms_{name}": _milliseconds(row.latency_ms(share)) for name, share in PERCENTILES.items()},
+        "latency_ms_p50": _milliseconds(row.latency_ms(0.5)),
+        "latency_ms_p95": _milliseconds(row.latency_ms(0.95)),
+        "latency_ms_p99": _milliseconds(row.latency_ms(0.99)),
         "ttft_ms_avg": _milliseconds(row.ttft_us / row.ttft_count / 1000 if row.ttft_count else None),
-        **{f"ttft_ms_{name}": _milliseconds(row.ttft_ms(share)) for name, share in PERCENTILES.items()},
+        "ttft_ms_p50": _milliseconds(row.ttft_ms(0.5)),
+        "ttft_ms_p95": _milliseconds(row.ttft_ms(0.95)),
+        "ttft_ms_p99": _milliseconds(row.ttft_ms(0.99)),
     }
 
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
+from typing_extensions import TypedDict
 
 from llm_gateway.access.policy import Caller
 from llm_gateway.service import models
 from llm_gateway.web.auth import project_caller
+from llm_gateway.web.described import REFUSED, DescribedRouter
 from llm_gateway.wire import anthropic
 
-router = APIRouter(tags=["models"])
+router = DescribedRouter(tags=["models"], responses=REFUSED)
 
 
-@router.get("/v1/models", summary="The models this key may use")
-async def list_models(
+class CallableModelList(TypedDict):
+    """Where the header `anthropic-version` says whose client asks, some fields are Anthropic's."""
+
+    object: Literal["list"]
+    has_more: Literal[False]
+    first_id: str | None
+    last_id: str | None
+    data: list[models.CallableModel]
+
+
+@router.get("/v1/models", summary="The models this key may use", response_model=CallableModelList)
+async def list_callable_models(
     request: Request,
     caller: Annotated[Caller, Depends(project_caller)],
     available: Annotated[bool, Query(description="Only models that a healthy server holds now.")] = False,
@@ -26,27 +38,29 @@ async def list_models(
     entries = models.visible(request.app.state.gateway, caller.project)
     if available:
         entries = [e for e in entries if e["status"] == "ready"]
-    entries = [_shaped(request, e) for e in entries]
     ids = [e["id"] for e in entries]
     body = {
         "object": "list",
         "has_more": False,
         "first_id": ids[0] if ids else None,
         "last_id": ids[-1] if ids else None,
-        "data": entries,
+        "data": [_shaped(request, e) for e in entries],
     }
     return _json(request, body)
 
 
-@router.get("/v1/models/{model_id:path}", summary="One model")
-async def get_model(request: Request, model_id: str, caller: Annotated[Caller, Depends(project_caller)]) -> Response:
+@router.get("/v1/models/{model_id:path}", summary="One model", response_model=models.CallableModel)
+async def get_callable_model(
+    request: Request, model_id: str, caller: Annotated[Caller, Depends(project_caller)]
+) -> Response:
     """404 when the project may not use it, as when it does not exist."""
     return _json(request, _shaped(request, models.one(request.app.state.gateway, caller.project, model_id)))
 
 
-def _shaped(request: Request, entry: dict[str, Any]) -> dict[str, Any]:
+def _shaped(request: Request, entry: models.CallableModel) -> dict[str, Any]:
     """Two fields mean something else to Anthropic's clients, which say who they are."""
-    return anthropic.model_info(entry) if "anthropic-version" in request.headers else entry
+    shown = dict(entry)
+    return anthropic.model_info(shown) if "anthropic-version" in request.headers else shown
 
 
 def _json(request: Request, body: dict[str, Any]) -> Response:

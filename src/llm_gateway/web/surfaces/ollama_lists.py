@@ -34,26 +34,26 @@ async def root(request: Request) -> Response:
 
 @router.head("/api/version", include_in_schema=False)
 @router.get("/api/version", summary="The version of Ollama's API that is spoken here")
-async def version() -> Response:
+async def ollama_version() -> Response:
     """`llm_gateway` is the gateway's own."""
     return _json({"version": ollama.VERSION, "llm_gateway": __version__})
 
 
 @router.head("/api/tags", include_in_schema=False)
 @router.get("/api/tags", summary="The models this key may use, as Ollama lists them")
-async def tags(request: Request, caller: Of) -> Response:
+async def ollama_tags(request: Request, caller: Of) -> Response:
     """Logical names first, then physical ones."""
     return _json({"models": ollama.tags(request.app.state.gateway, caller.project)})
 
 
 @router.get("/api/ps", summary="Which of them are in some server's memory")
-async def loaded(request: Request, caller: Of) -> Response:
+async def ollama_ps(request: Request, caller: Of) -> Response:
     """As far as is known: no server is asked for it."""
     return _json({"models": ollama.loaded(request.app.state.gateway, caller.project)})
 
 
 @router.post("/api/show", summary="One model, as Ollama shows it")
-async def show(request: Request, caller: Of) -> Response:
+async def ollama_show(request: Request, caller: Of) -> Response:
     """`{"model": NAME}`: context length, capabilities, default parameters."""
     asked = read_name(await request.body())
     return _json(ollama.show(request.app.state.gateway, caller.project, asked))
