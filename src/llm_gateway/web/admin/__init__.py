@@ -18,6 +18,7 @@ from llm_gateway.web.admin import (
     servers,
     sources,
     stats,
+    trials,
 )
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -26,6 +27,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     explain.router,
     playground.router,
     models.router,
+    trials.router,
     servers.router,
     sources.router,
     erasures.router,
