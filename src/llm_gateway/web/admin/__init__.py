@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from llm_gateway.web.admin import (
     alerts,
+    catalogue,
     config,
     erasures,
     explain,
@@ -28,6 +29,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     playground.router,
     models.router,
     trials.router,
+    catalogue.router,
     servers.router,
     sources.router,
     erasures.router,
