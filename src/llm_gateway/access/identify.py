@@ -13,11 +13,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from llm_gateway.access.keys import hash_key
-from llm_gateway.access.policy import Caller, Snapshot
-from llm_gateway.errors import InvalidKey, ProjectDisabled, TooManyFailedKeys
+from llm_gateway.access.policy import ApiKey, Caller, Project, Snapshot
+from llm_gateway.errors import InvalidKey, NotFound, ProjectDisabled, TooManyFailedKeys
 
 EXPIRY_TOLERANCE: Final = 60.0
 """Seconds that a key outlives its expiry: clocks differ."""
+
+NO_KEY: Final = ""
+"""Id in place of a key's, of requests that operators make as a project: their rows have none."""
 
 KEY_HEADERS: Final = frozenset({b"x-api-key", b"authorization", b"api-key"})
 """Where a key may stand."""
@@ -63,9 +66,25 @@ def identify(snapshot: Snapshot, presented: str | None, wall: float) -> Caller:
     project = snapshot.projects.get(key.project_id)
     if project is None:
         raise _invalid()
+    _check_active(project)
+    return Caller(project, key)
+
+
+def acting(snapshot: Snapshot, named: str) -> Caller:
+    """An operator who asks as the project of this id or name: with its limits and permissions, without a key of it.
+    Whoever calls this has made sure that an operator it is. Raises NotFound, ProjectDisabled."""
+    project = snapshot.projects.get(named)
+    if project is None:
+        project = next((each for each in snapshot.projects.values() if each.name == named), None)
+    if project is None:
+        raise NotFound(f"There is no project {named[:100]!r}.", param="project")
+    _check_active(project)
+    return Caller(project, ApiKey(id=NO_KEY, project_id=project.id, name="", hash=b"", prefix="", last4=""))
+
+
+def _check_active(project: Project) -> None:
     if not project.is_active:
         raise ProjectDisabled(f"The project `{project.name}` is disabled. Ask an administrator to enable it.")
-    return Caller(project, key)
 
 
 def _invalid() -> InvalidKey:

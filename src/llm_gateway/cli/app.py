@@ -14,6 +14,7 @@ from llm_gateway.cli import (
     about,
     admin,
     alerts,
+    catalogue,
     config,
     connect,
     db,
@@ -41,6 +42,7 @@ app.command("connect")(connect.connect_client)
 app.add_typer(projects.group, name="projects")
 app.add_typer(keys.group, name="keys")
 models.group.command("explain")(explain.explain_model)
+models.group.command("search")(catalogue.search_models)
 app.add_typer(models.group, name="models")
 app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")

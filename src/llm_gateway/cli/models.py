@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,7 +11,7 @@ from llm_gateway.cli.client import Api, connect, connect_to_server
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Group, Json, Where
 from llm_gateway.cli.show import Column, as_json, note, plain, record, table
-from llm_gateway.cli.talk import AsProject, ask
+from llm_gateway.cli.talk import AsProject
 from llm_gateway.names import Pinned, canonical, pinned
 
 group = Group("Models: logical names, and the physical models that the fleet holds.")
@@ -44,12 +45,14 @@ _PHYSICAL: Final[list[Column]] = [
 ]
 _SPARE: Final = ("Family", "Quantization", "Context")
 _MAPPED: Final[list[Column]] = [*_LOGICAL[:5], ("Description", "description"), ("Owner", "owner"), ("Id", "id")]
-_ANSWERED: Final[list[Column]] = [
-    ("Said", "content"),
+_TRIED: Final[list[Column]] = [
+    ("Said", "answer"),
     ("Model", "model"),
-    ("Server", "server"),
+    ("Server", lambda t: f"{t['server_name']} ({t['server']})"),
     ("Attempts", "attempts"),
-    ("Seconds", "seconds"),
+    ("Whole answer", lambda t: f"{t['latency_ms']:.0f} ms"),
+    ("First token", lambda t: f"{t['ttft_ms']:.0f} ms"),
+    ("Tok/s", "tokens_per_second"),
     ("Request id", "request_id"),
 ]
 
@@ -133,13 +136,17 @@ async def unmap_model(where: Where, name: Name, project: OfProject = None) -> No
 
 @group.command("test")
 async def ask_model(where: Where, name: Name, project: AsProject = None, json: Json = False) -> None:
-    """Ask a model for a few words through the running server, as a project would, with a key that ends afterwards."""
+    """Ask a model for a few words through the running server, as a project would. Ends with 1 when nothing comes."""
     async with connect_to_server(where) as api:
-        answered = await ask(api, name, project)
+        tried = await api.post("/admin/api/models/test", {"model": name, "project": project})
     if json:
-        as_json(answered)
-        return
-    record(_ANSWERED, answered)
+        as_json(tried)
+    if not tried["ok"]:
+        code = Exit.NOT_FOUND if tried["error"]["code"] == "model_not_found" else Exit.ERROR
+        hint = f"`llm-gateway models explain {quote(name)}` says who could serve it."
+        raise Stop(tried["error"]["message"], hint, code=code)
+    if not json:
+        record(_TRIED, tried)
 
 
 async def _find(api: Api, name: str, project: str | None) -> dict[str, Any] | None:

@@ -263,7 +263,7 @@ class Entry(Struct, eq=False):
         return {
             "id": self.text,
             "project_id": self.caller.project.id,
-            "key_id": self.caller.key.id,
+            "key_id": self.caller.key.id or None,
             "timestamp": self.timestamp,
             "model": self.model,
             "endpoint": self.endpoint,
@@ -281,7 +281,7 @@ class Entry(Struct, eq=False):
         return {
             "id": self.text,
             "project_id": self.caller.project.id,
-            "key_id": self.caller.key.id,
+            "key_id": self.caller.key.id or None,
             "timestamp": self.timestamp,
             "model": self.model,
             "backend_model": self.backend_model,

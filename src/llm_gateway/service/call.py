@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from llm_gateway.access.limits import Lease
+from llm_gateway.access.policy import Caller
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.upstream.drive import Work
@@ -36,6 +37,8 @@ class Call(Protocol):
 
     id: UUID
     key: str | None
+    caller: Caller | None
+    """Who asks, where that is known without a key: an operator as a project (`web.admin.playground`)."""
     peer: str
     """The client's IP address, for counting wrong keys."""
     endpoint: str

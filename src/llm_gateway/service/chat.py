@@ -25,7 +25,7 @@ from llm_gateway.wire.requests import text_size
 
 async def chat(gw: Gateway, call: Call) -> None:
     """Answers `call`, or raises the GatewayError that the edge renders in the client's dialect."""
-    caller = gw.identify(call.key, call.peer)  # 401, 403, 429
+    caller = call.caller or gw.identify(call.key, call.peer)  # 401, 403, 429
     with await gw.admit(caller) as lease:  # 429
         call.admitted(lease)
         async with gw.entry(call, lease) as entry:  # from here on there is exactly one row

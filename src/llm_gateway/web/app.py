@@ -123,7 +123,7 @@ class App:
             {(prefix + path).encode(): surface for path, surface in surfaces.items() for prefix in {"", root}},
             for_browsers=bool(settings.cors_origins),
         )
-        self._cold = Later(running, self.edge.peers)
+        self._cold = Later(running, self.edge.peers, self.edge.pulse)
         self._cold.loaded = self.grown
         if settings.cors_origins:
             from starlette.middleware.cors import CORSMiddleware  # only here: most let nobody in

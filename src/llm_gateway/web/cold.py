@@ -18,15 +18,18 @@ from llm_gateway.web import errors, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
+from llm_gateway.web.hot import Edge
 from llm_gateway.web.logins import Logins
 from llm_gateway.web.peers import Peers
+from llm_gateway.web.pulse import Pulse
 from llm_gateway.web.signed_in import SignedIn
 from llm_gateway.web.surfaces.cold import ROUTERS
 from llm_gateway.web.ui import router as ui_router
 
 
-def create_cold_app(running: Running, peers: Peers) -> FastAPI:
-    """All routes that are not hot. Takes half a second, and as much again the first time for what is imported."""
+def create_cold_app(running: Running, peers: Peers, pulse: Pulse | None = None) -> FastAPI:
+    """All routes that are not hot. Takes half a second, and as much again the first time for what is imported.
+    `pulse`: of the process that serves; without one no stream is kept alive."""
 
     @asynccontextmanager
     async def nothing(_: FastAPI) -> AsyncIterator[None]:
@@ -47,6 +50,7 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
     app.state.peers = peers
     app.state.signed_in = signed_in = SignedIn(running)
     app.state.logins = Logins(running, signed_in)
+    app.state.edge = Edge(running.gateway, peers, pulse or Pulse(running.gateway.clock), {}, {}, for_browsers=False)
     app.include_router(health_router)
     for router in ROUTERS:
         app.include_router(router)

@@ -17,6 +17,7 @@ import structlog
 
 from llm_gateway.access.identify import KEY_HEADERS, presented_key
 from llm_gateway.access.limits import Lease
+from llm_gateway.access.policy import Caller
 from llm_gateway.access.standing import Headers, lines_of, retry_headers
 from llm_gateway.errors import (
     BodyTooLarge,
@@ -120,6 +121,8 @@ class HttpCall:
         "traceparent",
         "writing_since",
     )
+    caller: Caller | None = None
+    """Of what comes over a hot route always: there only a key says who asks."""
 
     def __init__(self, edge: Edge, surface: Surface, headers: Headers, peer: str) -> None:
         self._gw = edge.gateway

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from llm_gateway.running import Running
 from llm_gateway.web.peers import Peers
+from llm_gateway.web.pulse import Pulse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,8 +22,8 @@ class Later:
     """ASGI. The first request waits until the application is there; hot requests go on meanwhile, as it is made in a
     thread."""
 
-    def __init__(self, running: Running, peers: Peers) -> None:
-        self._running, self._peers = running, peers
+    def __init__(self, running: Running, peers: Peers, pulse: Pulse) -> None:
+        self._running, self._peers, self._pulse = running, peers, pulse
         self._app: ASGIApp | None = None
         self._loading: asyncio.Task[None] | None = None
         self.loaded: Callable[[], None] = lambda: None
@@ -37,11 +38,11 @@ class Later:
         await self._app(scope, receive, send)
 
     async def _load(self) -> None:
-        self._app = await asyncio.to_thread(_made, self._running, self._peers)
+        self._app = await asyncio.to_thread(_made, self._running, self._peers, self._pulse)
         self.loaded()
 
 
-def _made(running: Running, peers: Peers) -> ASGIApp:
+def _made(running: Running, peers: Peers, pulse: Pulse) -> ASGIApp:
     from llm_gateway.web.cold import create_cold_app  # only here: it brings FastAPI along
 
-    return create_cold_app(running, peers)
+    return create_cold_app(running, peers, pulse)

@@ -57,7 +57,11 @@ async def asset(request: Request, path: str) -> Response:
         raise NotFound(f"There is no /admin/{path[:100]}; the dashboard is at /admin/, its API at /admin/api/.")
     whole, small = _read(path)
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    headers = {**_HEADERS, "Cache-Control": _YEAR if path.startswith("assets/") else "no-cache", "Vary": "Accept-Encoding"}
+    headers = {
+        **_HEADERS,
+        "Cache-Control": _YEAR if path.startswith("assets/") else "no-cache",
+        "Vary": "Accept-Encoding",
+    }
     if small and "gzip" in request.headers.get("accept-encoding", ""):
         return Response(small, media_type=kind, headers={**headers, "Content-Encoding": "gzip"})
     return Response(whole, media_type=kind, headers=headers)
@@ -105,7 +109,9 @@ def _unbuilt(nonce: str) -> bytes:
         log = f"<pre>{html.escape(chr(10).join(lines))}</pre>" if lines else ""
     else:
         title, log = "This installation has no dashboard", ""
-        text = "It was built without it (<code>GW_SKIP_UI=1</code>). The API and the command line do everything as well."
+        text = (
+            "It was built without it (<code>GW_SKIP_UI=1</code>). The API and the command line do everything as well."
+        )
     refresh = '<meta http-equiv="refresh" content="3">' if "being built" in title else ""
     return f"""<!doctype html><html lang="en"><meta charset="utf-8">{refresh}<title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">

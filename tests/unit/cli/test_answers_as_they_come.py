@@ -1,4 +1,4 @@
-"""Reading `/v1/chat/stream`."""
+"""Reading what the playground streams."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ async def test_the_words_come_one_after_the_other():
     assert [piece async for piece in _pieces(lines(HELLO + ending)) if piece] == ["Ho", "la"]
 
 
-async def test_an_error_event_ends_the_command_with_the_gateways_words():
-    error = ["event: error", 'data: {"error": {"code": "upstream_stream_lost", "message": "It broke."}}', ""]
+async def test_an_error_ends_the_command_with_the_gateways_words():
+    error = ['data: {"error": {"code": "upstream_stream_lost", "message": "It broke."}}', ""]
     with pytest.raises(Stop, match="It broke"):
         [piece async for piece in _pieces(lines(HELLO + error))]
 

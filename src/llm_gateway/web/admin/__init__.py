@@ -6,12 +6,14 @@ from fastapi import APIRouter
 
 from llm_gateway.web.admin import (
     alerts,
+    catalogue,
     config,
     erasures,
     explain,
     keys,
     models,
     payloads,
+    playground,
     projects,
     requests,
     servers,
@@ -19,6 +21,7 @@ from llm_gateway.web.admin import (
     sources,
     stats,
     trail,
+    trials,
     users,
 )
 
@@ -26,7 +29,10 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     projects.router,
     keys.router,
     explain.router,
+    playground.router,
     models.router,
+    trials.router,
+    catalogue.router,
     servers.router,
     sources.router,
     erasures.router,

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.exceptions import HTTPException
 
 from llm_gateway import __version__
 from llm_gateway.access.policy import Caller
