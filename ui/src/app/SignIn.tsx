@@ -44,7 +44,7 @@ export function SignIn() {
     }
     api.GET("/admin/api/session/options").then(
       ({ data }) =>
-        setInsecure(!data!.secure && !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)),
+        setInsecure(!data!.encrypted && !data!.local),
       () => undefined,
     )
   }, [])

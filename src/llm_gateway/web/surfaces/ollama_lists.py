@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.responses import RedirectResponse
 
 from llm_gateway import __version__
 from llm_gateway.access.policy import Caller
@@ -27,7 +28,7 @@ Of = Annotated[Caller, Depends(project_caller)]
 async def root(request: Request) -> Response:
     """How Ollama's clients see that it is there. People with a browser are led to the dashboard."""
     if "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse("admin/", 307)
+        return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + "/admin/", 307)
     return Response("Ollama is running", media_type="text/plain")
 
 
