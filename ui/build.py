@@ -78,10 +78,17 @@ def build() -> None:
     environment = {**os.environ, "PATH": os.pathsep.join([place, os.environ.get("PATH", "")]), "UI_OUT": str(STATIC)}
     # the second time packages come from npm's own store; `--ignore-scripts`: no package runs anything at installation
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev", "--loglevel=error"]
-    for words in (["ci", *quiet], ["run", "--silent", "build"]):
-        say("npm " + " ".join(words))
-        subprocess.run([*npm, *words], cwd=UI, env=environment, check=True, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+    lock, held = (UI / "package-lock.json").read_text(), UI / "node_modules/.held"
+    if not held.exists() or held.read_text() != lock:
+        run([*npm, "ci", *quiet], environment)
+        held.write_text(lock)
+    run([*npm, "run", "--silent", "build"], environment)
     (STATIC / STAMP).write_text(stamp())
+
+
+def run(command: "list[str]", environment: "dict[str, str]") -> None:
+    say(" ".join(["npm", *command[command.index("ci" if "ci" in command else "run") :]]))
+    subprocess.run(command, cwd=UI, env=environment, check=True, stdout=sys.stderr, stdin=subprocess.DEVNULL)
 
 
 def main() -> int:

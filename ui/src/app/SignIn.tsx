@@ -43,8 +43,7 @@ export function SignIn() {
       void enter({ link })
     }
     api.GET("/admin/api/session/options").then(
-      ({ data }) =>
-        setInsecure(!data!.encrypted && !data!.local),
+      ({ data }) => setInsecure(!data!.encrypted && !data!.local),
       () => undefined,
     )
   }, [])
