@@ -42,7 +42,7 @@ class Description:
         found = responses.get(str(answer.status_code), responses["default"])
         kind = answer.headers.get("content-type", "").partition(";")[0]
         if not answer.content:
-            assert "content" not in found, operation
+            assert "application/json" not in found.get("content", {}), operation  # a stream may hold no rows
         else:
             schema = found["content"][kind]["schema"]
             for value in _values(kind, answer):
