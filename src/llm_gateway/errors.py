@@ -29,6 +29,7 @@ Two trees. `GatewayError` is what a client is told; the edge renders it in the c
     │   ├── NoHealthyUpstream     503  no_healthy_upstream      RetryBudgetExhausted 503 retry_budget_exhausted
     │   └── UpstreamTimeout       504  upstream_timeout
     └── GatewayFault                   blame: gateway
+        ├── CancelledByOperator   499  cancelled_by_operator
         ├── InternalError         500  internal_error
         └── Unavailable           503  unavailable              DatabaseUnavailable 503 db_unavailable
                                                                 DatabaseTooNew 503 db_too_new
@@ -238,6 +239,12 @@ class InternalError(GatewayFault):
     pass
 
 
+class CancelledByOperator(GatewayFault):
+    """Not a 5xx: clients ask again by themselves after those, and somebody did not want this request to run."""
+
+    status, code = 499, "cancelled_by_operator"
+
+
 class Unavailable(GatewayFault):
     status, code, retryable = 503, "unavailable", True
 
@@ -260,6 +267,14 @@ class Overloaded(Unavailable):
 
 class ShuttingDown(Unavailable):
     code = "server_shutting_down"
+
+
+def meant_by(cancellation: BaseException) -> GatewayError | None:
+    """The error that a task was cancelled with, `task.cancel(error)`; None = it was cancelled without a word."""
+    match cancellation.args:
+        case (GatewayError() as error,):
+            return error
+    return None
 
 
 class FaultKind(StrEnum):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -17,11 +18,12 @@ from llm_gateway.access.policy import Caller, Project, Snapshot, Trust
 from llm_gateway.access.pressure import Pressure
 from llm_gateway.access.refusals import Ask
 from llm_gateway.clock import Clock, Ids
-from llm_gateway.errors import DatabaseUnavailable, InvalidKey, ProjectDisabled, RateLimited
+from llm_gateway.errors import DatabaseUnavailable, GatewayError, InvalidKey, ProjectDisabled, RateLimited
 from llm_gateway.exposures import Target, Visible
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.ledger.bounds import Templates
 from llm_gateway.ledger.entry import Entry
+from llm_gateway.ledger.journal import Row
 from llm_gateway.ledger.ledger import Ledger
 from llm_gateway.ledger.payloads import Payloads
 from llm_gateway.ledger.transcript import Transcript
@@ -46,12 +48,23 @@ class Opening(Protocol):
     """The header of that name."""
     left: str | None
     """Why the client is no longer there; None while it is."""
+    streams: bool | None
+    """What the path says about streaming; None = the body decides."""
+
+    @property
+    def ending(self) -> bool:
+        """Is it being given up: its client is gone, or it was stopped?"""
+
+    def stop(self, error: GatewayError) -> None:
+        """Ends the request by this error, which the client is told."""
 
 
 RETRY = 5.0
 """Seconds after which a client asks again that came before the gateway knew any key."""
 LISTS = 32
 """Projects whose list of models is kept."""
+ENDED = 200
+"""Rows that are kept for those who look on."""
 TARGETS = 1024
 """Asked names of which it is kept what they mean."""
 
@@ -83,6 +96,10 @@ class Gateway:
     """False: the gateway started without its database and knows of no configuration, so no key is known to be wrong."""
     used_keys: dict[str, float] = field(default_factory=dict)
     """Key id -> Unix time of its latest use, written to the database now and then."""
+    in_flight: dict[Entry, Opening] = field(default_factory=dict)
+    """Requests with a row that is not closed yet, in the order of their admission."""
+    ended: deque[Row] = field(default_factory=lambda: deque(maxlen=ENDED))
+    """The latest rows that were closed."""
     observers: list[Callable[[Entry], None]] = field(default_factory=list)
     """Called with each request that was closed; they may neither wait nor raise."""
     payloads: Payloads | None = None
@@ -157,6 +174,7 @@ class Gateway:
         )
         if lease.caller.project.store_payloads and self.payloads is not None:
             entry.transcript = Transcript()
+        self.in_flight[entry] = call
         return entry
 
     def opened(self, entry: Entry) -> None:
@@ -165,6 +183,7 @@ class Gateway:
 
     def refused(self, entry: Entry) -> None:
         self.metrics.request_refused()
+        self.in_flight.pop(entry, None)
         if entry.lease is not None:
             entry.lease.release()
 
@@ -177,6 +196,8 @@ class Gateway:
         if entry.bound is not None and entry.bound.excess and entry.backend_model:
             self.templates.learn(entry.backend_model, entry.bound.excess)
         row = entry.row()
+        self.in_flight.pop(entry, None)
+        self.ended.append(row)
         self.ledger.closed(entry.id, row, entry.told(self.attempt_rows))
         if entry.transcript is not None and self.payloads is not None:
             self.payloads.put(entry, entry.transcript)

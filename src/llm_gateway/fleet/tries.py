@@ -49,6 +49,8 @@ class Try(Struct, eq=False, gc=False):
     """About how many were read of its answer."""
     given: int = 0
     """How many the client got of it."""
+    connecting: bool = False
+    """Is a connection being made for it?"""
 
     @property
     def wasted(self) -> int:

@@ -26,10 +26,12 @@ from llm_gateway.errors import (
     QueueTimeout,
     RateLimited,
     ShuttingDown,
+    meant_by,
 )
 from llm_gateway.fleet.tries import Tries, Try
 from llm_gateway.ledger.bounds import Bound
 from llm_gateway.ledger.transcript import Transcript
+from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import ChatRequest, Usage
 
 Outcome = Literal["ok", "error", "shed", "client_closed"]
@@ -91,6 +93,8 @@ class Entry(Struct, eq=False):
     """Of its tokens; None = they cost nothing."""
     servers: Sequence[str] = ()
     """Who spoke, in order: each after the first went on where the one before broke off."""
+    meter: Meter | None = None
+    """Counts what the client is given; None until the first server speaks."""
     status: int = 0
     provider: str = ""
     """The kind of API that the server speaks which answered; "" when none did, or it is not closed yet."""
@@ -214,7 +218,9 @@ class Entry(Struct, eq=False):
             case ConnectionError():
                 self.client_closed()
             case asyncio.CancelledError():
-                if why := self.left():
+                if meant := meant_by(error):
+                    self.failed(meant)
+                elif why := self.left():
                     self.client_closed(why)
                 else:
                     self.failed(ShuttingDown("The gateway is shutting down."))

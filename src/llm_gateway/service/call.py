@@ -7,6 +7,7 @@ from uuid import UUID
 
 from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller
+from llm_gateway.errors import GatewayError
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.upstream.drive import Work
@@ -55,6 +56,13 @@ class Call(Protocol):
     continues: bool
     """May another server go on with a stream that broke? (`X-Gateway-Continue: never`)"""
 
+    @property
+    def ending(self) -> bool:
+        """Is it being given up: its client is gone, or it was stopped?"""
+
+    def stop(self, error: GatewayError) -> None:
+        """Ends the request by this error, which the client is told."""
+
     def admitted(self, lease: Lease) -> None:
         """The limits' figures, for headers of whatever answer follows."""
 
@@ -75,7 +83,7 @@ def serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     """The row learns who answers."""
     spec, request = stream.candidate.spec, work.request
     entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
-    entry.servers, work.plan.tries.spoke = stream.servers, stream.spoke
+    entry.servers, work.plan.tries.spoke, entry.meter = stream.servers, stream.spoke, stream.meter
     notes = [*request.notes, *KINDS[spec.kind].dialect.dropped(request), *stream.notes]
     entry.notes = told(notes) if notes else ""
     entry.first_token()

@@ -22,7 +22,7 @@ from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.names import canonical
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.upstream.transport import Request, Response, Transport
+from llm_gateway.upstream.transport import Request, Response, Told, Transport
 from llm_gateway.wire.checked import MOST_TOKENS, CheckedReader
 from llm_gateway.wire.collect import estimate_tokens
 from llm_gateway.wire.faults import fault_of
@@ -196,7 +196,7 @@ class Attempt:
             try:
                 asking = await work.asking(candidate)
                 self.asked_at, until = parts.clock.now(), work.plan.deadline
-                response = await send(parts, candidate, asking.path, asking.body, until, asking.max_body)
+                response = await send(parts, candidate, asking.path, asking.body, until, asking.max_body, self.told)
                 if response.status != 200:
                     raise work.refused(candidate, asking, await refusal(parts, response, asking.body))
                 if "html" in response.content_type:
@@ -270,7 +270,13 @@ class Attempt:
 
 
 def send(
-    parts: Parts, candidate: Candidate, path: str, body: bytes, deadline: float, max_body: int | None = None
+    parts: Parts,
+    candidate: Candidate,
+    path: str,
+    body: bytes,
+    deadline: float,
+    max_body: int | None = None,
+    told: Told | None = None,
 ) -> Awaitable[Response]:
     """One POST to a candidate. Raises Fault; whoever gets the response closes it."""
     spec = candidate.spec
@@ -284,7 +290,7 @@ def send(
             raise Fault(FaultKind.NOT_PERMITTED, wrong.message) from wrong
         headers = KINDS[spec.kind].auth_headers(spec.api_key)
         request = parts.requests[asked] = parts.transport.request(origin, "POST", base + path, headers)
-    return parts.transport.ask(request, body, deadline, max_body)
+    return parts.transport.ask(request, body, deadline, max_body, told)
 
 
 async def refusal(parts: Parts, response: Response, asked: bytes) -> Fault:

@@ -16,6 +16,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.upstream.answer import Limits, headers_of
@@ -43,6 +44,13 @@ class Stats:
     idle: int
     in_flight: int
     """Requests from `send` until their response is closed."""
+
+
+class Told(Protocol):
+    """Who wants to know."""
+
+    connecting: bool
+    """Is a connection being made?"""
 
 
 class Request:
@@ -154,12 +162,15 @@ class Transport:
         """As `ask`, of a request (GET or POST; a body is JSON) that is put together for this once."""
         return self.ask(self.request(origin, method, target, headers), body, deadline, max_body)
 
-    async def ask(self, request: Request, body: bytes, deadline: float, max_body: int | None = None) -> Response:
+    async def ask(
+        self, request: Request, body: bytes, deadline: float, max_body: int | None = None, told: Told | None = None
+    ) -> Response:
         """Sends one request and returns when the head of the answer is complete.
 
         `deadline`: finite seconds on the monotonic clock for all of that; past it, Fault(FIRST_TOKEN_TIMEOUT).
         `max_body`: bytes of the answer, instead of `Limits.body_bytes`. A kept connection that turns out closed
-        before any byte of the answer is replaced by a new one, once, unseen (RFC 9112 §9.3.1).
+        before any byte of the answer is replaced by a new one, once, unseen (RFC 9112 §9.3.1). `told` is told while a
+        new one is made.
 
         Raises Fault (NOT_PERMITTED, DNS, REFUSED, CONNECT_TIMEOUT, TLS, RESET, WRITE_TIMEOUT, HEAD_TIMEOUT,
         FIRST_TOKEN_TIMEOUT, BAD_HTTP, TOO_LARGE, ENCODED). After any exception nothing of the request is left.
@@ -189,7 +200,11 @@ class Transport:
                 except Fault as fault:
                     if fault.kind is not FaultKind.STALE:
                         raise
+            if told is not None:
+                told.connecting = True
             connection = await self._dial(origin, deadline)
+            if told is not None:
+                told.connecting = False
             await connection.ask(head, body, deadline, cap)
             return Response(self, origin, connection)
         except BaseException:

@@ -35,6 +35,7 @@ class AsgiCall(HttpCall):
         self._receive, self._send = receive, send
         self._state: dict[str, Any] = scope.get("state", {})
         self._watch: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
 
     async def _read(self) -> bytes:
         seconds = self._surface.body_seconds
@@ -43,7 +44,6 @@ class AsgiCall(HttpCall):
                 body = await self._read_body()
         except TimeoutError:
             raise RequestTimeout(f"The request's body did not arrive within {seconds:g} s.") from None
-        self._task = asyncio.current_task()
         assert self._task is not None
         self._watch = asyncio.create_task(self._watch_client(self._task), name="client watch")
         return body

@@ -27,6 +27,7 @@ from llm_gateway.errors import (
     ShuttingDown,
     UnsupportedMediaType,
     UpstreamError,
+    meant_by,
 )
 from llm_gateway.gateway import Gateway
 from llm_gateway.service.call import Served
@@ -130,7 +131,7 @@ class HttpCall:
         self._surface = surface
         self._lease: Lease | None = None
         self._task: asyncio.Task[Any] | None = None
-        """What is cancelled when the client is gone."""
+        """What is cancelled when the client is gone, or an operator stops it."""
         self._writer: StreamWriter | None = None
         self._head: bytes | None = None
         """Of a whole answer, until that is there."""
@@ -250,6 +251,15 @@ class HttpCall:
         if self._writer is not None and self.writing_since is None and not self._ended:
             await self._put(200, None, self._writer.keep_alive(), more=True)
 
+    @property
+    def ending(self) -> bool:
+        task = self._task
+        return self.left is not None or (task is not None and task.cancelling() > 0)
+
+    def stop(self, error: GatewayError) -> None:
+        if self._task is not None:
+            self._task.cancel(error)
+
     def give_up(self) -> None:
         """The client does not read what it asked for."""
         self.left = "client_too_slow"
@@ -295,12 +305,13 @@ async def serve(surface: Surface, gw: Gateway, call: HttpCall, method: str = "PO
         await call.fail(error)
     except ClientGone:
         pass
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as ended:
         task = asyncio.current_task()
         assert task is not None
         task.uncancel()
-        if call.left is None:  # the time to finish at shutdown is over
-            await call.fail(ShuttingDown("The gateway is shutting down; ask again in a moment.", retry_after=2))
+        if call.left is None:  # somebody stopped it, or the time to finish at shutdown is over
+            late = ShuttingDown("The gateway is shutting down; ask again in a moment.", retry_after=2)
+            await call.fail(meant_by(ended) or late)
     except Exception:
         log.exception("request_failed", request_id=str(call.id), endpoint=surface.path)
         await call.fail(InternalError("Something went wrong inside the gateway; it has been logged."))

@@ -45,6 +45,7 @@ _ERROR_TYPES: Final = {
     408: "timeout_error",
     413: "request_too_large",
     429: "rate_limit_error",
+    499: "api_error",
     500: "api_error",
     502: "api_error",
     503: "overloaded_error",
