@@ -1,18 +1,24 @@
-"""What the very first start makes: the admin token in a file, and a first project with a key that is shown once."""
+"""What the very first start makes: the admin token in a file, a first project with a key that is shown once, and a way
+to sign in."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llm_gateway import passwords
 from llm_gateway.access.keys import make_key
 from llm_gateway.access.policy import Trust
+from llm_gateway.access.roles import FIRST_START, Role
 from llm_gateway.errors import InvalidRequest
-from llm_gateway.settings import CREDENTIAL, CREDENTIAL_RULE, Settings
-from llm_gateway.storage import keys, projects
+from llm_gateway.settings import CREDENTIAL, CREDENTIAL_RULE, FIRST_USER, Settings
+from llm_gateway.storage import admins, keys, logins, projects, trail
 from llm_gateway.storage.sessions import Sessions
+from llm_gateway.storage.trail import Thing
+from llm_gateway.storage.version import hold_version
 
 ADMIN_TOKEN = "admin-token"
 """File in the data directory that holds the generated token."""
@@ -70,6 +76,32 @@ def admin_token(settings: Settings) -> tuple[str, Path | None]:
             f"{path} should hold the admin token, {CREDENTIAL_RULE}, and does not. Remove it: a new one is made."
         )
     return token, path
+
+
+async def first_user(sessions: Sessions, password: str, wall: float) -> None:
+    """Makes the owner `admin` where there is no user at all. `password` has been found good enough."""
+    async with sessions.read() as s:
+        if await admins.list_users(s):
+            return
+    hashed = await asyncio.to_thread(passwords.hashed, password)
+    async with sessions.write() as s:
+        await hold_version(s)  # of several processes that start one makes it
+        if not await admins.list_users(s):
+            user = await admins.create_user(s, name=FIRST_USER, role=Role.OWNER, password=hashed)
+            after = {"role": user.role, "is_active": True}
+            await trail.note(s, FIRST_START, wall, "user.create", Thing("user", user.id, user.name), after=after)
+
+
+async def first_link(sessions: Sessions, wall: float) -> str | None:
+    """A link that signs its first visitor in, where nobody has ever been let in."""
+    async with sessions.write() as s:
+        await hold_version(s)
+        if await trail.anybody_was_let_in(s):
+            return None
+        link = logins.make_link()
+        await logins.offer_link(s, link, wall)
+        await trail.note(s, FIRST_START, wall, trail.LINKED)
+        return link
 
 
 async def first_project(sessions: Sessions) -> FirstProject | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from llm_gateway.clock import Clock
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded
-from llm_gateway.first_run import FirstProject, demo_project, first_project
+from llm_gateway.first_run import FirstProject, demo_project, first_link, first_project, first_user
 from llm_gateway.roster import Roster
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.upgrade import upgrade
@@ -36,6 +36,8 @@ class Preparation:
     """False for commands: they want the tables and nothing else."""
     first: FirstProject | None = field(default=None, repr=False)
     """The first-run (or demo) project; the only sight of its key."""
+    link: str | None = field(default=None, repr=False)
+    """What signs the first administrator in, once; made by the very first start alone."""
 
     async def run(self) -> None:
         """Tables of this version, the config file's objects, a first project, what the sources list.
@@ -56,6 +58,9 @@ class Preparation:
             self.first = await demo_project(self.sessions, self.clock.wall())
         elif self.loaded.document is None:
             self.first = await first_project(self.sessions) or self.first
+        if settings.admin_password is not None:
+            await first_user(self.sessions, settings.admin_password.get_secret_value(), self.clock.wall())
+        self.link = await first_link(self.sessions, self.clock.wall()) or self.link
         await self.roster.sync()
 
     async def without(self, servers: Sequence[StoredServer]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from llm_gateway.access.policy import Snapshot
+from llm_gateway.access.roles import CONFIG_FILE, Operator
 from llm_gateway.alerts.engine import Alerts
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded, load
@@ -88,6 +89,11 @@ class Running:
         """The first-run (or demo) project; the only sight of its key."""
         return self.preparation.first
 
+    @property
+    def shows_secrets(self) -> bool:
+        """Has this start made what is seen nowhere else: a project's key, a link to sign in?"""
+        return self.first is not None or self.preparation.link is not None
+
     async def prepare(self) -> None:
         """What a start does with its database. Raises what `Preparation.run` does; then it may be called again."""
         await self.preparation.run()
@@ -135,15 +141,16 @@ class Running:
         self.gateway.limits.keep({*snapshot.projects, *(key.id for key in snapshot.keys.values())})
         self.prober.kick()
 
-    async def reload(self) -> None:
-        """Reads the config file again and applies what it owns. Raises ConfigMistakes, Conflict (started without a
-        file, or what `config.apply` finds), DatabaseUnavailable; then nothing has changed."""
+    async def reload(self, by: Operator = CONFIG_FILE) -> None:
+        """Reads the config file again and applies what it owns, as `by`'s change. Raises ConfigMistakes, Conflict
+        (started without a file, or what `config.apply` finds), DatabaseUnavailable; then nothing has changed."""
         if self.loaded.config is None:
             raise Conflict("The gateway was started without a config file.")
         fresh = load({}, environ=os.environ, cwd=Path.cwd(), config=self.loaded.config)
         if fresh.document is not None:
             async with self.sessions.write() as s:
-                changes = await apply(fresh.document, s, environ=fresh.environ, now=self.gateway.clock.wall())
+                wall = self.gateway.clock.wall()
+                changes = await apply(fresh.document, s, environ=fresh.environ, now=wall, by=by)
             self.roster.configured = changes.servers
         self.guard.allow(networks(fresh.settings.allow_private_upstreams))
         self.roster.environ = fresh.environ

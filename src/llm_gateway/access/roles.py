@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-How = Literal["password", "link", "token", "file"]
-"""By what they are known: a user's password, a one-time link, the admin token, the config file."""
+How = Literal["password", "link", "token", "file", "start"]
+"""By what they are known: a user's password, a one-time link, the admin token, the config file, or that the gateway
+starts."""
 
 
 class Role(StrEnum):
@@ -33,7 +34,7 @@ class Operator:
     """Whoever asks for something, as the audit log names them."""
 
     name: str
-    """A user's, or that of what is no user: `token`, `link`, `config file`."""
+    """A user's, or that of what is no user: `token`, `link`, `config file`, `gateway`."""
     role: Role
     how: How
     address: str | None = None
@@ -41,5 +42,6 @@ class Operator:
 
 
 CONFIG_FILE: Final = Operator("config file", Role.OWNER, "file")
-RESERVED: Final = frozenset({"token", "link", "unknown"})
+FIRST_START: Final = Operator("gateway", Role.OWNER, "start")
+RESERVED: Final = frozenset({FIRST_START.name, "token", "link", "unknown"})
 """Names that no user has, for the audit log means something else by them. (`config file` is no user's name at all.)"""

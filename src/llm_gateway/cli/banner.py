@@ -12,6 +12,7 @@ from llm_gateway import __version__
 from llm_gateway.access.policy import Trust
 from llm_gateway.first_run import write_private
 from llm_gateway.running import Running
+from llm_gateway.web.logins import login_url
 
 FIRST_RUN = "first-run.txt"
 """File in the data directory that holds, once, what must not be printed where no person looks."""
@@ -25,7 +26,7 @@ def show(running: Running, url: str) -> None:
     """Prints the banner; secrets only to a terminal, otherwise into a file that only its owner may read."""
     person = sys.stdout.isatty()
     lines = _lines(running, url, person)
-    if running.first is not None and not person:
+    if not person and running.shows_secrets:
         lines.append(_kept_for_later(running, url))
     print("\n".join(lines), flush=True)
 
@@ -35,8 +36,10 @@ def _kept_for_later(running: Running, url: str) -> str:
     try:
         write_private(path, "\n".join(_lines(running, url, True)) + "\n")
     except OSError as error:
-        return f"  First run   the project's key could not be written to {path} ({error.strerror}): make another one"
-    return f"  First run   the project's key and a curl to paste are in {path} (only you may read it)"
+        return f"  First run   {path} could not be written ({error.strerror}): make another key, and another link"
+    found = ["the project's key and a curl to paste"] if running.first is not None else []
+    found += ["a link to sign in"] if running.preparation.link is not None else []
+    return f"  First run   {', '.join(found)}: in {path} (only you may read it)"
 
 
 def _lines(running: Running, url: str, secrets: bool) -> list[str]:
@@ -56,6 +59,11 @@ def _lines(running: Running, url: str, secrets: bool) -> list[str]:
         lines.append(f"  Admin       {url}/admin/api    token in {running.admin_token_file} (only you may read it)")
     else:
         lines.append(f"  Admin       {url}/admin/api    token: the one you set")
+    link = running.preparation.link
+    if link is not None and secrets:
+        lines.append(f"  Sign in     {login_url(settings, url, link)}    (once, within 15 minutes)")
+    else:
+        lines.append("  Sign in     `llm-gateway admin login-url` prints a link that signs you in once")
     if not running.prepared.is_set():
         lines += _without_database(running)
     if running.first is not None and secrets:

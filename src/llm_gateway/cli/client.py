@@ -107,8 +107,8 @@ class Api:
     async def patch(self, path: str, body: Any) -> Any:
         return await self._call("PATCH", path, body=body)
 
-    async def delete(self, path: str) -> None:
-        await self._call("DELETE", path)
+    async def delete(self, path: str) -> Any:
+        return await self._call("DELETE", path)
 
     async def ref(self, collection: str, text: str) -> str:
         """How an object of `/admin/api/{collection}` is addressed by its id or name: as a path. Names may hold what

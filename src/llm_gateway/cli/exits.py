@@ -25,7 +25,7 @@ MEANING: Final[Mapping[Exit, str]] = {
     Exit.OK: "done",
     Exit.ERROR: "an error; what it is, is said on stderr",
     Exit.USAGE: "an option, an argument or a value is wrong",
-    Exit.NOT_FOUND: "there is no such project, key, model, server, request, webhook, client or database",
+    Exit.NOT_FOUND: "there is no such project, key, model, server, user, request, webhook, client or database",
     Exit.REFUSED: "a conflict, or not allowed: the name is taken, the config file owns the object",
     Exit.UNAVAILABLE: "the database or the server cannot be reached, or does not fit this version",
     Exit.CONFIG: "mistakes in flags, environment, `.env` or the config file, one line each on stderr",
@@ -91,8 +91,9 @@ def _of_gateway(error: Any) -> Stop:
 
 def _stop(status: int, code: str, message: str) -> Stop:
     hint = _HINTS.get(code, "")
-    if unknown := re.match(r"There is no (project|key|model|server) ", message):
-        hint = f"`llm-gateway {unknown[1]}s list` shows what there is."
+    if unknown := re.match(r"There is no (project|key|model|server|user) ", message):
+        group = "admin users" if unknown[1] == "user" else f"{unknown[1]}s"
+        hint = f"`llm-gateway {group} list` shows what there is."
     return Stop(message, hint, code=_BY_CODE.get(code) or _BY_STATUS.get(status, Exit.ERROR))
 
 

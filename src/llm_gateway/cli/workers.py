@@ -136,7 +136,7 @@ class WorkerServer(Server):
 
     async def prepared_later(self) -> None:
         await self.running.prepared.wait()
-        if self.running.first is not None and self.running.url is not None:
+        if self.running.shows_secrets and self.running.url is not None:
             show(self.running, self.running.url)  # its key is seen nowhere else
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

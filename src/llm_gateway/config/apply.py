@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.keys import Key, read_key
 from llm_gateway.access.policy import Owner
+from llm_gateway.access.roles import CONFIG_FILE, Operator
 from llm_gateway.config.document import Document, KeyEntry, ModelEntry, ProjectEntry
 from llm_gateway.errors import Conflict
 from llm_gateway.fleet.facts import ServerSpec
-from llm_gateway.storage import exposures, keys, projects, servers
+from llm_gateway.storage import exposures, keys, projects, servers, trail
 from llm_gateway.storage.keys import StoredKey
 from llm_gateway.storage.projects import ProjectFields
 from llm_gateway.storage.servers import StoredServer
@@ -43,16 +44,28 @@ class Changes:
         return bool(self.created or self.updated or self.removed)
 
 
-async def apply(document: Document, s: AsyncSession, *, environ: Mapping[str, str], now: float) -> Changes:
-    """One transaction's work; who opened the session commits. `environ` holds the variables that the document names
-    (`Loaded.environ`), `now` is Unix time. Raises Conflict when a key of the file is somebody else's already, or was
-    revoked by an administrator."""
+async def apply(
+    document: Document,
+    s: AsyncSession,
+    *,
+    environ: Mapping[str, str],
+    now: float,
+    by: Operator = CONFIG_FILE,
+) -> Changes:
+    """One transaction's work; who opened the session commits. What it changes is in the audit log, as `by`'s.
+
+    `environ` holds the variables that the document names (`Loaded.environ`), `now` is Unix time. Raises Conflict when a
+    key of the file is somebody else's already, or was revoked by an administrator.
+    """
     await hold_version(s)  # two services that start with the same file do this one after the other
     changes = Changes()
     ids = await _projects(document.projects, s, changes)
     await _keys(document.projects, ids, s, changes, environ, now)
     await _models(document, ids, s, changes)
     await _servers(document, s, changes, environ, now)
+    if changes:
+        done = {"created": changes.created, "updated": changes.updated, "removed": changes.removed}
+        await trail.note(s, by, now, "config.apply", after={name: what for name, what in done.items() if what})
     return changes
 
 

@@ -22,6 +22,8 @@ from llm_gateway.storage.tables import admin_user, audit_log
 
 SIGNED_IN: Final = "login.ok"
 """The action of whoever came in."""
+LINKED: Final = "link.create"
+"""The action of whoever made a link."""
 MAX_PAGE: Final = 200
 LONGEST: Final = 2_000
 """Characters of JSON that a value may have; of a longer one only its length is kept."""
@@ -116,10 +118,10 @@ async def page(
     return rows, Cursor(rows[-1]["timestamp"], rows[-1]["id"]) if more else None
 
 
-async def anybody_was_here(s: AsyncSession) -> bool:
-    """Is there a user, or has anybody signed in before?"""
-    users, logins = exists(select(admin_user.c.id)), exists(select(_c.id).where(_c.action == SIGNED_IN))
-    return bool((await s.execute(select(or_(users, logins)))).scalar())
+async def anybody_was_let_in(s: AsyncSession) -> bool:
+    """Is there a user, has anybody signed in before, or been given a link to?"""
+    users, others = exists(select(admin_user.c.id)), exists(select(_c.id).where(_c.action.in_((SIGNED_IN, LINKED))))
+    return bool((await s.execute(select(or_(users, others)))).scalar())
 
 
 def _bounded(values: Mapping[str, object] | None) -> dict[str, Any] | None:

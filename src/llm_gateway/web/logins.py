@@ -39,8 +39,9 @@ MOST_WAITING: Final = 20
 
 def login_url(settings: Settings, url: str | None, link: str) -> str:
     """The page that takes the link. `url`: where the gateway listens, if it does."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    base = settings.public_url or url or f"http://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # a wildcard is here
+    shown = f"[{host}]" if ":" in host else host
+    base = settings.public_url or url or f"http://{shown}:{settings.port}"
     return f"{base}/admin/#/login?t={link}"
 
 

@@ -155,11 +155,11 @@ async def test_rows_are_found_by_who_what_and_when(sessions: Sessions):
 
 async def test_a_first_start_is_one_before_anybody_came(sessions: Sessions):
     async with sessions.write() as s:
-        assert not await trail.anybody_was_here(s)
+        assert not await trail.anybody_was_let_in(s)
         await trail.note(s, ANN, NOW, "login.failed", nobody=True)
-        assert not await trail.anybody_was_here(s)
+        assert not await trail.anybody_was_let_in(s)
         await trail.note(s, ANN, NOW, trail.SIGNED_IN)
-        assert await trail.anybody_was_here(s)
+        assert await trail.anybody_was_let_in(s)
 
 
 async def test_old_rows_of_the_audit_log_go(sessions: Sessions):

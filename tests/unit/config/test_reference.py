@@ -91,7 +91,7 @@ def test_each_line_of_the_env_example_is_a_setting_that_could_be_uncommented(tmp
     path = tmp_path / ".env"
     path.write_text(env_example().replace("\n# LLM_GATEWAY_", "\nLLM_GATEWAY_"))
     given = list(read_dotenv(path).given(tmp_path))
-    empty = {"database_url", "admin_token", "only_networks"}
+    empty = {"database_url", "admin_password", "admin_token", "only_networks"}
     assert {line[0] for line in read_dotenv(path).lines} == {
         "LLM_GATEWAY_" + "__".join(keys).upper() for keys in LEAVES
     }

@@ -11,7 +11,9 @@ from llm_gateway.alerts.courier import Delivery
 from llm_gateway.alerts.plan import Format
 from llm_gateway.alerts.rules import BUILT_IN, METRICS, Comparison, Rule, Scope, Severity, Unit
 from llm_gateway.alerts.states import Alert, State
-from llm_gateway.web.admin.common import Input, Live, admin_router, when
+from llm_gateway.storage.trail import Thing
+from llm_gateway.web.admin.common import Input, Live, admin_router, recorded, when
+from llm_gateway.web.auth import By
 from llm_gateway.web.described import Time
 
 router = admin_router("alerts")
@@ -121,8 +123,9 @@ async def list_alerts(running: Live) -> AlertList:
 
 
 @router.post("/test", summary="Send a test to a webhook, once and now")
-async def test_webhook(running: Live, body: WebhookTest) -> DeliveryView:
+async def test_webhook(running: Live, by: By, body: WebhookTest) -> DeliveryView:
     """200 also where it did not arrive: `state` and `error` say so."""
+    await recorded(running, by, "alert.test", Thing("webhook", name=body.webhook))
     return _delivery(await running.alerts.test(body.webhook))
 
 

@@ -20,6 +20,7 @@ from llm_gateway.running import Running
 from llm_gateway.service.budgets import budget_figures
 from llm_gateway.storage import trail
 from llm_gateway.storage.trail import Thing
+from llm_gateway.storage.version import hold_version
 from llm_gateway.web.auth import by_method, owner, running_of
 from llm_gateway.web.described import REFUSED, DescribedRouter, Time
 
@@ -89,8 +90,10 @@ def admin_router(topic: str, *more: DependsOn) -> APIRouter:
 @asynccontextmanager
 async def changing(running: Running) -> AsyncIterator[AsyncSession]:
     """One transaction that changes the configuration; this process uses the new one at once, others within 2 s.
-    `noted` within it says who changed what."""
+    `noted` within it says who changed what. Nobody else changes any of it meanwhile: what is read first is what it was.
+    """
     async with running.sessions.write() as s:
+        await hold_version(s)
         yield s
     await running.refresh()
 
@@ -108,6 +111,12 @@ async def noted(
     """Writes into the audit log, with the change itself, what `by` did. `before` and `after`: the object as the API
     shows it; what differs is kept."""
     await trail.note(s, by, running.gateway.clock.wall(), action, thing, before=before, after=after)
+
+
+async def recorded(running: Running, by: Operator, action: str, thing: Thing | None = None) -> None:
+    """Writes into the audit log what `by` is about to do, where that is no change of the database."""
+    async with running.sessions.write() as s:
+        await noted(s, running, by, action, thing)
 
 
 @overload

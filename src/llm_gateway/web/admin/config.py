@@ -11,7 +11,8 @@ from llm_gateway.config.load import Loaded
 from llm_gateway.config.mistakes import ConfigMistakes
 from llm_gateway.config.origins import LEAVES
 from llm_gateway.errors import InvalidRequest
-from llm_gateway.web.admin.common import Live, admin_router
+from llm_gateway.web.admin.common import Live, admin_router, recorded
+from llm_gateway.web.auth import By
 
 router = admin_router("config")
 
@@ -41,10 +42,11 @@ async def get_config(running: Live) -> ConfigView:
 
 
 @router.post("/reload", summary="Read the config file again, as SIGHUP does")
-async def reload_config(running: Live) -> Reloaded:
+async def reload_config(running: Live, by: By) -> Reloaded:
     """409 when it runs without one, 400 with every mistake of it; then nothing has changed."""
+    await recorded(running, by, "config.reload")
     try:
-        await running.reload()
+        await running.reload(by)
     except ConfigMistakes as mistakes:
         raise InvalidRequest(" ".join(map(str, mistakes.mistakes)), param="config") from mistakes
     return {"version": running.gateway.snapshot.version}

@@ -17,7 +17,9 @@ from llm_gateway.ledger.erasing import erase
 from llm_gateway.running import Running
 from llm_gateway.storage import erasures, projects
 from llm_gateway.storage.erasures import Erasure
-from llm_gateway.web.admin.common import Input, Live, admin_router, when
+from llm_gateway.storage.trail import Thing
+from llm_gateway.web.admin.common import Input, Live, admin_router, noted, when
+from llm_gateway.web.auth import By
 from llm_gateway.web.described import Lines, Time
 
 router = admin_router("requests")
@@ -65,13 +67,15 @@ class ErasureList(TypedDict):
     response_class=Lines,
     responses={200: {"model": ErasureStep}},
 )
-async def erase_requests(running: Live, body: NewErasure) -> Lines:
+async def erase_requests(running: Live, by: By, body: NewErasure) -> Lines:
     """Answers with a line of JSON for each step: `{"id": …, "rows": so far, "done": false}`. The last one has
     `"done": true`, and under `gone` whether nothing of it is left in the database's files. When the client goes away,
     or an `error` line ends it, the gateway goes on with it later."""
     async with running.sessions.write() as s:
         project_id = await _project(s, body.project)
         begun = await erasures.begin(s, project_id, body.end_user, running.gateway.clock.wall())
+        whole = {"project_id": project_id, "of": "project" if body.end_user is None else "end_user"}
+        await noted(s, running, by, "requests.erase", Thing("erasure", begun.id), after=whole)
     return Lines(_told(running, begun, body.rewrite))
 
 

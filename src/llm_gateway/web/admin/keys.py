@@ -15,6 +15,7 @@ from llm_gateway.access.policy import Owner
 from llm_gateway.errors import Conflict
 from llm_gateway.storage import keys, projects
 from llm_gateway.storage.keys import StoredKey
+from llm_gateway.storage.trail import Thing
 from llm_gateway.web.admin.common import (
     Input,
     Limited,
@@ -26,8 +27,10 @@ from llm_gateway.web.admin.common import (
     limits_of,
     limits_view,
     moment,
+    noted,
     when,
 )
+from llm_gateway.web.auth import By
 from llm_gateway.web.described import Time
 
 router = admin_router("keys")
@@ -93,11 +96,14 @@ async def list_keys(running: Live, project: Annotated[str | None, Query(descript
 
 
 @router.post("", status_code=201, summary="Make a key; the answer is the only sight of it")
-async def create_key(running: Live, body: NewKey) -> MadeKey:
+async def create_key(running: Live, by: By, body: NewKey) -> MadeKey:
     expires = moment(body.expires_at, "expires_at")
     async with changing(running) as s:
         project = await projects.get_project(s, body.project)
-        return await _made(running, s, project.id, project.name, body.name, expires, limits_view(body))
+        stored, text = await _made(s, project.id, body.name, expires, limits_view(body))
+        view = shown(stored, project.name, running.gateway.clock.wall())
+        await noted(s, running, by, "key.create", _thing(stored, project.name), after=view)
+    return {**view, "key": text}
 
 
 @router.get("/{key_id}/limits", summary="Its limits, and how much of them is used, as this process knows it")
@@ -108,15 +114,19 @@ async def get_key_limits(running: Live, key_id: str) -> LimitList:
 
 
 @router.patch("/{key_id}", summary="Change what a key may use")
-async def limit_key(running: Live, key_id: str, body: KeyChanges) -> KeyView:
+async def limit_key(running: Live, by: By, key_id: str, body: KeyChanges) -> KeyView:
+    wall = running.gateway.clock.wall()
     async with changing(running) as s:
+        before = await keys.get_key(s, key_id)
         key = await keys.limit_key(s, key_id, **body.model_dump(exclude_unset=True))
-        project = await projects.get_project(s, key.project_id)
-    return shown(key, project.name, running.gateway.clock.wall())
+        name = (await projects.get_project(s, key.project_id)).name
+        was, view = shown(before, name, wall), shown(key, name, wall)
+        await noted(s, running, by, "key.update", _thing(key, name), before=was, after=view)
+    return view
 
 
 @router.post("/{key_id}/rotate", status_code=201, summary="A new key beside the old one, which ends after the overlap")
-async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -> RotatedKey:
+async def rotate_key(running: Live, by: By, key_id: str, body: Rotation | None = None) -> RotatedKey:
     wanted = body or Rotation()
     expires = moment(wanted.expires_at, "expires_at")
     wall = running.gateway.clock.wall()
@@ -130,33 +140,38 @@ async def rotate_key(running: Live, key_id: str, body: Rotation | None = None) -
             await keys.expire_key(s, old.id, ends)
         else:  # at once, without the minute that expiry grants to clocks that differ
             await keys.revoke_key(s, old.id, wall)
-        made = await _made(running, s, project.id, project.name, old.name, expires, limits_view(old))
-    return {**made, "replaces": old.id, "old_key_ends_at": when(ends)}
+        stored, text = await _made(s, project.id, old.name, expires, limits_view(old))
+        view = shown(stored, project.name, wall)
+        told = {**view, "replaces": old.id, "old_key_ends_at": when(ends)}
+        await noted(s, running, by, "key.rotate", _thing(stored, project.name), after=told)
+    return {**view, "key": text, "replaces": old.id, "old_key_ends_at": when(ends)}
 
 
 @router.post("/{key_id}/revoke", summary="End a key now; effective everywhere within two seconds")
-async def revoke_key(running: Live, key_id: str) -> KeyView:
+async def revoke_key(running: Live, by: By, key_id: str) -> KeyView:
     wall = running.gateway.clock.wall()
     async with changing(running) as s:
+        before = await keys.get_key(s, key_id)
         key = await keys.revoke_key(s, key_id, wall)
-        project = await projects.get_project(s, key.project_id)
-    return shown(key, project.name, wall)
+        name = (await projects.get_project(s, key.project_id)).name
+        was, view = shown(before, name, wall), shown(key, name, wall)
+        await noted(s, running, by, "key.revoke", _thing(key, name), before=was, after=view)
+    return view
 
 
 async def _made(
-    running: Live,
-    s: AsyncSession,
-    project_id: str,
-    project: str,
-    name: str,
-    expires: float | None,
-    limits: LimitsView,
-) -> MadeKey:
+    s: AsyncSession, project_id: str, name: str, expires: float | None, limits: LimitsView
+) -> tuple[StoredKey, str]:
+    """The key as it is kept, and the only sight of it."""
     made = make_key(secrets.token_bytes(KEY_BYTES))
     stored = await keys.add_key(
         s, project_id, name=name, hash=made.hash, prefix=made.prefix, last4=made.last4, expires_at=expires, **limits
     )
-    return {**shown(stored, project, running.gateway.clock.wall()), "key": made.text}
+    return stored, made.text
+
+
+def _thing(key: StoredKey, project: str) -> Thing:
+    return Thing("key", key.id, f"{project}/{key.name}")
 
 
 def shown(key: StoredKey, project: str | None, wall: float) -> KeyView:

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import TypedDict
 
 from llm_gateway.access.policy import Exposure, Owner, Price, Trust
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.exposures import check_backends
 from llm_gateway.storage import exposures, projects
-from llm_gateway.web.admin.common import Input, Live, admin_router, changing, when
+from llm_gateway.storage.trail import Thing
+from llm_gateway.web.admin.common import Input, Live, admin_router, changing, noted, when
+from llm_gateway.web.auth import By
 from llm_gateway.web.described import Time
 from llm_gateway.wire.params import PARAMS, check_param
 
@@ -151,7 +154,7 @@ async def list_models(
 
 
 @router.post("", status_code=201, summary="Map a logical name")
-async def create_model(running: Live, body: NewModel) -> ModelView:
+async def create_model(running: Live, by: By, body: NewModel) -> ModelView:
     check_backends(body.backend)
     params = checked(body.params)
     async with changing(running) as s:
@@ -165,11 +168,13 @@ async def create_model(running: Live, body: NewModel) -> ModelView:
             params=params,
             price=body.price.price() if body.price else None,
         )
-    return shown(made, of.name if of else None)
+        view = shown(made, of.name if of else None)
+        await noted(s, running, by, "model.create", _thing(view), after=view)
+    return view
 
 
 @router.patch("/{model_id}", summary="Change what a logical name means")
-async def update_model(running: Live, model_id: str, body: ModelChanges) -> ModelView:
+async def update_model(running: Live, by: By, model_id: str, body: ModelChanges) -> ModelView:
     check_backends(body.backend)
     changes = body.model_dump(exclude_unset=True)
     if "params" in changes:
@@ -177,16 +182,28 @@ async def update_model(running: Live, model_id: str, body: ModelChanges) -> Mode
     if "price" in changes:
         changes["price"] = body.price.price() if body.price else None
     async with changing(running) as s:
-        changed = await exposures.update_exposure(s, model_id, **changes)
-        of = await projects.get_project(s, changed.project_id) if changed.project_id else None
-    return shown(changed, of.name if of else None)
+        before = await _view(s, await exposures.get_exposure(s, model_id))
+        view = await _view(s, await exposures.update_exposure(s, model_id, **changes))
+        await noted(s, running, by, "model.update", _thing(view), before=before, after=view)
+    return view
 
 
 @router.delete("/{model_id}", status_code=204, summary="Unmap a logical name")
-async def delete_model(running: Live, model_id: str) -> Response:
+async def delete_model(running: Live, by: By, model_id: str) -> Response:
     async with changing(running) as s:
+        before = await _view(s, await exposures.get_exposure(s, model_id))
+        await noted(s, running, by, "model.delete", _thing(before), before=before)
         await exposures.delete_exposure(s, model_id)
     return Response(status_code=204)
+
+
+async def _view(s: AsyncSession, model: Exposure) -> ModelView:
+    of = await projects.get_project(s, model.project_id) if model.project_id else None
+    return shown(model, of.name if of else None)
+
+
+def _thing(view: ModelView) -> Thing:
+    return Thing("model", view["id"], f"{view['project']}/{view['name']}" if view["project"] else view["name"])
 
 
 def checked(params: dict[str, Any]) -> dict[str, Any]:

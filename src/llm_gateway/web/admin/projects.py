@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from llm_gateway.access.patterns import LONGEST, MOST_PATTERNS
 from llm_gateway.access.policy import DEFAULT_TRUST, Owner, Project, Trust
 from llm_gateway.storage import keys, projects
+from llm_gateway.storage.trail import Thing
 from llm_gateway.web.admin.common import (
     Limited,
     LimitList,
@@ -20,8 +21,10 @@ from llm_gateway.web.admin.common import (
     changing,
     limits_of,
     limits_view,
+    noted,
     when,
 )
+from llm_gateway.web.auth import By
 from llm_gateway.web.described import Time
 
 router = admin_router("projects")
@@ -96,9 +99,11 @@ async def list_projects(running: Live) -> ProjectList:
 
 
 @router.post("", status_code=201, summary="Create a project")
-async def create_project(running: Live, body: NewProject) -> ProjectView:
+async def create_project(running: Live, by: By, body: NewProject) -> ProjectView:
     async with changing(running) as s:
-        return shown(await projects.create_project(s, **body.model_dump()))
+        made = await projects.create_project(s, **body.model_dump())
+        await noted(s, running, by, "project.create", thing(made), after=shown(made))
+    return shown(made)
 
 
 @router.get("/{project}", summary="One project, by id or name")
@@ -115,16 +120,25 @@ async def get_project_limits(running: Live, project: str) -> LimitList:
 
 
 @router.patch("/{project}", summary="Change a project")
-async def update_project(running: Live, project: str, body: ProjectChanges) -> ProjectView:
+async def update_project(running: Live, by: By, project: str, body: ProjectChanges) -> ProjectView:
     async with changing(running) as s:
-        return shown(await projects.update_project(s, project, **body.model_dump(exclude_unset=True)))
+        before = await projects.get_project(s, project)
+        changed = await projects.update_project(s, before.id, **body.model_dump(exclude_unset=True))
+        await noted(s, running, by, "project.update", thing(changed), before=shown(before), after=shown(changed))
+    return shown(changed)
 
 
 @router.delete("/{project}", status_code=204, summary="Delete a project with its keys and models; its log stays")
-async def delete_project(running: Live, project: str) -> Response:
+async def delete_project(running: Live, by: By, project: str) -> Response:
     async with changing(running) as s:
-        await projects.delete_project(s, project)
+        before = await projects.get_project(s, project)
+        await projects.delete_project(s, before.id)
+        await noted(s, running, by, "project.delete", thing(before), before=shown(before))
     return Response(status_code=204)
+
+
+def thing(p: Project) -> Thing:
+    return Thing("project", p.id, p.name)
 
 
 def shown(p: Project) -> ProjectView:

@@ -9,11 +9,14 @@ from fastapi import Response
 from pydantic import Field
 
 from llm_gateway.access.policy import Trust
+from llm_gateway.access.roles import Operator
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.fleet.facts import Listed
 from llm_gateway.storage import servers
+from llm_gateway.storage.servers import StoredServer
+from llm_gateway.storage.trail import Thing
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing
+from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing, noted
 from llm_gateway.web.admin.server_view import (
     Probe,
     ProbedServer,
@@ -24,6 +27,7 @@ from llm_gateway.web.admin.server_view import (
     server_detail,
     server_view,
 )
+from llm_gateway.web.auth import By
 
 KEY_VARIABLE: Final = re.compile(r"UPSTREAM_[A-Z0-9_]{1,90}")
 """The variables that this API may name. Whoever names one has its value sent to a server of their choice, so these
@@ -56,13 +60,14 @@ async def list_servers(running: Live) -> ServerList:
 
 
 @router.post("", status_code=201, summary="Add a server")
-async def add_server(running: Live, body: NewServer) -> ServerView:
+async def add_server(running: Live, by: By, body: NewServer) -> ServerView:
     origin, base = running.guard.check_url(body.url)
     if body.api_key_env is not None:
         _check_key(running, body.api_key_env)
     async with changing(running) as s:
         fields = body.model_dump() | {"url": f"{origin}{base}"}
         added = await servers.add(s, **fields, now=running.gateway.clock.wall())
+        await noted(s, running, by, "server.create", _thing(added), after=_audited(added))
     return server_view(running, added)
 
 
@@ -74,20 +79,22 @@ async def get_server(running: Live, server: str) -> ServerDetail:
 
 
 @router.delete("/{server}", status_code=204, summary="Take an added server off the list")
-async def remove_server(running: Live, server: str) -> Response:
+async def remove_server(running: Live, by: By, server: str) -> Response:
     async with changing(running) as s:
+        before = await servers.get_server(s, server)
+        await noted(s, running, by, "server.delete", _thing(before), before=_audited(before))
         await servers.remove(s, server)
     return Response(status_code=204)
 
 
 @router.post("/{server}/enable", summary="Put a server back into service")
-async def enable_server(running: Live, server: str) -> ServerView:
-    return await _switch(running, server, True)
+async def enable_server(running: Live, by: By, server: str) -> ServerView:
+    return await _switch(running, by, server, True)
 
 
 @router.post("/{server}/disable", summary="Take a server out of service: nothing new is sent to it")
-async def disable_server(running: Live, server: str) -> ServerView:
-    return await _switch(running, server, False)
+async def disable_server(running: Live, by: By, server: str) -> ServerView:
+    return await _switch(running, by, server, False)
 
 
 @router.post("/{server}/probe", summary="Ask a server for its models now")
@@ -102,6 +109,16 @@ async def probe_server(running: Live, server: str) -> ProbedServer:
     else:
         outcome = Probe(ok=False, fault=fact.fault, detail=fact.detail)
     return probed_server(running, stored, outcome)
+
+
+def _thing(server: StoredServer) -> Thing:
+    return Thing("server", server.id, server.name)
+
+
+def _audited(server: StoredServer) -> dict[str, object]:
+    """What an administrator says of it."""
+    names = ("url", "kind", "trust", "api_key_env", "max_concurrency", "enabled")
+    return {name: getattr(server, name) for name in names}
 
 
 def _check_key(running: Live, variable: str) -> None:
@@ -119,7 +136,10 @@ def _check_key(running: Live, variable: str) -> None:
         )
 
 
-async def _switch(running: Live, server: str, enabled: bool) -> ServerView:
+async def _switch(running: Live, by: Operator, server: str, enabled: bool) -> ServerView:
+    action = "server.enable" if enabled else "server.disable"
     async with changing(running) as s:
+        before = await servers.get_server(s, server)
         stored = await servers.set_enabled(s, server, enabled)
+        await noted(s, running, by, action, _thing(stored), before=_audited(before), after=_audited(stored))
     return server_view(running, stored)

@@ -153,7 +153,7 @@ async def create_link(running: Live, by: By) -> LoginLink:
     link, wall = logins.make_link(), running.gateway.clock.wall()
     async with running.sessions.write() as s:
         expires = await logins.offer_link(s, link, wall)
-        await trail.note(s, by, wall, "link.create")
+        await trail.note(s, by, wall, trail.LINKED)
     return LoginLink(url=login_url(running.settings, running.url, link), expires_at=when(expires))
 
 

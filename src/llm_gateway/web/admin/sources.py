@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 from llm_gateway.access.policy import Trust
 from llm_gateway.storage import servers
 from llm_gateway.upstream.sources import CATALOGUES
-from llm_gateway.web.admin.common import Live, admin_router
+from llm_gateway.web.admin.common import Live, admin_router, recorded
+from llm_gateway.web.auth import By
 
 router = admin_router("sources")
 
@@ -58,7 +59,8 @@ async def list_sources(running: Live) -> SourceList:
 
 
 @router.post("/sync", summary="Read the catalogues again")
-async def sync_sources(running: Live) -> SourceList:
+async def sync_sources(running: Live, by: By) -> SourceList:
+    await recorded(running, by, "sources.sync")
     await running.roster.sync()
     await running.refresh()
     return await list_sources(running)
