@@ -21,6 +21,7 @@ from llm_gateway.cli import (
     doctor,
     erase,
     explain,
+    fleet,
     keys,
     logs,
     models,
@@ -44,6 +45,9 @@ app.add_typer(keys.group, name="keys")
 models.group.command("explain")(explain.explain_model)
 models.group.command("search")(catalogue.search_models)
 app.add_typer(models.group, name="models")
+servers.group.command("update")(fleet.update_server)
+servers.group.command("verify")(fleet.verify_server)
+servers.group.command("bulk")(fleet.change_servers)
 app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")
 logs.group.command("erase")(erase.erase_logs)

@@ -25,7 +25,7 @@ LOOK_EVERY: Final = 0.5
 _LEAKS: Final = "it shows strangers what others asked (CVE-2026-7482)"
 _LIST: Final[list[Column]] = [
     ("Name", "name"),
-    ("State", "state"),
+    ("State", lambda s: "draining" if s.get("draining") else s["state"]),
     ("Trust", "trust"),
     ("Models", lambda s: len(s["models"])),
     ("Runs", "in_flight"),
@@ -38,13 +38,13 @@ _OUT: Final[list[Column]] = [
     ("Again in", lambda s: span(s["rests_for_s"])),
     ("Why", lambda s: s["reason"] or _some_rest(s)),
 ]
-_SHOW: Final[list[Column]] = [
+SHOW: Final[list[Column]] = [
     ("Id", "id"),
     ("Name", "name"),
     ("URL", "url"),
     ("Kind", "kind"),
     ("Trust", "trust"),
-    ("State", "state"),
+    ("State", lambda s: "draining" if s.get("draining") else s["state"]),
     ("Why", "reason"),
     ("Tried again in", lambda s: span(s["rests_for_s"])),
     ("Version", lambda s: f"{s['version']}: {_LEAKS}" if s.get("leaks") else s["version"]),
@@ -118,7 +118,7 @@ async def show_server(where: Where, server: Server, json: Json = False) -> None:
     if json:
         as_json(found)
         return
-    record(_SHOW, found)
+    record(SHOW, found)
     for columns, models in (
         (_MODELS, found["model_list"]),
         (_RESTING, [m for m in found["model_list"] if m["reason"]]),
@@ -182,7 +182,7 @@ async def add_server(
     if json:
         as_json(added)
         return
-    record(_SHOW, added)
+    record(SHOW, added)
 
 
 @group.command("remove")
@@ -232,7 +232,7 @@ async def drain_server(
     """Take a server out of service and wait until nothing runs on it any more."""
     async with connect(where, fleet=True) as api:
         path = await api.ref("servers", server)
-        drained = await _drained(api, path, await api.post(f"{path}/disable"), wait)
+        drained = await _drained(api, path, await api.post(f"{path}/drain"), wait)
     name, left = drained["name"], drained["in_flight"]
     if json:
         as_json(drained)

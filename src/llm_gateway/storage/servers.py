@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -71,6 +71,14 @@ class StoredServer:
             enabled=self.enabled,
             first_seen=self.first_seen,
         )
+
+
+class ServerChanges(TypedDict, total=False):
+    """What an admin may change of a server that admins added."""
+
+    name: str
+    trust: Trust
+    max_concurrency: int | None
 
 
 async def sync(
@@ -177,6 +185,23 @@ async def remove(s: AsyncSession, id_or_name: str) -> StoredServer:
     if found.source != ADMIN:
         raise Conflict(f"Server {found.name!r} comes from the source {found.source!r}: disable it instead.")
     await s.execute(update(server).where(server.c.id == found.id).values(listed=False))
+    return await get_server(s, found.id)
+
+
+async def change(s: AsyncSession, id_or_name: str, **changes: Unpack[ServerChanges]) -> StoredServer:
+    """Changes the named fields of an admin's server, nothing else. Raises NotFound, OwnedByFile, and Conflict for those
+    of other sources and for a taken name."""
+    await bump_version(s)
+    found = await get_server(s, id_or_name)
+    guard(found.owner, Owner.DATABASE, f"Server {found.name!r}")
+    if found.source != ADMIN:
+        raise Conflict(f"Server {found.name!r} comes from the source {found.source!r}, which describes it.")
+    if (name := changes.get("name", found.name)) != found.name:
+        same = select(server.c.id).where(server.c.listed, server.c.name == name)
+        if (await s.execute(same)).first() is not None:
+            raise Conflict(f"A server named {name!r} exists already.")
+    if changes:
+        await s.execute(update(server).where(server.c.id == found.id).values(changes))
     return await get_server(s, found.id)
 
 

@@ -133,6 +133,15 @@ class Prober:
         assert found is not None
         return found
 
+    async def verify(self, spec: ServerSpec) -> tuple[tuple[ListedModel, ...], str | None]:
+        """Asks an address that is no server of the fleet for its list and its version; nothing of it is kept. Raises
+        Fault."""
+        models, _ = await self._looks.models(spec)
+        try:
+            return models, await self._looks.version(spec)
+        except Fault:  # one that keeps its version to itself is no worse for it
+            return models, None
+
     def _notice(self) -> None:
         """Brings the plans in line with the servers there are. One whose address, key or kind changed is new."""
         self._changed = False

@@ -172,3 +172,21 @@ async def test_what_a_stranger_calls_its_models_never_stops_the_write(sessions: 
         await servers.remember_models(s, lab.id, odd, 10.0)
         names = [model.name for model in (await servers.get_server(s, lab.id)).models]
     assert names == ["a\N{REPLACEMENT CHARACTER}b", "x" * 300]
+
+
+async def test_an_admin_changes_what_he_added_and_nothing_else(sessions: Sessions):
+    async with sessions.write() as s:
+        made = await servers.add(s, name="box", url="http://10.0.0.1:1", kind="ollama", trust=Trust.OWN, now=5.0)
+        await servers.sync(s, "catalogue", [LAB], 1.0)
+        before = await current_version(s)
+        changed = await servers.change(s, "box", name="shelf", trust=Trust.PARTNER, max_concurrency=3)
+        assert await current_version(s) == before + 1
+        assert (changed.id, changed.name, changed.trust, changed.max_concurrency) == (made.id, "shelf", "partner", 3)
+        assert (await servers.change(s, made.id, max_concurrency=None)).max_concurrency is None
+        assert (await servers.change(s, made.id)).name == "shelf"
+        with pytest.raises(Conflict, match="comes from the source"):
+            await servers.change(s, "lab", name="mine")
+        with pytest.raises(Conflict, match="exists already"):
+            await servers.change(s, "shelf", name="lab")
+        with pytest.raises(NotFound):
+            await servers.change(s, "nobody", name="x")

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from llm_gateway.access.identify import acting
 from llm_gateway.access.policy import Caller
 from llm_gateway.running import Running
 from llm_gateway.service.chat import chat
-from llm_gateway.web.admin.common import Live, admin_router
+from llm_gateway.web.admin.common import Input, Live, admin_router
 from llm_gateway.web.asgi import AsgiCall
 from llm_gateway.web.hot import Edge, Surface, serve
 from llm_gateway.web.surfaces.native import ANSWER
@@ -32,15 +32,30 @@ ROUTE: Final = Route("playground", CLIENT, "Chat as a project", {}, ANSWER, serv
 """Its path is what the log calls its `endpoint`."""
 
 
-class Play(BaseModel):
-    """A request as of `POST /v1/chat/completions` (all that is taken there is taken here), and as which project."""
-
-    model_config = ConfigDict(extra="allow")
+class Play(Input):
+    """A request as of `POST /v1/chat/completions`, whose rules hold for its fields, and as which project."""
 
     project: Annotated[str, Field(min_length=1, max_length=200)] = Field(description="Id or name.")
-    model: Any = Field(default=None, description="A logical or physical name that the project may ask for.")
-    messages: Any = Field(default=None, description="`[{role, content}, …]`, as OpenAI has them.")
-    stream: Any = Field(default=True, description="Absent: true.")
+    model: str = Field(description="A logical or physical name that the project may ask for.")
+    messages: list[dict[str, Any]] = Field(description="`[{role, content}, …]`, as OpenAI has them.")
+    stream: bool = True
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repeat_penalty: float | None = None
+    num_ctx: int | None = None
+    reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    user: str | None = None
 
 
 class ActingCall(AsgiCall):
@@ -90,8 +105,8 @@ async def play(request: Request, running: Live, body: Play) -> Acted:
     """404 for no such project, 403 for a disabled one; every other error is the one that the project's clients get."""
     caller = acting(running.gateway.snapshot, body.project)
     asked = body.model_dump(exclude={"project"}, exclude_none=True)
-    if asked["stream"] is True:
-        asked.setdefault("stream_options", {"include_usage": True})
+    if body.stream:
+        asked["stream_options"] = {"include_usage": True}
     return Acted(request.app.state.edge, surface_of(running), caller, encode(asked))
 
 

@@ -61,6 +61,7 @@ class ServerView(BaseModel):
     models: list[str]
     models_resting: int = Field(description="Of these, models that rest by themselves while the server is well.")
     in_flight: int = Field(description="Attempts that run on it now, also when it is out of service.")
+    draining: bool = Field(description="It is out of service, and these still run on it.")
     version: str | None
     leaks: bool = Field(description="Its version shows strangers what others asked (Ollama before 0.17.1).")
     reason: str | None = Field(description="Why it rests as a whole.")
@@ -132,6 +133,7 @@ def _believed(state: ServerState | None, now: float) -> dict[str, Any]:
         "models": [m.listed.name for m in models],
         "models_resting": sum(m.resting(now) or m.doubt is not None for m in models),
         "in_flight": state.in_flight if state else 0,
+        "draining": state is not None and not state.spec.enabled and state.in_flight > 0,
         "version": state.version if state else None,
         "leaks": state is not None and leaks(state.spec.kind, state.version),
         **_out(state.rests(now) if state else None, state.quarantined(now) if state else None, now),

@@ -63,7 +63,7 @@ async def list_servers(running: Live) -> ServerList:
 async def add_server(running: Live, by: By, body: NewServer) -> ServerView:
     origin, base = running.guard.check_url(body.url)
     if body.api_key_env is not None:
-        _check_key(running, body.api_key_env)
+        check_key(running, body.api_key_env)
     async with changing(running) as s:
         fields = body.model_dump() | {"url": f"{origin}{base}"}
         added = await servers.add(s, **fields, now=running.gateway.clock.wall())
@@ -121,7 +121,8 @@ def _audited(server: StoredServer) -> dict[str, object]:
     return {name: getattr(server, name) for name in names}
 
 
-def _check_key(running: Live, variable: str) -> None:
+def check_key(running: Live, variable: str) -> None:
+    """Raises InvalidRequest for a variable that this API may not name, or that is not set."""
     if not KEY_VARIABLE.fullmatch(variable):
         raise InvalidRequest(
             "`api_key_env` must be the name of a variable that begins with UPSTREAM_, in capitals, such as "
