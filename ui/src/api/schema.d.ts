@@ -208,6 +208,44 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/live": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** The requests in flight */
+    get: operations["list_in_flight"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/live/{request_id}/cancel": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * End a request in flight
+     * @description Its client is told `cancelled_by_operator`: status 499, or the error event of a stream that has begun. The answer
+     *     says what it was doing; its row is in the log a moment later.
+     */
+    post: operations["cancel_request"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/models": {
     parameters: {
       query?: never
@@ -523,7 +561,11 @@ export interface paths {
     delete: operations["remove_server"]
     options?: never
     head?: never
-    patch?: never
+    /**
+     * Change a server that was added here
+     * @description 409 for those of the config file and of catalogues. Its address is what it is: add another server for another.
+     */
+    patch: operations["change_server"]
     trace?: never
   }
   "/admin/api/servers/{server}/disable": {
@@ -537,6 +579,27 @@ export interface paths {
     put?: never
     /** Take a server out of service: nothing new is sent to it */
     post: operations["disable_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/{server}/drain": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Take a server out of service, and let what runs on it end
+     * @description The same switch as `disable`, which cuts nothing either: `draining` is true while something still runs on it (of
+     *     this process), and then it is `disabled`. `enable` puts it back.
+     */
+    post: operations["drain_server"]
     delete?: never
     options?: never
     head?: never
@@ -571,6 +634,46 @@ export interface paths {
     put?: never
     /** Ask a server for its models now */
     post: operations["probe_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/bulk": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Probe, enable, disable or drain many servers
+     * @description Each by itself: what cannot be done to one says why, and the others are done. Probes have 60 s together.
+     */
+    post: operations["change_many"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/verify": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Ask an address for its models, before it is added
+     * @description The rules for servers' addresses hold. 200 also where nothing answers: `ok`, `fault` and `detail` say so.
+     */
+    post: operations["verify_address"]
     delete?: never
     options?: never
     head?: never
@@ -1215,6 +1318,26 @@ export interface paths {
 export type webhooks = Record<string, never>
 export interface components {
   schemas: {
+    /** Address */
+    Address: {
+      /**
+       * Api Key Env
+       * @description As of a server that is added.
+       */
+      api_key_env?: string | null
+      /**
+       * Kind
+       * @description ollama | openai
+       */
+      kind: string
+      /**
+       * @description As it would be added: of strangers fewer models are read.
+       * @default own
+       */
+      trust?: components["schemas"]["Trust"]
+      /** Url */
+      url: string
+    }
     /**
      * AlertList
      * @description `data`: what fires or waits to; `recent`: what is over.
@@ -1299,6 +1422,28 @@ export interface components {
        */
       status: "ok"
     }
+    /** AllDone */
+    AllDone: {
+      /** Data */
+      data: components["schemas"]["Done"][]
+      /** Failed */
+      failed: number
+      /** Ok */
+      ok: number
+    }
+    /**
+     * AtServer
+     * @description The server that works on it.
+     */
+    AtServer: {
+      /** Id */
+      id: string
+      /**
+       * Name
+       * @description null: it is not of the fleet any more.
+       */
+      name: string | null
+    }
     /** AuditPage */
     AuditPage: {
       /** Data */
@@ -1327,7 +1472,7 @@ export interface components {
        * How
        * @enum {string}
        */
-      how: "password" | "link" | "token" | "file"
+      how: "password" | "link" | "token" | "file" | "start"
       /** Id */
       id: string
       /** Object Id */
@@ -1561,6 +1706,21 @@ export interface components {
       /** Twins */
       twins: string[]
     }
+    /**
+     * Changes
+     * @description Only the fields that are sent are changed.
+     */
+    Changes: {
+      /**
+       * Max Concurrency
+       * @description null: unlimited.
+       */
+      max_concurrency?: number | null
+      /** Name */
+      name?: string | null
+      /** @description Whose machine it is: own, partner or public. */
+      trust?: components["schemas"]["Trust"] | null
+    }
     /** Checks */
     Checks: {
       /** Accepting */
@@ -1639,6 +1799,27 @@ export interface components {
       tries: number
       /** Webhook */
       webhook: string
+    }
+    /** Done */
+    Done: {
+      /** Code */
+      code: string | null
+      /** Id */
+      id: string | null
+      /** In Flight */
+      in_flight: number | null
+      /** Message */
+      message: string | null
+      /** Models */
+      models: number | null
+      /** Name */
+      name: string | null
+      /** Ok */
+      ok: boolean
+      /** Server */
+      server: string
+      /** State */
+      state: string | null
     }
     /** EndedSessions */
     EndedSessions: {
@@ -1975,6 +2156,65 @@ export interface components {
       status: "ok" | "degraded" | "down"
     }
     /**
+     * InFlight
+     * @description One request at this moment.
+     */
+    InFlight: {
+      /** Age Ms */
+      age_ms: number
+      /** Attempts */
+      attempts: number
+      /** Backend Model */
+      backend_model: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Failovers */
+      failovers: number
+      /** Key Id */
+      key_id: string
+      /**
+       * Model
+       * @description As asked for; null: the body is still being read.
+       */
+      model: string | null
+      /**
+       * Phase
+       * @description `waiting`: for a place, or for the next attempt; `streaming`: an answer comes, also one that the client wants whole; `ending`: its client is gone, or somebody cancelled it.
+       * @enum {string}
+       */
+      phase: "body" | "waiting" | "connecting" | "first_token" | "streaming" | "ending"
+      /** Project */
+      project: string
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /** @description null: none was asked yet. */
+      server: components["schemas"]["AtServer"] | null
+      /** Started At */
+      started_at: string
+      /**
+       * Stream
+       * @description null: nobody knows before the body is here.
+       */
+      stream: boolean | null
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** InFlightList */
+    InFlightList: {
+      /**
+       * Data
+       * @description Who came first stands first.
+       */
+      data: components["schemas"]["InFlight"][]
+      /** Total */
+      total: number
+      workers: components["schemas"]["Workers"]
+    }
+    /**
      * KeyChanges
      * @description Only the fields that are sent are changed; null takes a limit away.
      */
@@ -2187,27 +2427,6 @@ export interface components {
        * @description Whose servers may see its prompts.
        */
       trust: components["schemas"]["Trust"][]
-    }
-    /** Trial */
-    llm_gateway__web__admin__alerts__Trial: {
-      /**
-       * Webhook
-       * @description Its name; may be left out where there is one only.
-       */
-      webhook?: string | null
-    }
-    /** Trial */
-    llm_gateway__web__admin__trials__Trial: {
-      /**
-       * Model
-       * @description A logical or physical name.
-       */
-      model: string
-      /**
-       * Project
-       * @description Id or name; may be left out where only one is active.
-       */
-      project?: string | null
     }
     /** LoggedAttempt */
     LoggedAttempt: {
@@ -2432,6 +2651,19 @@ export interface components {
       /** Tokens Per Minute */
       tokens_per_minute: number | null
     }
+    /** Many */
+    Many: {
+      /**
+       * Action
+       * @enum {string}
+       */
+      action: "probe" | "enable" | "disable" | "drain"
+      /**
+       * Ids
+       * @description Ids or names.
+       */
+      ids: string[]
+    }
     /**
      * ModelChanges
      * @description Only the fields that are sent are changed.
@@ -2446,7 +2678,7 @@ export interface components {
        * Description
        * @default
        */
-      description: string
+      description?: string
       /** Params */
       params?: {
         [key: string]: unknown
@@ -2565,6 +2797,31 @@ export interface components {
        */
       project_id: string | null
     }
+    /** NewErasure */
+    NewErasure: {
+      /**
+       * Confirm
+       * @description Say true: nothing brings it back.
+       * @constant
+       */
+      confirm: true
+      /**
+       * End User
+       * @description The user tag of the requests; absent: everything of the project.
+       */
+      end_user?: string | null
+      /**
+       * Project
+       * @description Id or name; a deleted one's id.
+       */
+      project: string
+      /**
+       * Rewrite
+       * @description PostgreSQL: write the tables anew, so that nothing is left in their files. The log cannot be read meanwhile, and new rows wait in the journal.
+       * @default false
+       */
+      rewrite?: boolean
+    }
     /** NewKey */
     NewKey: {
       /** Daily Cost */
@@ -2586,7 +2843,7 @@ export interface components {
        * Name
        * @default key
        */
-      name: string
+      name?: string
       /**
        * Project
        * @description Id or name.
@@ -2608,7 +2865,7 @@ export interface components {
        * Description
        * @default
        */
-      description: string
+      description?: string
       /** Name */
       name: string
       /**
@@ -2651,12 +2908,12 @@ export interface components {
        * Description
        * @default
        */
-      description: string
+      description?: string
       /**
        * Is Active
        * @default true
        */
-      is_active: boolean
+      is_active?: boolean
       /** Max Concurrency */
       max_concurrency?: number | null
       /** Monthly Cost */
@@ -2671,7 +2928,7 @@ export interface components {
        * Public Tools
        * @default false
        */
-      public_tools: boolean
+      public_tools?: boolean
       /** Rate Limit Per Minute */
       rate_limit_per_minute?: number | null
       /** Redact */
@@ -2681,7 +2938,7 @@ export interface components {
        * @description Keep prompts and answers, redacted?
        * @default false
        */
-      store_payloads: boolean
+      store_payloads?: boolean
       /** Tokens Per Minute */
       tokens_per_minute?: number | null
       /**
@@ -2692,7 +2949,7 @@ export interface components {
        *       "partner"
        *     ]
        */
-      trust: components["schemas"]["Trust"][]
+      trust?: components["schemas"]["Trust"][]
     }
     /** NewServer */
     NewServer: {
@@ -2907,32 +3164,78 @@ export interface components {
     }
     /**
      * Play
-     * @description A request as of `POST /v1/chat/completions` (all that is taken there is taken here), and as which project.
+     * @description A request as of `POST /v1/chat/completions`, whose rules hold for its fields, and as which project.
      */
     Play: {
+      /** Frequency Penalty */
+      frequency_penalty?: number | null
+      /** Max Tokens */
+      max_tokens?: number | null
       /**
        * Messages
        * @description `[{role, content}, …]`, as OpenAI has them.
        */
-      messages?: unknown
+      messages: {
+        [key: string]: unknown
+      }[]
+      /** Metadata */
+      metadata?: {
+        [key: string]: unknown
+      } | null
+      /** Min P */
+      min_p?: number | null
       /**
        * Model
        * @description A logical or physical name that the project may ask for.
        */
-      model?: unknown
+      model: string
+      /** Num Ctx */
+      num_ctx?: number | null
+      /** Presence Penalty */
+      presence_penalty?: number | null
       /**
        * Project
        * @description Id or name.
        */
       project: string
+      /** Reasoning Effort */
+      reasoning_effort?: string | null
+      /** Repeat Penalty */
+      repeat_penalty?: number | null
+      /** Response Format */
+      response_format?: {
+        [key: string]: unknown
+      } | null
+      /** Seed */
+      seed?: number | null
+      /** Stop */
+      stop?: string | string[] | null
       /**
        * Stream
-       * @description Absent: true.
        * @default true
        */
-      stream: unknown
-    } & {
-      [key: string]: unknown
+      stream?: boolean
+      /** Temperature */
+      temperature?: number | null
+      /** Tool Choice */
+      tool_choice?:
+        | string
+        | {
+            [key: string]: unknown
+          }
+        | null
+      /** Tools */
+      tools?:
+        | {
+            [key: string]: unknown
+          }[]
+        | null
+      /** Top K */
+      top_k?: number | null
+      /** Top P */
+      top_p?: number | null
+      /** User */
+      user?: string | null
     }
     /**
      * PriceOf
@@ -2943,12 +3246,12 @@ export interface components {
        * Input
        * @default 0
        */
-      input: number
+      input?: number
       /**
        * Output
        * @default 0
        */
-      output: number
+      output?: number
     }
     /**
      * PriceView
@@ -2982,6 +3285,11 @@ export interface components {
       api_key_env: string | null
       /** Country */
       country: string | null
+      /**
+       * Draining
+       * @description It is out of service, and these still run on it.
+       */
+      draining: boolean
       /** Enabled */
       enabled: boolean
       /** First Seen */
@@ -3064,30 +3372,27 @@ export interface components {
        * Description
        * @default
        */
-      description: string
+      description?: string
       /**
        * Is Active
        * @default true
        */
-      is_active: boolean
+      is_active?: boolean
       /** Max Concurrency */
       max_concurrency?: number | null
       /** Monthly Cost */
       monthly_cost?: number | null
       /** Monthly Tokens */
       monthly_tokens?: number | null
-      /**
-       * Name
-       * @default
-       */
-      name: string
+      /** Name */
+      name?: string
       /** Payload Days */
       payload_days?: number | null
       /**
        * Public Tools
        * @default false
        */
-      public_tools: boolean
+      public_tools?: boolean
       /** Rate Limit Per Minute */
       rate_limit_per_minute?: number | null
       /** Redact */
@@ -3097,7 +3402,7 @@ export interface components {
        * @description Keep prompts and answers, redacted?
        * @default false
        */
-      store_payloads: boolean
+      store_payloads?: boolean
       /** Tokens Per Minute */
       tokens_per_minute?: number | null
       /**
@@ -3107,7 +3412,7 @@ export interface components {
        *       "partner"
        *     ]
        */
-      trust: components["schemas"]["Trust"][]
+      trust?: components["schemas"]["Trust"][]
     }
     /** ProjectList */
     ProjectList: {
@@ -3429,7 +3734,7 @@ export interface components {
        * @description How long the old key stays valid beside the new one.
        * @default 86400
        */
-      overlap_seconds: number
+      overlap_seconds?: number
     }
     /** RuleView */
     RuleView: {
@@ -3491,6 +3796,11 @@ export interface components {
       api_key_env: string | null
       /** Country */
       country: string | null
+      /**
+       * Draining
+       * @description It is out of service, and these still run on it.
+       */
+      draining: boolean
       /** Enabled */
       enabled: boolean
       /** First Seen */
@@ -3568,6 +3878,11 @@ export interface components {
       api_key_env: string | null
       /** Country */
       country: string | null
+      /**
+       * Draining
+       * @description It is out of service, and these still run on it.
+       */
+      draining: boolean
       /** Enabled */
       enabled: boolean
       /** First Seen */
@@ -3668,7 +3983,7 @@ export interface components {
        * @description Only who came by `password` is a user with one that can be changed.
        * @enum {string}
        */
-      how: "password" | "link" | "token" | "file"
+      how: "password" | "link" | "token" | "file" | "start"
       /** Name */
       name: string
       role: components["schemas"]["Role"]
@@ -3836,6 +4151,19 @@ export interface components {
       ttft_ms_p95: number | null
       /** Ttft Ms P99 */
       ttft_ms_p99: number | null
+    }
+    /** Trial */
+    Trial: {
+      /**
+       * Model
+       * @description A logical or physical name.
+       */
+      model: string
+      /**
+       * Project
+       * @description Id or name; may be left out where only one is active.
+       */
+      project?: string | null
     }
     /** TrialError */
     TrialError: {
@@ -4069,30 +4397,36 @@ export interface components {
       /** Data */
       data: components["schemas"]["User"][]
     }
-    /** Wanted */
-    Wanted: {
+    /** Verified */
+    Verified: {
+      /** Detail */
+      detail: string | null
+      /** Fault */
+      fault: string | null
+      /** Kind */
+      kind: string
+      /** Known As */
+      known_as: string | null
+      /** Leaks */
+      leaks: boolean
+      /** Model Count */
+      model_count: number
+      /** Models */
+      models: string[]
+      /** Ok */
+      ok: boolean
+      /** Url */
+      url: string
+      /** Version */
+      version: string | null
+    }
+    /** WebhookTest */
+    WebhookTest: {
       /**
-       * Confirm
-       * @description Say true: nothing brings it back.
-       * @constant
+       * Webhook
+       * @description Its name; may be left out where there is one only.
        */
-      confirm: true
-      /**
-       * End User
-       * @description The user tag of the requests; absent: everything of the project.
-       */
-      end_user?: string | null
-      /**
-       * Project
-       * @description Id or name; a deleted one's id.
-       */
-      project: string
-      /**
-       * Rewrite
-       * @description PostgreSQL: write the tables anew, so that nothing is left in their files. The log cannot be read meanwhile, and new rows wait in the journal.
-       * @default false
-       */
-      rewrite: boolean
+      webhook?: string | null
     }
     /** WebhookView */
     WebhookView: {
@@ -4110,6 +4444,22 @@ export interface components {
       rules: string[] | null
       /** Signed */
       signed: boolean
+    }
+    /**
+     * Workers
+     * @description Whose requests these are.
+     */
+    Workers: {
+      /**
+       * Of
+       * @description Processes that serve together.
+       */
+      of: number
+      /**
+       * Seen
+       * @description Processes that are looked at: the one that answers.
+       */
+      seen: number
     }
   }
   responses: never
@@ -4158,7 +4508,7 @@ export interface operations {
     }
     requestBody: {
       content: {
-        "application/json": components["schemas"]["llm_gateway__web__admin__alerts__Trial"]
+        "application/json": components["schemas"]["WebhookTest"]
       }
     }
     responses: {
@@ -4527,6 +4877,68 @@ export interface operations {
       }
     }
   }
+  list_in_flight: {
+    parameters: {
+      query?: {
+        limit?: number
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["InFlightList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  cancel_request: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        request_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["InFlight"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
   list_models: {
     parameters: {
       query?: {
@@ -4701,7 +5113,7 @@ export interface operations {
     }
     requestBody: {
       content: {
-        "application/json": components["schemas"]["llm_gateway__web__admin__trials__Trial"]
+        "application/json": components["schemas"]["Trial"]
       }
     }
     responses: {
@@ -5076,7 +5488,7 @@ export interface operations {
     }
     requestBody: {
       content: {
-        "application/json": components["schemas"]["Wanted"]
+        "application/json": components["schemas"]["NewErasure"]
       }
     }
     responses: {
@@ -5370,7 +5782,73 @@ export interface operations {
       }
     }
   }
+  change_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Changes"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
   disable_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  drain_server: {
     parameters: {
       query?: never
       header?: never
@@ -5450,6 +5928,72 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["ProbedServer"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  change_many: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Many"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["AllDone"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  verify_address: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Address"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Verified"]
         }
       }
       /** @description An error: `code` is what programs test. */
