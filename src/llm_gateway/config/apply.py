@@ -22,6 +22,7 @@ from llm_gateway.storage import exposures, keys, projects, servers
 from llm_gateway.storage.keys import StoredKey
 from llm_gateway.storage.projects import ProjectFields
 from llm_gateway.storage.servers import StoredServer
+from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.version import hold_version
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.sources import configured
@@ -54,6 +55,21 @@ async def apply(document: Document, s: AsyncSession, *, environ: Mapping[str, st
     await _models(document, ids, s, changes)
     await _servers(document, s, changes, environ, now)
     return changes
+
+
+class _Undo(Exception):
+    """Ends a transaction that was only made to see what it would do."""
+
+
+async def foreseen(document: Document, sessions: Sessions, *, environ: Mapping[str, str], now: float) -> Changes:
+    """What `apply` would change; nothing is. Raises what it does."""
+    changes = Changes()
+    try:
+        async with sessions.write() as s:
+            changes = await apply(document, s, environ=environ, now=now)
+            raise _Undo
+    except _Undo:
+        return changes
 
 
 async def _projects(entries: Iterable[ProjectEntry], s: AsyncSession, changes: Changes) -> dict[str, str]:

@@ -8,6 +8,7 @@ from llm_gateway.web.admin import (
     alerts,
     catalogue,
     config,
+    config_drafts,
     erasures,
     explain,
     keys,
@@ -40,4 +41,5 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     stats.router,
     alerts.router,
     config.router,
+    config_drafts.router,
 )

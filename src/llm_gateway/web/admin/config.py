@@ -38,13 +38,14 @@ def shown(loaded: Loaded) -> dict[str, Any]:
         for part in path:
             value = getattr(value, part)
         name = ".".join(path)
-        if isinstance(value, SecretStr):
-            value = "**********"
-        rows.append({"name": name, "value": _plain(value), "source": loaded.sources[name]})
+        rows.append({"name": name, "value": plain(value), "source": loaded.sources[name]})
     return listed(rows, file=str(loaded.config) if loaded.config else None)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A setting's value as JSON; of a secret nothing."""
+    if isinstance(value, SecretStr):
+        return "**********"
     if isinstance(value, tuple):
         return [str(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
