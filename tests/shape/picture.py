@@ -75,8 +75,10 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "recipes": (),
     # how tables become CSV: a leaf
     "sheets": (),
+    # what the command and the admin API look for that may be wrong
+    "checkup": ("settings", "storage", "shared", "upstream.sources"),
     # the outermost
-    "web": (*INNER, *EDGES, "roster", "running", "assemble", "sheets"),
+    "web": (*INNER, *EDGES, "roster", "running", "assemble", "sheets", "checkup"),
     "cli": (
         *INNER,
         *EDGES,
@@ -89,6 +91,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
         "testing",
         "recipes",
         "sheets",
+        "checkup",
     ),
     "main": ("assemble", "web", "observe", *EDGES),
     "__main__": ("cli",),

@@ -9,6 +9,7 @@ from llm_gateway.web.admin import (
     catalogue,
     config,
     config_drafts,
+    doctor,
     erasures,
     explain,
     keys,
@@ -42,4 +43,5 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     alerts.router,
     config.router,
     config_drafts.router,
+    doctor.router,
 )
