@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from llm_gateway import errors as e
 from llm_gateway.web.cookies import NAME
-from llm_gateway.web.described import error_schemas
+from llm_gateway.web.described import Lines, error_schemas
 from llm_gateway.web.errors import EXAMPLE_ID
 from llm_gateway.web.surfaces import ROUTES
 from llm_gateway.web.surfaces.route import Route
@@ -44,6 +44,9 @@ _ERRORS: Final = {
 def with_hot_routes(schema: dict[str, Any], public_url: str | None) -> dict[str, Any]:
     """The cold routes' schema with the hot ones, the ways to authenticate, and the public address."""
     whole = deepcopy(schema)
+    for methods in whole["paths"].values():
+        for operation in methods.values():
+            _by_lines(operation)
     for route in ROUTES:
         whole["paths"][route.path] = {"post": _operation(route)}
     components = whole.setdefault("components", {})
@@ -58,6 +61,13 @@ def with_hot_routes(schema: dict[str, Any], public_url: str | None) -> dict[str,
         whole["servers"] = [{"url": public_url}]
     whole["paths"] = dict(sorted(whole["paths"].items()))
     return whole
+
+
+def _by_lines(operation: dict[str, Any]) -> None:
+    """To FastAPI every stream is a text, also one whose lines have a type: that would be both at once."""
+    lines = operation["responses"].get("200", {}).get("content", {}).get(Lines.media_type, {}).get("schema", {})
+    if "$ref" in lines:
+        lines.pop("type", None)
 
 
 def _operation(route: Route) -> dict[str, Any]:

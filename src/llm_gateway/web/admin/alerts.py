@@ -22,7 +22,7 @@ MOST_VALUES: Final = 20
 """Subjects of a rule that are shown with their values."""
 
 
-class Trial(Input):
+class WebhookTest(Input):
     webhook: Annotated[str | None, Field(max_length=100)] = Field(
         default=None, description="Its name; may be left out where there is one only."
     )
@@ -123,7 +123,7 @@ async def list_alerts(running: Live) -> AlertList:
 
 
 @router.post("/test", summary="Send a test to a webhook, once and now")
-async def test_webhook(running: Live, by: By, body: Trial) -> DeliveryView:
+async def test_webhook(running: Live, by: By, body: WebhookTest) -> DeliveryView:
     """200 also where it did not arrive: `state` and `error` say so."""
     await recorded(running, by, "alert.test", Thing("webhook", name=body.webhook))
     return _delivery(await running.alerts.test(body.webhook))

@@ -25,7 +25,7 @@ from llm_gateway.web.described import Lines, Time
 router = admin_router("requests")
 
 
-class Wanted(Input):
+class NewErasure(Input):
     project: Annotated[str, Field(min_length=1, max_length=100, description="Id or name; a deleted one's id.")]
     end_user: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         default=None, description="The user tag of the requests; absent: everything of the project."
@@ -67,7 +67,7 @@ class ErasureList(TypedDict):
     response_class=Lines,
     responses={200: {"model": ErasureStep}},
 )
-async def erase_requests(running: Live, by: By, body: Wanted) -> Lines:
+async def erase_requests(running: Live, by: By, body: NewErasure) -> Lines:
     """Answers with a line of JSON for each step: `{"id": …, "rows": so far, "done": false}`. The last one has
     `"done": true`, and under `gone` whether nothing of it is left in the database's files. When the client goes away,
     or an `error` line ends it, the gateway goes on with it later."""

@@ -53,7 +53,7 @@ class NewProject(Limited):
 class ProjectChanges(Limited):
     """Only the fields that are sent are changed; null takes a limit away."""
 
-    name: Name = ""
+    name: Name = Field(default_factory=str)  # a default in the description would have to fit
     description: Annotated[str, Field(max_length=2000)] = ""
     is_active: bool = True
     trust: Annotated[list[Trust], Field(min_length=1)] = Field(default=sorted(DEFAULT_TRUST))
