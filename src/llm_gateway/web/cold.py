@@ -15,6 +15,7 @@ from llm_gateway import __version__
 from llm_gateway.running import Running
 from llm_gateway.web import errors, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
+from llm_gateway.web.admin.feed import Feed
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
 from llm_gateway.web.peers import Peers
@@ -40,6 +41,7 @@ def create_cold_app(running: Running, peers: Peers) -> FastAPI:
     app.state.running = running
     app.state.gateway = running.gateway
     app.state.peers = peers
+    app.state.feed = Feed(running)
     app.include_router(health_router)
     for router in ROUTERS:
         app.include_router(router)

@@ -9,6 +9,7 @@ from llm_gateway.web.admin import (
     config,
     erasures,
     explain,
+    feed,
     keys,
     live,
     models,
@@ -18,6 +19,7 @@ from llm_gateway.web.admin import (
     servers,
     sources,
     stats,
+    timeline,
 )
 
 ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -25,12 +27,14 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     keys.router,
     explain.router,
     models.router,
+    timeline.router,  # before the servers, whose names could be anything
     servers.router,
     sources.router,
     erasures.router,
     payloads.router,
     requests.router,
     live.router,
+    feed.router,
     stats.router,
     alerts.router,
     config.router,
