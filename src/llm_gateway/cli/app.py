@@ -21,6 +21,7 @@ from llm_gateway.cli import (
     erase,
     explain,
     keys,
+    live,
     logs,
     models,
     projects,
@@ -46,6 +47,7 @@ app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")
 logs.group.command("erase")(erase.erase_logs)
 app.add_typer(logs.group, name="logs")
+app.add_typer(live.group, name="live")
 app.command("usage")(usage.usage)
 app.add_typer(alerts.group, name="alerts")
 app.add_typer(config.group, name="config")
