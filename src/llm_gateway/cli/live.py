@@ -65,7 +65,11 @@ async def _show(api: Api, json: bool) -> None:
 
 
 @group.command("cancel")
-async def cancel_live(where: Where, request_id: str, json: Json = False) -> None:
+async def cancel_live(
+    where: Where,
+    request_id: Annotated[str, typer.Argument(help="As `live list` shows it: the client's `X-Request-ID`.")],
+    json: Json = False,
+) -> None:
     """End a request in flight: its client is told `cancelled_by_operator`."""
     async with connect_to_server(where) as api:
         ended = await api.post(f"/admin/api/live/{quote(request_id, safe='')}/cancel")
@@ -76,7 +80,9 @@ async def cancel_live(where: Where, request_id: str, json: Json = False) -> None
 
 
 @group.command("timeline")
-async def show_timeline(where: Where, server: str, json: Json = False) -> None:
+async def show_timeline(
+    where: Where, server: Annotated[str, typer.Argument(help="Its id or name.")], json: Json = False
+) -> None:
     """Show the states of a server over the last day."""
     async with connect_to_server(where) as api:
         found = await api.get(f"/admin/api/servers/{quote(server, safe='')}/timeline")
