@@ -26,6 +26,7 @@ from llm_gateway.cli import (
     logs,
     models,
     projects,
+    rules,
     servers,
     sources,
     start,
@@ -53,6 +54,7 @@ app.add_typer(sources.group, name="sources")
 logs.group.command("erase")(erase.erase_logs)
 app.add_typer(logs.group, name="logs")
 app.command("usage")(usage.usage)
+alerts.group.add_typer(rules.group, name="rules")
 app.add_typer(alerts.group, name="alerts")
 app.add_typer(config.group, name="config")
 app.add_typer(db.group, name="db")

@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from llm_gateway.web.admin import (
+    alert_rules,
     alerts,
     catalogue,
     config,
@@ -40,6 +41,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     payloads.router,
     requests.router,
     stats.router,
+    alert_rules.router,
     alerts.router,
     config.router,
     config_drafts.router,
