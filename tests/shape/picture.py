@@ -78,7 +78,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     # how tables become CSV: a leaf
     "sheets": (),
     # the outermost
-    "web": (*INNER, *EDGES, "passwords", "roster", "running", "assemble", "sheets"),
+    "web": (*INNER, *EDGES, "passwords", "recipes", "roster", "running", "assemble", "sheets"),
     "cli": (
         *INNER,
         *EDGES,
