@@ -110,6 +110,11 @@ class FailedKeys:
         self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """Address -> (when its window began, failures in it)."""
 
+    def lately(self, now: float) -> bool:
+        """Did anybody come with a wrong key within the window that ends now (monotonic seconds)?"""
+        latest = next(reversed(self._seen.values()), None)
+        return latest is not None and now - latest[0] < self._window
+
     def failed(self, address: str, now: float) -> None:
         """Notes one wrong key (monotonic seconds). Raises TooManyFailedKeys once the address is past the limit."""
         block = address_block(address)

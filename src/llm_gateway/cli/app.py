@@ -23,6 +23,7 @@ from llm_gateway.cli import (
     explain,
     fleet,
     keys,
+    live,
     logs,
     models,
     projects,
@@ -52,6 +53,7 @@ app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")
 logs.group.command("erase")(erase.erase_logs)
 app.add_typer(logs.group, name="logs")
+app.add_typer(live.group, name="live")
 app.command("usage")(usage.usage)
 app.add_typer(alerts.group, name="alerts")
 app.add_typer(config.group, name="config")
