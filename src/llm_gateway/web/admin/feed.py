@@ -23,7 +23,7 @@ from llm_gateway.running import Running
 from llm_gateway.service.timeline import Change
 from llm_gateway.web.admin.common import admin_router, when
 from llm_gateway.web.admin.live import InFlightList, in_flight
-from llm_gateway.web.admin.requests import Names, names_of, shown
+from llm_gateway.web.admin.request_view import Names, names_of, shown
 
 TICK: Final = 0.2
 """Seconds between looks for what has ended."""
