@@ -308,6 +308,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/api/live/feed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happens, as it happens: server-sent events
+         * @description `hello`: the latest rows (`requests`, oldest first; `resumed`: those after `Last-Event-ID`), what is in flight,
+         *     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
+         *     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
+         *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`).
+         */
+        get: operations["follow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/api/models": {
         parameters: {
             query?: never;
@@ -379,6 +402,23 @@ export interface paths {
          *     project, under the endpoint `models_test`.
          */
         post: operations["try_model"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/api/onboarding": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far the installation has come */
+        get: operations["onboarding"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -719,6 +759,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/api/servers/{server}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The states of a server, by id or name, over the last day */
+        get: operations["server_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/api/servers/bulk": {
         parameters: {
             query?: never;
@@ -733,6 +790,23 @@ export interface paths {
          * @description Each by itself: what cannot be done to one says why, and the others are done. Probes have 60 s together.
          */
         post: operations["change_many"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/api/servers/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How all servers fared, as lanes */
+        get: operations["fleet_timeline"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1729,16 +1803,6 @@ export interface components {
              */
             warm: boolean | null;
         };
-        /** Catalogue */
-        Catalogue: {
-            /** Data */
-            data: components["schemas"]["CatalogueModel"][];
-            facets: components["schemas"]["Facets"];
-            /** Matched */
-            matched: number;
-            /** Total */
-            total: number;
-        };
         /** CatalogueModel */
         CatalogueModel: {
             /** Capabilities */
@@ -2199,6 +2263,82 @@ export interface components {
          */
         FaultKind: "not_permitted" | "dns" | "refused" | "connect_timeout" | "tls" | "stale" | "reset" | "write_timeout" | "head_timeout" | "bad_http" | "too_large" | "encoded" | "redirect" | "not_the_protocol" | "bad_frame" | "empty" | "wrong_model" | "digest_changed" | "unfit" | "loop" | "prompt_cut" | "first_token_timeout" | "stalled" | "total_timeout" | "cut" | "auth" | "model_missing" | "incapable" | "busy" | "out_of_memory" | "server_error" | "caller" | "context";
         /**
+         * FirstRequest
+         * @description The oldest that was answered, of the latest that this process knows; where there is none, the latest.
+         */
+        FirstRequest: {
+            /**
+             * Cause
+             * @description Of a step that failed.
+             */
+            cause: string | null;
+            /** Error Code */
+            error_code: string | null;
+            /**
+             * Hint
+             * @description What to do about it, or next.
+             */
+            hint: string | null;
+            /** Request Id */
+            request_id: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "active" | "failed" | "waiting";
+            /** Status */
+            status: number | null;
+        };
+        /** Fleet */
+        Fleet: {
+            /**
+             * Cause
+             * @description Of a step that failed.
+             */
+            cause: string | null;
+            /** Healthy */
+            healthy: number;
+            /**
+             * Hint
+             * @description What to do about it, or next.
+             */
+            hint: string | null;
+            /**
+             * Probed
+             * @description That were looked at once, well or not.
+             */
+            probed: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "active" | "failed" | "waiting";
+            /**
+             * Total
+             * @description Servers in service.
+             */
+            total: number;
+        };
+        /** FleetTimeline */
+        FleetTimeline: {
+            /**
+             * Begin
+             * @description Of the first step.
+             */
+            begin: string;
+            /** Data */
+            data: components["schemas"]["Lane"][];
+            /**
+             * Since
+             * @description Nothing is known of what was before; null: of nothing.
+             */
+            since: string | null;
+            /** Step S */
+            step_s: number;
+            /** Until */
+            until: string;
+        };
+        /**
          * HealthView
          * @description How the gateway and its fleet are.
          */
@@ -2375,6 +2515,18 @@ export interface components {
             /** Tokens Per Minute */
             tokens_per_minute: number | null;
         };
+        /** Lane */
+        Lane: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * States
+             * @description A letter for each step, oldest first, of the worst state in it: h(ealthy), u(nknown), r(esting), q(uarantined), d(isabled), `.` where nothing is known.
+             */
+            states: string;
+        };
         /**
          * LimitFigure
          * @description One limit, and how much of it is used.
@@ -2508,6 +2660,48 @@ export interface components {
              * @description Whose servers may see its prompts.
              */
             trust: components["schemas"]["Trust"][];
+        };
+        /** Catalogue */
+        llm_gateway__service__catalogue__Catalogue: {
+            /** Data */
+            data: components["schemas"]["CatalogueModel"][];
+            facets: components["schemas"]["Facets"];
+            /** Matched */
+            matched: number;
+            /** Total */
+            total: number;
+        };
+        /** Catalogue */
+        llm_gateway__web__admin__onboarding__Catalogue: {
+            /**
+             * Cause
+             * @description Of a step that failed.
+             */
+            cause: string | null;
+            /**
+             * Error
+             * @description What was wrong with a catalogue, also where others could be used.
+             */
+            error: string | null;
+            /**
+             * Hint
+             * @description What to do about it, or next.
+             */
+            hint: string | null;
+            /** Models */
+            models: number;
+            /** Servers */
+            servers: number;
+            /**
+             * Source
+             * @description Where the servers come from, by their sources' names.
+             */
+            source: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "active" | "failed" | "waiting";
         };
         /** LoggedAttempt */
         LoggedAttempt: {
@@ -3081,6 +3275,19 @@ export interface components {
              * @description Does a healthy server hold it now?
              */
             ready: boolean;
+        };
+        /**
+         * Onboarding
+         * @description Each step waits for the one before.
+         */
+        Onboarding: {
+            catalogue: components["schemas"]["llm_gateway__web__admin__onboarding__Catalogue"];
+            /** Done */
+            done: boolean;
+            first_request: components["schemas"]["FirstRequest"];
+            fleet: components["schemas"]["Fleet"];
+            key: components["schemas"]["Step"];
+            project: components["schemas"]["Step"];
         };
         /** Overview */
         Overview: {
@@ -3990,6 +4197,19 @@ export interface components {
             /** Data */
             data: components["schemas"]["ServerView"][];
         };
+        /** ServerTimeline */
+        ServerTimeline: {
+            /**
+             * Data
+             * @description Oldest first.
+             */
+            data: components["schemas"]["SpellView"][];
+            /**
+             * Since
+             * @description Nothing is known of what was before; null: of nothing.
+             */
+            since: string | null;
+        };
         /** ServerView */
         ServerView: {
             /** Api Key Env */
@@ -4230,6 +4450,26 @@ export interface components {
             /** Version */
             version?: string | null;
         };
+        /** SpellView */
+        SpellView: {
+            /** From */
+            from: string;
+            /**
+             * Reason
+             * @description Why it rested when that began.
+             */
+            reason: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled";
+            /**
+             * Until
+             * @description null: it lasts.
+             */
+            until: string | null;
+        };
         /** StatList */
         StatList: {
             /** Bucket */
@@ -4321,6 +4561,29 @@ export interface components {
             ttft_ms_p95: number | null;
             /** Ttft Ms P99 */
             ttft_ms_p99: number | null;
+        };
+        /** Step */
+        Step: {
+            /**
+             * Cause
+             * @description Of a step that failed.
+             */
+            cause: string | null;
+            /**
+             * Count
+             * @description How many there are.
+             */
+            count: number;
+            /**
+             * Hint
+             * @description What to do about it, or next.
+             */
+            hint: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "done" | "active" | "failed" | "waiting";
         };
         /** Trial */
         Trial: {
@@ -4778,7 +5041,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Catalogue"];
+                    "application/json": components["schemas"]["llm_gateway__service__catalogue__Catalogue"];
                 };
             };
             /** @description An error: `code` is what programs test. */
@@ -5200,6 +5463,38 @@ export interface operations {
             };
         };
     };
+    follow: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Of the event that was seen last. */
+                "last-event-id"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description An error: `code` is what programs test. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     list_models: {
         parameters: {
             query?: {
@@ -5385,6 +5680,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Tried"];
+                };
+            };
+            /** @description An error: `code` is what programs test. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    onboarding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Onboarding"];
                 };
             };
             /** @description An error: `code` is what programs test. */
@@ -6238,6 +6562,37 @@ export interface operations {
             };
         };
     };
+    server_timeline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                server: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServerTimeline"];
+                };
+            };
+            /** @description An error: `code` is what programs test. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     change_many: {
         parameters: {
             query?: never;
@@ -6258,6 +6613,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AllDone"];
+                };
+            };
+            /** @description An error: `code` is what programs test. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    fleet_timeline: {
+        parameters: {
+            query?: {
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetTimeline"];
                 };
             };
             /** @description An error: `code` is what programs test. */
