@@ -2346,6 +2346,11 @@ export interface components {
       created_at: string
       /** Description */
       description: string
+      /**
+       * Healthy By Backend
+       * @description Healthy servers of each `backend`, in its order.
+       */
+      healthy_by_backend: number[]
       /** Healthy Servers */
       healthy_servers: number
       /** Id */
@@ -3322,6 +3327,11 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
        */
@@ -3833,6 +3843,11 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
        */
@@ -3912,6 +3927,11 @@ export interface components {
       max_concurrency: number | null
       /** Models */
       models: string[]
+      /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
       /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
@@ -4054,6 +4074,8 @@ export interface components {
       name: string
       /** Problems */
       problems: string[]
+      /** Read At */
+      read_at?: string | null
       /** Servers */
       servers: number
       trust?: components["schemas"]["Trust"]
