@@ -23,7 +23,7 @@ from llm_gateway.running import Running
 from llm_gateway.service.timeline import Change
 from llm_gateway.web.admin.common import admin_router, when
 from llm_gateway.web.admin.live import InFlightList, in_flight
-from llm_gateway.web.admin.requests import Names, names_of, shown
+from llm_gateway.web.admin.request_view import Names, names_of, request_view
 
 TICK: Final = 0.2
 """Seconds between looks for what has ended."""
@@ -180,7 +180,7 @@ class Feed:
         if new and not self._gap:
             names = names_of(self._running)
             for row in reversed(new):
-                self._tell(event("request", shown(row, names), row["id"]))
+                self._tell(event("request", request_view(row, names), row["id"]))
         timeline = self._running.timeline
         for change in timeline.new(self._changes):
             self._tell(event("server", _changed(change)))
@@ -204,7 +204,7 @@ class Feed:
         gateway = self._running.gateway
         now = gateway.clock.now()
         hello = {
-            "requests": [shown(row, names) for row in behind],
+            "requests": [request_view(row, names) for row in behind],
             "resumed": at is not None,
             "in_flight": in_flight(self._running, LISTED),
             "servers": dict(Counter(server.state(now) for server in gateway.fleet.servers.values())),
