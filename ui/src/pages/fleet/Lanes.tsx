@@ -1,11 +1,12 @@
-import { Group, Text } from "@mantine/core"
+import { Group, SegmentedControl, Text } from "@mantine/core"
+import { keepPreviousData } from "@tanstack/react-query"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
 
 import { use } from "../../api/client"
 import { type ColumnOf, DataTable } from "../../parts/DataTable"
 import { Dot } from "../../parts/Dot"
-import { absolute, percent } from "../../parts/format"
+import { absolute } from "../../parts/format"
 import { Problem } from "../../parts/Problem"
 import { Lane, type Stretch } from "./Lane"
 import { COLOURS, type Server, type State, STATES } from "./shapes"
@@ -18,23 +19,32 @@ const LETTERS: Record<string, State> = {
   d: "disabled",
 }
 
+const HOURS = ["1", "6", "24"]
+const TOLD = 5 // stretches that a lane's description names
+
 interface Props {
   servers: Server[] | undefined
+  /** How far back, of `HOURS`. */
+  hours: string
+  since: (hours: string) => void
   chosen: string
   open: (id: string) => void
 }
 interface Row {
   server: Server
   stretches: Stretch[]
-  /** Share of the known time in which it was healthy. */
-  healthy: number | null
   label: string
 }
 
-/** The last 24 hours of every server. */
-export function Lanes({ servers, chosen, open }: Props) {
+/** The last hours of every server: of each step the worst state. */
+export function Lanes({ servers, hours, since, chosen, open }: Props) {
   const { t, i18n } = useTranslation("fleet")
-  const { data, error, refetch } = use.useQuery("get", "/admin/api/servers/timeline")
+  const { data, error, refetch } = use.useQuery(
+    "get",
+    "/admin/api/servers/timeline",
+    { params: { query: { hours: Number(hours) } } },
+    { placeholderData: keepPreviousData },
+  )
   const rows = useMemo(() => {
     if (!servers || !data) return undefined
     const begin = Date.parse(data.begin)
@@ -44,7 +54,6 @@ export function Lanes({ servers, chosen, open }: Props) {
     return servers.map((server): Row => {
       const letters = states.get(server.id) ?? ""
       const stretches: Stretch[] = []
-      const counts = new Map<State, number>()
       for (let from = 0; from < letters.length;) {
         let until = from + 1
         while (letters[until] === letters[from]) until++
@@ -57,21 +66,11 @@ export function Lanes({ servers, chosen, open }: Props) {
             state,
             title: `${t(`state.${state}`)}: ${at(x)} – ${at(y)}`,
           })
-          counts.set(state, (counts.get(state) ?? 0) + until - from)
         }
         from = until
       }
-      const known = [...counts.values()].reduce((sum, each) => sum + each, 0)
-      return {
-        server,
-        stretches,
-        healthy: known ? (counts.get("healthy") ?? 0) / known : null,
-        label: known
-          ? STATES.filter((state) => counts.has(state))
-              .map((state) => `${t(`state.${state}`)} ${percent(counts.get(state)! / known, 0)}`)
-              .join(", ")
-          : t("lanes.unknown"),
-      }
+      const latest = stretches.slice(-TOLD).map(({ title }) => title)
+      return { server, stretches, label: latest.join("; ") || t("lanes.unknown") }
     })
   }, [servers, data, t, i18n.language])
   if (error) return <Problem error={error} again={() => void refetch()} />
@@ -89,19 +88,18 @@ export function Lanes({ servers, chosen, open }: Props) {
       ),
     },
     {
-      id: "healthy",
-      title: t("lanes.healthy"),
-      right: true,
-      width: 110,
-      sort: ({ healthy }) => healthy,
-      cell: ({ healthy }) => percent(healthy, 0),
+      id: "state",
+      title: t("stateOf"),
+      width: 140,
+      sort: ({ server }) => STATES.indexOf(server.state),
+      cell: ({ server }) => <Dot color={COLOURS[server.state]}>{t(`state.${server.state}`)}</Dot>,
     },
     {
       id: "lane",
       title: t("lanes.title"),
       head: (
         <Group justify="space-between" wrap="nowrap">
-          <span>{t("lanes.begin")}</span>
+          <span>{t("lanes.begin", { count: Number(hours) })}</span>
           <span>{t("lanes.now")}</span>
         </Group>
       ),
@@ -111,6 +109,13 @@ export function Lanes({ servers, chosen, open }: Props) {
   return (
     <>
       <Group gap="md" mb="xs">
+        <SegmentedControl
+          size="xs"
+          aria-label={t("lanes.hours")}
+          data={HOURS.map((value) => ({ value, label: `${value} h` }))}
+          value={hours}
+          onChange={since}
+        />
         {STATES.map((state) => (
           <Text key={state} size="xs" component="span">
             <Dot color={COLOURS[state]}>{t(`state.${state}`)}</Dot>

@@ -195,7 +195,7 @@ function Models({ row }: { row: Server }) {
 function Version({ row }: { row: Server }) {
   const { t } = useTranslation("fleet")
   return (
-    <Group gap={6} wrap="nowrap">
+    <Group gap={6} wrap="nowrap" style={{ whiteSpace: "nowrap" }}>
       {row.kind} {row.version}
       {row.leaks && (
         <Tooltip label={t("leaks")} multiline maw={300}>

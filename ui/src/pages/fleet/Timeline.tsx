@@ -46,7 +46,7 @@ export function Timeline({ id }: { id: string }) {
       />
       <Group justify="space-between" mb="xs">
         <Text size="xs" c="dimmed">
-          {t("lanes.begin")}
+          {t("lanes.begin", { count: 24 })}
         </Text>
         {data.since && (
           <Text size="xs" c="dimmed">

@@ -79,7 +79,15 @@ export default function Fleet() {
           {inSight.length > 0 && <Bulk servers={inSight} clear={() => pick(new Set())} />}
         </>
       )}
-      {!error && url.view === "lanes" && <Lanes servers={shown} open={(id) => set({ id })} chosen={url.id} />}
+      {!error && url.view === "lanes" && (
+        <Lanes
+          servers={shown}
+          hours={url.hours}
+          since={(hours) => set({ hours })}
+          open={(id) => set({ id })}
+          chosen={url.id}
+        />
+      )}
       {url.view === "sources" && <Sources look={(source) => set({ view: "table", source })} />}
       <Detail id={url.id} row={all?.find(({ id }) => id === url.id)} onClose={() => set({ id: "" })} />
       {url.add && <AddServer onClose={() => set({ add: "" })} added={(id) => set({ add: "", id })} />}

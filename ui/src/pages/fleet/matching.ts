@@ -3,6 +3,7 @@ import type { Server } from "./shapes"
 /** `id`: of the server whose drawer is open; `add`: the dialog is; the rest says which servers are shown, and how. */
 export const DEFAULTS = {
   view: "table",
+  hours: "24",
   id: "",
   add: "",
   q: "",
