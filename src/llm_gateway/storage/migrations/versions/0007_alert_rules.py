@@ -1,6 +1,6 @@
 """Rules of alerts that operators keep in the database.
 
-Revision: 0006
+Revision: 0007
 Date: 2026-11-29
 """
 
@@ -10,8 +10,8 @@ from alembic import op
 from sqlalchemy import JSON, BigInteger, Boolean, Column, PrimaryKeyConstraint, String
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
