@@ -233,4 +233,3 @@ def shown(e: Exposure, project: str | None) -> ModelView:
         "owner": e.owner,
         "created_at": when(e.created_at),
     }
-
