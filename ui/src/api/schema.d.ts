@@ -2679,6 +2679,11 @@ export interface components {
       created_at: string
       /** Description */
       description: string
+      /**
+       * Healthy By Backend
+       * @description Healthy servers of each `backend`, in its order.
+       */
+      healthy_by_backend: number[]
       /** Healthy Servers */
       healthy_servers: number
       /** Id */
@@ -3767,6 +3772,11 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
        */
@@ -4386,6 +4396,11 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
        */
@@ -4478,6 +4493,11 @@ export interface components {
       max_concurrency: number | null
       /** Models */
       models: string[]
+      /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
       /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
@@ -4620,6 +4640,8 @@ export interface components {
       name: string
       /** Problems */
       problems: string[]
+      /** Read At */
+      read_at?: string | null
       /** Servers */
       servers: number
       trust?: components["schemas"]["Trust"]
