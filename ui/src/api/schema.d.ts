@@ -888,8 +888,8 @@ export interface paths {
       cookie?: never
     }
     /**
-     * A span, as much time before it, and how it went
-     * @description `current` and `previous` are totals; `series` holds the buckets of the span that had requests.
+     * A span, as much time before it, how both went, and who made most of it
+     * @description Two queries over the roll-ups, whatever the span: one for the figures, one for `top`.
      */
     get: operations["get_overview"]
     put?: never
@@ -3105,15 +3105,15 @@ export interface components {
       password: string
       role: components["schemas"]["Role"]
     }
-    /** Overview */
+    /**
+     * Overview
+     * @description Steps without requests are left out.
+     */
     Overview: {
-      /**
-       * Bucket
-       * @enum {string}
-       */
-      bucket: "minute" | "hour" | "day"
-      current: components["schemas"]["UsageFigures"]
-      previous: components["schemas"]["UsageFigures"]
+      current: components["schemas"]["OverviewFigures"]
+      previous: components["schemas"]["OverviewFigures"]
+      /** Previous Series */
+      previous_series: components["schemas"]["OverviewPoint"][]
       /** Series */
       series: components["schemas"]["OverviewPoint"][]
       /**
@@ -3122,17 +3122,29 @@ export interface components {
        */
       since: string
       /**
+       * Step S
+       * @description Seconds; steps begin at whole multiples of it since the Unix epoch.
+       */
+      step_s: number
+      top: components["schemas"]["Tops"]
+      /**
        * Until
        * Format: date-time
        */
       until: string
     }
-    /** OverviewPoint */
-    OverviewPoint: {
+    /**
+     * OverviewFigures
+     * @description `ok` and the two kinds of errors make up `requests`.
+     */
+    OverviewFigures: {
       /** Attempts */
       attempts: number
-      /** Bucket */
-      bucket: string | null
+      /**
+       * Client Errors
+       * @description With a status of 4xx, also of clients that hung up.
+       */
+      client_errors: number
       /** Continuations */
       continuations: number
       /**
@@ -3155,6 +3167,8 @@ export interface components {
       latency_ms_p95: number | null
       /** Latency Ms P99 */
       latency_ms_p99: number | null
+      /** Ok */
+      ok: number
       /** Requests */
       requests: number
       /**
@@ -3162,6 +3176,8 @@ export interface components {
        * @description Answered although an attempt had failed.
        */
       saved: number
+      /** Server Errors */
+      server_errors: number
       /**
        * Tokens Estimated
        * @description Tokens of requests whose tokens are estimates.
@@ -3171,6 +3187,82 @@ export interface components {
       tokens_input: number
       /** Tokens Output */
       tokens_output: number
+      /**
+       * Tokens Per S
+       * @description Generated per second of an answer, from its first token on, on average.
+       */
+      tokens_per_s: number | null
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** OverviewPoint */
+    OverviewPoint: {
+      /**
+       * At
+       * Format: date-time
+       * @description When the step begins.
+       */
+      at: string
+      /** Attempts */
+      attempts: number
+      /**
+       * Client Errors
+       * @description With a status of 4xx, also of clients that hung up.
+       */
+      client_errors: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Ok */
+      ok: number
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** Server Errors */
+      server_errors: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /**
+       * Tokens Per S
+       * @description Generated per second of an answer, from its first token on, on average.
+       */
+      tokens_per_s: number | null
       /** Ttft Ms Avg */
       ttft_ms_avg: number | null
       /** Ttft Ms P50 */
@@ -4253,6 +4345,240 @@ export interface components {
       /** Status Class */
       status_class?: number
       tier?: components["schemas"]["Trust"] | null
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TopError */
+    TopError: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** Error Code */
+      error_code: string
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TopModel */
+    TopModel: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /**
+       * Model
+       * @description As asked for; null: the name led to none.
+       */
+      model: string | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TopProject */
+    TopProject: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /**
+       * Project
+       * @description null: it has no name now.
+       */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /**
+     * Tops
+     * @description Those with most requests in the span.
+     */
+    Tops: {
+      /** Errors */
+      errors: components["schemas"]["TopError"][]
+      /** Models */
+      models: components["schemas"]["TopModel"][]
+      /** Projects */
+      projects: components["schemas"]["TopProject"][]
+      /** Tiers */
+      tiers: components["schemas"]["TopTier"][]
+    }
+    /** TopTier */
+    TopTier: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** @description Whose servers answered; null: none did. */
+      tier: components["schemas"]["Trust"] | null
       /**
        * Tokens Estimated
        * @description Tokens of requests whose tokens are estimates.
