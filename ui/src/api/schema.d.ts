@@ -2035,6 +2035,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
@@ -2554,6 +2559,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
@@ -3565,6 +3575,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
