@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -18,15 +19,18 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
+UI = ROOT / "ui"
 PATIENT = tuple(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport"))
 """Folders whose tests wait for clocks of the gateway for four fifths of their time."""
 PROGRAMS = {
     "nginx": ("nginx", "the gateway behind a real nginx"),
     "redis-server": ("redis-server", "limits and fleet state that several processes share"),
     "faketime": ("faketime", "clocks that jump"),
+    "chromium": ("chromium", "the dashboard in a browser"),
 }
 """Program -> Debian package, what needs it."""
 
@@ -38,6 +42,7 @@ def main(arguments: list[str]) -> int:
     install(package for program, (package, _) in PROGRAMS.items() if not shutil.which(program))
     javascript = install_javascript()
     lines = [
+        *dashboard(),
         section("ruff check", "ruff", "check", ".", "run"),
         section("ruff format", "ruff", "format", "--check", ".", "run"),
         section("mypy", "mypy"),
@@ -76,15 +81,37 @@ def tests(arguments: list[str]) -> list[str]:
     return [others, line("pytest beside", beside.returncode, ended[0] - began)]
 
 
-def section(title: str, module: str, *arguments: str) -> str:
+def dashboard() -> list[str]:
+    """Builds it for the tests; its types, form and small tests are looked at where its tools can be installed."""
+    npm, place = runpy.run_path(str(UI / "build.py"))["tool"]()
+    environment = {**os.environ, "PATH": os.pathsep.join([place, os.environ.get("PATH", "")])}
+    lock = (UI / "package-lock.json").read_text()
+    held = UI / "node_modules/.held"
+    if not (UI / "node_modules/typescript").exists() or held.read_text() != lock:
+        words = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        if subprocess.call(words, cwd=UI, env=environment, stdin=subprocess.DEVNULL):
+            return ["FAILED   dashboard: npm could not install its packages, see above"]
+        held.write_text(lock)
+    return [
+        section("dashboard", str(UI / "build.py"), module=False),
+        timed("dashboard check", [*npm, "run", "--silent", "check"], cwd=UI, env=environment),
+        timed("dashboard test", [*npm, "run", "--silent", "test"], cwd=UI, env=environment),
+    ]
+
+
+def section(title: str, tool: str, *arguments: str, module: bool = True) -> str:
+    return timed(title, [sys.executable, *(["-m"] if module else []), tool, *arguments])
+
+
+def timed(title: str, command: list[str], **how: Any) -> str:
     print(f"== {title}", flush=True)
     began = time.monotonic()
-    code = subprocess.call([sys.executable, "-m", module, *arguments])
+    code = subprocess.call(command, stdin=subprocess.DEVNULL, **how)
     return line(title, code, time.monotonic() - began)
 
 
 def line(title: str, code: int, seconds: float) -> str:
-    return f"{'FAILED' if code else 'ok':8} {title:13} {seconds:6.1f} s"
+    return f"{'FAILED' if code else 'ok':8} {title:15} {seconds:6.1f} s"
 
 
 def install(packages: Iterable[str]) -> None:

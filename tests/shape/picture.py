@@ -77,8 +77,10 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "recipes": (),
     # how tables become CSV: a leaf
     "sheets": (),
+    # what the command and the admin API look for that may be wrong
+    "checkup": ("settings", "storage", "shared", "upstream.sources"),
     # the outermost
-    "web": (*INNER, *EDGES, "passwords", "roster", "running", "assemble", "sheets"),
+    "web": (*INNER, *EDGES, "passwords", "roster", "running", "assemble", "sheets", "checkup"),
     "cli": (
         *INNER,
         *EDGES,
@@ -91,6 +93,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
         "testing",
         "recipes",
         "sheets",
+        "checkup",
     ),
     "main": ("assemble", "web", "observe", *EDGES),
     "__main__": ("cli",),

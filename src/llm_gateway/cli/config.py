@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,17 +92,13 @@ async def apply_config(where: Where, file: File = None, json: Json = False) -> N
 @group.command("export")
 async def export_config(where: Where) -> None:
     """Print the database's servers, models and projects as a config file. Keys appear as SHA-256 only."""
-    import yaml
-
-    from llm_gateway import __version__
-    from llm_gateway.cli.export import exported
+    from llm_gateway.config.export import as_yaml, exported
 
     async with _database(where.load()) as sessions, sessions.read() as s:
         objects, left_out = await exported(s, now=time.time())
     for what in left_out:
         note(what)
-    print(f"# Exported by llm-gateway {__version__}.")
-    yaml.safe_dump(objects, sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+    print(as_yaml(objects), end="")
 
 
 @group.command("schema")
@@ -144,22 +139,13 @@ async def _database(loaded: Loaded) -> AsyncIterator[Sessions]:
         await engine.dispose()
 
 
-class _Undo(Exception):
-    """Ends a transaction that was only made to see what it would do."""
-
-
 async def _applied(sessions: Sessions, document: Document, loaded: Loaded, *, keep: bool) -> Changes:
-    from llm_gateway.config.apply import Changes, apply
+    from llm_gateway.config.apply import apply, foreseen
 
-    changes = Changes()
-    try:
-        async with sessions.write() as s:
-            changes = await apply(document, s, environ=loaded.environ, now=time.time())
-            if not keep:
-                raise _Undo
-    except _Undo:
-        pass
-    return changes
+    if not keep:
+        return await foreseen(document, sessions, environ=loaded.environ, now=time.time())
+    async with sessions.write() as s:
+        return await apply(document, s, environ=loaded.environ, now=time.time())
 
 
 def _print(changes: Changes, json: bool) -> None:

@@ -23,6 +23,7 @@ from llm_gateway.storage import exposures, keys, projects, servers, trail
 from llm_gateway.storage.keys import StoredKey
 from llm_gateway.storage.projects import ProjectFields
 from llm_gateway.storage.servers import StoredServer
+from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.version import hold_version
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.sources import configured
@@ -67,6 +68,21 @@ async def apply(
         done = {"created": changes.created, "updated": changes.updated, "removed": changes.removed}
         await trail.note(s, by, now, "config.apply", after={name: what for name, what in done.items() if what})
     return changes
+
+
+class _Undo(Exception):
+    """Ends a transaction that was only made to see what it would do."""
+
+
+async def foreseen(document: Document, sessions: Sessions, *, environ: Mapping[str, str], now: float) -> Changes:
+    """What `apply` would change; nothing is. Raises what it does."""
+    changes = Changes()
+    try:
+        async with sessions.write() as s:
+            changes = await apply(document, s, environ=environ, now=now)
+            raise _Undo
+    except _Undo:
+        return changes
 
 
 async def _projects(entries: Iterable[ProjectEntry], s: AsyncSession, changes: Changes) -> dict[str, str]:

@@ -30,7 +30,7 @@ from llm_gateway.config.origins import (
     from_flags,
     read_dotenv,
 )
-from llm_gateway.config.reader import Tree, read_file
+from llm_gateway.config.reader import Tree, read_file, read_text
 from llm_gateway.settings import Settings, contradictions, default_data_dir
 from llm_gateway.upstream.guard import Guard
 
@@ -99,21 +99,39 @@ def load(
     document: Document | None = None
     warnings: list[Mistake] = []
     if tree:
-        document, wrong_objects = _document(tree)
-        mistakes += tree.mistakes + wrong_objects
-        mistakes += checks.used_twice(tree)
-        mistakes += checks.secrets(tree, variables)
         # Where the list of networks is wrong itself, complaining of every private address as well would mislead.
         everywhere = ("0.0.0.0/0", "::/0") if ("allow_private_upstreams",) in refused else ()
-        guard = Guard(allow_private=settings.allow_private_upstreams + everywhere)
-        mistakes += checks.server_addresses(tree, guard)
-        mistakes += checks.alerts(tree, variables, guard)
+        document, wrong_objects = _document(tree, variables, settings.allow_private_upstreams + everywhere)
+        mistakes += wrong_objects
         warnings += checks.costs_without_prices(tree)
         mistakes[:] = _in_order_of_lines(mistakes, tree.file)
     if mistakes:
         raise ConfigMistakes(mistakes)
     sources = {".".join(keys): given[keys].where if keys in given else "default" for keys in LEAVES}
     return Loaded(settings, document, sources, tuple(warnings), variables, config)
+
+
+def read_draft(text: str, like: Loaded) -> tuple[Document, dict[str, Any]]:
+    """A config file that is not in force: its objects, and the settings that it names, by dotted name. Variables and
+    networks are those of `like`. Raises ConfigMistakes."""
+    tree = read_text(text, shown="yaml")
+    settings: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for found in from_file(tree):
+        if isinstance(found, Mistake):
+            mistakes.append(found)
+            continue
+        checked = _checked(found, Path.cwd())
+        if isinstance(checked, list):
+            mistakes += checked
+        else:
+            settings[".".join(found.keys)] = checked[0]
+    private = settings.get("allow_private_upstreams", like.settings.allow_private_upstreams)
+    document, wrong_objects = _document(tree, like.environ, private)
+    mistakes += wrong_objects
+    if mistakes or document is None:
+        raise ConfigMistakes(_in_order_of_lines(mistakes, tree.file))
+    return document, settings
 
 
 def _checked(given: Given, cwd: Path) -> tuple[Any] | list[Mistake]:
@@ -143,12 +161,23 @@ def _nested(values: Mapping[Keys, Any]) -> dict[str, Any]:
     return top
 
 
-def _document(tree: Tree) -> tuple[Document | None, list[Mistake]]:
+def _document(
+    tree: Tree, variables: Mapping[str, str], private: Iterable[str]
+) -> tuple[Document | None, list[Mistake]]:
+    """The objects, or all that is wrong with them and with the file. `private`: allowed networks of servers."""
     objects = {name: tree.value[name] for name in Document.model_fields if name in tree.value}
+    document: Document | None = None
+    mistakes = list(tree.mistakes)
     try:
-        return Document.model_validate_json(json.dumps(objects), strict=True), []
+        document = Document.model_validate_json(json.dumps(objects), strict=True)
     except ValidationError as error:
-        return None, list(_explained(error, Document, tree.at))
+        mistakes += _explained(error, Document, tree.at)
+    guard = Guard(allow_private=private)
+    mistakes += checks.used_twice(tree)
+    mistakes += checks.secrets(tree, variables)
+    mistakes += checks.server_addresses(tree, guard)
+    mistakes += checks.alerts(tree, variables, guard)
+    return document, mistakes
 
 
 def _explained(error: ValidationError, root: type[BaseModel], at: Any) -> Iterator[Mistake]:

@@ -3,6 +3,7 @@ serves it, and how fast?"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import msgspec
 
 from llm_gateway.access.limits import Lease
 from llm_gateway.access.policy import Caller
-from llm_gateway.errors import GatewayError
+from llm_gateway.errors import GatewayError, meant_by
 from llm_gateway.gateway import Gateway
 from llm_gateway.service.call import Served
 from llm_gateway.service.chat import chat
@@ -57,14 +58,29 @@ class Question:
         self.text = ""
         self.tokens = 0
         self.error: GatewayError | None = None
+        self._task: asyncio.Task[Any] | None = None
 
     async def ask(self, gw: Gateway) -> None:
         """Until the answer is complete, or `error` says why it is not."""
+        self._task = asyncio.current_task()
         try:
             await chat(gw, self)
         except GatewayError as error:
             self.error = error
+        except asyncio.CancelledError as ended:
+            self.error = meant_by(ended)
+            if self._task is None or self.error is None:
+                raise
+            self._task.uncancel()
         self.ended_at = self._clock.now()
+
+    @property
+    def ending(self) -> bool:
+        return self._task is not None and self._task.cancelling() > 0
+
+    def stop(self, error: GatewayError) -> None:
+        if self._task is not None:
+            self._task.cancel(error)
 
     @property
     def tokens_per_second(self) -> float | None:

@@ -37,7 +37,8 @@ export async function failure(response: Response): Promise<ApiError> {
   } catch {
     /* not JSON: a proxy's page, say */
   }
-  if (response.status === 401) signedOut.dispatchEvent(new Event("out"))
+  if (response.status === 401 && !new URL(response.url).pathname.endsWith("/session"))
+    signedOut.dispatchEvent(new Event("out"))
   const message = error.message ?? `${response.status} ${response.statusText}`
   return new ApiError(response.status, message, error.code ?? "", error.request_id ?? "", error.param ?? null)
 }

@@ -102,6 +102,47 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/config/diff": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * What a config file would change; nothing is
+     * @description 400 with all its mistakes. What the file in force owns and this one lacks is `removed`; settings are compared
+     *     with those in force, and want a restart.
+     */
+    post: operations["diff_config"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/config/export": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * The database's servers, models and projects as a config file
+     * @description Keys appear as SHA-256 only; as `llm-gateway config export`.
+     */
+    get: operations["export_config"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/config/reload": {
     parameters: {
       query?: never
@@ -116,6 +157,27 @@ export interface paths {
      * @description 409 when it runs without one, 400 with every mistake of it; then nothing has changed.
      */
     post: operations["reload_config"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/doctor": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What is wrong with this installation, and how to mend it
+     * @description This process, its machine, database and Redis, and what is known of the fleet; nobody's server is asked. Takes
+     *     10 s at most: a check that is not done by then says so.
+     */
+    get: operations["examine"]
+    put?: never
+    post?: never
     delete?: never
     options?: never
     head?: never
@@ -1721,6 +1783,20 @@ export interface components {
       /** @description Whose machine it is: own, partner or public. */
       trust?: components["schemas"]["Trust"] | null
     }
+    /** Checked */
+    Checked: {
+      /** Fix */
+      fix: string
+      /** Name */
+      name: string
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "ok" | "warning" | "error"
+      /** Text */
+      text: string
+    }
     /** Checks */
     Checks: {
       /** Accepting */
@@ -1800,6 +1876,27 @@ export interface components {
       /** Webhook */
       webhook: string
     }
+    /** Difference */
+    Difference: {
+      /**
+       * Change
+       * @enum {string}
+       */
+      change: "created" | "updated" | "removed" | "setting"
+      /** Now */
+      now: unknown
+      /** Then */
+      then: unknown
+      /** What */
+      what: string
+    }
+    /** Differences */
+    Differences: {
+      /** Data */
+      data: components["schemas"]["Difference"][]
+      /** File */
+      file: string | null
+    }
     /** Done */
     Done: {
       /** Code */
@@ -1820,6 +1917,14 @@ export interface components {
       server: string
       /** State */
       state: string | null
+    }
+    /** Draft */
+    Draft: {
+      /**
+       * Yaml
+       * @description A whole config file.
+       */
+      yaml: string
     }
     /** EndedSessions */
     EndedSessions: {
@@ -1916,6 +2021,13 @@ export interface components {
       /** Type */
       type: string
     }
+    /** Examined */
+    Examined: {
+      /** Data */
+      data: components["schemas"]["Checked"][]
+      /** Ok */
+      ok: boolean
+    }
     /** Explained */
     Explained: {
       /**
@@ -1961,6 +2073,13 @@ export interface components {
        * @description Classes of servers that may be used.
        */
       trust: components["schemas"]["Trust"][]
+    }
+    /** Exported */
+    Exported: {
+      /** Left Out */
+      left_out: string[]
+      /** Yaml */
+      yaml: string
     }
     /**
      * ExportedRequest
@@ -4666,6 +4785,68 @@ export interface operations {
       }
     }
   }
+  diff_config: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Draft"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Differences"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  export_config: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Exported"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
   reload_config: {
     parameters: {
       query?: never
@@ -4682,6 +4863,35 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["Reloaded"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  examine: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Examined"]
         }
       }
       /** @description An error: `code` is what programs test. */

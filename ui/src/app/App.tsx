@@ -9,6 +9,9 @@ import { theme } from "./theme"
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? ""
 
+// what locks the page behind a dialog inserts a style of its own, and asks for its nonce here
+Object.assign(globalThis, { __webpack_nonce__: nonce })
+
 export function App() {
   return (
     <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={() => nonce}>

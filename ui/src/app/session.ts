@@ -34,8 +34,8 @@ export async function signOut() {
 /** The session is over: everything that it had loaded goes, too. */
 export function forget() {
   rememberCsrf("")
-  queries.clear()
   queries.setQueryData(KEY, null)
+  queries.removeQueries({ predicate: (query) => query.queryKey[0] !== KEY[0] })
 }
 
 const rank = { viewer: 0, editor: 1, owner: 2 }

@@ -8,6 +8,8 @@ from llm_gateway.web.admin import (
     alerts,
     catalogue,
     config,
+    config_drafts,
+    doctor,
     erasures,
     explain,
     keys,
@@ -48,4 +50,6 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     session.router,
     users.router,
     trail.router,
+    config_drafts.router,
+    doctor.router,
 )

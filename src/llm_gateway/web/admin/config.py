@@ -60,13 +60,14 @@ def shown(loaded: Loaded) -> ConfigView:
         for part in path:
             value = getattr(value, part)
         name = ".".join(path)
-        if isinstance(value, SecretStr):
-            value = "**********"
-        rows.append({"name": name, "value": _plain(value), "source": loaded.sources[name]})
+        rows.append({"name": name, "value": plain(value), "source": loaded.sources[name]})
     return {"data": rows, "file": str(loaded.config) if loaded.config else None}
 
 
-def _plain(value: Any) -> bool | int | float | str | list[str] | None:
+def plain(value: Any) -> bool | int | float | str | list[str] | None:
+    """A setting's value as JSON; of a secret nothing."""
+    if isinstance(value, SecretStr):
+        return "**********"
     if isinstance(value, tuple):
         return [str(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from llm_gateway import __version__
 from llm_gateway.access.policy import LIMITS, Exposure, Project
 from llm_gateway.storage import exposures, keys, projects, servers
 from llm_gateway.storage.keys import StoredKey
@@ -40,6 +42,12 @@ async def exported(s: AsyncSession, *, now: float) -> tuple[dict[str, Any], list
     if found:
         objects["projects"] = found
     return objects, left_out
+
+
+def as_yaml(objects: dict[str, Any]) -> str:
+    """What `exported` gives, as the text of a config file. Slow: a second for some thousand keys."""
+    text = yaml.safe_dump(objects, sort_keys=False, allow_unicode=True, width=120)
+    return f"# Exported by llm-gateway {__version__}.\n{text}"
 
 
 def _project(project: Project, held: Iterable[StoredKey], models: Iterable[Exposure]) -> dict[str, Any]:
