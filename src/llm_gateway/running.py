@@ -28,6 +28,7 @@ from llm_gateway.preparation import Preparation
 from llm_gateway.roster import Roster
 from llm_gateway.service.budgets import Budgets
 from llm_gateway.service.health import DeepHealth, queues
+from llm_gateway.service.timeline import Timeline
 from llm_gateway.settings import Settings, networks
 from llm_gateway.shared.others import Others
 from llm_gateway.storage import keys
@@ -75,6 +76,8 @@ class Running:
     """Where it comes from: `database`, `snapshot` (the file), `none` (no request can be served)."""
     prepared: asyncio.Event = field(default_factory=asyncio.Event)
     """All that a start does with its database is done."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """How its servers' states have changed."""
     url: str | None = None
     """Where this process listens, once it does."""
     reloaded: Callable[[], None] = lambda: None

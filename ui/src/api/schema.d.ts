@@ -308,6 +308,29 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/live/feed": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What happens, as it happens: server-sent events
+     * @description `hello`: the latest rows (`requests`, oldest first; `resumed`: those after `Last-Event-ID`), what is in flight,
+     *     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
+     *     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
+     *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`).
+     */
+    get: operations["follow"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/models": {
     parameters: {
       query?: never
@@ -702,6 +725,23 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/servers/{server}/timeline": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** The states of a server, by id or name, over the last day */
+    get: operations["server_timeline"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/servers/bulk": {
     parameters: {
       query?: never
@@ -716,6 +756,23 @@ export interface paths {
      * @description Each by itself: what cannot be done to one says why, and the others are done. Probes have 60 s together.
      */
     post: operations["change_many"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/timeline": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How all servers fared, as lanes */
+    get: operations["fleet_timeline"]
+    put?: never
+    post?: never
     delete?: never
     options?: never
     head?: never
@@ -2239,6 +2296,25 @@ export interface components {
       | "server_error"
       | "caller"
       | "context"
+    /** FleetTimeline */
+    FleetTimeline: {
+      /**
+       * Begin
+       * @description Of the first step.
+       */
+      begin: string
+      /** Data */
+      data: components["schemas"]["Lane"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
+      /** Step S */
+      step_s: number
+      /** Until */
+      until: string
+    }
     /**
      * HealthView
      * @description How the gateway and its fleet are.
@@ -2415,6 +2491,18 @@ export interface components {
       state: "active" | "expired" | "revoked"
       /** Tokens Per Minute */
       tokens_per_minute: number | null
+    }
+    /** Lane */
+    Lane: {
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /**
+       * States
+       * @description A letter for each step, oldest first, of the worst state in it: h(ealthy), u(nknown), r(esting), q(uarantined), d(isabled), `.` where nothing is known.
+       */
+      states: string
     }
     /**
      * LimitFigure
@@ -4006,6 +4094,19 @@ export interface components {
       /** Data */
       data: components["schemas"]["ServerView"][]
     }
+    /** ServerTimeline */
+    ServerTimeline: {
+      /**
+       * Data
+       * @description Oldest first.
+       */
+      data: components["schemas"]["SpellView"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
+    }
     /** ServerView */
     ServerView: {
       /** Api Key Env */
@@ -4193,6 +4294,26 @@ export interface components {
       trust?: components["schemas"]["Trust"]
       /** Version */
       version?: string | null
+    }
+    /** SpellView */
+    SpellView: {
+      /** From */
+      from: string
+      /**
+       * Reason
+       * @description Why it rested when that began.
+       */
+      reason: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled"
+      /**
+       * Until
+       * @description null: it lasts.
+       */
+      until: string | null
     }
     /** StatList */
     StatList: {
@@ -5151,6 +5272,38 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["InFlight"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  follow: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Of the event that was seen last. */
+        "last-event-id"?: string | null
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "text/event-stream": string
         }
       }
       /** @description An error: `code` is what programs test. */
@@ -6166,6 +6319,37 @@ export interface operations {
       }
     }
   }
+  server_timeline: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerTimeline"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
   change_many: {
     parameters: {
       query?: never
@@ -6186,6 +6370,37 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["AllDone"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  fleet_timeline: {
+    parameters: {
+      query?: {
+        hours?: number
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["FleetTimeline"]
         }
       }
       /** @description An error: `code` is what programs test. */
