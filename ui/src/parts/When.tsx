@@ -18,12 +18,12 @@ const subscribe = (tell: () => void) => {
 
 /** A time: how long ago, and on hover or focus when exactly. */
 export function When({ at }: { at: string | null | undefined }) {
-  const current = useSyncExternalStore(subscribe, () => now)
+  useSyncExternalStore(subscribe, () => now)
   if (!at) return <>{DASH}</>
   return (
     <Tooltip label={absolute(at)}>
       <time dateTime={at} style={{ whiteSpace: "nowrap" }}>
-        {relative(at, Math.max(current, Date.now() - TICK))}
+        {relative(at)}
       </time>
     </Tooltip>
   )

@@ -59,15 +59,15 @@ export function RequestDrawer({ id, onClose, onMove }: Props) {
       opened={!!id}
       onClose={onClose}
       size={680}
-      title={t("drawer.title")}
+      title={
+        <Group gap={4} component="span">
+          <span>{t("drawer.title")}</span>
+          {onMove && <Move by={-1} label={t("drawer.previous")} onMove={onMove} />}
+          {onMove && <Move by={1} label={t("drawer.next")} onMove={onMove} />}
+        </Group>
+      }
       closeButtonProps={{ "aria-label": t("close", { ns: "shell" }) }}
     >
-      {onMove && (
-        <Group gap={4} mb="sm" justify="flex-end" mt={-44} mr={36} mih={30}>
-          <Move by={-1} label={t("drawer.previous")} onMove={onMove} />
-          <Move by={1} label={t("drawer.next")} onMove={onMove} />
-        </Group>
-      )}
       {request.error ? (
         <Problem error={request.error} again={() => void request.refetch()} />
       ) : request.data ? (

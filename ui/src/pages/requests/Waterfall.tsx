@@ -46,9 +46,9 @@ export function Waterfall({ request }: { request: Detail }) {
         {request.ttft_ms != null && <span data-part="first">{t("waterfall.client_first")}</span>}
       </Group>
       <Text size="xs" c="dimmed" mt={6}>
-        {t("waterfall.queued", { time: duration(queued) })}
+        {queued >= 1 && t("waterfall.queued", { time: duration(queued) })}{" "}
         {request.attempt_count > lanes.length &&
-          ` ${t("waterfall.kept", { count: lanes.length, of: number(request.attempt_count) })}`}
+          t("waterfall.kept", { count: lanes.length, of: number(request.attempt_count) })}
       </Text>
     </div>
   )
