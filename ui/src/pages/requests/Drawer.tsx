@@ -122,9 +122,9 @@ function Part({ title, children }: { title: string; children: ReactNode }) {
   )
 }
 
-const to = (page: string, name: string, value: string, text?: string) => (
-  <Anchor component={Link} to={`/${page}?${name}=${encodeURIComponent(value)}`} size="sm">
-    {text ?? value}
+const to = (place: string, text: string) => (
+  <Anchor component={Link} to={place} size="sm">
+    {text}
   </Anchor>
 )
 
@@ -135,16 +135,21 @@ function Whole({ request }: { request: Detail }) {
   const facts: [string, ReactNode][] = [
     ["time", absolute(request.timestamp)],
     ["status", <Status row={request} long />],
-    ["project", request.project ? to("projects", "project", request.project) : request.project_id],
+    [
+      "project",
+      request.project
+        ? to(`/projects/${encodeURIComponent(request.project)}`, request.project)
+        : request.project_id,
+    ],
     ["key", request.key ?? request.key_id ?? DASH],
     ["endpoint", <code>{request.endpoint}</code>],
     ["stream", t(request.stream ? "yes" : "no")],
-    ["model", request.model ? to("models", "model", request.model) : DASH],
+    ["model", request.model ? to(`/models?q=${encodeURIComponent(request.model)}`, request.model) : DASH],
     ["backend_model", request.backend_model ?? DASH],
     [
       "server",
       request.server_id
-        ? to("fleet", "server", request.server_id, request.server ?? request.server_id)
+        ? to(`/fleet?server=${encodeURIComponent(request.server_id)}`, request.server ?? request.server_id)
         : DASH,
     ],
     ["tier", request.tier ? t(`tiers.${request.tier}`) : DASH],
