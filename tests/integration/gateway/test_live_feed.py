@@ -101,14 +101,16 @@ async def test_what_is_in_flight_is_told_when_it_changes(start: StartGateway, ro
 async def test_a_server_that_goes_is_told(start: StartGateway, rogue: StartRogue):
     server = await rogue()
     live = await start(server)
-    await wait_until(lambda: live.running.timeline.since is not None)
+    changes = live.running.timeline.changes
+    await wait_until(lambda: bool(changes) and changes[-1].spell.state == "healthy", 5.0)
     spec = live.state(server).spec
     async with page(live) as open:
-        answer = await live.http.post(f"/admin/api/servers/{spec.id}/disable", headers=live.admin())
-        assert answer.status_code == 200
+        server.crash()
+        await live.chat()
         told = await open.until("server")
-        while told["state"] != "disabled":
+        while told["state"] != "resting":
             told = await open.until("server")
+        assert told["reason"]
     assert (told["id"], told["name"], told["before"]) == (spec.id, spec.name, "healthy")
 
 
@@ -153,21 +155,20 @@ async def test_an_open_page_asks_nothing_of_the_database(tmp_path: Path, rogue: 
         statements: list[str] = []
         engine = live.running.sessions.engine.sync_engine
         event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
-        for _ in range(3):  # for as long as three of the watch's looks
+        for _ in range(3):
             await live.http.post("/v1/chat", json={"model": "no-such-model", "messages": HELLO})
             await open.until("request")
-            await open.until("inflight")
         assert not [s for s in statements if s.lstrip().upper().startswith("SELECT") and "request_log" in s]
 
 
 async def test_only_so_many_follow_at_once(start: StartGateway, rogue: StartRogue):
     live = await start(await rogue())
     async with AsyncExitStack() as stack:
-        for _ in range(READERS):
-            opened = await stack.enter_async_context(page(live))
+        pages = [await stack.enter_async_context(page(live)) for _ in range(READERS)]
+        for opened in pages:
             await opened.until("hello")
-        answer = await live.http.get(FEED, headers=live.admin())
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        async with live.http.stream("GET", FEED, headers=live.admin()) as answer:
+            assert (answer.status_code, json.loads(await answer.aread())["error"]["code"]) == (503, "overloaded")
 
     async def is_free() -> bool:
         async with live.http.stream("GET", FEED, headers=live.admin()) as answer:
@@ -199,13 +200,13 @@ async def test_a_process_that_drains_ends_its_readers_at_once(tmp_path: Path, ro
     served = await asyncio.to_thread(running.__enter__)
     try:
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-        async with httpx.AsyncClient(base_url=served.url, headers=headers, trust_env=False, timeout=20) as http:
-            async with http.stream("GET", FEED) as answer:
-                open = Page(answer)
-                await open.until("hello")
-                served.process.send_signal(signal.SIGTERM)
-                async with asyncio.timeout(2):
-                    assert await open.until("end") == {"reason": "draining"}
+        client = httpx.AsyncClient(base_url=served.url, headers=headers, trust_env=False, timeout=20)
+        async with client as http, http.stream("GET", FEED) as answer:
+            open = Page(answer)
+            await open.until("hello")
+            served.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(2):
+                assert await open.until("end") == {"reason": "draining"}
         assert await asyncio.to_thread(served.process.wait, 20) == 0
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)

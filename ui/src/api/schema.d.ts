@@ -24,6 +24,68 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/alerts/rules": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** All rules, who is told, and what can be watched */
+    get: operations["list_rules"]
+    put?: never
+    /**
+     * Watch something
+     * @description 409 where the config file has a rule of this name, or one is kept here.
+     */
+    post: operations["create_rule"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/alerts/rules/{name}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /**
+     * Watch something no more
+     * @description A changed built-in rule is as it was before; 409 for one that is so already: it can be paused.
+     */
+    delete: operations["delete_rule"]
+    options?: never
+    head?: never
+    /**
+     * Change a rule, or pause it
+     * @description A built-in rule can be changed and paused as well; `DELETE` then makes it as it was.
+     */
+    patch: operations["change_rule"]
+    trace?: never
+  }
+  "/admin/api/alerts/rules/{name}/test": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** What a rule would say now; nobody is told */
+    post: operations["test_rule"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/alerts/test": {
     parameters: {
       query?: never
@@ -402,6 +464,23 @@ export interface paths {
      *     project, under the endpoint `models_test`.
      */
     post: operations["try_model"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/onboarding": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How far the installation has come */
+    get: operations["onboarding"]
+    put?: never
+    post?: never
     delete?: never
     options?: never
     head?: never
@@ -1780,16 +1859,6 @@ export interface components {
        */
       warm: boolean | null
     }
-    /** Catalogue */
-    Catalogue: {
-      /** Data */
-      data: components["schemas"]["CatalogueModel"][]
-      facets: components["schemas"]["Facets"]
-      /** Matched */
-      matched: number
-      /** Total */
-      total: number
-    }
     /** CatalogueModel */
     CatalogueModel: {
       /** Capabilities */
@@ -2316,6 +2385,82 @@ export interface components {
       until: string
     }
     /**
+     * FirstRequest
+     * @description The oldest that was answered, of the latest that this process knows; where there is none, the latest.
+     */
+    FirstRequest: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /** Request Id */
+      request_id: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+      /** Status */
+      status: number | null
+    }
+    /** Fleet */
+    Fleet: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /** Healthy */
+      healthy: number
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /**
+       * Probed
+       * @description That were looked at once, well or not.
+       */
+      probed: number
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+      /**
+       * Total
+       * @description Servers in service.
+       */
+      total: number
+    }
+    /** FleetTimeline */
+    FleetTimeline: {
+      /**
+       * Begin
+       * @description Of the first step.
+       */
+      begin: string
+      /** Data */
+      data: components["schemas"]["Lane"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
+      /** Step S */
+      step_s: number
+      /** Until */
+      until: string
+    }
+    /**
      * HealthView
      * @description How the gateway and its fleet are.
      */
@@ -2640,6 +2785,48 @@ export interface components {
        */
       trust: components["schemas"]["Trust"][]
     }
+    /** Catalogue */
+    llm_gateway__service__catalogue__Catalogue: {
+      /** Data */
+      data: components["schemas"]["CatalogueModel"][]
+      facets: components["schemas"]["Facets"]
+      /** Matched */
+      matched: number
+      /** Total */
+      total: number
+    }
+    /** Catalogue */
+    llm_gateway__web__admin__onboarding__Catalogue: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /**
+       * Error
+       * @description What was wrong with a catalogue, also where others could be used.
+       */
+      error: string | null
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /** Models */
+      models: number
+      /** Servers */
+      servers: number
+      /**
+       * Source
+       * @description Where the servers come from, by their sources' names.
+       */
+      source: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+    }
     /** LoggedAttempt */
     LoggedAttempt: {
       /**
@@ -2880,6 +3067,21 @@ export interface components {
        * @description Ids or names.
        */
       ids: string[]
+    }
+    /** MetricRow */
+    MetricRow: {
+      /** Each */
+      each: boolean
+      /** Name */
+      name: string
+      /** Says */
+      says: string
+      /** Scopes */
+      scopes: string[]
+      /** Unit */
+      unit: string
+      /** Windowed */
+      windowed: boolean
     }
     /**
      * ModelChanges
@@ -3168,6 +3370,48 @@ export interface components {
        */
       trust?: components["schemas"]["Trust"][]
     }
+    /** NewRule */
+    NewRule: {
+      /**
+       * Each
+       * @description An alert for each by itself.
+       */
+      each?: ("project" | "model") | null
+      /**
+       * Enabled
+       * @description false: it is paused.
+       * @default true
+       */
+      enabled?: boolean
+      /**
+       * For
+       * @description Time that it must be so; absent: none.
+       */
+      for?: string | number | null
+      /** Min Requests */
+      min_requests?: number | null
+      /** Model */
+      model?: string | null
+      /**
+       * Name
+       * @description Small letters, digits and _; a built-in one's name changes that one.
+       */
+      name: string
+      /**
+       * Over
+       * @description Time that is summed up, from 1m to 1d; absent: 5m.
+       */
+      over?: string | number | null
+      /** Project */
+      project?: string | null
+      /** Severity */
+      severity?: ("info" | "warning" | "critical") | null
+      /**
+       * When
+       * @description A metric, a comparison and a number: `error_share > 5%`. Built-in rules have one.
+       */
+      when?: string | null
+    }
     /** NewServer */
     NewServer: {
       /**
@@ -3202,6 +3446,19 @@ export interface components {
        */
       password: string
       role: components["schemas"]["Role"]
+    }
+    /**
+     * Onboarding
+     * @description Each step waits for the one before.
+     */
+    Onboarding: {
+      catalogue: components["schemas"]["llm_gateway__web__admin__onboarding__Catalogue"]
+      /** Done */
+      done: boolean
+      first_request: components["schemas"]["FirstRequest"]
+      fleet: components["schemas"]["Fleet"]
+      key: components["schemas"]["Step"]
+      project: components["schemas"]["Step"]
     }
     /** Overview */
     Overview: {
@@ -3958,6 +4215,114 @@ export interface components {
        */
       overlap_seconds?: number
     }
+    /**
+     * RuleChanges
+     * @description As an entry of `alerts.rules` in the config file. Only what is sent is changed; null takes a field away.
+     */
+    RuleChanges: {
+      /**
+       * Each
+       * @description An alert for each by itself.
+       */
+      each?: ("project" | "model") | null
+      /**
+       * Enabled
+       * @description false: it is paused.
+       * @default true
+       */
+      enabled?: boolean
+      /**
+       * For
+       * @description Time that it must be so; absent: none.
+       */
+      for?: string | number | null
+      /** Min Requests */
+      min_requests?: number | null
+      /** Model */
+      model?: string | null
+      /**
+       * Over
+       * @description Time that is summed up, from 1m to 1d; absent: 5m.
+       */
+      over?: string | number | null
+      /** Project */
+      project?: string | null
+      /** Severity */
+      severity?: ("info" | "warning" | "critical") | null
+      /**
+       * When
+       * @description A metric, a comparison and a number: `error_share > 5%`. Built-in rules have one.
+       */
+      when?: string | null
+    }
+    /** RuleList */
+    RuleList: {
+      /** Data */
+      data: components["schemas"]["RuleRow"][]
+      /** Metrics */
+      metrics: components["schemas"]["MetricRow"][]
+      /** Webhooks */
+      webhooks: components["schemas"]["WebhookRow"][]
+    }
+    /** RuleRow */
+    RuleRow: {
+      /** Changes Built In */
+      changes_built_in: boolean
+      /** Comparison */
+      comparison: string
+      /** Condition */
+      condition: string
+      /** Created At */
+      created_at: string | null
+      /** Each */
+      each: string | null
+      /** Enabled */
+      enabled: boolean
+      /** Firing */
+      firing: number
+      /** For S */
+      for_s: number
+      /** Metric */
+      metric: string
+      /** Min Requests */
+      min_requests: number | null
+      /** Model */
+      model: string | null
+      /** Name */
+      name: string
+      /** Over S */
+      over_s: number | null
+      /**
+       * Owner
+       * @enum {string}
+       */
+      owner: "built_in" | "file" | "database"
+      /** Project */
+      project: string | null
+      /** Said */
+      said: {
+        [key: string]: unknown
+      }
+      /** Severity */
+      severity: string
+      /** Threshold */
+      threshold: number
+      /** Unit */
+      unit: string
+      /** Updated At */
+      updated_at: string | null
+    }
+    /** RuleTrial */
+    RuleTrial: {
+      /** Data */
+      data: components["schemas"]["Value"][]
+      /** Holds */
+      holds: boolean
+      /** Known */
+      known: boolean
+      /** Rule */
+      rule: string
+    }
     /** RuleView */
     RuleView: {
       /** Built In */
@@ -4407,6 +4772,29 @@ export interface components {
       /** Ttft Ms P99 */
       ttft_ms_p99: number | null
     }
+    /** Step */
+    Step: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /**
+       * Count
+       * @description How many there are.
+       */
+      count: number
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+    }
     /** Trial */
     Trial: {
       /**
@@ -4652,6 +5040,15 @@ export interface components {
       /** Data */
       data: components["schemas"]["User"][]
     }
+    /** Value */
+    Value: {
+      /** Holds */
+      holds: boolean
+      /** Subject */
+      subject: string
+      /** Value */
+      value: number
+    }
     /** Verified */
     Verified: {
       /** Detail */
@@ -4674,6 +5071,19 @@ export interface components {
       url: string
       /** Version */
       version: string | null
+    }
+    /** WebhookRow */
+    WebhookRow: {
+      /** Format */
+      format: string
+      /** Host */
+      host: string
+      /** Name */
+      name: string
+      /** Rules */
+      rules: string[] | null
+      /** Signed */
+      signed: boolean
     }
     /** WebhookTest */
     WebhookTest: {
@@ -4741,6 +5151,163 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["AlertList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_rules: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewRule"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleRow"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  delete_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  change_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["RuleChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleRow"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  test_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleTrial"]
         }
       }
       /** @description An error: `code` is what programs test. */
@@ -4863,7 +5430,7 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["Catalogue"]
+          "application/json": components["schemas"]["llm_gateway__service__catalogue__Catalogue"]
         }
       }
       /** @description An error: `code` is what programs test. */
@@ -5502,6 +6069,35 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["Tried"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  onboarding: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Onboarding"]
         }
       }
       /** @description An error: `code` is what programs test. */

@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from llm_gateway.web.admin import (
+    alert_rules,
     alerts,
     catalogue,
     config,
@@ -16,6 +17,7 @@ from llm_gateway.web.admin import (
     keys,
     live,
     models,
+    onboarding,
     payloads,
     playground,
     projects,
@@ -47,8 +49,10 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     payloads.router,
     requests.router,
     live.router,
+    onboarding.router,
     feed.router,
     stats.router,
+    alert_rules.router,
     alerts.router,
     config.router,
     session.router,

@@ -61,10 +61,12 @@ class Reader:
 
     def tell(self, message: bytes) -> None:
         """Never waits."""
+        if self.ended:
+            return
         if self._waiting and (len(self._waiting) >= BEHIND or self._size >= BEHIND_BYTES):
             self._waiting.clear()
             self.end("slow")
-        elif not self.ended:
+        else:
             self._waiting.append(message)
             self._size += len(message)
             self._news.set()
