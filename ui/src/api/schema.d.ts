@@ -2280,6 +2280,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
@@ -2360,6 +2365,25 @@ export interface components {
       | "server_error"
       | "caller"
       | "context"
+    /** FleetTimeline */
+    FleetTimeline: {
+      /**
+       * Begin
+       * @description Of the first step.
+       */
+      begin: string
+      /** Data */
+      data: components["schemas"]["Lane"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
+      /** Step S */
+      step_s: number
+      /** Until */
+      until: string
+    }
     /**
      * FirstRequest
      * @description The oldest that was answered, of the latest that this process knows; where there is none, the latest.
@@ -2934,6 +2958,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
@@ -4020,6 +4049,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
