@@ -2365,25 +2365,6 @@ export interface components {
       | "server_error"
       | "caller"
       | "context"
-    /** FleetTimeline */
-    FleetTimeline: {
-      /**
-       * Begin
-       * @description Of the first step.
-       */
-      begin: string
-      /** Data */
-      data: components["schemas"]["Lane"][]
-      /**
-       * Since
-       * @description Nothing is known of what was before; null: of nothing.
-       */
-      since: string | null
-      /** Step S */
-      step_s: number
-      /** Until */
-      until: string
-    }
     /**
      * FirstRequest
      * @description The oldest that was answered, of the latest that this process knows; where there is none, the latest.
