@@ -7,6 +7,8 @@ import { useTranslation } from "react-i18next"
 export interface ColumnOf<T> {
   id: string
   title: string
+  /** In place of the title's text, which names the column all the same. */
+  head?: ReactNode
   cell: (row: T) => ReactNode
   /** What rows are sorted by; absent: not sortable. Unknown (`null`) comes last. */
   sort?: (row: T) => number | string | null | undefined
@@ -77,13 +79,14 @@ export function DataTable<T>({
       <Table aria-label={label} aria-rowcount={sorted.length} stickyHeader={virtual}>
         <Table.Thead>
           <Table.Tr>
-            {columns.map(({ id, title, sort: by, right, width }) => {
+            {columns.map(({ id, title, head, sort: by, right, width }) => {
               const way = sort === id ? "ascending" : sort === `-${id}` ? "descending" : undefined
               return (
                 <Table.Th
                   key={id}
                   ta={right ? "right" : undefined}
                   w={width}
+                  aria-label={head ? title : undefined}
                   style={{ whiteSpace: "nowrap" }}
                   aria-sort={by ? (way ?? "none") : undefined}
                 >
@@ -97,7 +100,7 @@ export function DataTable<T>({
                       {way === "descending" && <IconArrowDown size={12} aria-hidden />}
                     </UnstyledButton>
                   ) : (
-                    title
+                    (head ?? title)
                   )}
                 </Table.Th>
               )
