@@ -38,7 +38,7 @@ export function SettingsTab({ project }: { project: Project }) {
   return (
     <Stack gap="lg" maw={640}>
       <form onSubmit={submit}>
-        <Fieldset variant="unstyled" disabled={locked || !may} aria-label={t("tabs.settings")}>
+        <Fieldset variant="unstyled" p={0} disabled={locked || !may} aria-label={t("tabs.settings")}>
           <Stack gap="sm">
             <TextInput
               name="name"
