@@ -2,7 +2,7 @@ import { Button, Text } from "@mantine/core"
 import { useTranslation } from "react-i18next"
 import { Link } from "react-router"
 
-import { useFeed } from "../../parts/feed"
+import { type Ended, useFeed } from "../../parts/feed"
 import { duration, number } from "../../parts/format"
 import { type FirstRequest, type Fresh } from "./shapes"
 import { Step, type Trouble } from "./Step"
@@ -14,10 +14,22 @@ const places: Record<string, string> = {
   upstream_timeout: "/fleet",
 }
 
-/** Waits for the first request of the fresh key; without one, for the first of all. */
-export function FirstRequestStep({ fresh, first }: { fresh: Fresh | null; first: FirstRequest }) {
+interface Props {
+  first: FirstRequest
+  fresh?: Fresh
+  /** The first request of the fresh key. */
+  mine?: Ended
+}
+
+/** Waits for the first request of a key just made: the feed tells of it at once. */
+export function FreshRequestStep({ first, fresh }: { first: FirstRequest; fresh: Fresh }) {
+  const mine = useFeed(({ ended }) => ended.find((row) => row.key_id === fresh.id))
+  return <FirstRequestStep first={first} fresh={fresh} mine={mine} />
+}
+
+/** Waits for the first request of all. */
+export function FirstRequestStep({ first, fresh, mine }: Props) {
   const { t, i18n } = useTranslation("start")
-  const mine = useFeed(({ ended }) => (fresh ? ended.find((row) => row.key_id === fresh.id) : undefined))
   const wrongKey = first.error_code === "invalid_api_key"
   const seen = mine
     ? {

@@ -8,7 +8,7 @@ import { CodeBox } from "../../parts/CodeBox"
 import { number } from "../../parts/format"
 import { PageHead } from "../../parts/PageHead"
 import { Problem } from "../../parts/Problem"
-import { FirstRequestStep } from "./FirstRequestStep"
+import { FirstRequestStep, FreshRequestStep } from "./FirstRequestStep"
 import { MakeKey } from "./MakeKey"
 import type { Fresh } from "./shapes"
 import { Snippets } from "./Snippets"
@@ -122,7 +122,7 @@ export default function Start() {
         >
           {keyed === "done" && <Snippets fresh={fresh} />}
         </Step>
-        <FirstRequestStep fresh={fresh} first={first} />
+        {fresh ? <FreshRequestStep fresh={fresh} first={first} /> : <FirstRequestStep first={first} />}
       </ol>
     </>
   )
