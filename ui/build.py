@@ -80,7 +80,7 @@ def run(command: "list[str]", environment: "dict[str, str]") -> None:
 
 
 def main() -> int:
-    """0: the dashboard is there, or nobody wants it; 1: it could not be built, and why is said."""
+    """0, and it is said when the dashboard could not be built; 1 for that with `--needed`."""
     place = ROOT / ".venv-setup"
     place.mkdir(exist_ok=True)
     with open(place / "ui-lock", "w") as lock:
@@ -90,7 +90,7 @@ def main() -> int:
                 build()
             except (OSError, subprocess.CalledProcessError) as problem:
                 say(f"the dashboard was not built ({problem}); everything else works without it")
-                return 1
+                return int("--needed" in sys.argv)
     say("ready; ./run starts the gateway")
     return 0
 

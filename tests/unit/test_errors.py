@@ -57,8 +57,7 @@ def test_every_error_is_drawn_in_the_tree(cls: type[GatewayError]):
 
 @by_name
 def test_whoever_is_to_blame_fits_the_status(cls: type[GatewayError]):
-    if cls is errors.CancelledByOperator:  # not the caller's doing, and still nothing that clients ask again
-        assert cls.blame == "gateway"
+    if cls is errors.CancelledByOperator:  # nobody's fault; below 500, so that clients do not ask again by themselves
         return
     assert (cls.blame == "caller") == (cls.status < 500)
     if cls.blame == "upstream":

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from llm_gateway.access.keys import hash_key
@@ -79,7 +80,12 @@ def acting(snapshot: Snapshot, named: str) -> Caller:
     if project is None:
         raise NotFound(f"There is no project {named[:100]!r}.", param="project")
     _check_active(project)
-    return Caller(project, ApiKey(id=NO_KEY, project_id=project.id, name="", hash=b"", prefix="", last4=""))
+    return Caller(project, _no_key(project.id))
+
+
+@lru_cache(256)  # the same object each time: limits keep what follows of a key by its object
+def _no_key(project_id: str) -> ApiKey:
+    return ApiKey(id=NO_KEY, project_id=project_id, name="", hash=b"", prefix="", last4="")
 
 
 def _check_active(project: Project) -> None:

@@ -27,6 +27,7 @@ from llm_gateway.cli import (
     logs,
     models,
     projects,
+    rules,
     servers,
     sources,
     start,
@@ -55,6 +56,7 @@ logs.group.command("erase")(erase.erase_logs)
 app.add_typer(logs.group, name="logs")
 app.add_typer(live.group, name="live")
 app.command("usage")(usage.usage)
+alerts.group.add_typer(rules.group, name="rules")
 app.add_typer(alerts.group, name="alerts")
 app.add_typer(config.group, name="config")
 app.add_typer(db.group, name="db")

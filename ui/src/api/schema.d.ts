@@ -4,10340 +4,11174 @@
  */
 
 export interface paths {
-    "/admin/api/alerts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What fires or waits to, what is over, the rules, and the latest deliveries
-         * @description `values` of a rule are what this process read last, of 20 subjects at most; null: it does not know.
-         */
-        get: operations["list_alerts"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/alerts/test": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Send a test to a webhook, once and now
-         * @description 200 also where it did not arrive: `state` and `error` say so.
-         */
-        post: operations["test_webhook"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/audit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * A page of the audit log, newest first
-         * @description `before` and `after` hold the fields that changed; without `before` the object was made, without `after`
-         *     deleted.
-         */
-        get: operations["list_changes"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/catalogue": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Search the physical models of the fleet
-         * @description From memory. `facets` count what matched, `twins` are other names of the very same file.
-         */
-        get: operations["search_catalogue"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/config": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Every setting, its value and where it came from */
-        get: operations["get_config"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/config/diff": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * What a config file would change; nothing is
-         * @description 400 with all its mistakes. What the file in force owns and this one lacks is `removed`; settings are compared
-         *     with those in force, and want a restart.
-         */
-        post: operations["diff_config"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/config/export": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * The database's servers, models and projects as a config file
-         * @description Keys appear as SHA-256 only; as `llm-gateway config export`.
-         */
-        get: operations["export_config"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/config/reload": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Read the config file again, as SIGHUP does
-         * @description 409 when it runs without one, 400 with every mistake of it; then nothing has changed.
-         */
-        post: operations["reload_config"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/doctor": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What is wrong with this installation, and how to mend it
-         * @description This process, its machine, database and Redis, and what is known of the fleet; nobody's server is asked. Takes
-         *     10 s at most: a check that is not done by then says so.
-         */
-        get: operations["examine"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/keys": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Keys of all projects, or of one */
-        get: operations["list_keys"];
-        put?: never;
-        /** Make a key; the answer is the only sight of it */
-        post: operations["create_key"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/keys/{key_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /** Change what a key may use */
-        patch: operations["limit_key"];
-        trace?: never;
-    };
-    "/admin/api/keys/{key_id}/limits": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Its limits, and how much of them is used, as this process knows it */
-        get: operations["get_key_limits"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/keys/{key_id}/revoke": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** End a key now; effective everywhere within two seconds */
-        post: operations["revoke_key"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/keys/{key_id}/rotate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** A new key beside the old one, which ends after the overlap */
-        post: operations["rotate_key"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/live": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The requests in flight */
-        get: operations["list_in_flight"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/live/{request_id}/cancel": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * End a request in flight
-         * @description Its client is told `cancelled_by_operator`: status 499, or the error event of a stream that has begun. The answer
-         *     says what it was doing; its row is in the log a moment later.
-         */
-        post: operations["cancel_request"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/live/feed": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What happens, as it happens: server-sent events
-         * @description `hello`: the latest rows (`requests`, oldest first; `resumed`: those after `Last-Event-ID`), what is in flight,
-         *     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
-         *     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
-         *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`).
-         */
-        get: operations["follow"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/models": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Logical names, and with them the physical models of the fleet */
-        get: operations["list_models"];
-        put?: never;
-        /** Map a logical name */
-        post: operations["create_model"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/models/{model_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Unmap a logical name */
-        delete: operations["delete_model"];
-        options?: never;
-        head?: never;
-        /** Change what a logical name means */
-        patch: operations["update_model"];
-        trace?: never;
-    };
-    "/admin/api/models/{name}/explain": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Who would serve a model now, and why not the others
-         * @description 404 names what there is instead.
-         */
-        get: operations["explain_model"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/models/test": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Ask a model for a few words, as a project
-         * @description 200 also where nothing came of it: `ok` and `error` say so. It counts and is logged as any request of the
-         *     project, under the endpoint `models_test`.
-         */
-        post: operations["try_model"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/onboarding": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How far the installation has come */
-        get: operations["onboarding"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/playground/chat": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Chat as a project: what its clients would get, as a stream of OpenAI's chunks
-         * @description 404 for no such project, 403 for a disabled one; every other error is the one that the project's clients get.
-         */
-        post: operations["play"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/projects": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** All projects */
-        get: operations["list_projects"];
-        put?: never;
-        /** Create a project */
-        post: operations["create_project"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/projects/{project}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One project, by id or name */
-        get: operations["get_project"];
-        put?: never;
-        post?: never;
-        /** Delete a project with its keys and models; its log stays */
-        delete: operations["delete_project"];
-        options?: never;
-        head?: never;
-        /** Change a project */
-        patch: operations["update_project"];
-        trace?: never;
-    };
-    "/admin/api/projects/{project}/limits": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Its limits, and how much of them is used, as this process knows it */
-        get: operations["get_project_limits"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/recipes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How each client is connected to this gateway */
-        get: operations["list_recipes"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/requests": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** A page of the log, newest first */
-        get: operations["list_requests"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/requests/{request_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One row and its attempts, by the `X-Request-ID` that the client got */
-        get: operations["get_request"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/requests/{request_id}/payload": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What was asked and answered, redacted, where the project keeps it
-         * @description 404 when nothing is kept, or no longer.
-         */
-        get: operations["get_payload"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/requests/erase": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Delete rows, attempts, prompts and answers for good
-         * @description Answers with a line of JSON for each step: `{"id": …, "rows": so far, "done": false}`. The last one has
-         *     `"done": true`, and under `gone` whether nothing of it is left in the database's files. When the client goes away,
-         *     or an `error` line ends it, the gateway goes on with it later.
-         */
-        post: operations["erase_requests"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/requests/erasures": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What was erased: when, of which project, how many rows */
-        get: operations["list_erasures"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/requests/export": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Every matching row, oldest first, streamed */
-        get: operations["export_requests"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/requests/tail": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Rows in the order in which they arrive
-         * @description For whoever follows the log: no row is missed, whichever process wrote it and however late. One may come twice.
-         *     `more`: ask again at once.
-         */
-        get: operations["follow_requests"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The fleet, as it stands now */
-        get: operations["list_servers"];
-        put?: never;
-        /** Add a server */
-        post: operations["add_server"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/{server}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One server, by id or name, with its models */
-        get: operations["get_server"];
-        put?: never;
-        post?: never;
-        /** Take an added server off the list */
-        delete: operations["remove_server"];
-        options?: never;
-        head?: never;
-        /**
-         * Change a server that was added here
-         * @description 409 for those of the config file and of catalogues. Its address is what it is: add another server for another.
-         */
-        patch: operations["change_server"];
-        trace?: never;
-    };
-    "/admin/api/servers/{server}/disable": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Take a server out of service: nothing new is sent to it */
-        post: operations["disable_server"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/{server}/drain": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Take a server out of service, and let what runs on it end
-         * @description The same switch as `disable`, which cuts nothing either: `draining` is true while something still runs on it (of
-         *     this process), and then it is `disabled`. `enable` puts it back.
-         */
-        post: operations["drain_server"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/{server}/enable": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Put a server back into service */
-        post: operations["enable_server"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/{server}/probe": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Ask a server for its models now */
-        post: operations["probe_server"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/{server}/timeline": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The states of a server, by id or name, over the last day */
-        get: operations["server_timeline"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/bulk": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Probe, enable, disable or drain many servers
-         * @description Each by itself: what cannot be done to one says why, and the others are done. Probes have 60 s together.
-         */
-        post: operations["change_many"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/timeline": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How all servers fared, as lanes */
-        get: operations["fleet_timeline"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/servers/verify": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Ask an address for its models, before it is added
-         * @description The rules for servers' addresses hold. 200 also where nothing answers: `ok`, `fault` and `detail` say so.
-         */
-        post: operations["verify_address"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/session": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Who is signed in
-         * @description 401 for nobody; `error.options` is then what `/admin/api/session/options` says.
-         */
-        get: operations["get_session"];
-        put?: never;
-        /**
-         * Sign in: by a one-time link, by name and password, with the admin token
-         * @description Sets the session's cookie. A session that the browser had before ends. 429 after five failures within a quarter
-         *     of an hour, for the account and for the address.
-         */
-        post: operations["sign_in"];
-        /**
-         * Sign out
-         * @description Also for whoever is not signed in any more; with the admin token it changes nothing.
-         */
-        delete: operations["sign_out"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/session/links": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * A link that signs one person in as owner, once
-         * @description Good for a quarter of an hour. The answer is the only sight of it.
-         */
-        post: operations["create_link"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/session/options": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What a sign-in page has to know */
-        get: operations["get_options"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/session/password": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Change one's own password; all sessions of the user end, and a new one begins */
-        post: operations["change_password"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/sources": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Where servers come from */
-        get: operations["list_sources"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/sources/sync": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Read the catalogues again */
-        post: operations["sync_sources"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/stats": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Requests, errors, tokens, cost and latencies, grouped
-         * @description The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
-         *     the minute are no longer kept to whole hours.
-         */
-        get: operations["get_stats"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/stats/overview": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * A span, as much time before it, and how it went
-         * @description `current` and `previous` are totals; `series` holds the buckets of the span that had requests.
-         */
-        get: operations["get_overview"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/users": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** All users */
-        get: operations["list_users"];
-        put?: never;
-        /** Add a user */
-        post: operations["create_user"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/admin/api/users/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Delete a user; what they did stays in the audit log */
-        delete: operations["delete_user"];
-        options?: never;
-        head?: never;
-        /** Change a user's role or password, or whether they may come in */
-        patch: operations["update_user"];
-        trace?: never;
-    };
-    "/admin/api/users/{name}/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Sign a user out everywhere */
-        delete: operations["end_sessions"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/chat": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Chat as Ollama's clients send it */
-        post: operations["post_api_chat"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/embed": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Vectors as Ollama's clients ask for them */
-        post: operations["post_api_embed"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/embeddings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** A vector as Ollama's older clients ask for it */
-        post: operations["post_api_embeddings"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/generate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Completion as Ollama's clients send it */
-        post: operations["post_api_generate"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/ps": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Which of them are in some server's memory
-         * @description As far as is known: no server is asked for it.
-         */
-        get: operations["ollama_ps"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/show": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * One model, as Ollama shows it
-         * @description `{"model": NAME}`: context length, capabilities, default parameters.
-         */
-        post: operations["ollama_show"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/tags": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * The models this key may use, as Ollama lists them
-         * @description Logical names first, then physical ones.
-         */
-        get: operations["ollama_tags"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/version": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * The version of Ollama's API that is spoken here
-         * @description `llm_gateway` is the gateway's own.
-         */
-        get: operations["ollama_version"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/livez": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Is the process alive? */
-        get: operations["livez"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/metrics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Prometheus metrics (admin token) */
-        get: operations["metrics"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/readyz": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * May it get traffic?
-         * @description 503 while it shuts down, and while it knows no key because it started without its database and without a
-         *     snapshot; not for less. It serves from what it holds in memory: a load balancer that took it away for a bad fleet,
-         *     or for a database that all replicas share, would turn a fault that no client sees into an outage. `checks` tells of
-         *     the database, `/v1/health` of both.
-         */
-        get: operations["readyz"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/chat": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Chat, whole answer */
-        post: operations["post_v1_chat"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/chat/completions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Chat as OpenAI's clients send it */
-        post: operations["post_v1_chat_completions"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/chat/stream": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Chat, streamed (SSE) */
-        post: operations["post_v1_chat_stream"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/completions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Complete a prompt as OpenAI's clients send it */
-        post: operations["post_v1_completions"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/embeddings": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Vectors as OpenAI's clients ask for them */
-        post: operations["post_v1_embeddings"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/health": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * How the gateway and its fleet are
-         * @description Needs no key, always 200: `status` is `ok`, `degraded` or `down`. For probes that act on the status code
-         *     there is `/readyz`.
-         */
-        get: operations["get_health"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/messages": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Messages as Anthropic's clients send them */
-        post: operations["post_v1_messages"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/messages/count_tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** About how many tokens a prompt has */
-        post: operations["post_v1_messages_count_tokens"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/models": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * The models this key may use
-         * @description Logical names first, then physical ones. Always answered from memory, whatever the servers do.
-         */
-        get: operations["list_callable_models"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/models/{model_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * One model
-         * @description 404 when the project may not use it, as when it does not exist.
-         */
-        get: operations["get_callable_model"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/responses": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Responses as OpenAI's clients send them */
-        post: operations["post_v1_responses"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/usage": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What your project has used, and what it may
-         * @description The requests of all keys of the project: together, by model (the 100 with most requests), and by day of UTC.
-         *     Both ends are brought to whole minutes, and to whole hours where figures by the minute are no longer kept.
-         */
-        get: operations["get_usage"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
+  "/admin/api/alerts": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What fires or waits to, what is over, the rules, and the latest deliveries
+     * @description `values` of a rule are what this process read last, of 20 subjects at most; null: it does not know.
+     */
+    get: operations["list_alerts"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/alerts/rules": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** All rules, who is told, and what can be watched */
+    get: operations["list_rules"]
+    put?: never
+    /**
+     * Watch something
+     * @description 409 where the config file has a rule of this name, or one is kept here.
+     */
+    post: operations["create_rule"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/alerts/rules/{name}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /**
+     * Watch something no more
+     * @description A changed built-in rule is as it was before; 409 for one that is so already: it can be paused.
+     */
+    delete: operations["delete_rule"]
+    options?: never
+    head?: never
+    /**
+     * Change a rule, or pause it
+     * @description A built-in rule can be changed and paused as well; `DELETE` then makes it as it was.
+     */
+    patch: operations["change_rule"]
+    trace?: never
+  }
+  "/admin/api/alerts/rules/{name}/test": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** What a rule would say now; nobody is told */
+    post: operations["test_rule"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/alerts/test": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Send a test to a webhook, once and now
+     * @description 200 also where it did not arrive: `state` and `error` say so.
+     */
+    post: operations["test_webhook"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/audit": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * A page of the audit log, newest first
+     * @description `before` and `after` hold the fields that changed; without `before` the object was made, without `after`
+     *     deleted.
+     */
+    get: operations["list_changes"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/catalogue": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Search the physical models of the fleet
+     * @description From memory. `facets` count what matched, `twins` are other names of the very same file.
+     */
+    get: operations["search_catalogue"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/config": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Every setting, its value and where it came from */
+    get: operations["get_config"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/config/diff": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * What a config file would change; nothing is
+     * @description 400 with all its mistakes. What the file in force owns and this one lacks is `removed`; settings are compared
+     *     with those in force, and want a restart.
+     */
+    post: operations["diff_config"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/config/export": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * The database's servers, models and projects as a config file
+     * @description Keys appear as SHA-256 only; as `llm-gateway config export`.
+     */
+    get: operations["export_config"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/config/reload": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Read the config file again, as SIGHUP does
+     * @description 409 when it runs without one, 400 with every mistake of it; then nothing has changed.
+     */
+    post: operations["reload_config"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/doctor": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What is wrong with this installation, and how to mend it
+     * @description This process, its machine, database and Redis, and what is known of the fleet; nobody's server is asked. Takes
+     *     10 s at most: a check that is not done by then says so.
+     */
+    get: operations["examine"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/keys": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Keys of all projects, or of one */
+    get: operations["list_keys"]
+    put?: never
+    /** Make a key; the answer is the only sight of it */
+    post: operations["create_key"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/keys/{key_id}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    /** Change what a key may use */
+    patch: operations["limit_key"]
+    trace?: never
+  }
+  "/admin/api/keys/{key_id}/limits": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Its limits, and how much of them is used, as this process knows it */
+    get: operations["get_key_limits"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/keys/{key_id}/revoke": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** End a key now; effective everywhere within two seconds */
+    post: operations["revoke_key"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/keys/{key_id}/rotate": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** A new key beside the old one, which ends after the overlap */
+    post: operations["rotate_key"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/live": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** The requests in flight */
+    get: operations["list_in_flight"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/live/{request_id}/cancel": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * End a request in flight
+     * @description Its client is told `cancelled_by_operator`: status 499, or the error event of a stream that has begun. The answer
+     *     says what it was doing; its row is in the log a moment later.
+     */
+    post: operations["cancel_request"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/live/feed": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What happens, as it happens: server-sent events
+     * @description `hello`: the latest rows (`requests`, oldest first; `resumed`: those after `Last-Event-ID`), what is in flight,
+     *     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
+     *     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
+     *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`).
+     */
+    get: operations["follow"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/models": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Logical names, and with them the physical models of the fleet */
+    get: operations["list_models"]
+    put?: never
+    /** Map a logical name */
+    post: operations["create_model"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/models/{model_id}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /** Unmap a logical name */
+    delete: operations["delete_model"]
+    options?: never
+    head?: never
+    /** Change what a logical name means */
+    patch: operations["update_model"]
+    trace?: never
+  }
+  "/admin/api/models/{name}/explain": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Who would serve a model now, and why not the others
+     * @description 404 names what there is instead.
+     */
+    get: operations["explain_model"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/models/test": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Ask a model for a few words, as a project
+     * @description 200 also where nothing came of it: `ok` and `error` say so. It counts and is logged as any request of the
+     *     project, under the endpoint `models_test`.
+     */
+    post: operations["try_model"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/onboarding": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How far the installation has come */
+    get: operations["onboarding"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/playground/chat": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Chat as a project: what its clients would get, as a stream of OpenAI's chunks
+     * @description 404 for no such project, 403 for a disabled one; every other error is the one that the project's clients get.
+     */
+    post: operations["play"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/projects": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** All projects */
+    get: operations["list_projects"]
+    put?: never
+    /** Create a project */
+    post: operations["create_project"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/projects/{project}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** One project, by id or name */
+    get: operations["get_project"]
+    put?: never
+    post?: never
+    /** Delete a project with its keys and models; its log stays */
+    delete: operations["delete_project"]
+    options?: never
+    head?: never
+    /** Change a project */
+    patch: operations["update_project"]
+    trace?: never
+  }
+  "/admin/api/projects/{project}/limits": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Its limits, and how much of them is used, as this process knows it */
+    get: operations["get_project_limits"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/recipes": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How each client is connected to this gateway */
+    get: operations["list_recipes"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/requests": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** A page of the log, newest first */
+    get: operations["list_requests"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/requests/{request_id}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** One row and its attempts, by the `X-Request-ID` that the client got */
+    get: operations["get_request"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/requests/{request_id}/payload": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What was asked and answered, redacted, where the project keeps it
+     * @description 404 when nothing is kept, or no longer.
+     */
+    get: operations["get_payload"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/requests/erase": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Delete rows, attempts, prompts and answers for good
+     * @description Answers with a line of JSON for each step: `{"id": …, "rows": so far, "done": false}`. The last one has
+     *     `"done": true`, and under `gone` whether nothing of it is left in the database's files. When the client goes away,
+     *     or an `error` line ends it, the gateway goes on with it later.
+     */
+    post: operations["erase_requests"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/requests/erasures": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** What was erased: when, of which project, how many rows */
+    get: operations["list_erasures"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/requests/export": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Every matching row, oldest first, streamed */
+    get: operations["export_requests"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/requests/tail": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Rows in the order in which they arrive
+     * @description For whoever follows the log: no row is missed, whichever process wrote it and however late. One may come twice.
+     *     `more`: ask again at once.
+     */
+    get: operations["follow_requests"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** The fleet, as it stands now */
+    get: operations["list_servers"]
+    put?: never
+    /** Add a server */
+    post: operations["add_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/{server}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** One server, by id or name, with its models */
+    get: operations["get_server"]
+    put?: never
+    post?: never
+    /** Take an added server off the list */
+    delete: operations["remove_server"]
+    options?: never
+    head?: never
+    /**
+     * Change a server that was added here
+     * @description 409 for those of the config file and of catalogues. Its address is what it is: add another server for another.
+     */
+    patch: operations["change_server"]
+    trace?: never
+  }
+  "/admin/api/servers/{server}/disable": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Take a server out of service: nothing new is sent to it */
+    post: operations["disable_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/{server}/drain": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Take a server out of service, and let what runs on it end
+     * @description The same switch as `disable`, which cuts nothing either: `draining` is true while something still runs on it (of
+     *     this process), and then it is `disabled`. `enable` puts it back.
+     */
+    post: operations["drain_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/{server}/enable": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Put a server back into service */
+    post: operations["enable_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/{server}/probe": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Ask a server for its models now */
+    post: operations["probe_server"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/{server}/timeline": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** The states of a server, by id or name, over the last day */
+    get: operations["server_timeline"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/bulk": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Probe, enable, disable or drain many servers
+     * @description Each by itself: what cannot be done to one says why, and the others are done. Probes have 60 s together.
+     */
+    post: operations["change_many"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/timeline": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How all servers fared, as lanes */
+    get: operations["fleet_timeline"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/verify": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Ask an address for its models, before it is added
+     * @description The rules for servers' addresses hold. 200 also where nothing answers: `ok`, `fault` and `detail` say so.
+     */
+    post: operations["verify_address"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Who is signed in
+     * @description 401 for nobody; `error.options` is then what `/admin/api/session/options` says.
+     */
+    get: operations["get_session"]
+    put?: never
+    /**
+     * Sign in: by a one-time link, by name and password, with the admin token
+     * @description Sets the session's cookie. A session that the browser had before ends. 429 after five failures within a quarter
+     *     of an hour, for the account and for the address.
+     */
+    post: operations["sign_in"]
+    /**
+     * Sign out
+     * @description Also for whoever is not signed in any more; with the admin token it changes nothing.
+     */
+    delete: operations["sign_out"]
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session/links": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * A link that signs one person in as owner, once
+     * @description Good for a quarter of an hour. The answer is the only sight of it.
+     */
+    post: operations["create_link"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session/options": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** What a sign-in page has to know */
+    get: operations["get_options"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/session/password": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Change one's own password; all sessions of the user end, and a new one begins */
+    post: operations["change_password"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/sources": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Where servers come from */
+    get: operations["list_sources"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/sources/sync": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Read the catalogues again */
+    post: operations["sync_sources"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/stats": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Requests, errors, tokens, cost and latencies, grouped
+     * @description The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
+     *     the minute are no longer kept to whole hours.
+     */
+    get: operations["get_stats"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/stats/overview": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * A span, as much time before it, how both went, and who made most of it
+     * @description Two queries over the roll-ups, whatever the span: one for the figures, one for `top`.
+     */
+    get: operations["get_overview"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/users": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** All users */
+    get: operations["list_users"]
+    put?: never
+    /** Add a user */
+    post: operations["create_user"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/users/{name}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /** Delete a user; what they did stays in the audit log */
+    delete: operations["delete_user"]
+    options?: never
+    head?: never
+    /** Change a user's role or password, or whether they may come in */
+    patch: operations["update_user"]
+    trace?: never
+  }
+  "/admin/api/users/{name}/sessions": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /** Sign a user out everywhere */
+    delete: operations["end_sessions"]
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/chat": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Chat as Ollama's clients send it */
+    post: operations["post_api_chat"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/embed": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Vectors as Ollama's clients ask for them */
+    post: operations["post_api_embed"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/embeddings": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** A vector as Ollama's older clients ask for it */
+    post: operations["post_api_embeddings"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/generate": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Completion as Ollama's clients send it */
+    post: operations["post_api_generate"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/ps": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Which of them are in some server's memory
+     * @description As far as is known: no server is asked for it.
+     */
+    get: operations["ollama_ps"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/show": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * One model, as Ollama shows it
+     * @description `{"model": NAME}`: context length, capabilities, default parameters.
+     */
+    post: operations["ollama_show"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/tags": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * The models this key may use, as Ollama lists them
+     * @description Logical names first, then physical ones.
+     */
+    get: operations["ollama_tags"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/version": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * The version of Ollama's API that is spoken here
+     * @description `llm_gateway` is the gateway's own.
+     */
+    get: operations["ollama_version"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/livez": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Is the process alive? */
+    get: operations["livez"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/metrics": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** Prometheus metrics (admin token) */
+    get: operations["metrics"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/readyz": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * May it get traffic?
+     * @description 503 while it shuts down, and while it knows no key because it started without its database and without a
+     *     snapshot; not for less. It serves from what it holds in memory: a load balancer that took it away for a bad fleet,
+     *     or for a database that all replicas share, would turn a fault that no client sees into an outage. `checks` tells of
+     *     the database, `/v1/health` of both.
+     */
+    get: operations["readyz"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/chat": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Chat, whole answer */
+    post: operations["post_v1_chat"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/chat/completions": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Chat as OpenAI's clients send it */
+    post: operations["post_v1_chat_completions"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/chat/stream": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Chat, streamed (SSE) */
+    post: operations["post_v1_chat_stream"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/completions": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Complete a prompt as OpenAI's clients send it */
+    post: operations["post_v1_completions"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/embeddings": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Vectors as OpenAI's clients ask for them */
+    post: operations["post_v1_embeddings"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/health": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * How the gateway and its fleet are
+     * @description Needs no key, always 200: `status` is `ok`, `degraded` or `down`. For probes that act on the status code
+     *     there is `/readyz`.
+     */
+    get: operations["get_health"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/messages": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Messages as Anthropic's clients send them */
+    post: operations["post_v1_messages"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/messages/count_tokens": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** About how many tokens a prompt has */
+    post: operations["post_v1_messages_count_tokens"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/models": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * The models this key may use
+     * @description Logical names first, then physical ones. Always answered from memory, whatever the servers do.
+     */
+    get: operations["list_callable_models"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/models/{model_id}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * One model
+     * @description 404 when the project may not use it, as when it does not exist.
+     */
+    get: operations["get_callable_model"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/responses": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** Responses as OpenAI's clients send them */
+    post: operations["post_v1_responses"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/v1/usage": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What your project has used, and what it may
+     * @description The requests of all keys of the project: together, by model (the 100 with most requests), and by day of UTC.
+     *     Both ends are brought to whole minutes, and to whole hours where figures by the minute are no longer kept.
+     */
+    get: operations["get_usage"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
 }
-export type webhooks = Record<string, never>;
+export type webhooks = Record<string, never>
 export interface components {
-    schemas: {
-        /** Address */
-        Address: {
-            /**
-             * Api Key Env
-             * @description As of a server that is added.
-             */
-            api_key_env?: string | null;
-            /**
-             * Kind
-             * @description ollama | openai
-             */
-            kind: string;
-            /**
-             * @description As it would be added: of strangers fewer models are read.
-             * @default own
-             */
-            trust?: components["schemas"]["Trust"];
-            /** Url */
-            url: string;
-        };
-        /**
-         * AlertList
-         * @description `data`: what fires or waits to; `recent`: what is over.
-         */
-        AlertList: {
-            /** Data */
-            data: components["schemas"]["AlertView"][];
-            /**
-             * Deliveries
-             * @description The latest first.
-             */
-            deliveries: components["schemas"]["DeliveryView"][];
-            /**
-             * Looked At
-             * @description null: this process does not look, or not yet.
-             */
-            looked_at: string | null;
-            /** Recent */
-            recent: components["schemas"]["AlertView"][];
-            /** Rules */
-            rules: components["schemas"]["RuleView"][];
-            /** Webhooks */
-            webhooks: components["schemas"]["WebhookView"][];
-        };
-        /**
-         * AlertView
-         * @description A rule that holds, or held, for one subject.
-         */
-        AlertView: {
-            /**
-             * Condition
-             * @description For people: `error_share > 5 %`.
-             */
-            condition: string;
-            /** Id */
-            id: string;
-            /** Message */
-            message: string;
-            /** Metric */
-            metric: string;
-            /** Resolved At */
-            resolved_at: string | null;
-            /** Rule */
-            rule: string;
-            /**
-             * Severity
-             * @enum {string}
-             */
-            severity: "info" | "warning" | "critical";
-            /**
-             * Since
-             * Format: date-time
-             * @description When the condition began to hold.
-             */
-            since: string;
-            /**
-             * Started At
-             * @description When it fired.
-             */
-            started_at: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "pending" | "firing" | "resolved";
-            /** Subject */
-            subject: string;
-            /** Threshold */
-            threshold: number;
-            /** Told At */
-            told_at: string | null;
-            /** Unit */
-            unit: ("share" | "ms" | "s" | "days" | "requests" | "tokens" | "cost" | "servers" | "rows") | null;
-            /** Value */
-            value: number;
-        };
-        /** Alive */
-        Alive: {
-            /**
-             * Status
-             * @constant
-             */
-            status: "ok";
-        };
-        /** AllDone */
-        AllDone: {
-            /** Data */
-            data: components["schemas"]["Done"][];
-            /** Failed */
-            failed: number;
-            /** Ok */
-            ok: number;
-        };
-        /**
-         * AtServer
-         * @description The server that works on it.
-         */
-        AtServer: {
-            /** Id */
-            id: string;
-            /**
-             * Name
-             * @description null: it is not of the fleet any more.
-             */
-            name: string | null;
-        };
-        /** AuditPage */
-        AuditPage: {
-            /** Data */
-            data: components["schemas"]["AuditRow"][];
-            /** Next Cursor */
-            next_cursor: string | null;
-        };
-        /** AuditRow */
-        AuditRow: {
-            /** Action */
-            action: string;
-            /**
-             * Address
-             * @description null: the gateway itself did it.
-             */
-            address: string | null;
-            /** After */
-            after: {
-                [key: string]: unknown;
-            } | null;
-            /** Before */
-            before: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * How
-             * @enum {string}
-             */
-            how: "password" | "link" | "token" | "file" | "start";
-            /** Id */
-            id: string;
-            /** Object Id */
-            object_id: string | null;
-            /** Object Name */
-            object_name: string | null;
-            /** Object Type */
-            object_type: string | null;
-            /** @description null: nobody's, for they were not let in. */
-            role: components["schemas"]["Role"] | null;
-            /**
-             * Timestamp
-             * Format: date-time
-             */
-            timestamp: string;
-            /** Who */
-            who: string;
-        };
-        /**
-         * CallableModel
-         * @description A model that a project may call. `display_name` and `created_at` are what Anthropic's clients read.
-         */
-        CallableModel: {
-            /**
-             * Backend Model
-             * @description Who would serve it now.
-             */
-            backend_model: string;
-            /** Capabilities */
-            capabilities: string[];
-            /** Context Length */
-            context_length: number | null;
-            /**
-             * Created
-             * @description Unix seconds.
-             */
-            created: number;
-            /** Created At */
-            created_at: string;
-            /** Default Params */
-            default_params: {
-                [key: string]: unknown;
-            };
-            /** Description */
-            description: string;
-            /** Display Name */
-            display_name: string;
-            /** Healthy Servers */
-            healthy_servers: number;
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /**
-             * Object
-             * @constant
-             */
-            object: "model";
-            /** Owned By */
-            owned_by: string;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "ready" | "unavailable";
-            /**
-             * Type
-             * @constant
-             */
-            type: "model";
-        };
-        /**
-         * CallableModelList
-         * @description Where the header `anthropic-version` says whose client asks, some fields are Anthropic's.
-         */
-        CallableModelList: {
-            /** Data */
-            data: components["schemas"]["CallableModel"][];
-            /** First Id */
-            first_id: string | null;
-            /**
-             * Has More
-             * @constant
-             */
-            has_more: false;
-            /** Last Id */
-            last_id: string | null;
-            /**
-             * Object
-             * @constant
-             */
-            object: "list";
-        };
-        /**
-         * Candidate
-         * @description One server and one of the physical models on it.
-         */
-        Candidate: {
-            /**
-             * Again In S
-             * @description Seconds until it is tried next, where that is known.
-             */
-            again_in_s: number | null;
-            /**
-             * Capabilities
-             * @description What the model is said to be able to there; empty = unknown.
-             */
-            capabilities: string[];
-            /**
-             * Cost
-             * @description What the choice goes by, the lower the better: made of the figures before.
-             */
-            cost: number;
-            /** Digest */
-            digest: string | null;
-            /**
-             * First Token Known
-             * @description False: a guess, for none was seen.
-             */
-            first_token_known: boolean;
-            /**
-             * First Token S
-             * @description Expected seconds to the first content, were it idle.
-             */
-            first_token_s: number;
-            /** In Flight */
-            in_flight: number;
-            /**
-             * Lacks
-             * @description What it is known not to be able to: by the same words, or by refusals.
-             */
-            lacks: string[];
-            /**
-             * Limit
-             * @description Attempts that it can bear at a time, as far as was learnt.
-             */
-            limit: number;
-            /**
-             * Model
-             * @description As that server lists it.
-             */
-            model: string;
-            /**
-             * Preference
-             * @description 1 = of the model that is preferred.
-             */
-            preference: number;
-            /** Reason */
-            reason: string | null;
-            /** Server */
-            server: string;
-            /** Server Id */
-            server_id: string;
-            /**
-             * Standing
-             * @description usable, returning (from a rest: one attempt at a time), doubted (asked when nobody else may), full, busy (it said so), resting, quarantined (another model under that name), incapable (it lacks what is needed), not_pinned (another digest), not_permitted (its trust class), disabled.
-             * @enum {string}
-             */
-            standing: "usable" | "returning" | "doubted" | "full" | "busy" | "resting" | "quarantined" | "incapable" | "not_pinned" | "not_permitted" | "disabled";
-            /**
-             * Success Rate
-             * @description Share of its answers that are whole, of late.
-             */
-            success_rate: number;
-            /** Success Rate Known */
-            success_rate_known: boolean;
-            /** Tokens Per Second */
-            tokens_per_second: number;
-            /** Tokens Per Second Known */
-            tokens_per_second_known: boolean;
-            trust: components["schemas"]["Trust"];
-            /**
-             * Warm
-             * @description Is the model in its memory? null = unknown.
-             */
-            warm: boolean | null;
-        };
-        /** CatalogueModel */
-        CatalogueModel: {
-            /** Capabilities */
-            capabilities: string[];
-            /** Context Length */
-            context_length: number | null;
-            /** Digests */
-            digests: {
-                [key: string]: number;
-            };
-            /** Family */
-            family: string | null;
-            /** Healthy Servers */
-            healthy_servers: number;
-            /** Logical */
-            logical: components["schemas"]["LogicalName"][];
-            /** Name */
-            name: string;
-            /** Parameter Size */
-            parameter_size: string | null;
-            /** Parameters */
-            parameters: number | null;
-            /** Quantization */
-            quantization: string | null;
-            /** Quarantined Servers */
-            quarantined_servers: number;
-            /** Servers */
-            servers: number;
-            /** Size Bytes */
-            size_bytes: number | null;
-            /** Trust */
-            trust: string[];
-            /** Twins */
-            twins: string[];
-        };
-        /**
-         * Changes
-         * @description Only the fields that are sent are changed.
-         */
-        Changes: {
-            /**
-             * Max Concurrency
-             * @description null: unlimited.
-             */
-            max_concurrency?: number | null;
-            /** Name */
-            name?: string | null;
-            /** @description Whose machine it is: own, partner or public. */
-            trust?: components["schemas"]["Trust"] | null;
-        };
-        /** Checked */
-        Checked: {
-            /** Fix */
-            fix: string;
-            /** Name */
-            name: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "ok" | "warning" | "error";
-            /** Text */
-            text: string;
-        };
-        /** Checks */
-        Checks: {
-            /** Accepting */
-            accepting: boolean;
-            /** Configuration */
-            configuration: boolean;
-            /** Database */
-            database: boolean;
-        };
-        /** ConfigView */
-        ConfigView: {
-            /** Data */
-            data: components["schemas"]["SettingView"][];
-            /** File */
-            file: string | null;
-        };
-        /** DeepHealthAnswer */
-        DeepHealthAnswer: {
-            /**
-             * Age S
-             * @description Of an answer that was kept.
-             */
-            age_s?: number;
-            /** Cached */
-            cached: boolean;
-            /** Code */
-            code?: string;
-            /** Message */
-            message?: string;
-            /** Model */
-            model?: string;
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "ok" | "failed";
-            /** Ttft Ms */
-            ttft_ms?: number;
-        };
-        /**
-         * DeliveryView
-         * @description One notice to one webhook.
-         */
-        DeliveryView: {
-            /** Alert Id */
-            alert_id: string;
-            /**
-             * At
-             * Format: date-time
-             */
-            at: string;
-            /** Error */
-            error: string | null;
-            /** Reminder */
-            reminder: boolean;
-            /** Rule */
-            rule: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "waiting" | "delivered" | "failed";
-            /**
-             * Status
-             * @description Of the last answer.
-             */
-            status: number | null;
-            /** Subject */
-            subject: string;
-            /**
-             * Told
-             * @enum {string}
-             */
-            told: "pending" | "firing" | "resolved";
-            /** Tries */
-            tries: number;
-            /** Webhook */
-            webhook: string;
-        };
-        /** Difference */
-        Difference: {
-            /**
-             * Change
-             * @enum {string}
-             */
-            change: "created" | "updated" | "removed" | "setting";
-            /** Now */
-            now: unknown;
-            /** Then */
-            then: unknown;
-            /** What */
-            what: string;
-        };
-        /** Differences */
-        Differences: {
-            /** Data */
-            data: components["schemas"]["Difference"][];
-            /** File */
-            file: string | null;
-        };
-        /** Done */
-        Done: {
-            /** Code */
-            code: string | null;
-            /** Id */
-            id: string | null;
-            /** In Flight */
-            in_flight: number | null;
-            /** Message */
-            message: string | null;
-            /** Models */
-            models: number | null;
-            /** Name */
-            name: string | null;
-            /** Ok */
-            ok: boolean;
-            /** Server */
-            server: string;
-            /** State */
-            state: string | null;
-        };
-        /** Draft */
-        Draft: {
-            /**
-             * Yaml
-             * @description A whole config file.
-             */
-            yaml: string;
-        };
-        /** EndedSessions */
-        EndedSessions: {
-            /** Ended */
-            ended: number;
-        };
-        /** ErasureList */
-        ErasureList: {
-            /** Data */
-            data: components["schemas"]["ErasureView"][];
-        };
-        /**
-         * ErasureStep
-         * @description A line of the answer.
-         */
-        ErasureStep: {
-            /** Done */
-            done: boolean;
-            /**
-             * Error
-             * @description Ends the answer; the gateway goes on with it later.
-             */
-            error?: string;
-            /**
-             * Gone
-             * @description At the end: is nothing of it left in the database's files?
-             */
-            gone?: boolean;
-            /** Id */
-            id: string;
-            /**
-             * Rows
-             * @description So far.
-             */
-            rows: number;
-        };
-        /** ErasureView */
-        ErasureView: {
-            /** Done */
-            done: boolean;
-            /**
-             * Erased At
-             * Format: date-time
-             */
-            erased_at: string;
-            /** Id */
-            id: string;
-            /**
-             * Of
-             * @enum {string}
-             */
-            of: "project" | "end_user";
-            /** Project Id */
-            project_id: string;
-            /** Rows */
-            rows: number;
-        };
-        /**
-         * ErrorAnswer
-         * @description The body of every answer with a status of 400 or more.
-         */
-        ErrorAnswer: {
-            error: components["schemas"]["ErrorDetail"];
-        };
-        /**
-         * ErrorDetail
-         * @description What was wrong, for people and for programs; some errors say more in further fields.
-         */
-        ErrorDetail: {
-            /**
-             * Code
-             * @description What programs test.
-             */
-            code: string;
-            /** Message */
-            message: string;
-            /**
-             * Param
-             * @description The field of the request that it is about.
-             */
-            param: string | null;
-            /** Request Id */
-            request_id: string | null;
-            /**
-             * Retry After
-             * @description Seconds.
-             */
-            retry_after?: number;
-            /**
-             * Retryable
-             * @description May the same request succeed later?
-             */
-            retryable: boolean;
-            /** Type */
-            type: string;
-        };
-        /** Examined */
-        Examined: {
-            /** Data */
-            data: components["schemas"]["Checked"][];
-            /** Ok */
-            ok: boolean;
-        };
-        /** Explained */
-        Explained: {
-            /**
-             * Advice
-             * @description What would change it.
-             */
-            advice: string | null;
-            /**
-             * Backends
-             * @description Physical models in order of preference.
-             */
-            backends: string[];
-            /** Conclusion */
-            conclusion: string;
-            /**
-             * Data
-             * @description In the order in which the fleet would choose; who is out comes last.
-             */
-            data: components["schemas"]["Candidate"][];
-            /** Logical */
-            logical: boolean;
-            /** Name */
-            name: string;
-            /**
-             * Outcome
-             * @description serves, waits (all are full or busy), tries_resting (all rest), or why nobody can: quarantined (another model under that name), incapable (all lack what is needed), not_pinned (another digest), not_permitted, disabled, not_held.
-             * @enum {string}
-             */
-            outcome: "serves" | "waits" | "tries_resting" | "quarantined" | "incapable" | "not_pinned" | "not_permitted" | "disabled" | "not_held";
-            /** Project */
-            project: string | null;
-            /**
-             * Trust
-             * @description Classes of servers that may be used.
-             */
-            trust: components["schemas"]["Trust"][];
-        };
-        /** Exported */
-        Exported: {
-            /** Left Out */
-            left_out: string[];
-            /** Yaml */
-            yaml: string;
-        };
-        /**
-         * ExportedRequest
-         * @description A line of an export.
-         */
-        ExportedRequest: {
-            /**
-             * Attempts
-             * @description How many there were.
-             */
-            attempts: number;
-            /** Backend Model */
-            backend_model: string | null;
-            /** Client Request Id */
-            client_request_id: string | null;
-            /**
-             * Continuations
-             * @description By other servers, of one broken answer.
-             */
-            continuations: number;
-            /** Correlation Id */
-            correlation_id: string | null;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /** End User */
-            end_user: string | null;
-            /** Endpoint */
-            endpoint: string;
-            /** Error Code */
-            error_code: string | null;
-            /**
-             * Failovers
-             * @description Attempts that failed before the answer began.
-             */
-            failovers: number;
-            /** Finish Reason */
-            finish_reason: string | null;
-            /** Key */
-            key: string | null;
-            /** Key Id */
-            key_id: string | null;
-            /** Latency Ms */
-            latency_ms: number;
-            /**
-             * Model
-             * @description As asked for; null: the body could not be read.
-             */
-            model: string | null;
-            /**
-             * Notes
-             * @description What the caller asked for and did not get.
-             */
-            notes: string | null;
-            /**
-             * Outcome
-             * @enum {string}
-             */
-            outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed";
-            /** @description Only where payloads were asked for. */
-            payload?: components["schemas"]["PayloadView"] | null;
-            /**
-             * Project
-             * @description null: there is none of this id any more; as `key`.
-             */
-            project: string | null;
-            /** Project Context */
-            project_context: string | null;
-            /** Project Id */
-            project_id: string;
-            /** Request Id */
-            request_id: string;
-            /** Server Id */
-            server_id: string | null;
-            /**
-             * Status
-             * @description The one sent, or that of the error event after a 200.
-             */
-            status: number;
-            /** Stream */
-            stream: boolean;
-            tier: components["schemas"]["Trust"] | null;
-            /**
-             * Timestamp
-             * Format: date-time
-             * @description When it was admitted.
-             */
-            timestamp: string;
-            /** Tokens Estimated */
-            tokens_estimated: boolean;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms */
-            ttft_ms: number | null;
-        };
-        /** Facet */
-        Facet: {
-            /** Count */
-            count: number;
-            /** Value */
-            value: string;
-        };
-        /** Facets */
-        Facets: {
-            /** Capability */
-            capability: components["schemas"]["Facet"][];
-            /** Family */
-            family: components["schemas"]["Facet"][];
-            /** Quantization */
-            quantization: components["schemas"]["Facet"][];
-        };
-        /**
-         * FaultKind
-         * @description How a model server failed us. `fleet` holds what each kind means for the server and for the request.
-         * @enum {string}
-         */
-        FaultKind: "not_permitted" | "dns" | "refused" | "connect_timeout" | "tls" | "stale" | "reset" | "write_timeout" | "head_timeout" | "bad_http" | "too_large" | "encoded" | "redirect" | "not_the_protocol" | "bad_frame" | "empty" | "wrong_model" | "digest_changed" | "unfit" | "loop" | "prompt_cut" | "first_token_timeout" | "stalled" | "total_timeout" | "cut" | "auth" | "model_missing" | "incapable" | "busy" | "out_of_memory" | "server_error" | "caller" | "context";
-        /**
-         * FirstRequest
-         * @description The oldest that was answered, of the latest that this process knows; where there is none, the latest.
-         */
-        FirstRequest: {
-            /**
-             * Cause
-             * @description Of a step that failed.
-             */
-            cause: string | null;
-            /** Error Code */
-            error_code: string | null;
-            /**
-             * Hint
-             * @description What to do about it, or next.
-             */
-            hint: string | null;
-            /** Request Id */
-            request_id: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "done" | "active" | "failed" | "waiting";
-            /** Status */
-            status: number | null;
-        };
-        /** Fleet */
-        Fleet: {
-            /**
-             * Cause
-             * @description Of a step that failed.
-             */
-            cause: string | null;
-            /** Healthy */
-            healthy: number;
-            /**
-             * Hint
-             * @description What to do about it, or next.
-             */
-            hint: string | null;
-            /**
-             * Probed
-             * @description That were looked at once, well or not.
-             */
-            probed: number;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "done" | "active" | "failed" | "waiting";
-            /**
-             * Total
-             * @description Servers in service.
-             */
-            total: number;
-        };
-        /** FleetTimeline */
-        FleetTimeline: {
-            /**
-             * Begin
-             * @description Of the first step.
-             */
-            begin: string;
-            /** Data */
-            data: components["schemas"]["Lane"][];
-            /**
-             * Since
-             * @description Nothing is known of what was before; null: of nothing.
-             */
-            since: string | null;
-            /** Step S */
-            step_s: number;
-            /** Until */
-            until: string;
-        };
-        /**
-         * HealthView
-         * @description How the gateway and its fleet are.
-         */
-        HealthView: {
-            /**
-             * Configuration
-             * @description Where it comes from: `database`, `snapshot` or `none`.
-             */
-            configuration: string;
-            /**
-             * Database
-             * @enum {string}
-             */
-            database: "ok" | "unavailable";
-            deep?: components["schemas"]["DeepHealthAnswer"];
-            /**
-             * Log
-             * @description `waiting`: the database takes no rows; `failing`: the journal cannot be written.
-             * @enum {string}
-             */
-            log: "ok" | "waiting" | "failing";
-            /** Log Rows Dropped */
-            log_rows_dropped: number;
-            /** Log Rows Waiting */
-            log_rows_waiting: number;
-            models: components["schemas"]["ModelCounts"];
-            /**
-             * Servers
-             * @description `total`, and how many are in each state.
-             */
-            servers: {
-                [key: string]: number;
-            };
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "ok" | "degraded" | "down";
-        };
-        /**
-         * InFlight
-         * @description One request at this moment.
-         */
-        InFlight: {
-            /** Age Ms */
-            age_ms: number;
-            /** Attempts */
-            attempts: number;
-            /** Backend Model */
-            backend_model: string | null;
-            /** Endpoint */
-            endpoint: string;
-            /** Failovers */
-            failovers: number;
-            /** Key Id */
-            key_id: string;
-            /**
-             * Model
-             * @description As asked for; null: the body is still being read.
-             */
-            model: string | null;
-            /**
-             * Phase
-             * @description `waiting`: for a place, or for the next attempt; `streaming`: an answer comes, also one that the client wants whole; `ending`: its client is gone, or somebody cancelled it.
-             * @enum {string}
-             */
-            phase: "body" | "waiting" | "connecting" | "first_token" | "streaming" | "ending";
-            /** Project */
-            project: string;
-            /** Project Id */
-            project_id: string;
-            /** Request Id */
-            request_id: string;
-            /** @description null: none was asked yet. */
-            server: components["schemas"]["AtServer"] | null;
-            /** Started At */
-            started_at: string;
-            /**
-             * Stream
-             * @description null: nobody knows before the body is here.
-             */
-            stream: boolean | null;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms */
-            ttft_ms: number | null;
-        };
-        /** InFlightList */
-        InFlightList: {
-            /**
-             * Data
-             * @description Who came first stands first.
-             */
-            data: components["schemas"]["InFlight"][];
-            /** Total */
-            total: number;
-            workers: components["schemas"]["Workers"];
-        };
-        /**
-         * KeyChanges
-         * @description Only the fields that are sent are changed; null takes a limit away.
-         */
-        KeyChanges: {
-            /** Daily Cost */
-            daily_cost?: number | null;
-            /** Daily Tokens */
-            daily_tokens?: number | null;
-            /** Max Concurrency */
-            max_concurrency?: number | null;
-            /** Monthly Cost */
-            monthly_cost?: number | null;
-            /** Monthly Tokens */
-            monthly_tokens?: number | null;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute?: number | null;
-            /** Tokens Per Minute */
-            tokens_per_minute?: number | null;
-        };
-        /** KeyList */
-        KeyList: {
-            /** Data */
-            data: components["schemas"]["KeyView"][];
-        };
-        /**
-         * KeyView
-         * @description By `prefix` and `last4` people recognise it.
-         */
-        KeyView: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Daily Cost */
-            daily_cost: number | null;
-            /** Daily Tokens */
-            daily_tokens: number | null;
-            /** Expires At */
-            expires_at: string | null;
-            /** Id */
-            id: string;
-            /**
-             * Last Used At
-             * @description Within half a minute.
-             */
-            last_used_at: string | null;
-            /** Last4 */
-            last4: string;
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Monthly Cost */
-            monthly_cost: number | null;
-            /** Monthly Tokens */
-            monthly_tokens: number | null;
-            /** Name */
-            name: string;
-            /** @description file: only the config file changes it. */
-            owner: components["schemas"]["Owner"];
-            /** Prefix */
-            prefix: string;
-            /** Project */
-            project: string | null;
-            /** Project Id */
-            project_id: string;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute: number | null;
-            /** Revoked At */
-            revoked_at: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "active" | "expired" | "revoked";
-            /** Tokens Per Minute */
-            tokens_per_minute: number | null;
-        };
-        /** Lane */
-        Lane: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /**
-             * States
-             * @description A letter for each step, oldest first, of the worst state in it: h(ealthy), u(nknown), r(esting), q(uarantined), d(isabled), `.` where nothing is known.
-             */
-            states: string;
-        };
-        /**
-         * LimitFigure
-         * @description One limit, and how much of it is used.
-         */
-        LimitFigure: {
-            /** Limit */
-            limit: number;
-            /**
-             * Name
-             * @enum {string}
-             */
-            name: "rate_limit_per_minute" | "tokens_per_minute" | "max_concurrency" | "daily_tokens" | "monthly_tokens" | "daily_cost" | "monthly_cost";
-            /**
-             * Reserved
-             * @description By requests that run.
-             */
-            reserved: number;
-            /**
-             * Resets At
-             * @description null: it flows back all the time.
-             */
-            resets_at: string | null;
-            /** Used */
-            used: number;
-        };
-        /**
-         * LimitList
-         * @description The limits that there are.
-         */
-        LimitList: {
-            /** Data */
-            data: components["schemas"]["LimitFigure"][];
-        };
-        /** ListedModel */
-        ListedModel: {
-            /**
-             * Backend
-             * @description Physical models in order of preference.
-             */
-            backend: string[];
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Description */
-            description: string;
-            /** Healthy Servers */
-            healthy_servers: number;
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /** @description file: only the config file changes it. */
-            owner: components["schemas"]["Owner"];
-            /** Params */
-            params: {
-                [key: string]: unknown;
-            };
-            price: components["schemas"]["PriceView"] | null;
-            /** Project */
-            project: string | null;
-            /**
-             * Project Id
-             * @description null: shared by all projects.
-             */
-            project_id: string | null;
-        };
-        /** ListedProject */
-        ListedProject: {
-            /** Active Keys */
-            active_keys: number;
-            /**
-             * Allowed Models
-             * @description null: everything that it may reach.
-             */
-            allowed_models: string[] | null;
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Daily Cost */
-            daily_cost: number | null;
-            /** Daily Tokens */
-            daily_tokens: number | null;
-            /** Description */
-            description: string;
-            /** Id */
-            id: string;
-            /** Is Active */
-            is_active: boolean;
-            /**
-             * Limits
-             * @description How much is used of each, as this process knows it.
-             */
-            limits: components["schemas"]["LimitFigure"][];
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Monthly Cost */
-            monthly_cost: number | null;
-            /** Monthly Tokens */
-            monthly_tokens: number | null;
-            /** Name */
-            name: string;
-            /** @description file: only the config file changes it. */
-            owner: components["schemas"]["Owner"];
-            /**
-             * Payload Days
-             * @description null: as the settings say.
-             */
-            payload_days: number | null;
-            /**
-             * Public Tools
-             * @description May requests with tools use public servers?
-             */
-            public_tools: boolean;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute: number | null;
-            /**
-             * Redact
-             * @description Patterns of its own besides the built-in ones.
-             */
-            redact: string[];
-            /** Store Payloads */
-            store_payloads: boolean;
-            /** Tokens Per Minute */
-            tokens_per_minute: number | null;
-            /**
-             * Trust
-             * @description Whose servers may see its prompts.
-             */
-            trust: components["schemas"]["Trust"][];
-        };
-        /** Catalogue */
-        llm_gateway__service__catalogue__Catalogue: {
-            /** Data */
-            data: components["schemas"]["CatalogueModel"][];
-            facets: components["schemas"]["Facets"];
-            /** Matched */
-            matched: number;
-            /** Total */
-            total: number;
-        };
-        /** Catalogue */
-        llm_gateway__web__admin__onboarding__Catalogue: {
-            /**
-             * Cause
-             * @description Of a step that failed.
-             */
-            cause: string | null;
-            /**
-             * Error
-             * @description What was wrong with a catalogue, also where others could be used.
-             */
-            error: string | null;
-            /**
-             * Hint
-             * @description What to do about it, or next.
-             */
-            hint: string | null;
-            /** Models */
-            models: number;
-            /** Servers */
-            servers: number;
-            /**
-             * Source
-             * @description Where the servers come from, by their sources' names.
-             */
-            source: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "done" | "active" | "failed" | "waiting";
-        };
-        /** LoggedAttempt */
-        LoggedAttempt: {
-            /**
-             * After
-             * @description What the attempt before did wrong.
-             */
-            after: string | null;
-            /** Backend Model */
-            backend_model: string;
-            /** Detail */
-            detail: string | null;
-            /** Duration Ms */
-            duration_ms: number;
-            /**
-             * Number
-             * @description From 1, in the order in which they began.
-             */
-            number: number;
-            /** Outcome */
-            outcome: ("ok" | "cancelled") | components["schemas"]["FaultKind"];
-            /**
-             * Server
-             * @description null: it is not of the fleet now.
-             */
-            server: string | null;
-            /** Server Id */
-            server_id: string;
-            tier: components["schemas"]["Trust"];
-            /**
-             * Timestamp
-             * Format: date-time
-             * @description Of its beginning.
-             */
-            timestamp: string;
-            /**
-             * Tokens Output
-             * @description That the client got.
-             */
-            tokens_output: number;
-            /**
-             * Tokens Wasted
-             * @description That it did not get.
-             */
-            tokens_wasted: number;
-            /**
-             * Ttft Ms
-             * @description From its beginning to its first content.
-             */
-            ttft_ms: number | null;
-            /**
-             * Why
-             * @enum {string}
-             */
-            why: "first" | "failover" | "race" | "continuation" | "second_try";
-        };
-        /**
-         * LoggedRequest
-         * @description A row of the log.
-         */
-        LoggedRequest: {
-            /**
-             * Attempts
-             * @description How many there were.
-             */
-            attempts: number;
-            /** Backend Model */
-            backend_model: string | null;
-            /** Client Request Id */
-            client_request_id: string | null;
-            /**
-             * Continuations
-             * @description By other servers, of one broken answer.
-             */
-            continuations: number;
-            /** Correlation Id */
-            correlation_id: string | null;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /** End User */
-            end_user: string | null;
-            /** Endpoint */
-            endpoint: string;
-            /** Error Code */
-            error_code: string | null;
-            /**
-             * Failovers
-             * @description Attempts that failed before the answer began.
-             */
-            failovers: number;
-            /** Finish Reason */
-            finish_reason: string | null;
-            /** Key */
-            key: string | null;
-            /** Key Id */
-            key_id: string | null;
-            /** Latency Ms */
-            latency_ms: number;
-            /**
-             * Model
-             * @description As asked for; null: the body could not be read.
-             */
-            model: string | null;
-            /**
-             * Notes
-             * @description What the caller asked for and did not get.
-             */
-            notes: string | null;
-            /**
-             * Outcome
-             * @enum {string}
-             */
-            outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed";
-            /**
-             * Project
-             * @description null: there is none of this id any more; as `key`.
-             */
-            project: string | null;
-            /** Project Context */
-            project_context: string | null;
-            /** Project Id */
-            project_id: string;
-            /** Request Id */
-            request_id: string;
-            /** Server Id */
-            server_id: string | null;
-            /**
-             * Status
-             * @description The one sent, or that of the error event after a 200.
-             */
-            status: number;
-            /** Stream */
-            stream: boolean;
-            tier: components["schemas"]["Trust"] | null;
-            /**
-             * Timestamp
-             * Format: date-time
-             * @description When it was admitted.
-             */
-            timestamp: string;
-            /** Tokens Estimated */
-            tokens_estimated: boolean;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms */
-            ttft_ms: number | null;
-        };
-        /** LogicalName */
-        LogicalName: {
-            /** Name */
-            name: string;
-            /** Project */
-            project: string | null;
-        };
-        /** LoginLink */
-        LoginLink: {
-            /**
-             * Expires At
-             * Format: date-time
-             */
-            expires_at: string;
-            /** Url */
-            url: string;
-        };
-        /** MadeKey */
-        MadeKey: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Daily Cost */
-            daily_cost: number | null;
-            /** Daily Tokens */
-            daily_tokens: number | null;
-            /** Expires At */
-            expires_at: string | null;
-            /** Id */
-            id: string;
-            /**
-             * Key
-             * @description The key itself, this once.
-             */
-            key: string;
-            /**
-             * Last Used At
-             * @description Within half a minute.
-             */
-            last_used_at: string | null;
-            /** Last4 */
-            last4: string;
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Monthly Cost */
-            monthly_cost: number | null;
-            /** Monthly Tokens */
-            monthly_tokens: number | null;
-            /** Name */
-            name: string;
-            /** @description file: only the config file changes it. */
-            owner: components["schemas"]["Owner"];
-            /** Prefix */
-            prefix: string;
-            /** Project */
-            project: string | null;
-            /** Project Id */
-            project_id: string;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute: number | null;
-            /** Revoked At */
-            revoked_at: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "active" | "expired" | "revoked";
-            /** Tokens Per Minute */
-            tokens_per_minute: number | null;
-        };
-        /** Many */
-        Many: {
-            /**
-             * Action
-             * @enum {string}
-             */
-            action: "probe" | "enable" | "disable" | "drain";
-            /**
-             * Ids
-             * @description Ids or names.
-             */
-            ids: string[];
-        };
-        /**
-         * ModelChanges
-         * @description Only the fields that are sent are changed.
-         */
-        ModelChanges: {
-            /**
-             * Backend
-             * @description Physical models in order of preference; `NAME@sha256:DIGEST` is only asked of servers that list this digest, of which 12 digits are enough.
-             */
-            backend?: string[];
-            /**
-             * Description
-             * @default
-             */
-            description?: string;
-            /** Params */
-            params?: {
-                [key: string]: unknown;
-            };
-            price?: components["schemas"]["PriceOf"] | null;
-        };
-        /** ModelCounts */
-        ModelCounts: {
-            /** Total */
-            total: number;
-            /** With Healthy Servers */
-            with_healthy_servers: number;
-        };
-        /**
-         * ModelList
-         * @description `data`: the logical names.
-         */
-        ModelList: {
-            /** Data */
-            data: components["schemas"]["ListedModel"][];
-            /** Physical */
-            physical: components["schemas"]["PhysicalModel"][];
-        };
-        /**
-         * ModelOnServer
-         * @description One model on one server, whatever the server as a whole is like.
-         */
-        ModelOnServer: {
-            /** Context Length */
-            context_length: number | null;
-            /** Digest */
-            digest: string | null;
-            /** Failures */
-            failures: number;
-            /** Family */
-            family: string | null;
-            /**
-             * First Token S
-             * @description Expected seconds to its first content; null: none was seen.
-             */
-            first_token_s: number | null;
-            /** In Flight */
-            in_flight: number;
-            /**
-             * Limit
-             * @description Attempts that it can bear at a time, as far as was learnt.
-             */
-            limit: number;
-            /** Name */
-            name: string;
-            /** Parameter Size */
-            parameter_size: string | null;
-            /** Quantization */
-            quantization: string | null;
-            /**
-             * Reason
-             * @description Why it rests: of several rests, the one that ends last.
-             */
-            reason: string | null;
-            /** Rests For S */
-            rests_for_s: number | null;
-            /**
-             * State
-             * @description quarantined: it is not what its name says; unknown: it was never asked.
-             * @enum {string}
-             */
-            state: "healthy" | "unknown" | "returning" | "busy" | "resting" | "quarantined";
-            /**
-             * Success Rate
-             * @description Share of its answers that were whole, of late; null: none yet.
-             */
-            success_rate: number | null;
-            /** Successes */
-            successes: number;
-            /** Tokens Per Second */
-            tokens_per_second: number | null;
-            /**
-             * Warm
-             * @description Is it in memory? null = unknown.
-             */
-            warm: boolean | null;
-        };
-        /**
-         * ModelView
-         * @description A logical name and what it means.
-         */
-        ModelView: {
-            /**
-             * Backend
-             * @description Physical models in order of preference.
-             */
-            backend: string[];
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Description */
-            description: string;
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /** @description file: only the config file changes it. */
-            owner: components["schemas"]["Owner"];
-            /** Params */
-            params: {
-                [key: string]: unknown;
-            };
-            price: components["schemas"]["PriceView"] | null;
-            /** Project */
-            project: string | null;
-            /**
-             * Project Id
-             * @description null: shared by all projects.
-             */
-            project_id: string | null;
-        };
-        /** NewErasure */
-        NewErasure: {
-            /**
-             * Confirm
-             * @description Say true: nothing brings it back.
-             * @constant
-             */
-            confirm: true;
-            /**
-             * End User
-             * @description The user tag of the requests; absent: everything of the project.
-             */
-            end_user?: string | null;
-            /**
-             * Project
-             * @description Id or name; a deleted one's id.
-             */
-            project: string;
-            /**
-             * Rewrite
-             * @description PostgreSQL: write the tables anew, so that nothing is left in their files. The log cannot be read meanwhile, and new rows wait in the journal.
-             * @default false
-             */
-            rewrite?: boolean;
-        };
-        /** NewKey */
-        NewKey: {
-            /** Daily Cost */
-            daily_cost?: number | null;
-            /** Daily Tokens */
-            daily_tokens?: number | null;
-            /**
-             * Expires At
-             * @description ISO 8601; absent: never.
-             */
-            expires_at?: string | null;
-            /** Max Concurrency */
-            max_concurrency?: number | null;
-            /** Monthly Cost */
-            monthly_cost?: number | null;
-            /** Monthly Tokens */
-            monthly_tokens?: number | null;
-            /**
-             * Name
-             * @default key
-             */
-            name?: string;
-            /**
-             * Project
-             * @description Id or name.
-             */
-            project: string;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute?: number | null;
-            /** Tokens Per Minute */
-            tokens_per_minute?: number | null;
-        };
-        /** NewModel */
-        NewModel: {
-            /**
-             * Backend
-             * @description Physical models in order of preference; `NAME@sha256:DIGEST` is only asked of servers that list this digest, of which 12 digits are enough.
-             */
-            backend: string[];
-            /**
-             * Description
-             * @default
-             */
-            description?: string;
-            /** Name */
-            name: string;
-            /**
-             * Params
-             * @description Defaults where a request is silent.
-             */
-            params?: {
-                [key: string]: unknown;
-            };
-            /** @description Absent: its tokens cost nothing. */
-            price?: components["schemas"]["PriceOf"] | null;
-            /**
-             * Project
-             * @description Id or name; absent: shared by all projects.
-             */
-            project?: string | null;
-        };
-        /** NewPassword */
-        NewPassword: {
-            /**
-             * Current
-             * Format: password
-             */
-            current: string;
-            /**
-             * New
-             * Format: password
-             */
-            new: string;
-        };
-        /** NewProject */
-        NewProject: {
-            /** Allowed Models */
-            allowed_models?: string[] | null;
-            /** Daily Cost */
-            daily_cost?: number | null;
-            /** Daily Tokens */
-            daily_tokens?: number | null;
-            /**
-             * Description
-             * @default
-             */
-            description?: string;
-            /**
-             * Is Active
-             * @default true
-             */
-            is_active?: boolean;
-            /** Max Concurrency */
-            max_concurrency?: number | null;
-            /** Monthly Cost */
-            monthly_cost?: number | null;
-            /** Monthly Tokens */
-            monthly_tokens?: number | null;
-            /** Name */
-            name: string;
-            /** Payload Days */
-            payload_days?: number | null;
-            /**
-             * Public Tools
-             * @default false
-             */
-            public_tools?: boolean;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute?: number | null;
-            /** Redact */
-            redact?: string[];
-            /**
-             * Store Payloads
-             * @description Keep prompts and answers, redacted?
-             * @default false
-             */
-            store_payloads?: boolean;
-            /** Tokens Per Minute */
-            tokens_per_minute?: number | null;
-            /**
-             * Trust
-             * @description Whose servers may see its prompts; `public` are strangers' machines.
-             * @default [
-             *       "own",
-             *       "partner"
-             *     ]
-             */
-            trust?: components["schemas"]["Trust"][];
-        };
-        /** NewServer */
-        NewServer: {
-            /**
-             * Api Key Env
-             * @description Variable of the gateway's environment (or `.env`) that holds the server's key. It must be set and its name must begin with `UPSTREAM_`; other variables can only be named in the config file.
-             */
-            api_key_env?: string | null;
-            /**
-             * Kind
-             * @description ollama | openai
-             */
-            kind: string;
-            /** Max Concurrency */
-            max_concurrency?: number | null;
-            /** Name */
-            name: string;
-            /** @description Whose machine it is: own, partner or public. */
-            trust: components["schemas"]["Trust"];
-            /** Url */
-            url: string;
-        };
-        /** NewUser */
-        NewUser: {
-            /**
-             * Name
-             * @description Lower-case letters, digits and `._@-`.
-             */
-            name: string;
-            /**
-             * Password
-             * Format: password
-             */
-            password: string;
-            role: components["schemas"]["Role"];
-        };
-        /**
-         * Offered
-         * @description A model that recipes may be filled with.
-         */
-        Offered: {
-            /** Context Length */
-            context_length: number | null;
-            /** Name */
-            name: string;
-            /**
-             * Ready
-             * @description Does a healthy server hold it now?
-             */
-            ready: boolean;
-        };
-        /**
-         * Onboarding
-         * @description Each step waits for the one before.
-         */
-        Onboarding: {
-            catalogue: components["schemas"]["llm_gateway__web__admin__onboarding__Catalogue"];
-            /** Done */
-            done: boolean;
-            first_request: components["schemas"]["FirstRequest"];
-            fleet: components["schemas"]["Fleet"];
-            key: components["schemas"]["Step"];
-            project: components["schemas"]["Step"];
-        };
-        /** Overview */
-        Overview: {
-            /**
-             * Bucket
-             * @enum {string}
-             */
-            bucket: "minute" | "hour" | "day";
-            current: components["schemas"]["UsageFigures"];
-            previous: components["schemas"]["UsageFigures"];
-            /** Series */
-            series: components["schemas"]["OverviewPoint"][];
-            /**
-             * Since
-             * Format: date-time
-             */
-            since: string;
-            /**
-             * Until
-             * Format: date-time
-             */
-            until: string;
-        };
-        /** OverviewPoint */
-        OverviewPoint: {
-            /** Attempts */
-            attempts: number;
-            /** Bucket */
-            bucket: string | null;
-            /** Continuations */
-            continuations: number;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /**
-             * Errors
-             * @description With a status of 400 or more.
-             */
-            errors: number;
-            /** Failovers */
-            failovers: number;
-            /** Latency Ms Avg */
-            latency_ms_avg: number | null;
-            /** Latency Ms P50 */
-            latency_ms_p50: number | null;
-            /** Latency Ms P95 */
-            latency_ms_p95: number | null;
-            /** Latency Ms P99 */
-            latency_ms_p99: number | null;
-            /** Requests */
-            requests: number;
-            /**
-             * Saved
-             * @description Answered although an attempt had failed.
-             */
-            saved: number;
-            /**
-             * Tokens Estimated
-             * @description Tokens of requests whose tokens are estimates.
-             */
-            tokens_estimated: number;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms Avg */
-            ttft_ms_avg: number | null;
-            /** Ttft Ms P50 */
-            ttft_ms_p50: number | null;
-            /** Ttft Ms P95 */
-            ttft_ms_p95: number | null;
-            /** Ttft Ms P99 */
-            ttft_ms_p99: number | null;
-        };
-        /**
-         * Owner
-         * @description Where an object is changed: what the config file holds is read-only elsewhere.
-         * @enum {string}
-         */
-        Owner: "database" | "file";
-        /** OwnUsage */
-        OwnUsage: {
-            /** By Day */
-            by_day: components["schemas"]["UsageOfDay"][];
-            /** By Model */
-            by_model: components["schemas"]["UsageOfModel"][];
-            limits: components["schemas"]["SetLimits"];
-            /**
-             * Object
-             * @constant
-             */
-            object: "usage";
-            /** Project */
-            project: string;
-            /**
-             * Since
-             * Format: date-time
-             */
-            since: string;
-            total: components["schemas"]["UsageFigures"];
-            /**
-             * Until
-             * Format: date-time
-             */
-            until: string;
-        };
-        /**
-         * PayloadView
-         * @description What was asked and answered, redacted.
-         */
-        PayloadView: {
-            /**
-             * Cut
-             * @description Is a part left out for its length?
-             */
-            cut: boolean;
-            /**
-             * Expires At
-             * Format: date-time
-             */
-            expires_at: string;
-            /**
-             * Redactions
-             * @description Places that were redacted.
-             */
-            redactions: number;
-            /**
-             * Request
-             * @description The body as the client sent it; a text where it is no JSON any more.
-             */
-            request: unknown;
-            /**
-             * Response
-             * @description `text`, `thinking`, `tool_calls`.
-             */
-            response: unknown;
-            /**
-             * Timestamp
-             * Format: date-time
-             */
-            timestamp: string;
-        };
-        /**
-         * PhysicalModel
-         * @description What servers list by one name.
-         */
-        PhysicalModel: {
-            /** Context Length */
-            context_length: number | null;
-            /** Digest */
-            digest: string | null;
-            /**
-             * Digests
-             * @description Digest -> servers that list it.
-             */
-            digests: {
-                [key: string]: number;
-            };
-            /** Family */
-            family: string | null;
-            /** Healthy Servers */
-            healthy_servers: number;
-            /** Name */
-            name: string;
-            /** Parameter Size */
-            parameter_size: string | null;
-            /** Quantization */
-            quantization: string | null;
-            /** Quarantined Servers */
-            quarantined_servers: number;
-            /** Servers */
-            servers: number;
-            /** Trust */
-            trust: components["schemas"]["Trust"][];
-        };
-        /**
-         * Play
-         * @description A request as of `POST /v1/chat/completions`, whose rules hold for its fields, and as which project.
-         */
-        Play: {
-            /** Frequency Penalty */
-            frequency_penalty?: number | null;
-            /** Max Tokens */
-            max_tokens?: number | null;
-            /**
-             * Messages
-             * @description `[{role, content}, …]`, as OpenAI has them.
-             */
-            messages: {
-                [key: string]: unknown;
-            }[];
-            /** Metadata */
-            metadata?: {
-                [key: string]: unknown;
-            } | null;
-            /** Min P */
-            min_p?: number | null;
-            /**
-             * Model
-             * @description A logical or physical name that the project may ask for.
-             */
-            model: string;
-            /** Num Ctx */
-            num_ctx?: number | null;
-            /** Presence Penalty */
-            presence_penalty?: number | null;
-            /**
-             * Project
-             * @description Id or name.
-             */
-            project: string;
-            /** Reasoning Effort */
-            reasoning_effort?: string | null;
-            /** Repeat Penalty */
-            repeat_penalty?: number | null;
-            /** Response Format */
-            response_format?: {
-                [key: string]: unknown;
-            } | null;
-            /** Seed */
-            seed?: number | null;
-            /** Stop */
-            stop?: string | string[] | null;
-            /**
-             * Stream
-             * @default true
-             */
-            stream?: boolean;
-            /** Temperature */
-            temperature?: number | null;
-            /** Tool Choice */
-            tool_choice?: string | {
-                [key: string]: unknown;
-            } | null;
-            /** Tools */
-            tools?: {
-                [key: string]: unknown;
-            }[] | null;
-            /** Top K */
-            top_k?: number | null;
-            /** Top P */
-            top_p?: number | null;
-            /** User */
-            user?: string | null;
-        };
-        /**
-         * PriceOf
-         * @description Of a million tokens, in any unit that you count in.
-         */
-        PriceOf: {
-            /**
-             * Input
-             * @default 0
-             */
-            input?: number;
-            /**
-             * Output
-             * @default 0
-             */
-            output?: number;
-        };
-        /**
-         * PriceView
-         * @description Of a million tokens.
-         */
-        PriceView: {
-            /** Input */
-            input: number;
-            /** Output */
-            output: number;
-        };
-        /**
-         * Probe
-         * @description What came of a look at a server's list of models.
-         */
-        Probe: {
-            /** Detail */
-            detail?: string | null;
-            /** Fault */
-            fault?: string | null;
-            /** Models */
-            models?: number | null;
-            /** Ok */
-            ok: boolean;
-            /** Version */
-            version?: string | null;
-        };
-        /** ProbedServer */
-        ProbedServer: {
-            /** Api Key Env */
-            api_key_env: string | null;
-            /** Country */
-            country: string | null;
-            /**
-             * Draining
-             * @description It is out of service, and these still run on it.
-             */
-            draining: boolean;
-            /** Enabled */
-            enabled: boolean;
-            /** First Seen */
-            first_seen: string | null;
-            /**
-             * First Token S
-             * @description Of the model that it has served most; as `tokens_per_second`.
-             */
-            first_token_s: number | null;
-            /** Id */
-            id: string;
-            /**
-             * In Flight
-             * @description Attempts that run on it now, also when it is out of service.
-             */
-            in_flight: number;
-            /** Kind */
-            kind: string;
-            /** Last Seen */
-            last_seen: string | null;
-            /**
-             * Leaks
-             * @description Its version shows strangers what others asked (Ollama before 0.17.1).
-             */
-            leaks: boolean;
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Model List */
-            model_list: components["schemas"]["ModelOnServer"][];
-            /** Models */
-            models: string[];
-            /**
-             * Models Resting
-             * @description Of these, models that rest by themselves while the server is well.
-             */
-            models_resting: number;
-            /** Name */
-            name: string;
-            owner: components["schemas"]["Owner"];
-            probe: components["schemas"]["Probe"];
-            /**
-             * Reason
-             * @description Why it rests as a whole.
-             */
-            reason: string | null;
-            /** Rests For S */
-            rests_for_s: number | null;
-            /** Source */
-            source: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled";
-            /**
-             * Success Rate
-             * @description Of all its answers of late; null: none yet.
-             */
-            success_rate: number | null;
-            /** Tokens Per Second */
-            tokens_per_second: number | null;
-            trust: components["schemas"]["Trust"];
-            /** Url */
-            url: string;
-            /** Version */
-            version: string | null;
-        };
-        /**
-         * ProjectChanges
-         * @description Only the fields that are sent are changed; null takes a limit away.
-         */
-        ProjectChanges: {
-            /** Allowed Models */
-            allowed_models?: string[] | null;
-            /** Daily Cost */
-            daily_cost?: number | null;
-            /** Daily Tokens */
-            daily_tokens?: number | null;
-            /**
-             * Description
-             * @default
-             */
-            description?: string;
-            /**
-             * Is Active
-             * @default true
-             */
-            is_active?: boolean;
-            /** Max Concurrency */
-            max_concurrency?: number | null;
-            /** Monthly Cost */
-            monthly_cost?: number | null;
-            /** Monthly Tokens */
-            monthly_tokens?: number | null;
-            /** Name */
-            name?: string;
-            /** Payload Days */
-            payload_days?: number | null;
-            /**
-             * Public Tools
-             * @default false
-             */
-            public_tools?: boolean;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute?: number | null;
-            /** Redact */
-            redact?: string[];
-            /**
-             * Store Payloads
-             * @description Keep prompts and answers, redacted?
-             * @default false
-             */
-            store_payloads?: boolean;
-            /** Tokens Per Minute */
-            tokens_per_minute?: number | null;
-            /**
-             * Trust
-             * @default [
-             *       "own",
-             *       "partner"
-             *     ]
-             */
-            trust?: components["schemas"]["Trust"][];
-        };
-        /** ProjectList */
-        ProjectList: {
-            /** Data */
-            data: components["schemas"]["ListedProject"][];
-        };
-        /** ProjectView */
-        ProjectView: {
-            /**
-             * Allowed Models
-             * @description null: everything that it may reach.
-             */
-            allowed_models: string[] | null;
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Daily Cost */
-            daily_cost: number | null;
-            /** Daily Tokens */
-            daily_tokens: number | null;
-            /** Description */
-            description: string;
-            /** Id */
-            id: string;
-            /** Is Active */
-            is_active: boolean;
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Monthly Cost */
-            monthly_cost: number | null;
-            /** Monthly Tokens */
-            monthly_tokens: number | null;
-            /** Name */
-            name: string;
-            /** @description file: only the config file changes it. */
-            owner: components["schemas"]["Owner"];
-            /**
-             * Payload Days
-             * @description null: as the settings say.
-             */
-            payload_days: number | null;
-            /**
-             * Public Tools
-             * @description May requests with tools use public servers?
-             */
-            public_tools: boolean;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute: number | null;
-            /**
-             * Redact
-             * @description Patterns of its own besides the built-in ones.
-             */
-            redact: string[];
-            /** Store Payloads */
-            store_payloads: boolean;
-            /** Tokens Per Minute */
-            tokens_per_minute: number | null;
-            /**
-             * Trust
-             * @description Whose servers may see its prompts.
-             */
-            trust: components["schemas"]["Trust"][];
-        };
-        /** Readiness */
-        Readiness: {
-            checks: components["schemas"]["Checks"];
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "ready" | "not ready";
-        };
-        /**
-         * RecipeList
-         * @description Recipes, and what they are filled with.
-         */
-        RecipeList: {
-            /** Base Url */
-            base_url: string;
-            /**
-             * Context Length
-             * @description Of the model, in tokens; null: not known.
-             */
-            context_length: number | null;
-            /** Data */
-            data: components["schemas"]["ShownRecipe"][];
-            /**
-             * Key
-             * @description What stands where the key belongs: no recipe holds one.
-             */
-            key: string;
-            /** Model */
-            model: string;
-            /**
-             * Models
-             * @description To choose from, the ready ones first; at most 500.
-             */
-            models: components["schemas"]["Offered"][];
-        };
-        /**
-         * Reloaded
-         * @description `version` rises with every change of the configuration.
-         */
-        Reloaded: {
-            /** Version */
-            version: number;
-        };
-        /**
-         * RequestDetail
-         * @description A row of the log and its attempts, as far as they were kept.
-         */
-        RequestDetail: {
-            /** Attempt Count */
-            attempt_count: number;
-            /** Attempts */
-            attempts: components["schemas"]["LoggedAttempt"][];
-            /** Backend Model */
-            backend_model: string | null;
-            /** Client Request Id */
-            client_request_id: string | null;
-            /**
-             * Continuations
-             * @description By other servers, of one broken answer.
-             */
-            continuations: number;
-            /** Correlation Id */
-            correlation_id: string | null;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /** End User */
-            end_user: string | null;
-            /** Endpoint */
-            endpoint: string;
-            /** Error Code */
-            error_code: string | null;
-            /**
-             * Failovers
-             * @description Attempts that failed before the answer began.
-             */
-            failovers: number;
-            /** Finish Reason */
-            finish_reason: string | null;
-            /** Key */
-            key: string | null;
-            /** Key Id */
-            key_id: string | null;
-            /** Latency Ms */
-            latency_ms: number;
-            /**
-             * Model
-             * @description As asked for; null: the body could not be read.
-             */
-            model: string | null;
-            /**
-             * Notes
-             * @description What the caller asked for and did not get.
-             */
-            notes: string | null;
-            /**
-             * Outcome
-             * @enum {string}
-             */
-            outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed";
-            /**
-             * Project
-             * @description null: there is none of this id any more; as `key`.
-             */
-            project: string | null;
-            /** Project Context */
-            project_context: string | null;
-            /** Project Id */
-            project_id: string;
-            /** Request Id */
-            request_id: string;
-            /** Server Id */
-            server_id: string | null;
-            /**
-             * Status
-             * @description The one sent, or that of the error event after a 200.
-             */
-            status: number;
-            /** Stream */
-            stream: boolean;
-            tier: components["schemas"]["Trust"] | null;
-            /**
-             * Timestamp
-             * Format: date-time
-             * @description When it was admitted.
-             */
-            timestamp: string;
-            /** Tokens Estimated */
-            tokens_estimated: boolean;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms */
-            ttft_ms: number | null;
-        };
-        /** RequestPage */
-        RequestPage: {
-            /** Data */
-            data: components["schemas"]["LoggedRequest"][];
-            /**
-             * Next Cursor
-             * @description null: this is the last page.
-             */
-            next_cursor: string | null;
-        };
-        /** RequestPayload */
-        RequestPayload: {
-            /**
-             * Cut
-             * @description Is a part left out for its length?
-             */
-            cut: boolean;
-            /** End User */
-            end_user: string | null;
-            /**
-             * Expires At
-             * Format: date-time
-             */
-            expires_at: string;
-            /** Project Id */
-            project_id: string;
-            /**
-             * Redactions
-             * @description Places that were redacted.
-             */
-            redactions: number;
-            /**
-             * Request
-             * @description The body as the client sent it; a text where it is no JSON any more.
-             */
-            request: unknown;
-            /** Request Id */
-            request_id: string;
-            /**
-             * Response
-             * @description `text`, `thinking`, `tool_calls`.
-             */
-            response: unknown;
-            /**
-             * Timestamp
-             * Format: date-time
-             */
-            timestamp: string;
-        };
-        /** RequestTail */
-        RequestTail: {
-            /** Data */
-            data: components["schemas"]["LoggedRequest"][];
-            /**
-             * More
-             * @description Ask again at once.
-             */
-            more: boolean;
-            /** Next Cursor */
-            next_cursor: string;
-        };
-        /**
-         * Role
-         * @description Each may do what the ones below it may.
-         * @enum {string}
-         */
-        Role: "owner" | "editor" | "viewer";
-        /** RotatedKey */
-        RotatedKey: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Daily Cost */
-            daily_cost: number | null;
-            /** Daily Tokens */
-            daily_tokens: number | null;
-            /** Expires At */
-            expires_at: string | null;
-            /** Id */
-            id: string;
-            /**
-             * Key
-             * @description The key itself, this once.
-             */
-            key: string;
-            /**
-             * Last Used At
-             * @description Within half a minute.
-             */
-            last_used_at: string | null;
-            /** Last4 */
-            last4: string;
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Monthly Cost */
-            monthly_cost: number | null;
-            /** Monthly Tokens */
-            monthly_tokens: number | null;
-            /** Name */
-            name: string;
-            /**
-             * Old Key Ends At
-             * Format: date-time
-             */
-            old_key_ends_at: string;
-            /** @description file: only the config file changes it. */
-            owner: components["schemas"]["Owner"];
-            /** Prefix */
-            prefix: string;
-            /** Project */
-            project: string | null;
-            /** Project Id */
-            project_id: string;
-            /** Rate Limit Per Minute */
-            rate_limit_per_minute: number | null;
-            /**
-             * Replaces
-             * @description Id of the old key.
-             */
-            replaces: string;
-            /** Revoked At */
-            revoked_at: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "active" | "expired" | "revoked";
-            /** Tokens Per Minute */
-            tokens_per_minute: number | null;
-        };
-        /** Rotation */
-        Rotation: {
-            /**
-             * Expires At
-             * @description Of the new key. ISO 8601; absent: never.
-             */
-            expires_at?: string | null;
-            /**
-             * Overlap Seconds
-             * @description How long the old key stays valid beside the new one.
-             * @default 86400
-             */
-            overlap_seconds?: number;
-        };
-        /** RuleView */
-        RuleView: {
-            /** Built In */
-            built_in: boolean;
-            /**
-             * Comparison
-             * @enum {string}
-             */
-            comparison: ">" | ">=" | "<" | "<=";
-            /** Condition */
-            condition: string;
-            /**
-             * Each
-             * @description One subject for each of them; null: one for everything.
-             */
-            each: ("project" | "model") | null;
-            /**
-             * For S
-             * @description Seconds that it must hold before anybody is told.
-             */
-            for_s: number;
-            /** Metric */
-            metric: string;
-            /** Model */
-            model: string | null;
-            /** Name */
-            name: string;
-            /**
-             * Over S
-             * @description Seconds that it is summed up over; null: it is no sum.
-             */
-            over_s: number | null;
-            /** Project */
-            project: string | null;
-            /**
-             * Severity
-             * @enum {string}
-             */
-            severity: "info" | "warning" | "critical";
-            /** Threshold */
-            threshold: number;
-            /**
-             * Unit
-             * @enum {string}
-             */
-            unit: "share" | "ms" | "s" | "days" | "requests" | "tokens" | "cost" | "servers" | "rows";
-            /**
-             * Values
-             * @description By subject, 20 at most; null: not known here.
-             */
-            values: {
-                [key: string]: number;
-            } | null;
-        };
-        /** ServerDetail */
-        ServerDetail: {
-            /** Api Key Env */
-            api_key_env: string | null;
-            /** Country */
-            country: string | null;
-            /**
-             * Draining
-             * @description It is out of service, and these still run on it.
-             */
-            draining: boolean;
-            /** Enabled */
-            enabled: boolean;
-            /** First Seen */
-            first_seen: string | null;
-            /**
-             * First Token S
-             * @description Of the model that it has served most; as `tokens_per_second`.
-             */
-            first_token_s: number | null;
-            /** Id */
-            id: string;
-            /**
-             * In Flight
-             * @description Attempts that run on it now, also when it is out of service.
-             */
-            in_flight: number;
-            /** Kind */
-            kind: string;
-            /** Last Seen */
-            last_seen: string | null;
-            /**
-             * Leaks
-             * @description Its version shows strangers what others asked (Ollama before 0.17.1).
-             */
-            leaks: boolean;
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Model List */
-            model_list: components["schemas"]["ModelOnServer"][];
-            /** Models */
-            models: string[];
-            /**
-             * Models Resting
-             * @description Of these, models that rest by themselves while the server is well.
-             */
-            models_resting: number;
-            /** Name */
-            name: string;
-            owner: components["schemas"]["Owner"];
-            /**
-             * Reason
-             * @description Why it rests as a whole.
-             */
-            reason: string | null;
-            /** Rests For S */
-            rests_for_s: number | null;
-            /** Source */
-            source: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled";
-            /**
-             * Success Rate
-             * @description Of all its answers of late; null: none yet.
-             */
-            success_rate: number | null;
-            /** Tokens Per Second */
-            tokens_per_second: number | null;
-            trust: components["schemas"]["Trust"];
-            /** Url */
-            url: string;
-            /** Version */
-            version: string | null;
-        };
-        /** ServerList */
-        ServerList: {
-            /** Data */
-            data: components["schemas"]["ServerView"][];
-        };
-        /** ServerTimeline */
-        ServerTimeline: {
-            /**
-             * Data
-             * @description Oldest first.
-             */
-            data: components["schemas"]["SpellView"][];
-            /**
-             * Since
-             * @description Nothing is known of what was before; null: of nothing.
-             */
-            since: string | null;
-        };
-        /** ServerView */
-        ServerView: {
-            /** Api Key Env */
-            api_key_env: string | null;
-            /** Country */
-            country: string | null;
-            /**
-             * Draining
-             * @description It is out of service, and these still run on it.
-             */
-            draining: boolean;
-            /** Enabled */
-            enabled: boolean;
-            /** First Seen */
-            first_seen: string | null;
-            /**
-             * First Token S
-             * @description Of the model that it has served most; as `tokens_per_second`.
-             */
-            first_token_s: number | null;
-            /** Id */
-            id: string;
-            /**
-             * In Flight
-             * @description Attempts that run on it now, also when it is out of service.
-             */
-            in_flight: number;
-            /** Kind */
-            kind: string;
-            /** Last Seen */
-            last_seen: string | null;
-            /**
-             * Leaks
-             * @description Its version shows strangers what others asked (Ollama before 0.17.1).
-             */
-            leaks: boolean;
-            /** Max Concurrency */
-            max_concurrency: number | null;
-            /** Models */
-            models: string[];
-            /**
-             * Models Resting
-             * @description Of these, models that rest by themselves while the server is well.
-             */
-            models_resting: number;
-            /** Name */
-            name: string;
-            owner: components["schemas"]["Owner"];
-            /**
-             * Reason
-             * @description Why it rests as a whole.
-             */
-            reason: string | null;
-            /** Rests For S */
-            rests_for_s: number | null;
-            /** Source */
-            source: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled";
-            /**
-             * Success Rate
-             * @description Of all its answers of late; null: none yet.
-             */
-            success_rate: number | null;
-            /** Tokens Per Second */
-            tokens_per_second: number | null;
-            trust: components["schemas"]["Trust"];
-            /** Url */
-            url: string;
-            /** Version */
-            version: string | null;
-        };
-        /** Session */
-        Session: {
-            /**
-             * Csrf
-             * @description For the header `X-CSRF-Token` of what changes something; null: the admin token needs none.
-             */
-            csrf: string | null;
-            /** Expires At */
-            expires_at: string | null;
-            /**
-             * Idle S
-             * @description Seconds without any request after which it ends earlier.
-             */
-            idle_s: number | null;
-            user: components["schemas"]["SessionUser"];
-        };
-        /** SessionOptions */
-        SessionOptions: {
-            /**
-             * Encrypted
-             * @description Over TLS, as far as the gateway or a trusted proxy can tell?
-             */
-            encrypted: boolean;
-            /**
-             * Local
-             * @description From the gateway's own machine? Neither: others on the way can read what is typed.
-             */
-            local: boolean;
-        };
-        /** SessionUser */
-        SessionUser: {
-            /**
-             * How
-             * @description Only who came by `password` is a user with one that can be changed.
-             * @enum {string}
-             */
-            how: "password" | "link" | "token" | "file" | "start";
-            /** Name */
-            name: string;
-            role: components["schemas"]["Role"];
-        };
-        /**
-         * SetLimits
-         * @description Of each, the limits that are set.
-         */
-        SetLimits: {
-            /** Key */
-            key: {
-                [key: string]: number;
-            };
-            /** Project */
-            project: {
-                [key: string]: number;
-            };
-        };
-        /**
-         * SettingView
-         * @description Of secrets only that they are set is shown. `source`: the place that set it, or `default`.
-         */
-        SettingView: {
-            /** Name */
-            name: string;
-            /** Source */
-            source: string;
-            /** Value */
-            value: boolean | number | string | string[] | null;
-        };
-        /**
-         * ShownFile
-         * @description The client's own file, which `llm-gateway connect CLIENT --write` writes.
-         */
-        ShownFile: {
-            /** Format */
-            format: string;
-            /** Path */
-            path: string;
-            /** Text */
-            text: string;
-            /** Then */
-            then: string;
-        };
-        /**
-         * ShownPart
-         * @description One thing to do: a sentence, and what is pasted.
-         */
-        ShownPart: {
-            /**
-             * Language
-             * @enum {string}
-             */
-            language: "sh" | "python" | "js" | "json" | "toml" | "yaml" | "text";
-            /** Says */
-            says: string;
-            /** Text */
-            text: string;
-        };
-        /**
-         * ShownRecipe
-         * @description How one client is connected.
-         */
-        ShownRecipe: {
-            /** Base Url */
-            base_url: string;
-            /** Client */
-            client: string;
-            /** Context */
-            context: number;
-            /** Endpoints */
-            endpoints: string[];
-            file: components["schemas"]["ShownFile"] | null;
-            /** Model */
-            model: string;
-            /** Needs */
-            needs: string[];
-            /** Parts */
-            parts: components["schemas"]["ShownPart"][];
-            /** Title */
-            title: string;
-        };
-        /**
-         * SignIn
-         * @description One of three: `link`, `token`, or `name` and `password`.
-         */
-        SignIn: {
-            /**
-             * Link
-             * @description What stands behind `t=` in a one-time link.
-             */
-            link?: string | null;
-            /** Name */
-            name?: string | null;
-            /** Password */
-            password?: string | null;
-            /**
-             * Token
-             * @description The admin token.
-             */
-            token?: string | null;
-        };
-        /** SourceList */
-        SourceList: {
-            /** Data */
-            data: components["schemas"]["SourceView"][];
-        };
-        /**
-         * SourceView
-         * @description `trust` and what follows it are a catalogue's.
-         */
-        SourceView: {
-            /** Enabled */
-            enabled: boolean;
-            /** Entries */
-            entries?: number;
-            /** Models */
-            models?: number;
-            /** Name */
-            name: string;
-            /** Problems */
-            problems: string[];
-            /** Servers */
-            servers: number;
-            trust?: components["schemas"]["Trust"];
-            /** Version */
-            version?: string | null;
-        };
-        /** SpellView */
-        SpellView: {
-            /** From */
-            from: string;
-            /**
-             * Reason
-             * @description Why it rested when that began.
-             */
-            reason: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled";
-            /**
-             * Until
-             * @description null: it lasts.
-             */
-            until: string | null;
-        };
-        /** StatList */
-        StatList: {
-            /** Bucket */
-            bucket: ("minute" | "hour" | "day") | null;
-            /** Data */
-            data: components["schemas"]["StatRow"][];
-            /**
-             * Since
-             * Format: date-time
-             */
-            since: string;
-            /**
-             * Until
-             * Format: date-time
-             */
-            until: string;
-        };
-        /**
-         * StatRow
-         * @description One group.
-         */
-        StatRow: {
-            /** Attempts */
-            attempts: number;
-            /** Backend Model */
-            backend_model?: string | null;
-            /** Bucket */
-            bucket?: string | null;
-            /** Continuations */
-            continuations: number;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /** Endpoint */
-            endpoint?: string | null;
-            /** Error Code */
-            error_code?: string | null;
-            /**
-             * Errors
-             * @description With a status of 400 or more.
-             */
-            errors: number;
-            /** Failovers */
-            failovers: number;
-            /** Key */
-            key?: string | null;
-            /** Key Id */
-            key_id?: string | null;
-            /** Latency Ms Avg */
-            latency_ms_avg: number | null;
-            /** Latency Ms P50 */
-            latency_ms_p50: number | null;
-            /** Latency Ms P95 */
-            latency_ms_p95: number | null;
-            /** Latency Ms P99 */
-            latency_ms_p99: number | null;
-            /** Model */
-            model?: string | null;
-            /** Project */
-            project?: string | null;
-            /** Project Id */
-            project_id?: string;
-            /** Requests */
-            requests: number;
-            /**
-             * Saved
-             * @description Answered although an attempt had failed.
-             */
-            saved: number;
-            /** Status Class */
-            status_class?: number;
-            tier?: components["schemas"]["Trust"] | null;
-            /**
-             * Tokens Estimated
-             * @description Tokens of requests whose tokens are estimates.
-             */
-            tokens_estimated: number;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms Avg */
-            ttft_ms_avg: number | null;
-            /** Ttft Ms P50 */
-            ttft_ms_p50: number | null;
-            /** Ttft Ms P95 */
-            ttft_ms_p95: number | null;
-            /** Ttft Ms P99 */
-            ttft_ms_p99: number | null;
-        };
-        /** Step */
-        Step: {
-            /**
-             * Cause
-             * @description Of a step that failed.
-             */
-            cause: string | null;
-            /**
-             * Count
-             * @description How many there are.
-             */
-            count: number;
-            /**
-             * Hint
-             * @description What to do about it, or next.
-             */
-            hint: string | null;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "done" | "active" | "failed" | "waiting";
-        };
-        /** Trial */
-        Trial: {
-            /**
-             * Model
-             * @description A logical or physical name.
-             */
-            model: string;
-            /**
-             * Project
-             * @description Id or name; may be left out where only one is active.
-             */
-            project?: string | null;
-        };
-        /** TrialError */
-        TrialError: {
-            /** Code */
-            code: string;
-            /** Message */
-            message: string;
-        };
-        /** Tried */
-        Tried: {
-            /** Answer */
-            answer: string;
-            /** Attempts */
-            attempts: number;
-            error: components["schemas"]["TrialError"] | null;
-            /** Latency Ms */
-            latency_ms: number;
-            /** Model */
-            model: string | null;
-            /** Ok */
-            ok: boolean;
-            /** Project */
-            project: string;
-            /** Request Id */
-            request_id: string;
-            /** Server */
-            server: string | null;
-            /** Server Name */
-            server_name: string | null;
-            /** Tokens Per Second */
-            tokens_per_second: number | null;
-            /** Ttft Ms */
-            ttft_ms: number | null;
-        };
-        /**
-         * Trust
-         * @description Whose machine a server is, so who sees the prompts.
-         * @enum {string}
-         */
-        Trust: "own" | "partner" | "public";
-        /**
-         * UsageFigures
-         * @description Sums of requests that ended. Times in milliseconds, null without requests; percentiles are estimates.
-         */
-        UsageFigures: {
-            /** Attempts */
-            attempts: number;
-            /** Continuations */
-            continuations: number;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /**
-             * Errors
-             * @description With a status of 400 or more.
-             */
-            errors: number;
-            /** Failovers */
-            failovers: number;
-            /** Latency Ms Avg */
-            latency_ms_avg: number | null;
-            /** Latency Ms P50 */
-            latency_ms_p50: number | null;
-            /** Latency Ms P95 */
-            latency_ms_p95: number | null;
-            /** Latency Ms P99 */
-            latency_ms_p99: number | null;
-            /** Requests */
-            requests: number;
-            /**
-             * Saved
-             * @description Answered although an attempt had failed.
-             */
-            saved: number;
-            /**
-             * Tokens Estimated
-             * @description Tokens of requests whose tokens are estimates.
-             */
-            tokens_estimated: number;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms Avg */
-            ttft_ms_avg: number | null;
-            /** Ttft Ms P50 */
-            ttft_ms_p50: number | null;
-            /** Ttft Ms P95 */
-            ttft_ms_p95: number | null;
-            /** Ttft Ms P99 */
-            ttft_ms_p99: number | null;
-        };
-        /** UsageOfDay */
-        UsageOfDay: {
-            /** Attempts */
-            attempts: number;
-            /** Continuations */
-            continuations: number;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /** Day */
-            day: string;
-            /**
-             * Errors
-             * @description With a status of 400 or more.
-             */
-            errors: number;
-            /** Failovers */
-            failovers: number;
-            /** Latency Ms Avg */
-            latency_ms_avg: number | null;
-            /** Latency Ms P50 */
-            latency_ms_p50: number | null;
-            /** Latency Ms P95 */
-            latency_ms_p95: number | null;
-            /** Latency Ms P99 */
-            latency_ms_p99: number | null;
-            /** Requests */
-            requests: number;
-            /**
-             * Saved
-             * @description Answered although an attempt had failed.
-             */
-            saved: number;
-            /**
-             * Tokens Estimated
-             * @description Tokens of requests whose tokens are estimates.
-             */
-            tokens_estimated: number;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms Avg */
-            ttft_ms_avg: number | null;
-            /** Ttft Ms P50 */
-            ttft_ms_p50: number | null;
-            /** Ttft Ms P95 */
-            ttft_ms_p95: number | null;
-            /** Ttft Ms P99 */
-            ttft_ms_p99: number | null;
-        };
-        /** UsageOfModel */
-        UsageOfModel: {
-            /** Attempts */
-            attempts: number;
-            /** Continuations */
-            continuations: number;
-            /**
-             * Cost
-             * @description In the unit of the prices.
-             */
-            cost: number;
-            /**
-             * Errors
-             * @description With a status of 400 or more.
-             */
-            errors: number;
-            /** Failovers */
-            failovers: number;
-            /** Latency Ms Avg */
-            latency_ms_avg: number | null;
-            /** Latency Ms P50 */
-            latency_ms_p50: number | null;
-            /** Latency Ms P95 */
-            latency_ms_p95: number | null;
-            /** Latency Ms P99 */
-            latency_ms_p99: number | null;
-            /** Model */
-            model: string | null;
-            /** Requests */
-            requests: number;
-            /**
-             * Saved
-             * @description Answered although an attempt had failed.
-             */
-            saved: number;
-            /**
-             * Tokens Estimated
-             * @description Tokens of requests whose tokens are estimates.
-             */
-            tokens_estimated: number;
-            /** Tokens Input */
-            tokens_input: number;
-            /** Tokens Output */
-            tokens_output: number;
-            /** Ttft Ms Avg */
-            ttft_ms_avg: number | null;
-            /** Ttft Ms P50 */
-            ttft_ms_p50: number | null;
-            /** Ttft Ms P95 */
-            ttft_ms_p95: number | null;
-            /** Ttft Ms P99 */
-            ttft_ms_p99: number | null;
-        };
-        /** User */
-        User: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Id */
-            id: string;
-            /** Is Active */
-            is_active: boolean;
-            /** Last Login At */
-            last_login_at: string | null;
-            /** Name */
-            name: string;
-            role: components["schemas"]["Role"];
-        };
-        /**
-         * UserChanges
-         * @description Only the fields that are sent are changed. A new password, and `is_active` false, end the user's sessions.
-         */
-        UserChanges: {
-            /** Is Active */
-            is_active?: boolean | null;
-            /** Password */
-            password?: string | null;
-            role?: components["schemas"]["Role"] | null;
-        };
-        /** UserList */
-        UserList: {
-            /** Data */
-            data: components["schemas"]["User"][];
-        };
-        /** Verified */
-        Verified: {
-            /** Detail */
-            detail: string | null;
-            /** Fault */
-            fault: string | null;
-            /** Kind */
-            kind: string;
-            /** Known As */
-            known_as: string | null;
-            /** Leaks */
-            leaks: boolean;
-            /** Model Count */
-            model_count: number;
-            /** Models */
-            models: string[];
-            /** Ok */
-            ok: boolean;
-            /** Url */
-            url: string;
-            /** Version */
-            version: string | null;
-        };
-        /** WebhookTest */
-        WebhookTest: {
-            /**
-             * Webhook
-             * @description Its name; may be left out where there is one only.
-             */
-            webhook?: string | null;
-        };
-        /** WebhookView */
-        WebhookView: {
-            /**
-             * Format
-             * @enum {string}
-             */
-            format: "json" | "slack";
-            /** Name */
-            name: string;
-            /**
-             * Rules
-             * @description null: all.
-             */
-            rules: string[] | null;
-            /** Signed */
-            signed: boolean;
-        };
-        /**
-         * Workers
-         * @description Whose requests these are.
-         */
-        Workers: {
-            /**
-             * Of
-             * @description Processes that serve together.
-             */
-            of: number;
-            /**
-             * Seen
-             * @description Processes that are looked at: the one that answers.
-             */
-            seen: number;
-        };
-    };
-    responses: never;
-    parameters: never;
-    requestBodies: never;
-    headers: never;
-    pathItems: never;
+  schemas: {
+    /** Address */
+    Address: {
+      /**
+       * Api Key Env
+       * @description As of a server that is added.
+       */
+      api_key_env?: string | null
+      /**
+       * Kind
+       * @description ollama | openai
+       */
+      kind: string
+      /**
+       * @description As it would be added: of strangers fewer models are read.
+       * @default own
+       */
+      trust?: components["schemas"]["Trust"]
+      /** Url */
+      url: string
+    }
+    /**
+     * AlertList
+     * @description `data`: what fires or waits to; `recent`: what is over.
+     */
+    AlertList: {
+      /** Data */
+      data: components["schemas"]["AlertView"][]
+      /**
+       * Deliveries
+       * @description The latest first.
+       */
+      deliveries: components["schemas"]["DeliveryView"][]
+      /**
+       * Looked At
+       * @description null: this process does not look, or not yet.
+       */
+      looked_at: string | null
+      /** Recent */
+      recent: components["schemas"]["AlertView"][]
+      /** Rules */
+      rules: components["schemas"]["RuleView"][]
+      /** Webhooks */
+      webhooks: components["schemas"]["WebhookView"][]
+    }
+    /**
+     * AlertView
+     * @description A rule that holds, or held, for one subject.
+     */
+    AlertView: {
+      /**
+       * Condition
+       * @description For people: `error_share > 5 %`.
+       */
+      condition: string
+      /** Id */
+      id: string
+      /** Message */
+      message: string
+      /** Metric */
+      metric: string
+      /** Resolved At */
+      resolved_at: string | null
+      /** Rule */
+      rule: string
+      /**
+       * Severity
+       * @enum {string}
+       */
+      severity: "info" | "warning" | "critical"
+      /**
+       * Since
+       * Format: date-time
+       * @description When the condition began to hold.
+       */
+      since: string
+      /**
+       * Started At
+       * @description When it fired.
+       */
+      started_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "pending" | "firing" | "resolved"
+      /** Subject */
+      subject: string
+      /** Threshold */
+      threshold: number
+      /** Told At */
+      told_at: string | null
+      /** Unit */
+      unit: ("share" | "ms" | "s" | "days" | "requests" | "tokens" | "cost" | "servers" | "rows") | null
+      /** Value */
+      value: number
+    }
+    /** Alive */
+    Alive: {
+      /**
+       * Status
+       * @constant
+       */
+      status: "ok"
+    }
+    /** AllDone */
+    AllDone: {
+      /** Data */
+      data: components["schemas"]["Done"][]
+      /** Failed */
+      failed: number
+      /** Ok */
+      ok: number
+    }
+    /**
+     * AtServer
+     * @description The server that works on it.
+     */
+    AtServer: {
+      /** Id */
+      id: string
+      /**
+       * Name
+       * @description null: it is not of the fleet any more.
+       */
+      name: string | null
+    }
+    /** AuditPage */
+    AuditPage: {
+      /** Data */
+      data: components["schemas"]["AuditRow"][]
+      /** Next Cursor */
+      next_cursor: string | null
+    }
+    /** AuditRow */
+    AuditRow: {
+      /** Action */
+      action: string
+      /**
+       * Address
+       * @description null: the gateway itself did it.
+       */
+      address: string | null
+      /** After */
+      after: {
+        [key: string]: unknown
+      } | null
+      /** Before */
+      before: {
+        [key: string]: unknown
+      } | null
+      /**
+       * How
+       * @enum {string}
+       */
+      how: "password" | "link" | "token" | "file" | "start"
+      /** Id */
+      id: string
+      /** Object Id */
+      object_id: string | null
+      /** Object Name */
+      object_name: string | null
+      /** Object Type */
+      object_type: string | null
+      /** @description null: nobody's, for they were not let in. */
+      role: components["schemas"]["Role"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       */
+      timestamp: string
+      /** Who */
+      who: string
+    }
+    /**
+     * CallableModel
+     * @description A model that a project may call. `display_name` and `created_at` are what Anthropic's clients read.
+     */
+    CallableModel: {
+      /**
+       * Backend Model
+       * @description Who would serve it now.
+       */
+      backend_model: string
+      /** Capabilities */
+      capabilities: string[]
+      /** Context Length */
+      context_length: number | null
+      /**
+       * Created
+       * @description Unix seconds.
+       */
+      created: number
+      /** Created At */
+      created_at: string
+      /** Default Params */
+      default_params: {
+        [key: string]: unknown
+      }
+      /** Description */
+      description: string
+      /** Display Name */
+      display_name: string
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /**
+       * Object
+       * @constant
+       */
+      object: "model"
+      /** Owned By */
+      owned_by: string
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ready" | "unavailable"
+      /**
+       * Type
+       * @constant
+       */
+      type: "model"
+    }
+    /**
+     * CallableModelList
+     * @description Where the header `anthropic-version` says whose client asks, some fields are Anthropic's.
+     */
+    CallableModelList: {
+      /** Data */
+      data: components["schemas"]["CallableModel"][]
+      /** First Id */
+      first_id: string | null
+      /**
+       * Has More
+       * @constant
+       */
+      has_more: false
+      /** Last Id */
+      last_id: string | null
+      /**
+       * Object
+       * @constant
+       */
+      object: "list"
+    }
+    /**
+     * Candidate
+     * @description One server and one of the physical models on it.
+     */
+    Candidate: {
+      /**
+       * Again In S
+       * @description Seconds until it is tried next, where that is known.
+       */
+      again_in_s: number | null
+      /**
+       * Capabilities
+       * @description What the model is said to be able to there; empty = unknown.
+       */
+      capabilities: string[]
+      /**
+       * Cost
+       * @description What the choice goes by, the lower the better: made of the figures before.
+       */
+      cost: number
+      /** Digest */
+      digest: string | null
+      /**
+       * First Token Known
+       * @description False: a guess, for none was seen.
+       */
+      first_token_known: boolean
+      /**
+       * First Token S
+       * @description Expected seconds to the first content, were it idle.
+       */
+      first_token_s: number
+      /** In Flight */
+      in_flight: number
+      /**
+       * Lacks
+       * @description What it is known not to be able to: by the same words, or by refusals.
+       */
+      lacks: string[]
+      /**
+       * Limit
+       * @description Attempts that it can bear at a time, as far as was learnt.
+       */
+      limit: number
+      /**
+       * Model
+       * @description As that server lists it.
+       */
+      model: string
+      /**
+       * Preference
+       * @description 1 = of the model that is preferred.
+       */
+      preference: number
+      /** Reason */
+      reason: string | null
+      /** Server */
+      server: string
+      /** Server Id */
+      server_id: string
+      /**
+       * Standing
+       * @description usable, returning (from a rest: one attempt at a time), doubted (asked when nobody else may), full, busy (it said so), resting, quarantined (another model under that name), incapable (it lacks what is needed), not_pinned (another digest), not_permitted (its trust class), disabled.
+       * @enum {string}
+       */
+      standing:
+        | "usable"
+        | "returning"
+        | "doubted"
+        | "full"
+        | "busy"
+        | "resting"
+        | "quarantined"
+        | "incapable"
+        | "not_pinned"
+        | "not_permitted"
+        | "disabled"
+      /**
+       * Success Rate
+       * @description Share of its answers that are whole, of late.
+       */
+      success_rate: number
+      /** Success Rate Known */
+      success_rate_known: boolean
+      /** Tokens Per Second */
+      tokens_per_second: number
+      /** Tokens Per Second Known */
+      tokens_per_second_known: boolean
+      trust: components["schemas"]["Trust"]
+      /**
+       * Warm
+       * @description Is the model in its memory? null = unknown.
+       */
+      warm: boolean | null
+    }
+    /** CatalogueModel */
+    CatalogueModel: {
+      /** Capabilities */
+      capabilities: string[]
+      /** Context Length */
+      context_length: number | null
+      /** Digests */
+      digests: {
+        [key: string]: number
+      }
+      /** Family */
+      family: string | null
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Logical */
+      logical: components["schemas"]["LogicalName"][]
+      /** Name */
+      name: string
+      /** Parameter Size */
+      parameter_size: string | null
+      /** Parameters */
+      parameters: number | null
+      /** Quantization */
+      quantization: string | null
+      /** Quarantined Servers */
+      quarantined_servers: number
+      /** Servers */
+      servers: number
+      /** Size Bytes */
+      size_bytes: number | null
+      /** Trust */
+      trust: string[]
+      /** Twins */
+      twins: string[]
+    }
+    /**
+     * Changes
+     * @description Only the fields that are sent are changed.
+     */
+    Changes: {
+      /**
+       * Max Concurrency
+       * @description null: unlimited.
+       */
+      max_concurrency?: number | null
+      /** Name */
+      name?: string | null
+      /** @description Whose machine it is: own, partner or public. */
+      trust?: components["schemas"]["Trust"] | null
+    }
+    /** Checked */
+    Checked: {
+      /** Fix */
+      fix: string
+      /** Name */
+      name: string
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "ok" | "warning" | "error"
+      /** Text */
+      text: string
+    }
+    /** Checks */
+    Checks: {
+      /** Accepting */
+      accepting: boolean
+      /** Configuration */
+      configuration: boolean
+      /** Database */
+      database: boolean
+    }
+    /** ConfigView */
+    ConfigView: {
+      /** Data */
+      data: components["schemas"]["SettingView"][]
+      /** File */
+      file: string | null
+    }
+    /** DeepHealthAnswer */
+    DeepHealthAnswer: {
+      /**
+       * Age S
+       * @description Of an answer that was kept.
+       */
+      age_s?: number
+      /** Cached */
+      cached: boolean
+      /** Code */
+      code?: string
+      /** Message */
+      message?: string
+      /** Model */
+      model?: string
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ok" | "failed"
+      /** Ttft Ms */
+      ttft_ms?: number
+    }
+    /**
+     * DeliveryView
+     * @description One notice to one webhook.
+     */
+    DeliveryView: {
+      /** Alert Id */
+      alert_id: string
+      /**
+       * At
+       * Format: date-time
+       */
+      at: string
+      /** Error */
+      error: string | null
+      /** Reminder */
+      reminder: boolean
+      /** Rule */
+      rule: string
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "waiting" | "delivered" | "failed"
+      /**
+       * Status
+       * @description Of the last answer.
+       */
+      status: number | null
+      /** Subject */
+      subject: string
+      /**
+       * Told
+       * @enum {string}
+       */
+      told: "pending" | "firing" | "resolved"
+      /** Tries */
+      tries: number
+      /** Webhook */
+      webhook: string
+    }
+    /** Difference */
+    Difference: {
+      /**
+       * Change
+       * @enum {string}
+       */
+      change: "created" | "updated" | "removed" | "setting"
+      /** Now */
+      now: unknown
+      /** Then */
+      then: unknown
+      /** What */
+      what: string
+    }
+    /** Differences */
+    Differences: {
+      /** Data */
+      data: components["schemas"]["Difference"][]
+      /** File */
+      file: string | null
+    }
+    /** Done */
+    Done: {
+      /** Code */
+      code: string | null
+      /** Id */
+      id: string | null
+      /** In Flight */
+      in_flight: number | null
+      /** Message */
+      message: string | null
+      /** Models */
+      models: number | null
+      /** Name */
+      name: string | null
+      /** Ok */
+      ok: boolean
+      /** Server */
+      server: string
+      /** State */
+      state: string | null
+    }
+    /** Draft */
+    Draft: {
+      /**
+       * Yaml
+       * @description A whole config file.
+       */
+      yaml: string
+    }
+    /** EndedSessions */
+    EndedSessions: {
+      /** Ended */
+      ended: number
+    }
+    /** ErasureList */
+    ErasureList: {
+      /** Data */
+      data: components["schemas"]["ErasureView"][]
+    }
+    /**
+     * ErasureStep
+     * @description A line of the answer.
+     */
+    ErasureStep: {
+      /** Done */
+      done: boolean
+      /**
+       * Error
+       * @description Ends the answer; the gateway goes on with it later.
+       */
+      error?: string
+      /**
+       * Gone
+       * @description At the end: is nothing of it left in the database's files?
+       */
+      gone?: boolean
+      /** Id */
+      id: string
+      /**
+       * Rows
+       * @description So far.
+       */
+      rows: number
+    }
+    /** ErasureView */
+    ErasureView: {
+      /** Done */
+      done: boolean
+      /**
+       * Erased At
+       * Format: date-time
+       */
+      erased_at: string
+      /** Id */
+      id: string
+      /**
+       * Of
+       * @enum {string}
+       */
+      of: "project" | "end_user"
+      /** Project Id */
+      project_id: string
+      /** Rows */
+      rows: number
+    }
+    /**
+     * ErrorAnswer
+     * @description The body of every answer with a status of 400 or more.
+     */
+    ErrorAnswer: {
+      error: components["schemas"]["ErrorDetail"]
+    }
+    /**
+     * ErrorDetail
+     * @description What was wrong, for people and for programs; some errors say more in further fields.
+     */
+    ErrorDetail: {
+      /**
+       * Code
+       * @description What programs test.
+       */
+      code: string
+      /** Message */
+      message: string
+      /**
+       * Param
+       * @description The field of the request that it is about.
+       */
+      param: string | null
+      /** Request Id */
+      request_id: string | null
+      /**
+       * Retry After
+       * @description Seconds.
+       */
+      retry_after?: number
+      /**
+       * Retryable
+       * @description May the same request succeed later?
+       */
+      retryable: boolean
+      /** Type */
+      type: string
+    }
+    /** Examined */
+    Examined: {
+      /** Data */
+      data: components["schemas"]["Checked"][]
+      /** Ok */
+      ok: boolean
+    }
+    /** Explained */
+    Explained: {
+      /**
+       * Advice
+       * @description What would change it.
+       */
+      advice: string | null
+      /**
+       * Backends
+       * @description Physical models in order of preference.
+       */
+      backends: string[]
+      /** Conclusion */
+      conclusion: string
+      /**
+       * Data
+       * @description In the order in which the fleet would choose; who is out comes last.
+       */
+      data: components["schemas"]["Candidate"][]
+      /** Logical */
+      logical: boolean
+      /** Name */
+      name: string
+      /**
+       * Outcome
+       * @description serves, waits (all are full or busy), tries_resting (all rest), or why nobody can: quarantined (another model under that name), incapable (all lack what is needed), not_pinned (another digest), not_permitted, disabled, not_held.
+       * @enum {string}
+       */
+      outcome:
+        | "serves"
+        | "waits"
+        | "tries_resting"
+        | "quarantined"
+        | "incapable"
+        | "not_pinned"
+        | "not_permitted"
+        | "disabled"
+        | "not_held"
+      /** Project */
+      project: string | null
+      /**
+       * Trust
+       * @description Classes of servers that may be used.
+       */
+      trust: components["schemas"]["Trust"][]
+    }
+    /** Exported */
+    Exported: {
+      /** Left Out */
+      left_out: string[]
+      /** Yaml */
+      yaml: string
+    }
+    /**
+     * ExportedRequest
+     * @description A line of an export.
+     */
+    ExportedRequest: {
+      /**
+       * Attempts
+       * @description How many there were.
+       */
+      attempts: number
+      /** Backend Model */
+      backend_model: string | null
+      /** Client Request Id */
+      client_request_id: string | null
+      /**
+       * Continuations
+       * @description By other servers, of one broken answer.
+       */
+      continuations: number
+      /** Correlation Id */
+      correlation_id: string | null
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** End User */
+      end_user: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Failovers
+       * @description Attempts that failed before the answer began.
+       */
+      failovers: number
+      /** Finish Reason */
+      finish_reason: string | null
+      /** Key */
+      key: string | null
+      /** Key Id */
+      key_id: string | null
+      /** Latency Ms */
+      latency_ms: number
+      /**
+       * Model
+       * @description As asked for; null: the body could not be read.
+       */
+      model: string | null
+      /**
+       * Notes
+       * @description What the caller asked for and did not get.
+       */
+      notes: string | null
+      /**
+       * Outcome
+       * @enum {string}
+       */
+      outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed"
+      /** @description Only where payloads were asked for. */
+      payload?: components["schemas"]["PayloadView"] | null
+      /**
+       * Project
+       * @description null: there is none of this id any more; as `key`.
+       */
+      project: string | null
+      /** Project Context */
+      project_context: string | null
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
+      /** Server Id */
+      server_id: string | null
+      /**
+       * Status
+       * @description The one sent, or that of the error event after a 200.
+       */
+      status: number
+      /** Stream */
+      stream: boolean
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description When it was admitted.
+       */
+      timestamp: string
+      /** Tokens Estimated */
+      tokens_estimated: boolean
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** Facet */
+    Facet: {
+      /** Count */
+      count: number
+      /** Value */
+      value: string
+    }
+    /** Facets */
+    Facets: {
+      /** Capability */
+      capability: components["schemas"]["Facet"][]
+      /** Family */
+      family: components["schemas"]["Facet"][]
+      /** Quantization */
+      quantization: components["schemas"]["Facet"][]
+    }
+    /**
+     * FaultKind
+     * @description How a model server failed us. `fleet` holds what each kind means for the server and for the request.
+     * @enum {string}
+     */
+    FaultKind:
+      | "not_permitted"
+      | "dns"
+      | "refused"
+      | "connect_timeout"
+      | "tls"
+      | "stale"
+      | "reset"
+      | "write_timeout"
+      | "head_timeout"
+      | "bad_http"
+      | "too_large"
+      | "encoded"
+      | "redirect"
+      | "not_the_protocol"
+      | "bad_frame"
+      | "empty"
+      | "wrong_model"
+      | "digest_changed"
+      | "unfit"
+      | "loop"
+      | "prompt_cut"
+      | "first_token_timeout"
+      | "stalled"
+      | "total_timeout"
+      | "cut"
+      | "auth"
+      | "model_missing"
+      | "incapable"
+      | "busy"
+      | "out_of_memory"
+      | "server_error"
+      | "caller"
+      | "context"
+    /**
+     * FirstRequest
+     * @description The oldest that was answered, of the latest that this process knows; where there is none, the latest.
+     */
+    FirstRequest: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /** Request Id */
+      request_id: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+      /** Status */
+      status: number | null
+    }
+    /** Fleet */
+    Fleet: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /** Healthy */
+      healthy: number
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /**
+       * Probed
+       * @description That were looked at once, well or not.
+       */
+      probed: number
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+      /**
+       * Total
+       * @description Servers in service.
+       */
+      total: number
+    }
+    /** FleetTimeline */
+    FleetTimeline: {
+      /**
+       * Begin
+       * @description Of the first step.
+       */
+      begin: string
+      /** Data */
+      data: components["schemas"]["Lane"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
+      /** Step S */
+      step_s: number
+      /** Until */
+      until: string
+    }
+    /**
+     * HealthView
+     * @description How the gateway and its fleet are.
+     */
+    HealthView: {
+      /**
+       * Configuration
+       * @description Where it comes from: `database`, `snapshot` or `none`.
+       */
+      configuration: string
+      /**
+       * Database
+       * @enum {string}
+       */
+      database: "ok" | "unavailable"
+      deep?: components["schemas"]["DeepHealthAnswer"]
+      /**
+       * Log
+       * @description `waiting`: the database takes no rows; `failing`: the journal cannot be written.
+       * @enum {string}
+       */
+      log: "ok" | "waiting" | "failing"
+      /** Log Rows Dropped */
+      log_rows_dropped: number
+      /** Log Rows Waiting */
+      log_rows_waiting: number
+      models: components["schemas"]["ModelCounts"]
+      /**
+       * Servers
+       * @description `total`, and how many are in each state.
+       */
+      servers: {
+        [key: string]: number
+      }
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ok" | "degraded" | "down"
+    }
+    /**
+     * InFlight
+     * @description One request at this moment.
+     */
+    InFlight: {
+      /** Age Ms */
+      age_ms: number
+      /** Attempts */
+      attempts: number
+      /** Backend Model */
+      backend_model: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Failovers */
+      failovers: number
+      /** Key Id */
+      key_id: string
+      /**
+       * Model
+       * @description As asked for; null: the body is still being read.
+       */
+      model: string | null
+      /**
+       * Phase
+       * @description `waiting`: for a place, or for the next attempt; `streaming`: an answer comes, also one that the client wants whole; `ending`: its client is gone, or somebody cancelled it.
+       * @enum {string}
+       */
+      phase: "body" | "waiting" | "connecting" | "first_token" | "streaming" | "ending"
+      /** Project */
+      project: string
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /** @description null: none was asked yet. */
+      server: components["schemas"]["AtServer"] | null
+      /** Started At */
+      started_at: string
+      /**
+       * Stream
+       * @description null: nobody knows before the body is here.
+       */
+      stream: boolean | null
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** InFlightList */
+    InFlightList: {
+      /**
+       * Data
+       * @description Who came first stands first.
+       */
+      data: components["schemas"]["InFlight"][]
+      /** Total */
+      total: number
+      workers: components["schemas"]["Workers"]
+    }
+    /**
+     * KeyChanges
+     * @description Only the fields that are sent are changed; null takes a limit away.
+     */
+    KeyChanges: {
+      /** Daily Cost */
+      daily_cost?: number | null
+      /** Daily Tokens */
+      daily_tokens?: number | null
+      /** Max Concurrency */
+      max_concurrency?: number | null
+      /** Monthly Cost */
+      monthly_cost?: number | null
+      /** Monthly Tokens */
+      monthly_tokens?: number | null
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute?: number | null
+      /** Tokens Per Minute */
+      tokens_per_minute?: number | null
+    }
+    /** KeyList */
+    KeyList: {
+      /** Data */
+      data: components["schemas"]["KeyView"][]
+    }
+    /**
+     * KeyView
+     * @description By `prefix` and `last4` people recognise it.
+     */
+    KeyView: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Expires At */
+      expires_at: string | null
+      /** Id */
+      id: string
+      /**
+       * Last Used At
+       * @description Within half a minute.
+       */
+      last_used_at: string | null
+      /** Last4 */
+      last4: string
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Prefix */
+      prefix: string
+      /** Project */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /** Revoked At */
+      revoked_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "active" | "expired" | "revoked"
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+    }
+    /** Lane */
+    Lane: {
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /**
+       * States
+       * @description A letter for each step, oldest first, of the worst state in it: h(ealthy), u(nknown), r(esting), q(uarantined), d(isabled), `.` where nothing is known.
+       */
+      states: string
+    }
+    /**
+     * LimitFigure
+     * @description One limit, and how much of it is used.
+     */
+    LimitFigure: {
+      /** Limit */
+      limit: number
+      /**
+       * Name
+       * @enum {string}
+       */
+      name:
+        | "rate_limit_per_minute"
+        | "tokens_per_minute"
+        | "max_concurrency"
+        | "daily_tokens"
+        | "monthly_tokens"
+        | "daily_cost"
+        | "monthly_cost"
+      /**
+       * Reserved
+       * @description By requests that run.
+       */
+      reserved: number
+      /**
+       * Resets At
+       * @description null: it flows back all the time.
+       */
+      resets_at: string | null
+      /** Used */
+      used: number
+    }
+    /**
+     * LimitList
+     * @description The limits that there are.
+     */
+    LimitList: {
+      /** Data */
+      data: components["schemas"]["LimitFigure"][]
+    }
+    /** ListedModel */
+    ListedModel: {
+      /**
+       * Backend
+       * @description Physical models in order of preference.
+       */
+      backend: string[]
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Description */
+      description: string
+      /**
+       * Healthy By Backend
+       * @description Healthy servers of each `backend`, in its order.
+       */
+      healthy_by_backend: number[]
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Params */
+      params: {
+        [key: string]: unknown
+      }
+      price: components["schemas"]["PriceView"] | null
+      /** Project */
+      project: string | null
+      /**
+       * Project Id
+       * @description null: shared by all projects.
+       */
+      project_id: string | null
+    }
+    /** ListedProject */
+    ListedProject: {
+      /** Active Keys */
+      active_keys: number
+      /**
+       * Allowed Models
+       * @description null: everything that it may reach.
+       */
+      allowed_models: string[] | null
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Description */
+      description: string
+      /** Id */
+      id: string
+      /** Is Active */
+      is_active: boolean
+      /**
+       * Limits
+       * @description How much is used of each, as this process knows it.
+       */
+      limits: components["schemas"]["LimitFigure"][]
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /**
+       * Payload Days
+       * @description null: as the settings say.
+       */
+      payload_days: number | null
+      /**
+       * Public Tools
+       * @description May requests with tools use public servers?
+       */
+      public_tools: boolean
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /**
+       * Redact
+       * @description Patterns of its own besides the built-in ones.
+       */
+      redact: string[]
+      /** Store Payloads */
+      store_payloads: boolean
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+      /**
+       * Trust
+       * @description Whose servers may see its prompts.
+       */
+      trust: components["schemas"]["Trust"][]
+    }
+    /** Catalogue */
+    llm_gateway__service__catalogue__Catalogue: {
+      /** Data */
+      data: components["schemas"]["CatalogueModel"][]
+      facets: components["schemas"]["Facets"]
+      /** Matched */
+      matched: number
+      /** Total */
+      total: number
+    }
+    /** Catalogue */
+    llm_gateway__web__admin__onboarding__Catalogue: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /**
+       * Error
+       * @description What was wrong with a catalogue, also where others could be used.
+       */
+      error: string | null
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /** Models */
+      models: number
+      /** Servers */
+      servers: number
+      /**
+       * Source
+       * @description Where the servers come from, by their sources' names.
+       */
+      source: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+    }
+    /** LoggedAttempt */
+    LoggedAttempt: {
+      /**
+       * After
+       * @description What the attempt before did wrong.
+       */
+      after: string | null
+      /** Backend Model */
+      backend_model: string
+      /** Detail */
+      detail: string | null
+      /** Duration Ms */
+      duration_ms: number
+      /**
+       * Number
+       * @description From 1, in the order in which they began.
+       */
+      number: number
+      /** Outcome */
+      outcome: ("ok" | "cancelled") | components["schemas"]["FaultKind"]
+      /**
+       * Server
+       * @description null: it is not of the fleet now.
+       */
+      server: string | null
+      /** Server Id */
+      server_id: string
+      tier: components["schemas"]["Trust"]
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description Of its beginning.
+       */
+      timestamp: string
+      /**
+       * Tokens Output
+       * @description That the client got.
+       */
+      tokens_output: number
+      /**
+       * Tokens Wasted
+       * @description That it did not get.
+       */
+      tokens_wasted: number
+      /**
+       * Ttft Ms
+       * @description From its beginning to its first content.
+       */
+      ttft_ms: number | null
+      /**
+       * Why
+       * @enum {string}
+       */
+      why: "first" | "failover" | "race" | "continuation" | "second_try"
+    }
+    /**
+     * LoggedRequest
+     * @description A row of the log.
+     */
+    LoggedRequest: {
+      /**
+       * Attempts
+       * @description How many there were.
+       */
+      attempts: number
+      /** Backend Model */
+      backend_model: string | null
+      /** Client Request Id */
+      client_request_id: string | null
+      /**
+       * Continuations
+       * @description By other servers, of one broken answer.
+       */
+      continuations: number
+      /** Correlation Id */
+      correlation_id: string | null
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** End User */
+      end_user: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Failovers
+       * @description Attempts that failed before the answer began.
+       */
+      failovers: number
+      /** Finish Reason */
+      finish_reason: string | null
+      /** Key */
+      key: string | null
+      /** Key Id */
+      key_id: string | null
+      /** Latency Ms */
+      latency_ms: number
+      /**
+       * Model
+       * @description As asked for; null: the body could not be read.
+       */
+      model: string | null
+      /**
+       * Notes
+       * @description What the caller asked for and did not get.
+       */
+      notes: string | null
+      /**
+       * Outcome
+       * @enum {string}
+       */
+      outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed"
+      /**
+       * Project
+       * @description null: there is none of this id any more; as `key`.
+       */
+      project: string | null
+      /** Project Context */
+      project_context: string | null
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
+      /** Server Id */
+      server_id: string | null
+      /**
+       * Status
+       * @description The one sent, or that of the error event after a 200.
+       */
+      status: number
+      /** Stream */
+      stream: boolean
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description When it was admitted.
+       */
+      timestamp: string
+      /** Tokens Estimated */
+      tokens_estimated: boolean
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** LogicalName */
+    LogicalName: {
+      /** Name */
+      name: string
+      /** Project */
+      project: string | null
+    }
+    /** LoginLink */
+    LoginLink: {
+      /**
+       * Expires At
+       * Format: date-time
+       */
+      expires_at: string
+      /** Url */
+      url: string
+    }
+    /** MadeKey */
+    MadeKey: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Expires At */
+      expires_at: string | null
+      /** Id */
+      id: string
+      /**
+       * Key
+       * @description The key itself, this once.
+       */
+      key: string
+      /**
+       * Last Used At
+       * @description Within half a minute.
+       */
+      last_used_at: string | null
+      /** Last4 */
+      last4: string
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Prefix */
+      prefix: string
+      /** Project */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /** Revoked At */
+      revoked_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "active" | "expired" | "revoked"
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+    }
+    /** Many */
+    Many: {
+      /**
+       * Action
+       * @enum {string}
+       */
+      action: "probe" | "enable" | "disable" | "drain"
+      /**
+       * Ids
+       * @description Ids or names.
+       */
+      ids: string[]
+    }
+    /** MetricRow */
+    MetricRow: {
+      /** Each */
+      each: boolean
+      /** Name */
+      name: string
+      /** Says */
+      says: string
+      /** Scopes */
+      scopes: string[]
+      /** Unit */
+      unit: string
+      /** Windowed */
+      windowed: boolean
+    }
+    /**
+     * ModelChanges
+     * @description Only the fields that are sent are changed.
+     */
+    ModelChanges: {
+      /**
+       * Backend
+       * @description Physical models in order of preference; `NAME@sha256:DIGEST` is only asked of servers that list this digest, of which 12 digits are enough.
+       */
+      backend?: string[]
+      /**
+       * Description
+       * @default
+       */
+      description?: string
+      /** Params */
+      params?: {
+        [key: string]: unknown
+      }
+      price?: components["schemas"]["PriceOf"] | null
+    }
+    /** ModelCounts */
+    ModelCounts: {
+      /** Total */
+      total: number
+      /** With Healthy Servers */
+      with_healthy_servers: number
+    }
+    /**
+     * ModelList
+     * @description `data`: the logical names.
+     */
+    ModelList: {
+      /** Data */
+      data: components["schemas"]["ListedModel"][]
+      /** Physical */
+      physical: components["schemas"]["PhysicalModel"][]
+    }
+    /**
+     * ModelOnServer
+     * @description One model on one server, whatever the server as a whole is like.
+     */
+    ModelOnServer: {
+      /** Context Length */
+      context_length: number | null
+      /** Digest */
+      digest: string | null
+      /** Failures */
+      failures: number
+      /** Family */
+      family: string | null
+      /**
+       * First Token S
+       * @description Expected seconds to its first content; null: none was seen.
+       */
+      first_token_s: number | null
+      /** In Flight */
+      in_flight: number
+      /**
+       * Limit
+       * @description Attempts that it can bear at a time, as far as was learnt.
+       */
+      limit: number
+      /** Name */
+      name: string
+      /** Parameter Size */
+      parameter_size: string | null
+      /** Quantization */
+      quantization: string | null
+      /**
+       * Reason
+       * @description Why it rests: of several rests, the one that ends last.
+       */
+      reason: string | null
+      /** Rests For S */
+      rests_for_s: number | null
+      /**
+       * State
+       * @description quarantined: it is not what its name says; unknown: it was never asked.
+       * @enum {string}
+       */
+      state: "healthy" | "unknown" | "returning" | "busy" | "resting" | "quarantined"
+      /**
+       * Success Rate
+       * @description Share of its answers that were whole, of late; null: none yet.
+       */
+      success_rate: number | null
+      /** Successes */
+      successes: number
+      /** Tokens Per Second */
+      tokens_per_second: number | null
+      /**
+       * Warm
+       * @description Is it in memory? null = unknown.
+       */
+      warm: boolean | null
+    }
+    /**
+     * ModelView
+     * @description A logical name and what it means.
+     */
+    ModelView: {
+      /**
+       * Backend
+       * @description Physical models in order of preference.
+       */
+      backend: string[]
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Description */
+      description: string
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Params */
+      params: {
+        [key: string]: unknown
+      }
+      price: components["schemas"]["PriceView"] | null
+      /** Project */
+      project: string | null
+      /**
+       * Project Id
+       * @description null: shared by all projects.
+       */
+      project_id: string | null
+    }
+    /** NewErasure */
+    NewErasure: {
+      /**
+       * Confirm
+       * @description Say true: nothing brings it back.
+       * @constant
+       */
+      confirm: true
+      /**
+       * End User
+       * @description The user tag of the requests; absent: everything of the project.
+       */
+      end_user?: string | null
+      /**
+       * Project
+       * @description Id or name; a deleted one's id.
+       */
+      project: string
+      /**
+       * Rewrite
+       * @description PostgreSQL: write the tables anew, so that nothing is left in their files. The log cannot be read meanwhile, and new rows wait in the journal.
+       * @default false
+       */
+      rewrite?: boolean
+    }
+    /** NewKey */
+    NewKey: {
+      /** Daily Cost */
+      daily_cost?: number | null
+      /** Daily Tokens */
+      daily_tokens?: number | null
+      /**
+       * Expires At
+       * @description ISO 8601; absent: never.
+       */
+      expires_at?: string | null
+      /** Max Concurrency */
+      max_concurrency?: number | null
+      /** Monthly Cost */
+      monthly_cost?: number | null
+      /** Monthly Tokens */
+      monthly_tokens?: number | null
+      /**
+       * Name
+       * @default key
+       */
+      name?: string
+      /**
+       * Project
+       * @description Id or name.
+       */
+      project: string
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute?: number | null
+      /** Tokens Per Minute */
+      tokens_per_minute?: number | null
+    }
+    /** NewModel */
+    NewModel: {
+      /**
+       * Backend
+       * @description Physical models in order of preference; `NAME@sha256:DIGEST` is only asked of servers that list this digest, of which 12 digits are enough.
+       */
+      backend: string[]
+      /**
+       * Description
+       * @default
+       */
+      description?: string
+      /** Name */
+      name: string
+      /**
+       * Params
+       * @description Defaults where a request is silent.
+       */
+      params?: {
+        [key: string]: unknown
+      }
+      /** @description Absent: its tokens cost nothing. */
+      price?: components["schemas"]["PriceOf"] | null
+      /**
+       * Project
+       * @description Id or name; absent: shared by all projects.
+       */
+      project?: string | null
+    }
+    /** NewPassword */
+    NewPassword: {
+      /**
+       * Current
+       * Format: password
+       */
+      current: string
+      /**
+       * New
+       * Format: password
+       */
+      new: string
+    }
+    /** NewProject */
+    NewProject: {
+      /** Allowed Models */
+      allowed_models?: string[] | null
+      /** Daily Cost */
+      daily_cost?: number | null
+      /** Daily Tokens */
+      daily_tokens?: number | null
+      /**
+       * Description
+       * @default
+       */
+      description?: string
+      /**
+       * Is Active
+       * @default true
+       */
+      is_active?: boolean
+      /** Max Concurrency */
+      max_concurrency?: number | null
+      /** Monthly Cost */
+      monthly_cost?: number | null
+      /** Monthly Tokens */
+      monthly_tokens?: number | null
+      /** Name */
+      name: string
+      /** Payload Days */
+      payload_days?: number | null
+      /**
+       * Public Tools
+       * @default false
+       */
+      public_tools?: boolean
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute?: number | null
+      /** Redact */
+      redact?: string[]
+      /**
+       * Store Payloads
+       * @description Keep prompts and answers, redacted?
+       * @default false
+       */
+      store_payloads?: boolean
+      /** Tokens Per Minute */
+      tokens_per_minute?: number | null
+      /**
+       * Trust
+       * @description Whose servers may see its prompts; `public` are strangers' machines.
+       * @default [
+       *       "own",
+       *       "partner"
+       *     ]
+       */
+      trust?: components["schemas"]["Trust"][]
+    }
+    /** NewRule */
+    NewRule: {
+      /**
+       * Each
+       * @description An alert for each by itself.
+       */
+      each?: ("project" | "model") | null
+      /**
+       * Enabled
+       * @description false: it is paused.
+       * @default true
+       */
+      enabled?: boolean
+      /**
+       * For
+       * @description Time that it must be so; absent: none.
+       */
+      for?: string | number | null
+      /** Min Requests */
+      min_requests?: number | null
+      /** Model */
+      model?: string | null
+      /**
+       * Name
+       * @description Small letters, digits and _; a built-in one's name changes that one.
+       */
+      name: string
+      /**
+       * Over
+       * @description Time that is summed up, from 1m to 1d; absent: 5m.
+       */
+      over?: string | number | null
+      /** Project */
+      project?: string | null
+      /** Severity */
+      severity?: ("info" | "warning" | "critical") | null
+      /**
+       * When
+       * @description A metric, a comparison and a number: `error_share > 5%`. Built-in rules have one.
+       */
+      when?: string | null
+    }
+    /** NewServer */
+    NewServer: {
+      /**
+       * Api Key Env
+       * @description Variable of the gateway's environment (or `.env`) that holds the server's key. It must be set and its name must begin with `UPSTREAM_`; other variables can only be named in the config file.
+       */
+      api_key_env?: string | null
+      /**
+       * Kind
+       * @description ollama | openai
+       */
+      kind: string
+      /** Max Concurrency */
+      max_concurrency?: number | null
+      /** Name */
+      name: string
+      /** @description Whose machine it is: own, partner or public. */
+      trust: components["schemas"]["Trust"]
+      /** Url */
+      url: string
+    }
+    /** NewUser */
+    NewUser: {
+      /**
+       * Name
+       * @description Lower-case letters, digits and `._@-`.
+       */
+      name: string
+      /**
+       * Password
+       * Format: password
+       */
+      password: string
+      role: components["schemas"]["Role"]
+    }
+    /**
+     * Offered
+     * @description A model that recipes may be filled with.
+     */
+    Offered: {
+      /** Context Length */
+      context_length: number | null
+      /** Name */
+      name: string
+      /**
+       * Ready
+       * @description Does a healthy server hold it now?
+       */
+      ready: boolean
+    }
+    /**
+     * Onboarding
+     * @description Each step waits for the one before.
+     */
+    Onboarding: {
+      catalogue: components["schemas"]["llm_gateway__web__admin__onboarding__Catalogue"]
+      /** Done */
+      done: boolean
+      first_request: components["schemas"]["FirstRequest"]
+      fleet: components["schemas"]["Fleet"]
+      key: components["schemas"]["Step"]
+      project: components["schemas"]["Step"]
+    }
+    /**
+     * Overview
+     * @description Steps without requests are left out.
+     */
+    Overview: {
+      current: components["schemas"]["OverviewFigures"]
+      previous: components["schemas"]["OverviewFigures"]
+      /** Previous Series */
+      previous_series: components["schemas"]["OverviewPoint"][]
+      /** Series */
+      series: components["schemas"]["OverviewPoint"][]
+      /**
+       * Since
+       * Format: date-time
+       */
+      since: string
+      /**
+       * Step S
+       * @description Seconds; steps begin at whole multiples of it since the Unix epoch.
+       */
+      step_s: number
+      top: components["schemas"]["Tops"]
+      /**
+       * Until
+       * Format: date-time
+       */
+      until: string
+    }
+    /**
+     * OverviewFigures
+     * @description `ok` and the two kinds of errors make up `requests`.
+     */
+    OverviewFigures: {
+      /** Attempts */
+      attempts: number
+      /**
+       * Client Errors
+       * @description With a status of 4xx, also of clients that hung up.
+       */
+      client_errors: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Ok */
+      ok: number
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** Server Errors */
+      server_errors: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /**
+       * Tokens Per S
+       * @description Generated per second of an answer, from its first token on, on average.
+       */
+      tokens_per_s: number | null
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** OverviewPoint */
+    OverviewPoint: {
+      /**
+       * At
+       * Format: date-time
+       * @description When the step begins.
+       */
+      at: string
+      /** Attempts */
+      attempts: number
+      /**
+       * Client Errors
+       * @description With a status of 4xx, also of clients that hung up.
+       */
+      client_errors: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Ok */
+      ok: number
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** Server Errors */
+      server_errors: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /**
+       * Tokens Per S
+       * @description Generated per second of an answer, from its first token on, on average.
+       */
+      tokens_per_s: number | null
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /**
+     * Owner
+     * @description Where an object is changed: what the config file holds is read-only elsewhere.
+     * @enum {string}
+     */
+    Owner: "database" | "file"
+    /** OwnUsage */
+    OwnUsage: {
+      /** By Day */
+      by_day: components["schemas"]["UsageOfDay"][]
+      /** By Model */
+      by_model: components["schemas"]["UsageOfModel"][]
+      limits: components["schemas"]["SetLimits"]
+      /**
+       * Object
+       * @constant
+       */
+      object: "usage"
+      /** Project */
+      project: string
+      /**
+       * Since
+       * Format: date-time
+       */
+      since: string
+      total: components["schemas"]["UsageFigures"]
+      /**
+       * Until
+       * Format: date-time
+       */
+      until: string
+    }
+    /**
+     * PayloadView
+     * @description What was asked and answered, redacted.
+     */
+    PayloadView: {
+      /**
+       * Cut
+       * @description Is a part left out for its length?
+       */
+      cut: boolean
+      /**
+       * Expires At
+       * Format: date-time
+       */
+      expires_at: string
+      /**
+       * Redactions
+       * @description Places that were redacted.
+       */
+      redactions: number
+      /**
+       * Request
+       * @description The body as the client sent it; a text where it is no JSON any more.
+       */
+      request: unknown
+      /**
+       * Response
+       * @description `text`, `thinking`, `tool_calls`.
+       */
+      response: unknown
+      /**
+       * Timestamp
+       * Format: date-time
+       */
+      timestamp: string
+    }
+    /**
+     * PhysicalModel
+     * @description What servers list by one name.
+     */
+    PhysicalModel: {
+      /** Context Length */
+      context_length: number | null
+      /** Digest */
+      digest: string | null
+      /**
+       * Digests
+       * @description Digest -> servers that list it.
+       */
+      digests: {
+        [key: string]: number
+      }
+      /** Family */
+      family: string | null
+      /** Healthy Servers */
+      healthy_servers: number
+      /** Name */
+      name: string
+      /** Parameter Size */
+      parameter_size: string | null
+      /** Quantization */
+      quantization: string | null
+      /** Quarantined Servers */
+      quarantined_servers: number
+      /** Servers */
+      servers: number
+      /** Trust */
+      trust: components["schemas"]["Trust"][]
+    }
+    /**
+     * Play
+     * @description A request as of `POST /v1/chat/completions`, whose rules hold for its fields, and as which project.
+     */
+    Play: {
+      /** Frequency Penalty */
+      frequency_penalty?: number | null
+      /** Max Tokens */
+      max_tokens?: number | null
+      /**
+       * Messages
+       * @description `[{role, content}, …]`, as OpenAI has them.
+       */
+      messages: {
+        [key: string]: unknown
+      }[]
+      /** Metadata */
+      metadata?: {
+        [key: string]: unknown
+      } | null
+      /** Min P */
+      min_p?: number | null
+      /**
+       * Model
+       * @description A logical or physical name that the project may ask for.
+       */
+      model: string
+      /** Num Ctx */
+      num_ctx?: number | null
+      /** Presence Penalty */
+      presence_penalty?: number | null
+      /**
+       * Project
+       * @description Id or name.
+       */
+      project: string
+      /** Reasoning Effort */
+      reasoning_effort?: string | null
+      /** Repeat Penalty */
+      repeat_penalty?: number | null
+      /** Response Format */
+      response_format?: {
+        [key: string]: unknown
+      } | null
+      /** Seed */
+      seed?: number | null
+      /** Stop */
+      stop?: string | string[] | null
+      /**
+       * Stream
+       * @default true
+       */
+      stream?: boolean
+      /** Temperature */
+      temperature?: number | null
+      /** Tool Choice */
+      tool_choice?:
+        | string
+        | {
+            [key: string]: unknown
+          }
+        | null
+      /** Tools */
+      tools?:
+        | {
+            [key: string]: unknown
+          }[]
+        | null
+      /** Top K */
+      top_k?: number | null
+      /** Top P */
+      top_p?: number | null
+      /** User */
+      user?: string | null
+    }
+    /**
+     * PriceOf
+     * @description Of a million tokens, in any unit that you count in.
+     */
+    PriceOf: {
+      /**
+       * Input
+       * @default 0
+       */
+      input?: number
+      /**
+       * Output
+       * @default 0
+       */
+      output?: number
+    }
+    /**
+     * PriceView
+     * @description Of a million tokens.
+     */
+    PriceView: {
+      /** Input */
+      input: number
+      /** Output */
+      output: number
+    }
+    /**
+     * Probe
+     * @description What came of a look at a server's list of models.
+     */
+    Probe: {
+      /** Detail */
+      detail?: string | null
+      /** Fault */
+      fault?: string | null
+      /** Models */
+      models?: number | null
+      /** Ok */
+      ok: boolean
+      /** Version */
+      version?: string | null
+    }
+    /** ProbedServer */
+    ProbedServer: {
+      /** Api Key Env */
+      api_key_env: string | null
+      /** Country */
+      country: string | null
+      /**
+       * Draining
+       * @description It is out of service, and these still run on it.
+       */
+      draining: boolean
+      /** Enabled */
+      enabled: boolean
+      /** First Seen */
+      first_seen: string | null
+      /**
+       * First Token S
+       * @description Of the model that it has served most; as `tokens_per_second`.
+       */
+      first_token_s: number | null
+      /** Id */
+      id: string
+      /**
+       * In Flight
+       * @description Attempts that run on it now, also when it is out of service.
+       */
+      in_flight: number
+      /** Kind */
+      kind: string
+      /** Last Seen */
+      last_seen: string | null
+      /**
+       * Leaks
+       * @description Its version shows strangers what others asked (Ollama before 0.17.1).
+       */
+      leaks: boolean
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Model List */
+      model_list: components["schemas"]["ModelOnServer"][]
+      /** Models */
+      models: string[]
+      /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
+       * Models Resting
+       * @description Of these, models that rest by themselves while the server is well.
+       */
+      models_resting: number
+      /** Name */
+      name: string
+      owner: components["schemas"]["Owner"]
+      probe: components["schemas"]["Probe"]
+      /**
+       * Reason
+       * @description Why it rests as a whole.
+       */
+      reason: string | null
+      /** Rests For S */
+      rests_for_s: number | null
+      /** Source */
+      source: string
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled"
+      /**
+       * Success Rate
+       * @description Of all its answers of late; null: none yet.
+       */
+      success_rate: number | null
+      /** Tokens Per Second */
+      tokens_per_second: number | null
+      trust: components["schemas"]["Trust"]
+      /** Url */
+      url: string
+      /** Version */
+      version: string | null
+    }
+    /**
+     * ProjectChanges
+     * @description Only the fields that are sent are changed; null takes a limit away.
+     */
+    ProjectChanges: {
+      /** Allowed Models */
+      allowed_models?: string[] | null
+      /** Daily Cost */
+      daily_cost?: number | null
+      /** Daily Tokens */
+      daily_tokens?: number | null
+      /**
+       * Description
+       * @default
+       */
+      description?: string
+      /**
+       * Is Active
+       * @default true
+       */
+      is_active?: boolean
+      /** Max Concurrency */
+      max_concurrency?: number | null
+      /** Monthly Cost */
+      monthly_cost?: number | null
+      /** Monthly Tokens */
+      monthly_tokens?: number | null
+      /** Name */
+      name?: string
+      /** Payload Days */
+      payload_days?: number | null
+      /**
+       * Public Tools
+       * @default false
+       */
+      public_tools?: boolean
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute?: number | null
+      /** Redact */
+      redact?: string[]
+      /**
+       * Store Payloads
+       * @description Keep prompts and answers, redacted?
+       * @default false
+       */
+      store_payloads?: boolean
+      /** Tokens Per Minute */
+      tokens_per_minute?: number | null
+      /**
+       * Trust
+       * @default [
+       *       "own",
+       *       "partner"
+       *     ]
+       */
+      trust?: components["schemas"]["Trust"][]
+    }
+    /** ProjectList */
+    ProjectList: {
+      /** Data */
+      data: components["schemas"]["ListedProject"][]
+    }
+    /** ProjectView */
+    ProjectView: {
+      /**
+       * Allowed Models
+       * @description null: everything that it may reach.
+       */
+      allowed_models: string[] | null
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Description */
+      description: string
+      /** Id */
+      id: string
+      /** Is Active */
+      is_active: boolean
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /**
+       * Payload Days
+       * @description null: as the settings say.
+       */
+      payload_days: number | null
+      /**
+       * Public Tools
+       * @description May requests with tools use public servers?
+       */
+      public_tools: boolean
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /**
+       * Redact
+       * @description Patterns of its own besides the built-in ones.
+       */
+      redact: string[]
+      /** Store Payloads */
+      store_payloads: boolean
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+      /**
+       * Trust
+       * @description Whose servers may see its prompts.
+       */
+      trust: components["schemas"]["Trust"][]
+    }
+    /** Readiness */
+    Readiness: {
+      checks: components["schemas"]["Checks"]
+      /**
+       * Status
+       * @enum {string}
+       */
+      status: "ready" | "not ready"
+    }
+    /**
+     * RecipeList
+     * @description Recipes, and what they are filled with.
+     */
+    RecipeList: {
+      /** Base Url */
+      base_url: string
+      /**
+       * Context Length
+       * @description Of the model, in tokens; null: not known.
+       */
+      context_length: number | null
+      /** Data */
+      data: components["schemas"]["ShownRecipe"][]
+      /**
+       * Key
+       * @description What stands where the key belongs: no recipe holds one.
+       */
+      key: string
+      /** Model */
+      model: string
+      /**
+       * Models
+       * @description To choose from, the ready ones first; at most 500.
+       */
+      models: components["schemas"]["Offered"][]
+    }
+    /**
+     * Reloaded
+     * @description `version` rises with every change of the configuration.
+     */
+    Reloaded: {
+      /** Version */
+      version: number
+    }
+    /**
+     * RequestDetail
+     * @description A row of the log and its attempts, as far as they were kept.
+     */
+    RequestDetail: {
+      /** Attempt Count */
+      attempt_count: number
+      /** Attempts */
+      attempts: components["schemas"]["LoggedAttempt"][]
+      /** Backend Model */
+      backend_model: string | null
+      /** Client Request Id */
+      client_request_id: string | null
+      /**
+       * Continuations
+       * @description By other servers, of one broken answer.
+       */
+      continuations: number
+      /** Correlation Id */
+      correlation_id: string | null
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** End User */
+      end_user: string | null
+      /** Endpoint */
+      endpoint: string
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Failovers
+       * @description Attempts that failed before the answer began.
+       */
+      failovers: number
+      /** Finish Reason */
+      finish_reason: string | null
+      /** Key */
+      key: string | null
+      /** Key Id */
+      key_id: string | null
+      /** Latency Ms */
+      latency_ms: number
+      /**
+       * Model
+       * @description As asked for; null: the body could not be read.
+       */
+      model: string | null
+      /**
+       * Notes
+       * @description What the caller asked for and did not get.
+       */
+      notes: string | null
+      /**
+       * Outcome
+       * @enum {string}
+       */
+      outcome: "ok" | "error" | "shed" | "client_closed" | "gateway_crashed"
+      /**
+       * Project
+       * @description null: there is none of this id any more; as `key`.
+       */
+      project: string | null
+      /** Project Context */
+      project_context: string | null
+      /** Project Id */
+      project_id: string
+      /** Request Id */
+      request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
+      /** Server Id */
+      server_id: string | null
+      /**
+       * Status
+       * @description The one sent, or that of the error event after a 200.
+       */
+      status: number
+      /** Stream */
+      stream: boolean
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Timestamp
+       * Format: date-time
+       * @description When it was admitted.
+       */
+      timestamp: string
+      /** Tokens Estimated */
+      tokens_estimated: boolean
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /** RequestPage */
+    RequestPage: {
+      /** Data */
+      data: components["schemas"]["LoggedRequest"][]
+      /**
+       * Next Cursor
+       * @description null: this is the last page.
+       */
+      next_cursor: string | null
+    }
+    /** RequestPayload */
+    RequestPayload: {
+      /**
+       * Cut
+       * @description Is a part left out for its length?
+       */
+      cut: boolean
+      /** End User */
+      end_user: string | null
+      /**
+       * Expires At
+       * Format: date-time
+       */
+      expires_at: string
+      /** Project Id */
+      project_id: string
+      /**
+       * Redactions
+       * @description Places that were redacted.
+       */
+      redactions: number
+      /**
+       * Request
+       * @description The body as the client sent it; a text where it is no JSON any more.
+       */
+      request: unknown
+      /** Request Id */
+      request_id: string
+      /**
+       * Response
+       * @description `text`, `thinking`, `tool_calls`.
+       */
+      response: unknown
+      /**
+       * Timestamp
+       * Format: date-time
+       */
+      timestamp: string
+    }
+    /** RequestTail */
+    RequestTail: {
+      /** Data */
+      data: components["schemas"]["LoggedRequest"][]
+      /**
+       * More
+       * @description Ask again at once.
+       */
+      more: boolean
+      /** Next Cursor */
+      next_cursor: string
+    }
+    /**
+     * Role
+     * @description Each may do what the ones below it may.
+     * @enum {string}
+     */
+    Role: "owner" | "editor" | "viewer"
+    /** RotatedKey */
+    RotatedKey: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Daily Cost */
+      daily_cost: number | null
+      /** Daily Tokens */
+      daily_tokens: number | null
+      /** Expires At */
+      expires_at: string | null
+      /** Id */
+      id: string
+      /**
+       * Key
+       * @description The key itself, this once.
+       */
+      key: string
+      /**
+       * Last Used At
+       * @description Within half a minute.
+       */
+      last_used_at: string | null
+      /** Last4 */
+      last4: string
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Monthly Cost */
+      monthly_cost: number | null
+      /** Monthly Tokens */
+      monthly_tokens: number | null
+      /** Name */
+      name: string
+      /**
+       * Old Key Ends At
+       * Format: date-time
+       */
+      old_key_ends_at: string
+      /** @description file: only the config file changes it. */
+      owner: components["schemas"]["Owner"]
+      /** Prefix */
+      prefix: string
+      /** Project */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Rate Limit Per Minute */
+      rate_limit_per_minute: number | null
+      /**
+       * Replaces
+       * @description Id of the old key.
+       */
+      replaces: string
+      /** Revoked At */
+      revoked_at: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "active" | "expired" | "revoked"
+      /** Tokens Per Minute */
+      tokens_per_minute: number | null
+    }
+    /** Rotation */
+    Rotation: {
+      /**
+       * Expires At
+       * @description Of the new key. ISO 8601; absent: never.
+       */
+      expires_at?: string | null
+      /**
+       * Overlap Seconds
+       * @description How long the old key stays valid beside the new one.
+       * @default 86400
+       */
+      overlap_seconds?: number
+    }
+    /**
+     * RuleChanges
+     * @description As an entry of `alerts.rules` in the config file. Only what is sent is changed; null takes a field away.
+     */
+    RuleChanges: {
+      /**
+       * Each
+       * @description An alert for each by itself.
+       */
+      each?: ("project" | "model") | null
+      /**
+       * Enabled
+       * @description false: it is paused.
+       * @default true
+       */
+      enabled?: boolean
+      /**
+       * For
+       * @description Time that it must be so; absent: none.
+       */
+      for?: string | number | null
+      /** Min Requests */
+      min_requests?: number | null
+      /** Model */
+      model?: string | null
+      /**
+       * Over
+       * @description Time that is summed up, from 1m to 1d; absent: 5m.
+       */
+      over?: string | number | null
+      /** Project */
+      project?: string | null
+      /** Severity */
+      severity?: ("info" | "warning" | "critical") | null
+      /**
+       * When
+       * @description A metric, a comparison and a number: `error_share > 5%`. Built-in rules have one.
+       */
+      when?: string | null
+    }
+    /** RuleList */
+    RuleList: {
+      /** Data */
+      data: components["schemas"]["RuleRow"][]
+      /** Metrics */
+      metrics: components["schemas"]["MetricRow"][]
+      /** Webhooks */
+      webhooks: components["schemas"]["WebhookRow"][]
+    }
+    /** RuleRow */
+    RuleRow: {
+      /** Changes Built In */
+      changes_built_in: boolean
+      /** Comparison */
+      comparison: string
+      /** Condition */
+      condition: string
+      /** Created At */
+      created_at: string | null
+      /** Each */
+      each: string | null
+      /** Enabled */
+      enabled: boolean
+      /** Firing */
+      firing: number
+      /** For S */
+      for_s: number
+      /** Metric */
+      metric: string
+      /** Min Requests */
+      min_requests: number | null
+      /** Model */
+      model: string | null
+      /** Name */
+      name: string
+      /** Over S */
+      over_s: number | null
+      /**
+       * Owner
+       * @enum {string}
+       */
+      owner: "built_in" | "file" | "database"
+      /** Project */
+      project: string | null
+      /** Said */
+      said: {
+        [key: string]: unknown
+      }
+      /** Severity */
+      severity: string
+      /** Threshold */
+      threshold: number
+      /** Unit */
+      unit: string
+      /** Updated At */
+      updated_at: string | null
+    }
+    /** RuleTrial */
+    RuleTrial: {
+      /** Data */
+      data: components["schemas"]["Value"][]
+      /** Holds */
+      holds: boolean
+      /** Known */
+      known: boolean
+      /** Rule */
+      rule: string
+    }
+    /** RuleView */
+    RuleView: {
+      /** Built In */
+      built_in: boolean
+      /**
+       * Comparison
+       * @enum {string}
+       */
+      comparison: ">" | ">=" | "<" | "<="
+      /** Condition */
+      condition: string
+      /**
+       * Each
+       * @description One subject for each of them; null: one for everything.
+       */
+      each: ("project" | "model") | null
+      /**
+       * For S
+       * @description Seconds that it must hold before anybody is told.
+       */
+      for_s: number
+      /** Metric */
+      metric: string
+      /** Model */
+      model: string | null
+      /** Name */
+      name: string
+      /**
+       * Over S
+       * @description Seconds that it is summed up over; null: it is no sum.
+       */
+      over_s: number | null
+      /** Project */
+      project: string | null
+      /**
+       * Severity
+       * @enum {string}
+       */
+      severity: "info" | "warning" | "critical"
+      /** Threshold */
+      threshold: number
+      /**
+       * Unit
+       * @enum {string}
+       */
+      unit: "share" | "ms" | "s" | "days" | "requests" | "tokens" | "cost" | "servers" | "rows"
+      /**
+       * Values
+       * @description By subject, 20 at most; null: not known here.
+       */
+      values: {
+        [key: string]: number
+      } | null
+    }
+    /** ServerDetail */
+    ServerDetail: {
+      /** Api Key Env */
+      api_key_env: string | null
+      /** Country */
+      country: string | null
+      /**
+       * Draining
+       * @description It is out of service, and these still run on it.
+       */
+      draining: boolean
+      /** Enabled */
+      enabled: boolean
+      /** First Seen */
+      first_seen: string | null
+      /**
+       * First Token S
+       * @description Of the model that it has served most; as `tokens_per_second`.
+       */
+      first_token_s: number | null
+      /** Id */
+      id: string
+      /**
+       * In Flight
+       * @description Attempts that run on it now, also when it is out of service.
+       */
+      in_flight: number
+      /** Kind */
+      kind: string
+      /** Last Seen */
+      last_seen: string | null
+      /**
+       * Leaks
+       * @description Its version shows strangers what others asked (Ollama before 0.17.1).
+       */
+      leaks: boolean
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Model List */
+      model_list: components["schemas"]["ModelOnServer"][]
+      /** Models */
+      models: string[]
+      /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
+       * Models Resting
+       * @description Of these, models that rest by themselves while the server is well.
+       */
+      models_resting: number
+      /** Name */
+      name: string
+      owner: components["schemas"]["Owner"]
+      /**
+       * Reason
+       * @description Why it rests as a whole.
+       */
+      reason: string | null
+      /** Rests For S */
+      rests_for_s: number | null
+      /** Source */
+      source: string
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled"
+      /**
+       * Success Rate
+       * @description Of all its answers of late; null: none yet.
+       */
+      success_rate: number | null
+      /** Tokens Per Second */
+      tokens_per_second: number | null
+      trust: components["schemas"]["Trust"]
+      /** Url */
+      url: string
+      /** Version */
+      version: string | null
+    }
+    /** ServerList */
+    ServerList: {
+      /** Data */
+      data: components["schemas"]["ServerView"][]
+    }
+    /** ServerTimeline */
+    ServerTimeline: {
+      /**
+       * Data
+       * @description Oldest first.
+       */
+      data: components["schemas"]["SpellView"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
+    }
+    /** ServerView */
+    ServerView: {
+      /** Api Key Env */
+      api_key_env: string | null
+      /** Country */
+      country: string | null
+      /**
+       * Draining
+       * @description It is out of service, and these still run on it.
+       */
+      draining: boolean
+      /** Enabled */
+      enabled: boolean
+      /** First Seen */
+      first_seen: string | null
+      /**
+       * First Token S
+       * @description Of the model that it has served most; as `tokens_per_second`.
+       */
+      first_token_s: number | null
+      /** Id */
+      id: string
+      /**
+       * In Flight
+       * @description Attempts that run on it now, also when it is out of service.
+       */
+      in_flight: number
+      /** Kind */
+      kind: string
+      /** Last Seen */
+      last_seen: string | null
+      /**
+       * Leaks
+       * @description Its version shows strangers what others asked (Ollama before 0.17.1).
+       */
+      leaks: boolean
+      /** Max Concurrency */
+      max_concurrency: number | null
+      /** Models */
+      models: string[]
+      /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
+       * Models Resting
+       * @description Of these, models that rest by themselves while the server is well.
+       */
+      models_resting: number
+      /** Name */
+      name: string
+      owner: components["schemas"]["Owner"]
+      /**
+       * Reason
+       * @description Why it rests as a whole.
+       */
+      reason: string | null
+      /** Rests For S */
+      rests_for_s: number | null
+      /** Source */
+      source: string
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled"
+      /**
+       * Success Rate
+       * @description Of all its answers of late; null: none yet.
+       */
+      success_rate: number | null
+      /** Tokens Per Second */
+      tokens_per_second: number | null
+      trust: components["schemas"]["Trust"]
+      /** Url */
+      url: string
+      /** Version */
+      version: string | null
+    }
+    /** Session */
+    Session: {
+      /**
+       * Csrf
+       * @description For the header `X-CSRF-Token` of what changes something; null: the admin token needs none.
+       */
+      csrf: string | null
+      /** Expires At */
+      expires_at: string | null
+      /**
+       * Idle S
+       * @description Seconds without any request after which it ends earlier.
+       */
+      idle_s: number | null
+      user: components["schemas"]["SessionUser"]
+    }
+    /** SessionOptions */
+    SessionOptions: {
+      /**
+       * Encrypted
+       * @description Over TLS, as far as the gateway or a trusted proxy can tell?
+       */
+      encrypted: boolean
+      /**
+       * Local
+       * @description From the gateway's own machine? Neither: others on the way can read what is typed.
+       */
+      local: boolean
+    }
+    /** SessionUser */
+    SessionUser: {
+      /**
+       * How
+       * @description Only who came by `password` is a user with one that can be changed.
+       * @enum {string}
+       */
+      how: "password" | "link" | "token" | "file" | "start"
+      /** Name */
+      name: string
+      role: components["schemas"]["Role"]
+    }
+    /**
+     * SetLimits
+     * @description Of each, the limits that are set.
+     */
+    SetLimits: {
+      /** Key */
+      key: {
+        [key: string]: number
+      }
+      /** Project */
+      project: {
+        [key: string]: number
+      }
+    }
+    /**
+     * SettingView
+     * @description Of secrets only that they are set is shown. `source`: the place that set it, or `default`.
+     */
+    SettingView: {
+      /** Name */
+      name: string
+      /** Source */
+      source: string
+      /** Value */
+      value: boolean | number | string | string[] | null
+    }
+    /**
+     * ShownFile
+     * @description The client's own file, which `llm-gateway connect CLIENT --write` writes.
+     */
+    ShownFile: {
+      /** Format */
+      format: string
+      /** Path */
+      path: string
+      /** Text */
+      text: string
+      /** Then */
+      then: string
+    }
+    /**
+     * ShownPart
+     * @description One thing to do: a sentence, and what is pasted.
+     */
+    ShownPart: {
+      /**
+       * Language
+       * @enum {string}
+       */
+      language: "sh" | "python" | "js" | "json" | "toml" | "yaml" | "text"
+      /** Says */
+      says: string
+      /** Text */
+      text: string
+    }
+    /**
+     * ShownRecipe
+     * @description How one client is connected.
+     */
+    ShownRecipe: {
+      /** Base Url */
+      base_url: string
+      /** Client */
+      client: string
+      /** Context */
+      context: number
+      /** Endpoints */
+      endpoints: string[]
+      file: components["schemas"]["ShownFile"] | null
+      /** Model */
+      model: string
+      /** Needs */
+      needs: string[]
+      /** Parts */
+      parts: components["schemas"]["ShownPart"][]
+      /** Title */
+      title: string
+    }
+    /**
+     * SignIn
+     * @description One of three: `link`, `token`, or `name` and `password`.
+     */
+    SignIn: {
+      /**
+       * Link
+       * @description What stands behind `t=` in a one-time link.
+       */
+      link?: string | null
+      /** Name */
+      name?: string | null
+      /** Password */
+      password?: string | null
+      /**
+       * Token
+       * @description The admin token.
+       */
+      token?: string | null
+    }
+    /** SourceList */
+    SourceList: {
+      /** Data */
+      data: components["schemas"]["SourceView"][]
+    }
+    /**
+     * SourceView
+     * @description `trust` and what follows it are a catalogue's.
+     */
+    SourceView: {
+      /** Enabled */
+      enabled: boolean
+      /** Entries */
+      entries?: number
+      /** Models */
+      models?: number
+      /** Name */
+      name: string
+      /** Problems */
+      problems: string[]
+      /** Read At */
+      read_at?: string | null
+      /** Servers */
+      servers: number
+      trust?: components["schemas"]["Trust"]
+      /** Version */
+      version?: string | null
+    }
+    /** SpellView */
+    SpellView: {
+      /** From */
+      from: string
+      /**
+       * Reason
+       * @description Why it rested when that began.
+       */
+      reason: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled"
+      /**
+       * Until
+       * @description null: it lasts.
+       */
+      until: string | null
+    }
+    /** StatList */
+    StatList: {
+      /** Bucket */
+      bucket: ("minute" | "hour" | "day") | null
+      /** Data */
+      data: components["schemas"]["StatRow"][]
+      /**
+       * Since
+       * Format: date-time
+       */
+      since: string
+      /**
+       * Until
+       * Format: date-time
+       */
+      until: string
+    }
+    /**
+     * StatRow
+     * @description One group.
+     */
+    StatRow: {
+      /** Attempts */
+      attempts: number
+      /** Backend Model */
+      backend_model?: string | null
+      /** Bucket */
+      bucket?: string | null
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** Endpoint */
+      endpoint?: string | null
+      /** Error Code */
+      error_code?: string | null
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Key */
+      key?: string | null
+      /** Key Id */
+      key_id?: string | null
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Model */
+      model?: string | null
+      /** Project */
+      project?: string | null
+      /** Project Id */
+      project_id?: string
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** Status Class */
+      status_class?: number
+      tier?: components["schemas"]["Trust"] | null
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** Step */
+    Step: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /**
+       * Count
+       * @description How many there are.
+       */
+      count: number
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+    }
+    /** TopError */
+    TopError: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** Error Code */
+      error_code: string
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TopModel */
+    TopModel: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /**
+       * Model
+       * @description As asked for; null: the name led to none.
+       */
+      model: string | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TopProject */
+    TopProject: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /**
+       * Project
+       * @description null: it has no name now.
+       */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /**
+     * Tops
+     * @description Those with most requests in the span.
+     */
+    Tops: {
+      /** Errors */
+      errors: components["schemas"]["TopError"][]
+      /** Models */
+      models: components["schemas"]["TopModel"][]
+      /** Projects */
+      projects: components["schemas"]["TopProject"][]
+      /** Tiers */
+      tiers: components["schemas"]["TopTier"][]
+    }
+    /** TopTier */
+    TopTier: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** @description Whose servers answered; null: none did. */
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** Trial */
+    Trial: {
+      /**
+       * Model
+       * @description A logical or physical name.
+       */
+      model: string
+      /**
+       * Project
+       * @description Id or name; may be left out where only one is active.
+       */
+      project?: string | null
+    }
+    /** TrialError */
+    TrialError: {
+      /** Code */
+      code: string
+      /** Message */
+      message: string
+    }
+    /** Tried */
+    Tried: {
+      /** Answer */
+      answer: string
+      /** Attempts */
+      attempts: number
+      error: components["schemas"]["TrialError"] | null
+      /** Latency Ms */
+      latency_ms: number
+      /** Model */
+      model: string | null
+      /** Ok */
+      ok: boolean
+      /** Project */
+      project: string
+      /** Request Id */
+      request_id: string
+      /** Server */
+      server: string | null
+      /** Server Name */
+      server_name: string | null
+      /** Tokens Per Second */
+      tokens_per_second: number | null
+      /** Ttft Ms */
+      ttft_ms: number | null
+    }
+    /**
+     * Trust
+     * @description Whose machine a server is, so who sees the prompts.
+     * @enum {string}
+     */
+    Trust: "own" | "partner" | "public"
+    /**
+     * UsageFigures
+     * @description Sums of requests that ended. Times in milliseconds, null without requests; percentiles are estimates.
+     */
+    UsageFigures: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** UsageOfDay */
+    UsageOfDay: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** Day */
+      day: string
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** UsageOfModel */
+    UsageOfModel: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Model */
+      model: string | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** User */
+    User: {
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string
+      /** Id */
+      id: string
+      /** Is Active */
+      is_active: boolean
+      /** Last Login At */
+      last_login_at: string | null
+      /** Name */
+      name: string
+      role: components["schemas"]["Role"]
+    }
+    /**
+     * UserChanges
+     * @description Only the fields that are sent are changed. A new password, and `is_active` false, end the user's sessions.
+     */
+    UserChanges: {
+      /** Is Active */
+      is_active?: boolean | null
+      /** Password */
+      password?: string | null
+      role?: components["schemas"]["Role"] | null
+    }
+    /** UserList */
+    UserList: {
+      /** Data */
+      data: components["schemas"]["User"][]
+    }
+    /** Value */
+    Value: {
+      /** Holds */
+      holds: boolean
+      /** Subject */
+      subject: string
+      /** Value */
+      value: number
+    }
+    /** Verified */
+    Verified: {
+      /** Detail */
+      detail: string | null
+      /** Fault */
+      fault: string | null
+      /** Kind */
+      kind: string
+      /** Known As */
+      known_as: string | null
+      /** Leaks */
+      leaks: boolean
+      /** Model Count */
+      model_count: number
+      /** Models */
+      models: string[]
+      /** Ok */
+      ok: boolean
+      /** Url */
+      url: string
+      /** Version */
+      version: string | null
+    }
+    /** WebhookRow */
+    WebhookRow: {
+      /** Format */
+      format: string
+      /** Host */
+      host: string
+      /** Name */
+      name: string
+      /** Rules */
+      rules: string[] | null
+      /** Signed */
+      signed: boolean
+    }
+    /** WebhookTest */
+    WebhookTest: {
+      /**
+       * Webhook
+       * @description Its name; may be left out where there is one only.
+       */
+      webhook?: string | null
+    }
+    /** WebhookView */
+    WebhookView: {
+      /**
+       * Format
+       * @enum {string}
+       */
+      format: "json" | "slack"
+      /** Name */
+      name: string
+      /**
+       * Rules
+       * @description null: all.
+       */
+      rules: string[] | null
+      /** Signed */
+      signed: boolean
+    }
+    /**
+     * Workers
+     * @description Whose requests these are.
+     */
+    Workers: {
+      /**
+       * Of
+       * @description Processes that serve together.
+       */
+      of: number
+      /**
+       * Seen
+       * @description Processes that are looked at: the one that answers.
+       */
+      seen: number
+    }
+  }
+  responses: never
+  parameters: never
+  requestBodies: never
+  headers: never
+  pathItems: never
 }
-export type $defs = Record<string, never>;
+export type $defs = Record<string, never>
 export interface operations {
-    list_alerts: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlertList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    test_webhook: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["WebhookTest"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DeliveryView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_changes: {
-        parameters: {
-            query?: {
-                /** @description Such as `project.update`; `project` finds all of projects. */
-                action?: string | null;
-                /** @description `next_cursor` of the page before. */
-                cursor?: string | null;
-                limit?: number;
-                /** @description Its id or name. */
-                object?: string | null;
-                /** @description Such as `project`, `key`, `user`. */
-                object_type?: string | null;
-                /** @description ISO 8601 or Unix seconds. */
-                since?: string | null;
-                until?: string | null;
-                /** @description A user's name, `token`, `link`, `config file`. */
-                who?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AuditPage"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    search_catalogue: {
-        parameters: {
-            query?: {
-                /** @description All of them: completion, tools, insert, vision, embedding, thinking. */
-                capability?: string[] | null;
-                /** @description May be repeated. */
-                family?: string[] | null;
-                /** @description Only what a healthy server holds now. */
-                healthy?: boolean;
-                limit?: number;
-                max_parameters?: string | null;
-                /** @description Tokens. */
-                min_context?: number | null;
-                /** @description A number, or `7b`. */
-                min_parameters?: string | null;
-                /** @description Words of the name or the family, all of them. */
-                q?: string;
-                /** @description As `Q4_K_M`; may be repeated. */
-                quantization?: string[] | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["llm_gateway__service__catalogue__Catalogue"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_config: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ConfigView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    diff_config: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Draft"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Differences"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    export_config: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Exported"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    reload_config: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Reloaded"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    examine: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Examined"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_keys: {
-        parameters: {
-            query?: {
-                /** @description Id or name. */
-                project?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    create_key: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewKey"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MadeKey"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    limit_key: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["KeyChanges"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_key_limits: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LimitList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    revoke_key: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["KeyView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    rotate_key: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                key_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["Rotation"] | null;
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RotatedKey"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_in_flight: {
-        parameters: {
-            query?: {
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InFlightList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    cancel_request: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                request_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["InFlight"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    follow: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Of the event that was seen last. */
-                "last-event-id"?: string | null;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_models: {
-        parameters: {
-            query?: {
-                /** @description Only this project's and the shared ones. */
-                project?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ModelList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    create_model: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewModel"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ModelView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    delete_model: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                model_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    update_model: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                model_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ModelChanges"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ModelView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    explain_model: {
-        parameters: {
-            query?: {
-                /** @description What a request needs, of completion, tools, insert, vision, embedding, thinking; may be repeated. */
-                need?: string[] | null;
-                /** @description Id or name. Absent: shared and physical names, all trust classes. */
-                project?: string | null;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Explained"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    try_model: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Trial"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Tried"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    onboarding: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Onboarding"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    play: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Play"];
-            };
-        };
-        responses: {
-            /** @description Chunks as of `POST /v1/chat/completions`, the last with `usage`; `X-Request-ID` and `X-Gateway-*` say who answered. With `stream: false` the whole answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_projects: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProjectList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    create_project: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewProject"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProjectView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_project: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProjectView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    delete_project: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    update_project: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ProjectChanges"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProjectView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_project_limits: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LimitList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_recipes: {
-        parameters: {
-            query?: {
-                /** @description Where clients reach the gateway. Absent: as this request did. `public_url` wins over both. */
-                address?: string | null;
-                /** @description Absent: the first that a healthy server holds. */
-                model?: string | null;
-                /** @description Id or name: only what it may ask for is offered. Absent: everything. */
-                project?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RecipeList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_requests: {
-        parameters: {
-            query?: {
-                backend_model?: string | null;
-                client_request_id?: string | null;
-                correlation_id?: string | null;
-                /** @description `next_cursor` of the page before. */
-                cursor?: string | null;
-                end_user?: string | null;
-                endpoint?: string | null;
-                error_code?: string | null;
-                /** @description With a status of 400 or more; false: the others. */
-                failed?: boolean | null;
-                key_id?: string | null;
-                limit?: number;
-                max_latency_ms?: number | null;
-                min_latency_ms?: number | null;
-                model?: string | null;
-                outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null;
-                /** @description Id or name. */
-                project?: string | null;
-                request_id?: string | null;
-                server_id?: string | null;
-                /** @description ISO 8601 or Unix seconds. */
-                since?: string | null;
-                status?: number | null;
-                /** @description 2, 4 or 5. */
-                status_class?: number | null;
-                stream?: boolean | null;
-                /** @description Whose server answered: own, partner or public. */
-                tier?: components["schemas"]["Trust"] | null;
-                until?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RequestPage"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_request: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                request_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RequestDetail"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_payload: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                request_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RequestPayload"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    erase_requests: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewErasure"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/x-ndjson": components["schemas"]["ErasureStep"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_erasures: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErasureList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    export_requests: {
-        parameters: {
-            query?: {
-                backend_model?: string | null;
-                client_request_id?: string | null;
-                correlation_id?: string | null;
-                end_user?: string | null;
-                endpoint?: string | null;
-                error_code?: string | null;
-                /** @description With a status of 400 or more; false: the others. */
-                failed?: boolean | null;
-                format?: "ndjson" | "csv";
-                key_id?: string | null;
-                max_latency_ms?: number | null;
-                min_latency_ms?: number | null;
-                model?: string | null;
-                outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null;
-                /** @description With prompt and answer, where they are kept. */
-                payloads?: boolean;
-                /** @description Id or name. */
-                project?: string | null;
-                request_id?: string | null;
-                server_id?: string | null;
-                /** @description ISO 8601 or Unix seconds. */
-                since?: string | null;
-                status?: number | null;
-                /** @description 2, 4 or 5. */
-                status_class?: number | null;
-                stream?: boolean | null;
-                /** @description Whose server answered: own, partner or public. */
-                tier?: components["schemas"]["Trust"] | null;
-                until?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/x-ndjson": components["schemas"]["ExportedRequest"];
-                    "text/csv": string;
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    follow_requests: {
-        parameters: {
-            query?: {
-                backend_model?: string | null;
-                client_request_id?: string | null;
-                correlation_id?: string | null;
-                /** @description `next_cursor` of the look before; absent: from now on. */
-                cursor?: string | null;
-                end_user?: string | null;
-                endpoint?: string | null;
-                error_code?: string | null;
-                /** @description With a status of 400 or more; false: the others. */
-                failed?: boolean | null;
-                key_id?: string | null;
-                limit?: number;
-                max_latency_ms?: number | null;
-                min_latency_ms?: number | null;
-                model?: string | null;
-                outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null;
-                /** @description Id or name. */
-                project?: string | null;
-                request_id?: string | null;
-                server_id?: string | null;
-                /** @description ISO 8601 or Unix seconds. */
-                since?: string | null;
-                status?: number | null;
-                /** @description 2, 4 or 5. */
-                status_class?: number | null;
-                stream?: boolean | null;
-                /** @description Whose server answered: own, partner or public. */
-                tier?: components["schemas"]["Trust"] | null;
-                until?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RequestTail"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_servers: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    add_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewServer"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerDetail"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    remove_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    change_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Changes"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    disable_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    drain_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    enable_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    probe_server: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProbedServer"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    server_timeline: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                server: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ServerTimeline"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    change_many: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Many"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AllDone"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    fleet_timeline: {
-        parameters: {
-            query?: {
-                hours?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FleetTimeline"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    verify_address: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Address"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Verified"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_session: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    sign_in: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SignIn"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    sign_out: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    create_link: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LoginLink"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_options: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SessionOptions"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    change_password: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewPassword"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_sources: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SourceList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    sync_sources: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SourceList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_stats: {
-        parameters: {
-            query?: {
-                /** @description The one that answered; empty: none did. */
-                backend_model?: string | null;
-                /** @description Absent: one row per group over the whole time. */
-                bucket?: ("minute" | "hour" | "day") | null;
-                /** @description Comma separated: project, key, model, backend_model, tier, endpoint, status_class, error_code. */
-                by?: string;
-                endpoint?: string | null;
-                error_code?: string | null;
-                key_id?: string | null;
-                /** @description As asked for; empty: the name led to none. */
-                model?: string | null;
-                /** @description Id or name. */
-                project?: string | null;
-                /** @description ISO 8601 or Unix seconds; absent: 24 hours before `until`. */
-                since?: string | null;
-                /** @description 2, 4 or 5. */
-                status_class?: number | null;
-                tier?: string | null;
-                /** @description Only the groups with most requests. */
-                top?: number | null;
-                until?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["StatList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_overview: {
-        parameters: {
-            query?: {
-                /** @description The one that answered; empty: none did. */
-                backend_model?: string | null;
-                endpoint?: string | null;
-                error_code?: string | null;
-                key_id?: string | null;
-                /** @description As asked for; empty: the name led to none. */
-                model?: string | null;
-                /** @description Id or name. */
-                project?: string | null;
-                /** @description ISO 8601 or Unix seconds; absent: 24 hours before `until`. */
-                since?: string | null;
-                /** @description 2, 4 or 5. */
-                status_class?: number | null;
-                tier?: string | null;
-                until?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Overview"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    list_users: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UserList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    create_user: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewUser"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    delete_user: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    update_user: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserChanges"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    end_sessions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["EndedSessions"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    post_api_chat: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /** @description "json", or a JSON schema. */
-                    format?: string | Record<string, never>;
-                    keep_alive?: string | number;
-                    logprobs?: boolean;
-                    /** @description None at all: load the model, which the gateway leaves to its servers. */
-                    messages?: {
-                        content?: string;
-                        images?: string[];
-                        /** @enum {string} */
-                        role: "system" | "user" | "assistant" | "tool";
-                        thinking?: string;
-                        tool_call_id?: string;
-                        tool_calls?: Record<string, never>[];
-                        tool_name?: string;
-                    }[];
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    /** @description num_predict, temperature, top_p, top_k, seed, stop, num_ctx, … */
-                    options?: Record<string, never>;
-                    /**
-                     * @description As NDJSON, a frame a line.
-                     * @default true
-                     */
-                    stream?: boolean;
-                    think?: boolean | ("low" | "medium" | "high" | "max");
-                    tools?: Record<string, never>[];
-                    top_logprobs?: number;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "model": "law-assistant",
-                     *       "created_at": "2026-11-23T06:56:07.000000000Z",
-                     *       "message": {
-                     *         "role": "assistant",
-                     *         "content": "Hola."
-                     *       },
-                     *       "done": true,
-                     *       "done_reason": "stop",
-                     *       "total_duration": 638494401,
-                     *       "prompt_eval_count": 21,
-                     *       "prompt_eval_duration": 265800000,
-                     *       "eval_count": 3,
-                     *       "eval_duration": 372694401
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "`messages` must not be empty.",
-                     *       "code": "invalid_request",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The API key is missing or not valid.",
-                     *       "code": "invalid_api_key",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Only public servers hold this model, and this project may not use them.",
-                     *       "code": "no_permitted_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "There is no model `x` for this project. It may use: law-assistant.",
-                     *       "code": "model_not_found",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The request's body is too large.",
-                     *       "code": "body_too_large",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "This project may send 60 requests a minute.",
-                     *       "code": "rate_limit_exceeded",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Every model server that holds this model failed.",
-                     *       "code": "upstream_error",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No healthy server holds this model right now.",
-                     *       "code": "no_healthy_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No model server answered in time.",
-                     *       "code": "upstream_timeout",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_api_embed: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    dimensions?: number;
-                    input: string | string[];
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    truncate?: boolean;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "model": "nomic-embed-text",
-                     *       "embeddings": [
-                     *         [
-                     *           0.6,
-                     *           0.8
-                     *         ]
-                     *       ],
-                     *       "prompt_eval_count": 5
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "`messages` must not be empty.",
-                     *       "code": "invalid_request",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The API key is missing or not valid.",
-                     *       "code": "invalid_api_key",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Only public servers hold this model, and this project may not use them.",
-                     *       "code": "no_permitted_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "There is no model `x` for this project. It may use: law-assistant.",
-                     *       "code": "model_not_found",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The request's body is too large.",
-                     *       "code": "body_too_large",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "This project may send 60 requests a minute.",
-                     *       "code": "rate_limit_exceeded",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Every model server that holds this model failed.",
-                     *       "code": "upstream_error",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No healthy server holds this model right now.",
-                     *       "code": "no_healthy_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No model server answered in time.",
-                     *       "code": "upstream_timeout",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_api_embeddings: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    prompt: string;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "embedding": [
-                     *         0.6,
-                     *         0.8
-                     *       ]
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "`messages` must not be empty.",
-                     *       "code": "invalid_request",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The API key is missing or not valid.",
-                     *       "code": "invalid_api_key",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Only public servers hold this model, and this project may not use them.",
-                     *       "code": "no_permitted_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "There is no model `x` for this project. It may use: law-assistant.",
-                     *       "code": "model_not_found",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The request's body is too large.",
-                     *       "code": "body_too_large",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "This project may send 60 requests a minute.",
-                     *       "code": "rate_limit_exceeded",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Every model server that holds this model failed.",
-                     *       "code": "upstream_error",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No healthy server holds this model right now.",
-                     *       "code": "no_healthy_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No model server answered in time.",
-                     *       "code": "upstream_timeout",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_api_generate: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    context?: number[];
-                    /** @description "json", or a JSON schema. */
-                    format?: string | Record<string, never>;
-                    images?: string[];
-                    keep_alive?: string | number;
-                    logprobs?: boolean;
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    /** @description num_predict, temperature, top_p, top_k, seed, stop, num_ctx, … */
-                    options?: Record<string, never>;
-                    prompt?: string;
-                    raw?: boolean;
-                    /**
-                     * @description As NDJSON, a frame a line.
-                     * @default true
-                     */
-                    stream?: boolean;
-                    suffix?: string;
-                    system?: string;
-                    template?: string;
-                    think?: boolean | ("low" | "medium" | "high" | "max");
-                    top_logprobs?: number;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "model": "law-assistant",
-                     *       "created_at": "2026-11-23T06:56:07.000000000Z",
-                     *       "response": "Hola.",
-                     *       "done": true,
-                     *       "done_reason": "stop",
-                     *       "total_duration": 638494401,
-                     *       "prompt_eval_count": 21,
-                     *       "prompt_eval_duration": 265800000,
-                     *       "eval_count": 3,
-                     *       "eval_duration": 372694401
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "`messages` must not be empty.",
-                     *       "code": "invalid_request",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The API key is missing or not valid.",
-                     *       "code": "invalid_api_key",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Only public servers hold this model, and this project may not use them.",
-                     *       "code": "no_permitted_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "There is no model `x` for this project. It may use: law-assistant.",
-                     *       "code": "model_not_found",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "The request's body is too large.",
-                     *       "code": "body_too_large",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": false
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "This project may send 60 requests a minute.",
-                     *       "code": "rate_limit_exceeded",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "Every model server that holds this model failed.",
-                     *       "code": "upstream_error",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No healthy server holds this model right now.",
-                     *       "code": "no_healthy_upstream",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": "No model server answered in time.",
-                     *       "code": "upstream_timeout",
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "retryable": true
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    ollama_ps: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    ollama_show: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    ollama_tags: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    ollama_version: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    livez: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Alive"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    metrics: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/plain": string;
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    readyz: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Readiness"];
-                };
-            };
-            /** @description No. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Readiness"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    post_v1_chat: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    max_tokens?: number;
-                    messages: {
-                        content: string;
-                        /** @enum {string} */
-                        role: "system" | "user" | "assistant" | "tool";
-                    }[];
-                    /** @description Stored with the log row. */
-                    metadata?: {
-                        correlation_id?: string;
-                        project_context?: string;
-                    };
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    seed?: number;
-                    stop?: string | string[];
-                    temperature?: number;
-                    top_p?: number;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "model": "llama3.3:70b",
-                     *       "object": "chat.completion",
-                     *       "created": 1763900000,
-                     *       "choices": [
-                     *         {
-                     *           "index": 0,
-                     *           "message": {
-                     *             "role": "assistant",
-                     *             "content": "Clause 4 says …"
-                     *           },
-                     *           "finish_reason": "stop"
-                     *         }
-                     *       ],
-                     *       "usage": {
-                     *         "prompt_tokens": 21,
-                     *         "completion_tokens": 12,
-                     *         "total_tokens": 33
-                     *       }
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "`messages` must not be empty.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The API key is missing or not valid.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "type": "permission_error",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The request's body is too large.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "type": "requests",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "type": "server_error",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No model server answered in time.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_v1_chat_completions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    max_completion_tokens?: number;
-                    max_tokens?: number;
-                    messages: {
-                        content: string;
-                        /** @enum {string} */
-                        role: "system" | "user" | "assistant" | "tool";
-                    }[];
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    response_format?: Record<string, never>;
-                    seed?: number;
-                    stop?: string | string[];
-                    /** @default false */
-                    stream?: boolean;
-                    stream_options?: {
-                        include_usage?: boolean;
-                    };
-                    temperature?: number;
-                    tools?: Record<string, never>[];
-                    top_p?: number;
-                    /** @description Your own user's tag, kept in the log. */
-                    user?: string;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "model": "llama3.3:70b",
-                     *       "object": "chat.completion",
-                     *       "created": 1763900000,
-                     *       "choices": [
-                     *         {
-                     *           "index": 0,
-                     *           "message": {
-                     *             "role": "assistant",
-                     *             "content": "Clause 4 says …"
-                     *           },
-                     *           "finish_reason": "stop"
-                     *         }
-                     *       ],
-                     *       "usage": {
-                     *         "prompt_tokens": 21,
-                     *         "completion_tokens": 12,
-                     *         "total_tokens": 33
-                     *       }
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "`messages` must not be empty.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The API key is missing or not valid.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "type": "permission_error",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The request's body is too large.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "type": "requests",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "type": "server_error",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No model server answered in time.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_v1_chat_stream: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    max_tokens?: number;
-                    messages: {
-                        content: string;
-                        /** @enum {string} */
-                        role: "system" | "user" | "assistant" | "tool";
-                    }[];
-                    /** @description Stored with the log row. */
-                    metadata?: {
-                        correlation_id?: string;
-                        project_context?: string;
-                    };
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    seed?: number;
-                    stop?: string | string[];
-                    temperature?: number;
-                    top_p?: number;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example data: {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "Clause"}}]}
-                     *
-                     *     …
-                     *
-                     *     data: [DONE]
-                     */
-                    "text/event-stream": string;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "`messages` must not be empty.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The API key is missing or not valid.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "type": "permission_error",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The request's body is too large.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "type": "requests",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "type": "server_error",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No model server answered in time.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_v1_completions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /**
-                     * @description Put the prompt before the answer's text.
-                     * @default false
-                     */
-                    echo?: boolean;
-                    logprobs?: number;
-                    /** @description 0 is as not set. */
-                    max_tokens?: number;
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    prompt: string | string[];
-                    seed?: number;
-                    stop?: string | string[];
-                    /** @default false */
-                    stream?: boolean;
-                    stream_options?: {
-                        include_usage?: boolean;
-                    };
-                    /** @description What comes after the gap that is to be filled. */
-                    suffix?: string;
-                    temperature?: number;
-                    top_p?: number;
-                    /** @description Your own user's tag, kept in the log. */
-                    user?: string;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "cmpl-019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *       "object": "text_completion",
-                     *       "created": 1763900000,
-                     *       "model": "llama3.3:70b",
-                     *       "choices": [
-                     *         {
-                     *           "text": " that clause 4 …",
-                     *           "index": 0,
-                     *           "logprobs": null,
-                     *           "finish_reason": "stop"
-                     *         }
-                     *       ],
-                     *       "usage": {
-                     *         "prompt_tokens": 9,
-                     *         "completion_tokens": 12,
-                     *         "total_tokens": 21
-                     *       }
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "`messages` must not be empty.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The API key is missing or not valid.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "type": "permission_error",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The request's body is too large.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "type": "requests",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "type": "server_error",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No model server answered in time.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_v1_embeddings: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    dimensions?: number;
-                    /**
-                     * @default float
-                     * @enum {string}
-                     */
-                    encoding_format?: "float" | "base64";
-                    input: string | string[];
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    /** @description Your own user's tag, kept in the log. */
-                    user?: string;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "object": "list",
-                     *       "data": [
-                     *         {
-                     *           "object": "embedding",
-                     *           "index": 0,
-                     *           "embedding": [
-                     *             0.6,
-                     *             0.8
-                     *           ]
-                     *         }
-                     *       ],
-                     *       "model": "nomic-embed-text:latest",
-                     *       "usage": {
-                     *         "prompt_tokens": 5,
-                     *         "total_tokens": 5
-                     *       }
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "`messages` must not be empty.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The API key is missing or not valid.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "type": "permission_error",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The request's body is too large.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "type": "requests",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "type": "server_error",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No model server answered in time.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    get_health: {
-        parameters: {
-            query?: {
-                /** @description Ask a light model too (needs a project key or the admin token; cached 60 s). */
-                deep?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HealthView"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    post_v1_messages: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    max_tokens: number;
-                    messages: {
-                        content: string | Record<string, never>[];
-                        /** @enum {string} */
-                        role: "user" | "assistant";
-                    }[];
-                    metadata?: {
-                        /** @description Your own user's tag, kept in the log. */
-                        user_id?: string;
-                    };
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    output_config?: {
-                        effort?: string;
-                        format?: Record<string, never>;
-                    };
-                    stop_sequences?: string[];
-                    /** @default false */
-                    stream?: boolean;
-                    system?: string | Record<string, never>[];
-                    temperature?: number;
-                    thinking?: {
-                        type?: string;
-                    };
-                    tool_choice?: Record<string, never>;
-                    tools?: Record<string, never>[];
-                    top_k?: number;
-                    top_p?: number;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "msg_019a2f6e7c1b7d3e9f000123456789ab",
-                     *       "type": "message",
-                     *       "role": "assistant",
-                     *       "model": "llama3.3:70b",
-                     *       "content": [
-                     *         {
-                     *           "type": "text",
-                     *           "text": "¡Hola!"
-                     *         }
-                     *       ],
-                     *       "stop_reason": "end_turn",
-                     *       "stop_sequence": null,
-                     *       "usage": {
-                     *         "input_tokens": 9,
-                     *         "output_tokens": 3
-                     *       }
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "invalid_request_error",
-                     *         "message": "`messages` must not be empty.",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "authentication_error",
-                     *         "message": "The API key is missing or not valid.",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "permission_error",
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "not_found_error",
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "request_too_large",
-                     *         "message": "The request's body is too large.",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "rate_limit_error",
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "api_error",
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "overloaded_error",
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "timeout_error",
-                     *         "message": "No model server answered in time.",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    post_v1_messages_count_tokens: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    messages: {
-                        content: string | Record<string, never>[];
-                        /** @enum {string} */
-                        role: "user" | "assistant";
-                    }[];
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    output_config?: {
-                        effort?: string;
-                        format?: Record<string, never>;
-                    };
-                    system?: string | Record<string, never>[];
-                    thinking?: {
-                        type?: string;
-                    };
-                    tool_choice?: Record<string, never>;
-                    tools?: Record<string, never>[];
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "input_tokens": 9
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "invalid_request_error",
-                     *         "message": "`messages` must not be empty.",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "authentication_error",
-                     *         "message": "The API key is missing or not valid.",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "permission_error",
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "not_found_error",
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "request_too_large",
-                     *         "message": "The request's body is too large.",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "retryable": false
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "rate_limit_error",
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "api_error",
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "overloaded_error",
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "error",
-                     *       "error": {
-                     *         "type": "timeout_error",
-                     *         "message": "No model server answered in time.",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "retryable": true
-                     *       },
-                     *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    list_callable_models: {
-        parameters: {
-            query?: {
-                /** @description Only models that a healthy server holds now. */
-                available?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CallableModelList"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    get_callable_model: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                model_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CallableModel"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
-    post_v1_responses: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    include?: string[];
-                    /** @description The whole conversation: nothing is kept, so `previous_response_id` is refused. */
-                    input: string | Record<string, never>[];
-                    instructions?: string;
-                    max_output_tokens?: number;
-                    /** @description A logical or physical name of `GET /v1/models`. */
-                    model: string;
-                    reasoning?: {
-                        effort?: string;
-                    };
-                    /** @default false */
-                    stream?: boolean;
-                    temperature?: number;
-                    text?: {
-                        format?: Record<string, never>;
-                    };
-                    tool_choice?: ("none" | "auto" | "required") | Record<string, never>;
-                    tools?: Record<string, never>[];
-                    top_p?: number;
-                };
-            };
-        };
-        responses: {
-            /** @description The answer. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "resp_019a2f6e7c1b7d3e9f000123456789ab",
-                     *       "object": "response",
-                     *       "created_at": 1763900000,
-                     *       "model": "llama3.3:70b",
-                     *       "status": "completed",
-                     *       "output": [
-                     *         {
-                     *           "id": "msg_019a2f6e7c1b7d3e9f000123456789ab_0",
-                     *           "type": "message",
-                     *           "status": "completed",
-                     *           "role": "assistant",
-                     *           "content": [
-                     *             {
-                     *               "type": "output_text",
-                     *               "text": "Clause 4 says …",
-                     *               "annotations": [],
-                     *               "logprobs": []
-                     *             }
-                     *           ]
-                     *         }
-                     *       ],
-                     *       "usage": {
-                     *         "input_tokens": 21,
-                     *         "output_tokens": 12,
-                     *         "total_tokens": 33
-                     *       }
-                     *     }
-                     */
-                    "application/json": Record<string, never>;
-                };
-            };
-            /** @description invalid_request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "`messages` must not be empty.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_request",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description invalid_api_key */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The API key is missing or not valid.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "invalid_api_key",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_permitted_upstream */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Only public servers hold this model, and this project may not use them.",
-                     *         "type": "permission_error",
-                     *         "code": "no_permitted_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description model_not_found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "There is no model `x` for this project. It may use: law-assistant.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "model_not_found",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description body_too_large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "The request's body is too large.",
-                     *         "type": "invalid_request_error",
-                     *         "code": "body_too_large",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": false
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description rate_limit_exceeded */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "This project may send 60 requests a minute.",
-                     *         "type": "requests",
-                     *         "code": "rate_limit_exceeded",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_error */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "Every model server that holds this model failed.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_error",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description no_healthy_upstream */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No healthy server holds this model right now.",
-                     *         "type": "server_error",
-                     *         "code": "no_healthy_upstream",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description upstream_timeout */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "error": {
-                     *         "message": "No model server answered in time.",
-                     *         "type": "server_error",
-                     *         "code": "upstream_timeout",
-                     *         "param": null,
-                     *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
-                     *         "retryable": true
-                     *       }
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-        };
-    };
-    get_usage: {
-        parameters: {
-            query?: {
-                /** @description ISO 8601 or Unix seconds; absent: 7 days before `until`. */
-                since?: string | null;
-                /** @description Absent: now. */
-                until?: string | null;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["OwnUsage"];
-                };
-            };
-            /** @description An error: `code` is what programs test. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorAnswer"];
-                };
-            };
-        };
-    };
+  list_alerts: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["AlertList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_rules: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewRule"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleRow"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  delete_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  change_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["RuleChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleRow"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  test_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleTrial"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  test_webhook: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["WebhookTest"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["DeliveryView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_changes: {
+    parameters: {
+      query?: {
+        /** @description Such as `project.update`; `project` finds all of projects. */
+        action?: string | null
+        /** @description `next_cursor` of the page before. */
+        cursor?: string | null
+        limit?: number
+        /** @description Its id or name. */
+        object?: string | null
+        /** @description Such as `project`, `key`, `user`. */
+        object_type?: string | null
+        /** @description ISO 8601 or Unix seconds. */
+        since?: string | null
+        until?: string | null
+        /** @description A user's name, `token`, `link`, `config file`. */
+        who?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["AuditPage"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  search_catalogue: {
+    parameters: {
+      query?: {
+        /** @description All of them: completion, tools, insert, vision, embedding, thinking. */
+        capability?: string[] | null
+        /** @description May be repeated. */
+        family?: string[] | null
+        /** @description Only what a healthy server holds now. */
+        healthy?: boolean
+        limit?: number
+        max_parameters?: string | null
+        /** @description Tokens. */
+        min_context?: number | null
+        /** @description A number, or `7b`. */
+        min_parameters?: string | null
+        /** @description Words of the name or the family, all of them. */
+        q?: string
+        /** @description As `Q4_K_M`; may be repeated. */
+        quantization?: string[] | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["llm_gateway__service__catalogue__Catalogue"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_config: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ConfigView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  diff_config: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Draft"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Differences"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  export_config: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Exported"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  reload_config: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Reloaded"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  examine: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Examined"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_keys: {
+    parameters: {
+      query?: {
+        /** @description Id or name. */
+        project?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["KeyList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_key: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewKey"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["MadeKey"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  limit_key: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        key_id: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["KeyChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["KeyView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_key_limits: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        key_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["LimitList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  revoke_key: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        key_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["KeyView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  rotate_key: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        key_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: {
+      content: {
+        "application/json": components["schemas"]["Rotation"] | null
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RotatedKey"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_in_flight: {
+    parameters: {
+      query?: {
+        limit?: number
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["InFlightList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  cancel_request: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        request_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["InFlight"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  follow: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Of the event that was seen last. */
+        "last-event-id"?: string | null
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "text/event-stream": string
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_models: {
+    parameters: {
+      query?: {
+        /** @description Only this project's and the shared ones. */
+        project?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ModelList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_model: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewModel"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ModelView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  delete_model: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        model_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  update_model: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        model_id: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ModelChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ModelView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  explain_model: {
+    parameters: {
+      query?: {
+        /** @description What a request needs, of completion, tools, insert, vision, embedding, thinking; may be repeated. */
+        need?: string[] | null
+        /** @description Id or name. Absent: shared and physical names, all trust classes. */
+        project?: string | null
+      }
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Explained"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  try_model: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Trial"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Tried"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  onboarding: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Onboarding"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  play: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Play"]
+      }
+    }
+    responses: {
+      /** @description Chunks as of `POST /v1/chat/completions`, the last with `usage`; `X-Request-ID` and `X-Gateway-*` say who answered. With `stream: false` the whole answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "text/event-stream": string
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_projects: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ProjectList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_project: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewProject"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ProjectView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_project: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        project: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ProjectView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  delete_project: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        project: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  update_project: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        project: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ProjectChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ProjectView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_project_limits: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        project: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["LimitList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_recipes: {
+    parameters: {
+      query?: {
+        /** @description Where clients reach the gateway. Absent: as this request did. `public_url` wins over both. */
+        address?: string | null
+        /** @description Absent: the first that a healthy server holds. */
+        model?: string | null
+        /** @description Id or name: only what it may ask for is offered. Absent: everything. */
+        project?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RecipeList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_requests: {
+    parameters: {
+      query?: {
+        backend_model?: string | null
+        client_request_id?: string | null
+        correlation_id?: string | null
+        /** @description `next_cursor` of the page before. */
+        cursor?: string | null
+        end_user?: string | null
+        endpoint?: string | null
+        error_code?: string | null
+        /** @description With a status of 400 or more; false: the others. */
+        failed?: boolean | null
+        key_id?: string | null
+        limit?: number
+        max_latency_ms?: number | null
+        min_latency_ms?: number | null
+        model?: string | null
+        outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null
+        /** @description Id or name. */
+        project?: string | null
+        request_id?: string | null
+        server_id?: string | null
+        /** @description ISO 8601 or Unix seconds. */
+        since?: string | null
+        status?: number | null
+        /** @description 2, 4 or 5. */
+        status_class?: number | null
+        stream?: boolean | null
+        /** @description Whose server answered: own, partner or public. */
+        tier?: components["schemas"]["Trust"] | null
+        until?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RequestPage"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_request: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        request_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RequestDetail"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_payload: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        request_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RequestPayload"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  erase_requests: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewErasure"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/x-ndjson": components["schemas"]["ErasureStep"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_erasures: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErasureList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  export_requests: {
+    parameters: {
+      query?: {
+        backend_model?: string | null
+        client_request_id?: string | null
+        correlation_id?: string | null
+        end_user?: string | null
+        endpoint?: string | null
+        error_code?: string | null
+        /** @description With a status of 400 or more; false: the others. */
+        failed?: boolean | null
+        format?: "ndjson" | "csv"
+        key_id?: string | null
+        max_latency_ms?: number | null
+        min_latency_ms?: number | null
+        model?: string | null
+        outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null
+        /** @description With prompt and answer, where they are kept. */
+        payloads?: boolean
+        /** @description Id or name. */
+        project?: string | null
+        request_id?: string | null
+        server_id?: string | null
+        /** @description ISO 8601 or Unix seconds. */
+        since?: string | null
+        status?: number | null
+        /** @description 2, 4 or 5. */
+        status_class?: number | null
+        stream?: boolean | null
+        /** @description Whose server answered: own, partner or public. */
+        tier?: components["schemas"]["Trust"] | null
+        until?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/x-ndjson": components["schemas"]["ExportedRequest"]
+          "text/csv": string
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  follow_requests: {
+    parameters: {
+      query?: {
+        backend_model?: string | null
+        client_request_id?: string | null
+        correlation_id?: string | null
+        /** @description `next_cursor` of the look before; absent: from now on. */
+        cursor?: string | null
+        end_user?: string | null
+        endpoint?: string | null
+        error_code?: string | null
+        /** @description With a status of 400 or more; false: the others. */
+        failed?: boolean | null
+        key_id?: string | null
+        limit?: number
+        max_latency_ms?: number | null
+        min_latency_ms?: number | null
+        model?: string | null
+        outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null
+        /** @description Id or name. */
+        project?: string | null
+        request_id?: string | null
+        server_id?: string | null
+        /** @description ISO 8601 or Unix seconds. */
+        since?: string | null
+        status?: number | null
+        /** @description 2, 4 or 5. */
+        status_class?: number | null
+        stream?: boolean | null
+        /** @description Whose server answered: own, partner or public. */
+        tier?: components["schemas"]["Trust"] | null
+        until?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RequestTail"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_servers: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  add_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewServer"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerDetail"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  remove_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  change_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Changes"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  disable_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  drain_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  enable_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  probe_server: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ProbedServer"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  server_timeline: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerTimeline"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  change_many: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Many"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["AllDone"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  fleet_timeline: {
+    parameters: {
+      query?: {
+        hours?: number
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["FleetTimeline"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  verify_address: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Address"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Verified"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_session: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Session"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  sign_in: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["SignIn"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Session"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  sign_out: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_link: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["LoginLink"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_options: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["SessionOptions"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  change_password: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewPassword"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Session"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_sources: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["SourceList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  sync_sources: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["SourceList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_stats: {
+    parameters: {
+      query?: {
+        /** @description The one that answered; empty: none did. */
+        backend_model?: string | null
+        /** @description Absent: one row per group over the whole time. */
+        bucket?: ("minute" | "hour" | "day") | null
+        /** @description Comma separated: project, key, model, backend_model, tier, endpoint, status_class, error_code. */
+        by?: string
+        endpoint?: string | null
+        error_code?: string | null
+        key_id?: string | null
+        /** @description As asked for; empty: the name led to none. */
+        model?: string | null
+        /** @description Id or name. */
+        project?: string | null
+        /** @description ISO 8601 or Unix seconds; absent: 24 hours before `until`. */
+        since?: string | null
+        /** @description 2, 4 or 5. */
+        status_class?: number | null
+        tier?: string | null
+        /** @description Only the groups with most requests. */
+        top?: number | null
+        until?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["StatList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_overview: {
+    parameters: {
+      query?: {
+        /** @description The one that answered; empty: none did. */
+        backend_model?: string | null
+        endpoint?: string | null
+        error_code?: string | null
+        key_id?: string | null
+        /** @description As asked for; empty: the name led to none. */
+        model?: string | null
+        /** @description Id or name. */
+        project?: string | null
+        /** @description ISO 8601 or Unix seconds; absent: 24 hours before `until`. */
+        since?: string | null
+        /** @description 2, 4 or 5. */
+        status_class?: number | null
+        tier?: string | null
+        until?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Overview"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_users: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["UserList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_user: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewUser"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["User"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  delete_user: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  update_user: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["UserChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["User"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  end_sessions: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["EndedSessions"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  post_api_chat: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          /** @description "json", or a JSON schema. */
+          format?: string | Record<string, never>
+          keep_alive?: string | number
+          logprobs?: boolean
+          /** @description None at all: load the model, which the gateway leaves to its servers. */
+          messages?: {
+            content?: string
+            images?: string[]
+            /** @enum {string} */
+            role: "system" | "user" | "assistant" | "tool"
+            thinking?: string
+            tool_call_id?: string
+            tool_calls?: Record<string, never>[]
+            tool_name?: string
+          }[]
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          /** @description num_predict, temperature, top_p, top_k, seed, stop, num_ctx, … */
+          options?: Record<string, never>
+          /**
+           * @description As NDJSON, a frame a line.
+           * @default true
+           */
+          stream?: boolean
+          think?: boolean | ("low" | "medium" | "high" | "max")
+          tools?: Record<string, never>[]
+          top_logprobs?: number
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "model": "law-assistant",
+           *       "created_at": "2026-11-23T06:56:07.000000000Z",
+           *       "message": {
+           *         "role": "assistant",
+           *         "content": "Hola."
+           *       },
+           *       "done": true,
+           *       "done_reason": "stop",
+           *       "total_duration": 638494401,
+           *       "prompt_eval_count": 21,
+           *       "prompt_eval_duration": 265800000,
+           *       "eval_count": 3,
+           *       "eval_duration": 372694401
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "`messages` must not be empty.",
+           *       "code": "invalid_request",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The API key is missing or not valid.",
+           *       "code": "invalid_api_key",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Only public servers hold this model, and this project may not use them.",
+           *       "code": "no_permitted_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "There is no model `x` for this project. It may use: law-assistant.",
+           *       "code": "model_not_found",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The request's body is too large.",
+           *       "code": "body_too_large",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "This project may send 60 requests a minute.",
+           *       "code": "rate_limit_exceeded",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Every model server that holds this model failed.",
+           *       "code": "upstream_error",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No healthy server holds this model right now.",
+           *       "code": "no_healthy_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No model server answered in time.",
+           *       "code": "upstream_timeout",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_api_embed: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          dimensions?: number
+          input: string | string[]
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          truncate?: boolean
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "model": "nomic-embed-text",
+           *       "embeddings": [
+           *         [
+           *           0.6,
+           *           0.8
+           *         ]
+           *       ],
+           *       "prompt_eval_count": 5
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "`messages` must not be empty.",
+           *       "code": "invalid_request",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The API key is missing or not valid.",
+           *       "code": "invalid_api_key",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Only public servers hold this model, and this project may not use them.",
+           *       "code": "no_permitted_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "There is no model `x` for this project. It may use: law-assistant.",
+           *       "code": "model_not_found",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The request's body is too large.",
+           *       "code": "body_too_large",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "This project may send 60 requests a minute.",
+           *       "code": "rate_limit_exceeded",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Every model server that holds this model failed.",
+           *       "code": "upstream_error",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No healthy server holds this model right now.",
+           *       "code": "no_healthy_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No model server answered in time.",
+           *       "code": "upstream_timeout",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_api_embeddings: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          prompt: string
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "embedding": [
+           *         0.6,
+           *         0.8
+           *       ]
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "`messages` must not be empty.",
+           *       "code": "invalid_request",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The API key is missing or not valid.",
+           *       "code": "invalid_api_key",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Only public servers hold this model, and this project may not use them.",
+           *       "code": "no_permitted_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "There is no model `x` for this project. It may use: law-assistant.",
+           *       "code": "model_not_found",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The request's body is too large.",
+           *       "code": "body_too_large",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "This project may send 60 requests a minute.",
+           *       "code": "rate_limit_exceeded",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Every model server that holds this model failed.",
+           *       "code": "upstream_error",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No healthy server holds this model right now.",
+           *       "code": "no_healthy_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No model server answered in time.",
+           *       "code": "upstream_timeout",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_api_generate: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          context?: number[]
+          /** @description "json", or a JSON schema. */
+          format?: string | Record<string, never>
+          images?: string[]
+          keep_alive?: string | number
+          logprobs?: boolean
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          /** @description num_predict, temperature, top_p, top_k, seed, stop, num_ctx, … */
+          options?: Record<string, never>
+          prompt?: string
+          raw?: boolean
+          /**
+           * @description As NDJSON, a frame a line.
+           * @default true
+           */
+          stream?: boolean
+          suffix?: string
+          system?: string
+          template?: string
+          think?: boolean | ("low" | "medium" | "high" | "max")
+          top_logprobs?: number
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "model": "law-assistant",
+           *       "created_at": "2026-11-23T06:56:07.000000000Z",
+           *       "response": "Hola.",
+           *       "done": true,
+           *       "done_reason": "stop",
+           *       "total_duration": 638494401,
+           *       "prompt_eval_count": 21,
+           *       "prompt_eval_duration": 265800000,
+           *       "eval_count": 3,
+           *       "eval_duration": 372694401
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "`messages` must not be empty.",
+           *       "code": "invalid_request",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The API key is missing or not valid.",
+           *       "code": "invalid_api_key",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Only public servers hold this model, and this project may not use them.",
+           *       "code": "no_permitted_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "There is no model `x` for this project. It may use: law-assistant.",
+           *       "code": "model_not_found",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "The request's body is too large.",
+           *       "code": "body_too_large",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": false
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "This project may send 60 requests a minute.",
+           *       "code": "rate_limit_exceeded",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "Every model server that holds this model failed.",
+           *       "code": "upstream_error",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No healthy server holds this model right now.",
+           *       "code": "no_healthy_upstream",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": "No model server answered in time.",
+           *       "code": "upstream_timeout",
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "retryable": true
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  ollama_ps: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  ollama_show: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  ollama_tags: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  ollama_version: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  livez: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Alive"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  metrics: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "text/plain": string
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  readyz: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Readiness"]
+        }
+      }
+      /** @description No. */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Readiness"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  post_v1_chat: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          max_tokens?: number
+          messages: {
+            content: string
+            /** @enum {string} */
+            role: "system" | "user" | "assistant" | "tool"
+          }[]
+          /** @description Stored with the log row. */
+          metadata?: {
+            correlation_id?: string
+            project_context?: string
+          }
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          seed?: number
+          stop?: string | string[]
+          temperature?: number
+          top_p?: number
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "model": "llama3.3:70b",
+           *       "object": "chat.completion",
+           *       "created": 1763900000,
+           *       "choices": [
+           *         {
+           *           "index": 0,
+           *           "message": {
+           *             "role": "assistant",
+           *             "content": "Clause 4 says …"
+           *           },
+           *           "finish_reason": "stop"
+           *         }
+           *       ],
+           *       "usage": {
+           *         "prompt_tokens": 21,
+           *         "completion_tokens": 12,
+           *         "total_tokens": 33
+           *       }
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "`messages` must not be empty.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The API key is missing or not valid.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "type": "permission_error",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "type": "invalid_request_error",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The request's body is too large.",
+           *         "type": "invalid_request_error",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "This project may send 60 requests a minute.",
+           *         "type": "requests",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Every model server that holds this model failed.",
+           *         "type": "server_error",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No healthy server holds this model right now.",
+           *         "type": "server_error",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No model server answered in time.",
+           *         "type": "server_error",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_v1_chat_completions: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          max_completion_tokens?: number
+          max_tokens?: number
+          messages: {
+            content: string
+            /** @enum {string} */
+            role: "system" | "user" | "assistant" | "tool"
+          }[]
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          response_format?: Record<string, never>
+          seed?: number
+          stop?: string | string[]
+          /** @default false */
+          stream?: boolean
+          stream_options?: {
+            include_usage?: boolean
+          }
+          temperature?: number
+          tools?: Record<string, never>[]
+          top_p?: number
+          /** @description Your own user's tag, kept in the log. */
+          user?: string
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "model": "llama3.3:70b",
+           *       "object": "chat.completion",
+           *       "created": 1763900000,
+           *       "choices": [
+           *         {
+           *           "index": 0,
+           *           "message": {
+           *             "role": "assistant",
+           *             "content": "Clause 4 says …"
+           *           },
+           *           "finish_reason": "stop"
+           *         }
+           *       ],
+           *       "usage": {
+           *         "prompt_tokens": 21,
+           *         "completion_tokens": 12,
+           *         "total_tokens": 33
+           *       }
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "`messages` must not be empty.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The API key is missing or not valid.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "type": "permission_error",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "type": "invalid_request_error",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The request's body is too large.",
+           *         "type": "invalid_request_error",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "This project may send 60 requests a minute.",
+           *         "type": "requests",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Every model server that holds this model failed.",
+           *         "type": "server_error",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No healthy server holds this model right now.",
+           *         "type": "server_error",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No model server answered in time.",
+           *         "type": "server_error",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_v1_chat_stream: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          max_tokens?: number
+          messages: {
+            content: string
+            /** @enum {string} */
+            role: "system" | "user" | "assistant" | "tool"
+          }[]
+          /** @description Stored with the log row. */
+          metadata?: {
+            correlation_id?: string
+            project_context?: string
+          }
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          seed?: number
+          stop?: string | string[]
+          temperature?: number
+          top_p?: number
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example data: {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "Clause"}}]}
+           *
+           *     …
+           *
+           *     data: [DONE]
+           */
+          "text/event-stream": string
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "`messages` must not be empty.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The API key is missing or not valid.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "type": "permission_error",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "type": "invalid_request_error",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The request's body is too large.",
+           *         "type": "invalid_request_error",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "This project may send 60 requests a minute.",
+           *         "type": "requests",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Every model server that holds this model failed.",
+           *         "type": "server_error",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No healthy server holds this model right now.",
+           *         "type": "server_error",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No model server answered in time.",
+           *         "type": "server_error",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_v1_completions: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          /**
+           * @description Put the prompt before the answer's text.
+           * @default false
+           */
+          echo?: boolean
+          logprobs?: number
+          /** @description 0 is as not set. */
+          max_tokens?: number
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          prompt: string | string[]
+          seed?: number
+          stop?: string | string[]
+          /** @default false */
+          stream?: boolean
+          stream_options?: {
+            include_usage?: boolean
+          }
+          /** @description What comes after the gap that is to be filled. */
+          suffix?: string
+          temperature?: number
+          top_p?: number
+          /** @description Your own user's tag, kept in the log. */
+          user?: string
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "id": "cmpl-019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *       "object": "text_completion",
+           *       "created": 1763900000,
+           *       "model": "llama3.3:70b",
+           *       "choices": [
+           *         {
+           *           "text": " that clause 4 …",
+           *           "index": 0,
+           *           "logprobs": null,
+           *           "finish_reason": "stop"
+           *         }
+           *       ],
+           *       "usage": {
+           *         "prompt_tokens": 9,
+           *         "completion_tokens": 12,
+           *         "total_tokens": 21
+           *       }
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "`messages` must not be empty.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The API key is missing or not valid.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "type": "permission_error",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "type": "invalid_request_error",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The request's body is too large.",
+           *         "type": "invalid_request_error",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "This project may send 60 requests a minute.",
+           *         "type": "requests",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Every model server that holds this model failed.",
+           *         "type": "server_error",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No healthy server holds this model right now.",
+           *         "type": "server_error",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No model server answered in time.",
+           *         "type": "server_error",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_v1_embeddings: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          dimensions?: number
+          /**
+           * @default float
+           * @enum {string}
+           */
+          encoding_format?: "float" | "base64"
+          input: string | string[]
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          /** @description Your own user's tag, kept in the log. */
+          user?: string
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "object": "list",
+           *       "data": [
+           *         {
+           *           "object": "embedding",
+           *           "index": 0,
+           *           "embedding": [
+           *             0.6,
+           *             0.8
+           *           ]
+           *         }
+           *       ],
+           *       "model": "nomic-embed-text:latest",
+           *       "usage": {
+           *         "prompt_tokens": 5,
+           *         "total_tokens": 5
+           *       }
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "`messages` must not be empty.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The API key is missing or not valid.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "type": "permission_error",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "type": "invalid_request_error",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The request's body is too large.",
+           *         "type": "invalid_request_error",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "This project may send 60 requests a minute.",
+           *         "type": "requests",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Every model server that holds this model failed.",
+           *         "type": "server_error",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No healthy server holds this model right now.",
+           *         "type": "server_error",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No model server answered in time.",
+           *         "type": "server_error",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  get_health: {
+    parameters: {
+      query?: {
+        /** @description Ask a light model too (needs a project key or the admin token; cached 60 s). */
+        deep?: boolean
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["HealthView"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  post_v1_messages: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          max_tokens: number
+          messages: {
+            content: string | Record<string, never>[]
+            /** @enum {string} */
+            role: "user" | "assistant"
+          }[]
+          metadata?: {
+            /** @description Your own user's tag, kept in the log. */
+            user_id?: string
+          }
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          output_config?: {
+            effort?: string
+            format?: Record<string, never>
+          }
+          stop_sequences?: string[]
+          /** @default false */
+          stream?: boolean
+          system?: string | Record<string, never>[]
+          temperature?: number
+          thinking?: {
+            type?: string
+          }
+          tool_choice?: Record<string, never>
+          tools?: Record<string, never>[]
+          top_k?: number
+          top_p?: number
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "id": "msg_019a2f6e7c1b7d3e9f000123456789ab",
+           *       "type": "message",
+           *       "role": "assistant",
+           *       "model": "llama3.3:70b",
+           *       "content": [
+           *         {
+           *           "type": "text",
+           *           "text": "¡Hola!"
+           *         }
+           *       ],
+           *       "stop_reason": "end_turn",
+           *       "stop_sequence": null,
+           *       "usage": {
+           *         "input_tokens": 9,
+           *         "output_tokens": 3
+           *       }
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "invalid_request_error",
+           *         "message": "`messages` must not be empty.",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "authentication_error",
+           *         "message": "The API key is missing or not valid.",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "permission_error",
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "not_found_error",
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "request_too_large",
+           *         "message": "The request's body is too large.",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "rate_limit_error",
+           *         "message": "This project may send 60 requests a minute.",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "api_error",
+           *         "message": "Every model server that holds this model failed.",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "overloaded_error",
+           *         "message": "No healthy server holds this model right now.",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "timeout_error",
+           *         "message": "No model server answered in time.",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  post_v1_messages_count_tokens: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          messages: {
+            content: string | Record<string, never>[]
+            /** @enum {string} */
+            role: "user" | "assistant"
+          }[]
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          output_config?: {
+            effort?: string
+            format?: Record<string, never>
+          }
+          system?: string | Record<string, never>[]
+          thinking?: {
+            type?: string
+          }
+          tool_choice?: Record<string, never>
+          tools?: Record<string, never>[]
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "input_tokens": 9
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "invalid_request_error",
+           *         "message": "`messages` must not be empty.",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "authentication_error",
+           *         "message": "The API key is missing or not valid.",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "permission_error",
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "not_found_error",
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "request_too_large",
+           *         "message": "The request's body is too large.",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "retryable": false
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "rate_limit_error",
+           *         "message": "This project may send 60 requests a minute.",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "api_error",
+           *         "message": "Every model server that holds this model failed.",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "overloaded_error",
+           *         "message": "No healthy server holds this model right now.",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "type": "error",
+           *       "error": {
+           *         "type": "timeout_error",
+           *         "message": "No model server answered in time.",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "retryable": true
+           *       },
+           *       "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab"
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  list_callable_models: {
+    parameters: {
+      query?: {
+        /** @description Only models that a healthy server holds now. */
+        available?: boolean
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["CallableModelList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  get_callable_model: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        model_id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["CallableModel"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  post_v1_responses: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": {
+          include?: string[]
+          /** @description The whole conversation: nothing is kept, so `previous_response_id` is refused. */
+          input: string | Record<string, never>[]
+          instructions?: string
+          max_output_tokens?: number
+          /** @description A logical or physical name of `GET /v1/models`. */
+          model: string
+          reasoning?: {
+            effort?: string
+          }
+          /** @default false */
+          stream?: boolean
+          temperature?: number
+          text?: {
+            format?: Record<string, never>
+          }
+          tool_choice?: ("none" | "auto" | "required") | Record<string, never>
+          tools?: Record<string, never>[]
+          top_p?: number
+        }
+      }
+    }
+    responses: {
+      /** @description The answer. */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "id": "resp_019a2f6e7c1b7d3e9f000123456789ab",
+           *       "object": "response",
+           *       "created_at": 1763900000,
+           *       "model": "llama3.3:70b",
+           *       "status": "completed",
+           *       "output": [
+           *         {
+           *           "id": "msg_019a2f6e7c1b7d3e9f000123456789ab_0",
+           *           "type": "message",
+           *           "status": "completed",
+           *           "role": "assistant",
+           *           "content": [
+           *             {
+           *               "type": "output_text",
+           *               "text": "Clause 4 says …",
+           *               "annotations": [],
+           *               "logprobs": []
+           *             }
+           *           ]
+           *         }
+           *       ],
+           *       "usage": {
+           *         "input_tokens": 21,
+           *         "output_tokens": 12,
+           *         "total_tokens": 33
+           *       }
+           *     }
+           */
+          "application/json": Record<string, never>
+        }
+      }
+      /** @description invalid_request */
+      400: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "`messages` must not be empty.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_request",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description invalid_api_key */
+      401: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The API key is missing or not valid.",
+           *         "type": "invalid_request_error",
+           *         "code": "invalid_api_key",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_permitted_upstream */
+      403: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Only public servers hold this model, and this project may not use them.",
+           *         "type": "permission_error",
+           *         "code": "no_permitted_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description model_not_found */
+      404: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "There is no model `x` for this project. It may use: law-assistant.",
+           *         "type": "invalid_request_error",
+           *         "code": "model_not_found",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description body_too_large */
+      413: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "The request's body is too large.",
+           *         "type": "invalid_request_error",
+           *         "code": "body_too_large",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": false
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description rate_limit_exceeded */
+      429: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "This project may send 60 requests a minute.",
+           *         "type": "requests",
+           *         "code": "rate_limit_exceeded",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_error */
+      502: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "Every model server that holds this model failed.",
+           *         "type": "server_error",
+           *         "code": "upstream_error",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description no_healthy_upstream */
+      503: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No healthy server holds this model right now.",
+           *         "type": "server_error",
+           *         "code": "no_healthy_upstream",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+      /** @description upstream_timeout */
+      504: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          /**
+           * @example {
+           *       "error": {
+           *         "message": "No model server answered in time.",
+           *         "type": "server_error",
+           *         "code": "upstream_timeout",
+           *         "param": null,
+           *         "request_id": "019a2f6e-7c1b-7d3e-9f00-0123456789ab",
+           *         "retryable": true
+           *       }
+           *     }
+           */
+          "application/json": unknown
+        }
+      }
+    }
+  }
+  get_usage: {
+    parameters: {
+      query?: {
+        /** @description ISO 8601 or Unix seconds; absent: 7 days before `until`. */
+        since?: string | null
+        /** @description Absent: now. */
+        until?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["OwnUsage"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
 }

@@ -7,6 +7,8 @@ import { useTranslation } from "react-i18next"
 export interface ColumnOf<T> {
   id: string
   title: string
+  /** In place of the title's text, which names the column all the same. */
+  head?: ReactNode
   cell: (row: T) => ReactNode
   /** What rows are sorted by; absent: not sortable. Unknown (`null`) comes last. */
   sort?: (row: T) => number | string | null | undefined
@@ -23,14 +25,27 @@ interface Props<T> {
   chosen?: string
   /** Name of a column, `-` before it: largest first. */
   sortedBy?: string
+  /** Instead of the table, when there are no rows. */
   empty?: ReactNode
+  /** In the table, when there are no rows. */
+  none?: ReactNode
 }
 
 const VIRTUAL_FROM = 200
 const ROW = 37 // px, the height of a row before it was measured
 
 /** A table with sortable columns, rows that open on click and Enter, and only the visible rows in the page when long. */
-export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sortedBy, empty }: Props<T>) {
+export function DataTable<T>({
+  label,
+  columns,
+  rows,
+  keyOf,
+  onRow,
+  chosen,
+  sortedBy,
+  empty,
+  none,
+}: Props<T>) {
   const { t } = useTranslation()
   const [sort, setSort] = useState(sortedBy ?? "")
   const scroller = useRef<HTMLDivElement>(null)
@@ -64,13 +79,15 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
       <Table aria-label={label} aria-rowcount={sorted.length} stickyHeader={virtual}>
         <Table.Thead>
           <Table.Tr>
-            {columns.map(({ id, title, sort: by, right, width }) => {
+            {columns.map(({ id, title, head, sort: by, right, width }) => {
               const way = sort === id ? "ascending" : sort === `-${id}` ? "descending" : undefined
               return (
                 <Table.Th
                   key={id}
                   ta={right ? "right" : undefined}
                   w={width}
+                  aria-label={head ? title : undefined}
+                  style={{ whiteSpace: "nowrap" }}
                   aria-sort={by ? (way ?? "none") : undefined}
                 >
                   {by ? (
@@ -83,7 +100,7 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
                       {way === "descending" && <IconArrowDown size={12} aria-hidden />}
                     </UnstyledButton>
                   ) : (
-                    title
+                    (head ?? title)
                   )}
                 </Table.Th>
               )
@@ -125,7 +142,11 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
                 }
               >
                 {columns.map(({ id, cell, right }) => (
-                  <Table.Td key={id} ta={right ? "right" : undefined}>
+                  <Table.Td
+                    key={id}
+                    ta={right ? "right" : undefined}
+                    style={right ? { whiteSpace: "nowrap" } : undefined}
+                  >
                     {cell(row)}
                   </Table.Td>
                 ))}
@@ -136,7 +157,7 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
           {rows?.length === 0 && (
             <Table.Tr>
               <Table.Td colSpan={columns.length} c="dimmed">
-                {t("none")}
+                {none ?? t("none")}
               </Table.Td>
             </Table.Tr>
           )}

@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from llm_gateway.web.admin import (
+    alert_rules,
     alerts,
     catalogue,
     config,
@@ -53,6 +54,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     onboarding.router,
     feed.router,
     stats.router,
+    alert_rules.router,
     alerts.router,
     config.router,
     session.router,
