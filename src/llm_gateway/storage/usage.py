@@ -8,11 +8,11 @@ up to this minute reads some thirty days, a few hours and a few minutes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Select, and_, cast, func, literal, null, or_, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import InvalidRequest
@@ -25,8 +25,11 @@ Dimension = Literal["project", "key", "model", "backend_model", "tier", "endpoin
 BUCKETS: Final[dict[Bucket, int]] = {"minute": 60, "hour": 3_600, "day": 86_400}
 """Seconds. Buckets begin at whole minutes, hours and days of UTC."""
 MAX_ROWS: Final = 10_000
-SERIES: Final = 60
-"""Points of an overview's series."""
+STEPS: Final = (60, 300, 3_600, 10_800, 86_400)
+"""Seconds between the points of an overview's series."""
+SERIES: Final = 72
+"""Points of it that are not exceeded unless they are days."""
+TOPS: Final[tuple[Dimension, ...]] = ("project", "model", "error_code", "tier")
 _c: Final = usage_rollup.c
 _PLAIN: Final = ROLLED.index("latency_0")
 _TTFT: Final = ROLLED.index("ttft_0")
@@ -83,13 +86,24 @@ class UsageRow:
         return (*(getattr(self, name) for name in ROLLED[:_PLAIN]), *self.latency, *self.ttft)
 
 
-class Overview(NamedTuple):
-    """A span, as much time before it, and how it went: `series` has the buckets that are not empty."""
+class Parted(NamedTuple):
+    """Sums of a time, and of that the requests of one outcome each."""
 
-    now: UsageRow
-    before: UsageRow
-    series: list[UsageRow]
-    bucket: Bucket
+    all: UsageRow
+    ok: UsageRow
+    client_errors: int
+    server_errors: int
+
+
+class Overview(NamedTuple):
+    """A span, as much time before it, and how both went: the steps that are not empty."""
+
+    now: Parted
+    before: Parted
+    series: list[Parted]
+    series_before: list[Parted]
+    step: int
+    """Seconds; steps begin at whole multiples of it since the Unix epoch."""
     since: int
     until: int
 
@@ -161,25 +175,70 @@ async def overview(
     filters: UsageFilters | None = None,
     minutes_from: float = 0.0,
 ) -> Overview:
-    """The span, as much time before it, and a series of the finest buckets that make at most 60 points (else days), by
-    one query."""
+    """The span, as much time before it, and a series of each of the finest steps that make at most 72 points (else
+    days), by one query."""
     length = max(until - since, 1.0)
-    bucket: Bucket = next((b for b, seconds in BUCKETS.items() if length / seconds <= SERIES), "day")
+    step = next((step for step in STEPS if length / step <= SERIES), STEPS[-1])
+    bucket = next(b for b in reversed(BUCKETS) if BUCKETS[b] <= step)
     now = span(since, until, bucket, minutes_from=minutes_from)
     before = span(now.since - (now.until - now.since), now.since, now.bucket, minutes_from=minutes_from)
+    step = max(step, BUCKETS[now.bucket or "day"])
     later = _c.bucket >= now.since
-    keys = [later.label("later"), _bucket(BUCKETS[now.bucket or "day"])]
-    query = _summed(keys, _within((*now.parts, *before.parts), (), filters)).order_by(*keys)
-    rows: dict[bool, list[UsageRow]] = {True: [], False: []}
+    keys = [later.label("later"), _bucket(step), _c.status_class]
+    query = _summed(keys, _within((*now.parts, *before.parts), (_c.status_class,), filters)).order_by(*keys)
+    rows: dict[bool, dict[float, list[UsageRow]]] = {True: {}, False: {}}
     for is_later, *row in (await s.execute(query)).all():
-        rows[bool(is_later)].append(_row(tuple(row), 0, bucketed=True))
-    return Overview(total(rows[True]), total(rows[False]), rows[True], now.bucket or "day", now.since, now.until)
+        found = _row(tuple(row), 1, bucketed=True)
+        rows[bool(is_later)].setdefault(found.bucket or 0.0, []).append(found)
+    series, series_before = ([_parted(some, beginning) for beginning, some in rows[at].items()] for at in (True, False))
+    whole, whole_before = (_parted([row for some in rows[at].values() for row in some]) for at in (True, False))
+    return Overview(whole, whole_before, series, series_before, step, now.since, now.until)
+
+
+async def tops(
+    s: AsyncSession,
+    *,
+    since: float,
+    until: float,
+    filters: UsageFilters | None = None,
+    most: int = 6,
+    minutes_from: float = 0.0,
+) -> dict[Dimension, list[UsageRow]]:
+    """For each of `TOPS` the groups with most requests of a span, these first, by one query. Requests without an error
+    have no group among the error codes."""
+    wanted = span(since, until, minutes_from=minutes_from)
+    found: dict[Dimension, list[UsageRow]] = {dimension: [] for dimension in TOPS}
+    parts: list[Select[Any]] = []
+    for dimension in TOPS:
+        column = _GROUPS[dimension]
+        within = _within(wanted.parts, [column], filters)
+        if dimension == "error_code":
+            within.append(column != "")
+        project = column if dimension == "project" else cast(null(), _c.project_id.type)
+        name = literal("") if dimension == "project" else column
+        keys = [literal(dimension).label("dimension"), project.label("project_id"), name.label("name")]
+        sums = [func.sum(_c[name]).label(name) for name in ROLLED]
+        largest = func.sum(_c.requests).desc()
+        best = select(*keys, *sums).where(*within).group_by(column).having(func.count() > 0)
+        parts.append(select(best.order_by(largest, column).limit(most).subquery()))
+    for dimension, project_id, name, *sums in (await s.execute(union_all(*parts))).all():
+        found[dimension].append(_row((project_id or name, *sums), 1, bucketed=False))
+    return {dimension: _largest_first(rows) for dimension, rows in found.items()}
 
 
 def total(rows: Iterable[UsageRow]) -> UsageRow:
     """All of them as one."""
     sums = [sum(column) for column in zip(*(row.sums() for row in rows), strict=True)] or [0] * len(ROLLED)
     return _row((*sums,), 0, bucketed=False)
+
+
+def _parted(rows: Sequence[UsageRow], beginning: float | None = None) -> Parted:
+    """Of rows by status class."""
+    requests = dict.fromkeys(range(1, 6), 0)
+    for row in rows:
+        requests[int(row.group[0])] += row.requests
+    ok = total(row for row in rows if int(row.group[0]) < 4)
+    return Parted(replace(total(rows), bucket=beginning), ok, requests[4], requests[5])
 
 
 def percentile(histogram: Sequence[int], share: float) -> float | None:

@@ -80,6 +80,10 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described(
     await told("GET", f"/models/{MODEL}/explain", project=live.project, need="tools")
     await told("DELETE", f"/models/{model['id']}", status=204)
 
+    await told("GET", "/recipes")
+    await told("GET", "/recipes", project=live.project, model=MODEL, address="https://llm.example.org/v1/")
+    await told("GET", "/recipes", address="nowhere", status=400)
+
     lab = {"name": "lab", "url": "http://127.0.0.1:1999", "kind": "ollama", "trust": "own"}
     await told("POST", "/servers", lab, status=201)
     await told("POST", "/servers/lab/disable")

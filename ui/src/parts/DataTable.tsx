@@ -25,14 +25,27 @@ interface Props<T> {
   chosen?: string
   /** Name of a column, `-` before it: largest first. */
   sortedBy?: string
+  /** Instead of the table, when there are no rows. */
   empty?: ReactNode
+  /** In the table, when there are no rows. */
+  none?: ReactNode
 }
 
 const VIRTUAL_FROM = 200
 const ROW = 37 // px, the height of a row before it was measured
 
 /** A table with sortable columns, rows that open on click and Enter, and only the visible rows in the page when long. */
-export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sortedBy, empty }: Props<T>) {
+export function DataTable<T>({
+  label,
+  columns,
+  rows,
+  keyOf,
+  onRow,
+  chosen,
+  sortedBy,
+  empty,
+  none,
+}: Props<T>) {
   const { t } = useTranslation()
   const [sort, setSort] = useState(sortedBy ?? "")
   const scroller = useRef<HTMLDivElement>(null)
@@ -74,6 +87,7 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
                   ta={right ? "right" : undefined}
                   w={width}
                   aria-label={head ? title : undefined}
+                  style={{ whiteSpace: "nowrap" }}
                   aria-sort={by ? (way ?? "none") : undefined}
                 >
                   {by ? (
@@ -128,7 +142,11 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
                 }
               >
                 {columns.map(({ id, cell, right }) => (
-                  <Table.Td key={id} ta={right ? "right" : undefined}>
+                  <Table.Td
+                    key={id}
+                    ta={right ? "right" : undefined}
+                    style={right ? { whiteSpace: "nowrap" } : undefined}
+                  >
                     {cell(row)}
                   </Table.Td>
                 ))}
@@ -139,7 +157,7 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
           {rows?.length === 0 && (
             <Table.Tr>
               <Table.Td colSpan={columns.length} c="dimmed">
-                {t("none")}
+                {none ?? t("none")}
               </Table.Td>
             </Table.Tr>
           )}

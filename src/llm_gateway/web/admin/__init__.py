@@ -21,6 +21,7 @@ from llm_gateway.web.admin import (
     payloads,
     playground,
     projects,
+    recipes,
     requests,
     server_changes,
     servers,
@@ -40,6 +41,7 @@ ADMIN_ROUTERS: Final[tuple[APIRouter, ...]] = (
     playground.router,
     models.router,
     trials.router,
+    recipes.router,
     catalogue.router,
     server_changes.router,
     timeline.router,  # before the servers, whose names could be anything

@@ -106,17 +106,58 @@ class StatList(TypedDict):
     bucket: usage.Bucket | None
 
 
-class OverviewPoint(UsageFigures):
-    bucket: Time | None
+class OverviewFigures(UsageFigures):
+    """`ok` and the two kinds of errors make up `requests`."""
+
+    ok: int
+    client_errors: Annotated[int, Field(description="With a status of 4xx, also of clients that hung up.")]
+    server_errors: int
+    tokens_per_s: Annotated[
+        float | None, Field(description="Generated per second of an answer, from its first token on, on average.")
+    ]
+
+
+class OverviewPoint(OverviewFigures):
+    at: Annotated[Time, Field(description="When the step begins.")]
+
+
+class TopProject(UsageFigures):
+    project: Annotated[str | None, Field(description="null: it has no name now.")]
+    project_id: str
+
+
+class TopModel(UsageFigures):
+    model: Annotated[str | None, Field(description="As asked for; null: the name led to none.")]
+
+
+class TopError(UsageFigures):
+    error_code: str
+
+
+class TopTier(UsageFigures):
+    tier: Annotated[Trust | None, Field(description="Whose servers answered; null: none did.")]
+
+
+class Tops(TypedDict):
+    """Those with most requests in the span."""
+
+    projects: list[TopProject]
+    models: list[TopModel]
+    errors: list[TopError]
+    tiers: list[TopTier]
 
 
 class Overview(TypedDict):
+    """Steps without requests are left out."""
+
     since: Time
     until: Time
-    current: UsageFigures
-    previous: UsageFigures
-    bucket: usage.Bucket
+    step_s: Annotated[int, Field(description="Seconds; steps begin at whole multiples of it since the Unix epoch.")]
+    current: OverviewFigures
+    previous: OverviewFigures
     series: list[OverviewPoint]
+    previous_series: list[OverviewPoint]
+    top: Tops
 
 
 @router.get("", summary="Requests, errors, tokens, cost and latencies, grouped")
@@ -160,19 +201,43 @@ async def get_stats(
     return {"data": data, "since": when(span.since), "until": when(span.until), "bucket": span.bucket}
 
 
-@router.get("/overview", summary="A span, as much time before it, and how it went")
+@router.get("/overview", summary="A span, as much time before it, how both went, and who made most of it")
 async def get_overview(running: Live, wanted: Filters, since: Since = None, until: str | None = None) -> Overview:
-    """`current` and `previous` are totals; `series` holds the buckets of the span that had requests."""
+    """Two queries over the roll-ups, whatever the span: one for the figures, one for `top`."""
     start, end, kept = _time(running, since, until)
     async with running.sessions.read() as s:
         found = await usage.overview(s, since=start, until=end, filters=wanted, minutes_from=kept)
+        top = await usage.tops(s, since=start, until=end, filters=wanted, minutes_from=kept)
+    names = names_of(running).projects
     return {
         "since": when(found.since),
         "until": when(found.until),
-        "current": figures(found.now),
-        "previous": figures(found.before),
-        "bucket": found.bucket,
-        "series": [{"bucket": when(row.bucket), **figures(row)} for row in found.series],
+        "step_s": found.step,
+        "current": _parted(found.now),
+        "previous": _parted(found.before),
+        "series": [{"at": when(each.all.bucket or 0.0), **_parted(each)} for each in found.series],
+        "previous_series": [{"at": when(each.all.bucket or 0.0), **_parted(each)} for each in found.series_before],
+        "top": {
+            "projects": [
+                {"project": names.get(str(row.group[0])), "project_id": str(row.group[0]), **figures(row)}
+                for row in top["project"]
+            ],
+            "models": [{"model": str(row.group[0]) or None, **figures(row)} for row in top["model"]],
+            "errors": [{"error_code": str(row.group[0]), **figures(row)} for row in top["error_code"]],
+            "tiers": [{"tier": cast("Trust | None", row.group[0] or None), **figures(row)} for row in top["tier"]],
+        },
+    }
+
+
+def _parted(found: usage.Parted) -> OverviewFigures:
+    writing = (found.ok.latency_us - found.ok.ttft_us) / 1e6
+    speed = round(found.ok.tokens_output / writing, 1) if found.ok.ttft_count and writing > 0 else None
+    return {
+        **figures(found.all),
+        "ok": found.ok.requests,
+        "client_errors": found.client_errors,
+        "server_errors": found.server_errors,
+        "tokens_per_s": speed,
     }
 
 
