@@ -18,7 +18,7 @@ const subscribe = (tell: () => void) => {
 
 /** A time: how long ago, and on hover or focus when exactly. */
 export function When({ at }: { at: string | null | undefined }) {
-  useSyncExternalStore(subscribe, () => now)
+  const current = useSyncExternalStore(subscribe, () => now)
   if (!at) return <>{DASH}</>
   return (
     <Tooltip label={absolute(at)}>
