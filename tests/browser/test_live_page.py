@@ -6,9 +6,9 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+from beside import joined
 from playwright.sync_api import Locator, expect
 
-from beside import joined
 from conftest import Ui
 
 ENDLESS = "endless:1b"

@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import httpx
+from beside import joined
 from playwright.sync_api import Locator, expect
 
-from beside import joined
 from conftest import Ui
 
 TWICE = "twice:1b"

@@ -58,9 +58,29 @@ export const theme = createTheme({
   },
 })
 
-/** Secondary text and placeholders with a contrast of 4.5 and more on every background that they stand on. */
+const onLight = {
+  teal: "#05604a",
+  green: "#1f6b2e",
+  yellow: "#7a4d00",
+  orange: "#963107",
+  red: "#a61e1e",
+  blue: "#145592",
+  gray: "#4b525a",
+}
+
+/** Secondary text, links, and text on light tints, with a contrast of 4.5 and more on every background they stand on. */
 export const variables: CSSVariablesResolver = () => ({
   variables: {},
-  light: { "--mantine-color-dimmed": "#5b626b", "--mantine-color-placeholder": "#6b727b" },
-  dark: { "--mantine-color-dimmed": "#a3a8b4", "--mantine-color-placeholder": "#8d93a1" },
+  light: {
+    "--mantine-color-dimmed": "#5b626b",
+    "--mantine-color-placeholder": "#6b727b",
+    ...Object.fromEntries(
+      Object.entries(onLight).map(([name, text]) => [`--mantine-color-${name}-light-color`, text]),
+    ),
+  },
+  dark: {
+    "--mantine-color-dimmed": "#a3a8b4",
+    "--mantine-color-placeholder": "#8d93a1",
+    "--mantine-color-anchor": "#98a2f3",
+  },
 })
