@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from conftest import Ui
+from support.browser import Ui
 
 
 def test_a_client_is_found_and_its_recipe_holds_this_address_and_the_chosen_model(ui: Ui) -> None:

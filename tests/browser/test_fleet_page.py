@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from conftest import Ui
+from support.browser import Ui
 
 
 def state_of(ui: Ui, name: str) -> str:

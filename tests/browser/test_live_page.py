@@ -9,7 +9,7 @@ import httpx
 from beside import joined
 from playwright.sync_api import Locator, expect
 
-from conftest import Ui
+from support.browser import Ui
 
 ENDLESS = "endless:1b"
 HELLO = "llama3.2:3b"

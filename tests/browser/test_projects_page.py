@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from conftest import Ui
+from support.browser import Ui
 
 QUESTION = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "Hola"}], "max_tokens": 5}
 

@@ -9,7 +9,7 @@ import httpx
 from beside import joined
 from playwright.sync_api import Locator, expect
 
-from conftest import Ui
+from support.browser import Ui
 
 TWICE = "twice:1b"
 HELLO = "llama3.2:3b"
@@ -72,7 +72,8 @@ def test_filters_are_in_the_address_and_in_the_export(ui: Ui) -> None:
     ui.page.get_by_role("button", name="Export").click()
     address = ui.page.get_by_role("menuitem", name="CSV").get_attribute("href") or ""
     lines = ui.page.request.get(address).text().splitlines()
-    assert lines[0].startswith("request_id,") and all("nobody-has-this" in line for line in lines[1:])
+    assert lines[0].startswith("request_id,")
+    assert all("nobody-has-this" in line for line in lines[1:])
     ui.page.keyboard.press("Escape")
     ui.page.get_by_role("button", name="Without the filter Model").click()
     expect(ui.page).not_to_have_url(re.compile("model="))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from conftest import Ui
+from support.browser import Ui
 
 
 def test_a_fresh_key_stands_in_the_snippet_and_its_first_request_is_noticed(ui: Ui) -> None:
