@@ -92,21 +92,13 @@ def fill(served: Served) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        "overview",
-        "live",
-        "requests",
-        "usage",
-        "projects",
-        "models",
-        "models?tab=catalogue",
-        "fleet",
-        "connect",
-        "audit",
-    ],
-)
+VIEWS = [
+    *("overview", "live", "requests", "usage", "projects", "models", "models?tab=catalogue", "fleet", "connect"),
+    *("audit", "alerts", "users", "settings", "settings/file", "settings/doctor", "start"),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_no_text_of_a_stranger_runs(browser: Browser, hostile: Served, view: str) -> None:
     context = signed_in(browser, hostile)
     try:
