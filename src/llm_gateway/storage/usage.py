@@ -21,6 +21,7 @@ from llm_gateway.storage.tables import COARSE, LATENCY_BOUNDS, ROLLED, usage_rol
 
 Bucket = Literal["minute", "hour", "day"]
 Dimension = Literal["project", "key", "model", "backend_model", "tier", "endpoint", "status_class", "error_code"]
+Order = Literal["requests", "errors", "tokens", "tokens_input", "tokens_output", "cost", "failovers", "saved"]
 
 BUCKETS: Final[dict[Bucket, int]] = {"minute": 60, "hour": 3_600, "day": 86_400}
 """Seconds. Buckets begin at whole minutes, hours and days of UTC."""
@@ -140,22 +141,23 @@ async def usage(
     bucket: Bucket | None = None,
     filters: UsageFilters | None = None,
     top: int | None = None,
+    order: Order = "requests",
     minutes_from: float = 0.0,
 ) -> list[UsageRow]:
     """Sums of what began at `since` <= time < `until` (Unix seconds), both brought to whole minutes, hours or days as
-    `span` says. In the order of buckets and groups, or with `top` only the groups with most requests, these first.
+    `span` says. In the order of buckets and groups, or with `top` only the groups with most of `order`, these first.
     Raises InvalidRequest when there would be more than 10,000 rows."""
     wanted = span(since, until, bucket, minutes_from=minutes_from)
     groups = [_GROUPS[dimension] for dimension in by]
     within = _within(wanted.parts, groups, filters)
     keys = [_bucket(BUCKETS[wanted.bucket]), *groups] if wanted.bucket else groups
     query = _summed(keys, within)
-    requests, most = func.sum(_c.requests).desc(), MAX_ROWS + 1
+    largest, most = func.sum(_ORDERS[order]).desc(), MAX_ROWS + 1
     if top is not None and groups and wanted.bucket is None:
-        query, most = query.order_by(requests, *groups), min(top, most)
+        query, most = query.order_by(largest, *groups), min(top, most)
     else:
         if top is not None and groups:
-            best = select(*groups).where(*within).group_by(*groups).order_by(requests, *groups).limit(top)
+            best = select(*groups).where(*within).group_by(*groups).order_by(largest, *groups).limit(top)
             query = query.where(tuple_(*groups).in_(best))
         query = query.order_by(*keys)
     found = [tuple(row) for row in (await s.execute(query.limit(most))).all()]
@@ -164,7 +166,7 @@ async def usage(
             f"That would be more than {MAX_ROWS:,} rows: ask for a shorter time, a larger bucket or fewer groups."
         )
     rows = [_row(row, len(groups), bucketed=wanted.bucket is not None) for row in found]
-    return _largest_first(rows) if top is not None and wanted.bucket else rows
+    return _largest_first(rows, order) if top is not None and wanted.bucket else rows
 
 
 async def overview(
@@ -223,7 +225,7 @@ async def tops(
         parts.append(select(best.order_by(largest, column).limit(most).subquery()))
     for dimension, project_id, name, *sums in (await s.execute(union_all(*parts))).all():
         found[dimension].append(_row((project_id or name, *sums), 1, bucketed=False))
-    return {dimension: _largest_first(rows) for dimension, rows in found.items()}
+    return {dimension: _largest_first(rows, "requests") for dimension, rows in found.items()}
 
 
 def total(rows: Iterable[UsageRow]) -> UsageRow:
@@ -262,6 +264,13 @@ _GROUPS: Final[Mapping[Dimension, Column[Any]]] = {
     "endpoint": _c.endpoint,
     "status_class": _c.status_class,
     "error_code": _c.error_code,
+}
+
+
+_ORDERS: Final[Mapping[Order, ColumnElement[int]]] = {
+    "tokens": _c.tokens_input + _c.tokens_output,
+    "cost": _c.cost_nanos,
+    **{name: _c[name] for name in ("requests", "errors", "tokens_input", "tokens_output", "failovers", "saved")},
 }
 
 
@@ -320,8 +329,19 @@ def _row(row: tuple[Any, ...], groups: int, *, bucketed: bool) -> UsageRow:
     return UsageRow(bucket, row[:groups], **plain, latency=tuple(latency), ttft=tuple(ttft))
 
 
-def _largest_first(rows: list[UsageRow]) -> list[UsageRow]:
-    requests: dict[tuple[str | int, ...], int] = {}
+def _largest_first(rows: list[UsageRow], order: Order) -> list[UsageRow]:
+    sums: dict[tuple[str | int, ...], int] = {}
     for row in rows:
-        requests[row.group] = requests.get(row.group, 0) + row.requests
-    return sorted(rows, key=lambda row: (-requests[row.group], row.group, row.bucket or 0.0))
+        sums[row.group] = sums.get(row.group, 0) + _amount(row, order)
+    return sorted(rows, key=lambda row: (-sums[row.group], row.group, row.bucket or 0.0))
+
+
+def _amount(row: UsageRow, order: Order) -> int:
+    """What groups are put in order by."""
+    match order:
+        case "tokens":
+            return row.tokens_input + row.tokens_output
+        case "cost":
+            return row.cost_nanos
+        case _:
+            return int(getattr(row, order))

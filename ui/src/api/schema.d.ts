@@ -6795,6 +6795,9 @@ export interface operations {
         key_id?: string | null
         /** @description As asked for; empty: the name led to none. */
         model?: string | null
+        /** @description What `top` goes by. */
+        order?:
+          "requests" | "errors" | "tokens" | "tokens_input" | "tokens_output" | "cost" | "failovers" | "saved"
         /** @description Id or name. */
         project?: string | null
         /** @description ISO 8601 or Unix seconds; absent: 24 hours before `until`. */
@@ -6802,7 +6805,7 @@ export interface operations {
         /** @description 2, 4 or 5. */
         status_class?: number | null
         tier?: string | null
-        /** @description Only the groups with most requests. */
+        /** @description Only the groups with most of `order`. */
         top?: number | null
         until?: string | null
       }

@@ -170,7 +170,8 @@ async def get_stats(
     by: Annotated[str, Query(description=f"Comma separated: {', '.join(get_args(Dimension))}.")] = (
         "project,model,status_class"
     ),
-    top: Annotated[int | None, Query(ge=1, le=1000, description="Only the groups with most requests.")] = None,
+    top: Annotated[int | None, Query(ge=1, le=1000, description="Only the groups with most of `order`.")] = None,
+    order: Annotated[usage.Order, Query(description="What `top` goes by.")] = "requests",
 ) -> StatList:
     """The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
     the minute are no longer kept to whole hours."""
@@ -179,7 +180,7 @@ async def get_stats(
     span = usage.span(start, end, bucket, minutes_from=kept)
     async with running.sessions.read() as s:
         rows = await usage.usage(
-            s, since=start, until=end, by=groups, bucket=bucket, filters=wanted, top=top, minutes_from=kept
+            s, since=start, until=end, by=groups, bucket=bucket, filters=wanted, top=top, order=order, minutes_from=kept
         )
     names = names_of(running)
     data: list[StatRow] = []

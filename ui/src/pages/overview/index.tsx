@@ -1,4 +1,4 @@
-import { Button, Group, Stack, Switch } from "@mantine/core"
+import { Button, Stack, Switch } from "@mantine/core"
 import { IconRocket } from "@tabler/icons-react"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
@@ -40,6 +40,12 @@ export default function Overview() {
   return (
     <>
       <PageHead title={t("title")} about={t("about")}>
+        <Switch
+          size="xs"
+          label={t("compare")}
+          checked={url.compare === "1"}
+          onChange={(event) => set({ compare: event.currentTarget.checked ? "1" : "" })}
+        />
         <ProjectPick value={url.project} onChange={(project) => set({ project })} />
         <ModelPick value={url.model} onChange={(model) => set({ model })} />
         <Range
@@ -64,14 +70,6 @@ export default function Overview() {
           )}
           {found && !none && (
             <>
-              <Group justify="flex-end">
-                <Switch
-                  size="xs"
-                  label={t("compare")}
-                  checked={url.compare === "1"}
-                  onChange={(event) => set({ compare: event.currentTarget.checked ? "1" : "" })}
-                />
-              </Group>
               <Courses points={points} step={found.step_s} compare={url.compare === "1"} link={link} />
               <Tops found={found} link={link} />
             </>
