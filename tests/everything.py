@@ -93,7 +93,7 @@ def dashboard() -> list[str]:
             return ["FAILED   dashboard: npm could not install its packages, see above"]
         held.write_text(lock)
     return [
-        section("dashboard", str(UI / "build.py"), module=False),
+        section("dashboard", str(UI / "build.py"), "--needed", module=False),
         timed("dashboard check", [*npm, "run", "--silent", "check"], cwd=UI, env=environment),
         timed("dashboard test", [*npm, "run", "--silent", "test"], cwd=UI, env=environment),
     ]

@@ -207,7 +207,7 @@ async def assemble(
                 "keys": running.touch_keys(),
                 "budgets": budgets.run(),
                 "journal sync": ledger.sync(),
-                "server states": watch_states(gateway),
+                "server states": watch_states(gateway, running.timeline),
                 "alerts": alerts.run(),
                 "housekeeping": housekeeping.run(),
                 "recovery": shipper.look_after(journals) if worker else shipper.recover(journals),

@@ -83,7 +83,7 @@ def listens_on(settings: Settings) -> Iterator[Check]:
         yield Check("listens on", "ok", f"{settings.host}, behind {settings.public_url}")
     else:
         fix = "Put a proxy with TLS in front and set LLM_GATEWAY_PUBLIC_URL to its https:// address."
-        yield Check("listens on", "warning", f"{settings.host}: keys and prompts travel readable", fix)
+        yield Check("listens on", "warning", f"{settings.host}: keys, passwords and prompts travel readable", fix)
     if settings.only_networks:
         yield Check("egress", "ok", f"model servers only in {', '.join(settings.only_networks)}")
 

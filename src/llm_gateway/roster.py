@@ -44,6 +44,8 @@ class Roster:
     """The config file's servers, with the models that it believes them to hold."""
     catalogues: dict[str, Catalogue] = field(default_factory=dict)
     """By source, as last read."""
+    read_at: float | None = None
+    """When that was, in Unix seconds; None = not yet."""
     stored: Sequence[StoredServer] = ()
     """Every server that a source lists, as the database had it last."""
     changed: Callable[[], None] = lambda: None
@@ -69,6 +71,7 @@ class Roster:
                 self.catalogues[name] = catalogue
                 for problem in catalogue.problems:
                     log.warning("catalogue_problem", source=name, problem=problem)
+        self.read_at = self.clock.wall()
 
     async def describe(self) -> None:
         """The fleet as the database has it: after an administrator's or the config file's change."""

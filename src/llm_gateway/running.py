@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,10 @@ import structlog
 from llm_gateway.access.policy import Snapshot
 from llm_gateway.access.roles import CONFIG_FILE, Operator
 from llm_gateway.alerts.engine import Alerts
+from llm_gateway.config.alerts import AlertsEntry
 from llm_gateway.config.apply import apply
 from llm_gateway.config.load import Loaded, load
+from llm_gateway.config.watched import plan_of
 from llm_gateway.errors import Conflict, DatabaseUnavailable, GatewayError
 from llm_gateway.first_run import FirstProject
 from llm_gateway.gateway import Gateway
@@ -28,9 +30,11 @@ from llm_gateway.preparation import Preparation
 from llm_gateway.roster import Roster
 from llm_gateway.service.budgets import Budgets
 from llm_gateway.service.health import DeepHealth, queues
+from llm_gateway.service.timeline import Timeline
 from llm_gateway.settings import Settings, networks
 from llm_gateway.shared.others import Others
 from llm_gateway.storage import keys
+from llm_gateway.storage.alert_rules import StoredRule, list_rules
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.snapshot import current_version, load_snapshot
 from llm_gateway.upstream.guard import Guard
@@ -75,14 +79,26 @@ class Running:
     """Where it comes from: `database`, `snapshot` (the file), `none` (no request can be served)."""
     prepared: asyncio.Event = field(default_factory=asyncio.Event)
     """All that a start does with its database is done."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """How its servers' states have changed."""
     url: str | None = None
     """Where this process listens, once it does."""
+    latest: Loaded | None = None
+    """The config file as it was read again last: of it counts what `reload` takes over."""
+    alert_rules: Sequence[StoredRule] = ()
+    """Rules of alerts that the database keeps."""
     reloaded: Callable[[], None] = lambda: None
     """Told that the config file was read anew: other workers have to follow."""
 
     @property
     def settings(self) -> Settings:
         return self.loaded.settings
+
+    @property
+    def file_alerts(self) -> AlertsEntry:
+        """What the config file says of alerts."""
+        document = (self.latest or self.loaded).document
+        return document.alerts if document is not None else AlertsEntry()
 
     @property
     def first(self) -> FirstProject | None:
@@ -132,6 +148,10 @@ class Running:
         """Takes over the configuration that the database holds now."""
         async with self.sessions.read() as s:
             snapshot = await load_snapshot(s)
+            self.alert_rules = await list_rules(s)
+        plan = plan_of(self.file_alerts, self.alert_rules, (self.latest or self.loaded).environ)
+        if plan != self.alerts.plan:
+            self.alerts.configure(plan)
         await self.roster.describe()
         await self.budgets.load(snapshot)
         self._take(snapshot, "database")
@@ -154,7 +174,7 @@ class Running:
             self.roster.configured = changes.servers
         self.guard.allow(networks(fresh.settings.allow_private_upstreams))
         self.roster.environ = fresh.environ
-        self.alerts.configure(fresh.alerts)
+        self.latest = fresh
         await self.refresh()
         log.info("config_reloaded", file=str(self.loaded.config))
         self.reloaded()

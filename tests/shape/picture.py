@@ -80,7 +80,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     # what the command and the admin API look for that may be wrong
     "checkup": ("settings", "storage", "shared", "upstream.sources"),
     # the outermost
-    "web": (*INNER, *EDGES, "passwords", "roster", "running", "assemble", "sheets", "checkup"),
+    "web": (*INNER, *EDGES, "passwords", "recipes", "roster", "running", "assemble", "sheets", "checkup"),
     "cli": (
         *INNER,
         *EDGES,

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from llm_gateway.access.keys import hash_key
@@ -79,7 +80,12 @@ def acting(snapshot: Snapshot, named: str) -> Caller:
     if project is None:
         raise NotFound(f"There is no project {named[:100]!r}.", param="project")
     _check_active(project)
-    return Caller(project, ApiKey(id=NO_KEY, project_id=project.id, name="", hash=b"", prefix="", last4=""))
+    return Caller(project, _no_key(project.id))
+
+
+@lru_cache(256)  # the same object each time: limits keep what follows of a key by its object
+def _no_key(project_id: str) -> ApiKey:
+    return ApiKey(id=NO_KEY, project_id=project_id, name="", hash=b"", prefix="", last4="")
 
 
 def _check_active(project: Project) -> None:
@@ -109,6 +115,11 @@ class FailedKeys:
         self._bound = bound
         self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """Address -> (when its window began, failures in it)."""
+
+    def lately(self, now: float) -> bool:
+        """Did anybody come with a wrong key within the window that ends now (monotonic seconds)?"""
+        latest = next(reversed(self._seen.values()), None)
+        return latest is not None and now - latest[0] < self._window
 
     def failed(self, address: str, now: float) -> None:
         """Notes one wrong key (monotonic seconds). Raises TooManyFailedKeys once the address is past the limit."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,7 +115,7 @@ class Alerts:
     async def look(self) -> None:
         """One look at everything; what changed is told."""
         wall = self.gateway.clock.wall()
-        found = await self._find(wall)
+        found = await self._find(wall, self.plan.rules)
         ours = self.here.leader()
         readings: dict[str, list[Reading] | None] = {}
         for rule in self.plan.rules:
@@ -146,6 +146,11 @@ class Alerts:
                 return self._fresh(_book(await alarms.get_book(s)))
         except (DatabaseUnavailable, TimeoutError):
             return self.book
+
+    async def values(self, rule: Rule) -> list[Reading] | None:
+        """What a rule's metric is now, for each subject; None = this process does not know. Nothing comes of it."""
+        found = await self._find(self.gateway.clock.wall(), (rule,))
+        return read(rule, found) if self.here.leader() or rule.about.source == "own" else None
 
     async def test(self, name: str | None) -> Delivery:
         """Sends a test to a webhook, once and now. Raises InvalidRequest where it is not known which, and NotFound."""
@@ -217,9 +222,9 @@ class Alerts:
         """The stored book, with what this process knows better."""
         return self.book if stored == self._kept else self.book.over(stored, self._unkept)
 
-    async def _find(self, wall: float) -> Found:
+    async def _find(self, wall: float, rules: Sequence[Rule]) -> Found:
         gw, here, now = self.gateway, self.here, self.gateway.clock.now()
-        asked, spent = await self._ask(wall)
+        asked, spent = await self._ask(wall, rules)
         trusts = frozenset(Trust)
         states: dict[str, int] = {}
         for server in gw.fleet.servers.values():
@@ -238,14 +243,14 @@ class Alerts:
             spent=spent,
             database_away=self._database.away(here.database_ok(), now),
             redis_away=None if here.redis_up is None else self._redis.away(here.redis_up(), now),
-            dropped=self._lost(now),
+            dropped=self._lost(now, rules),
             waiting=gw.ledger.waiting,
             disk_free=await _disk_free(here.data_dir),
         )
 
-    async def _ask(self, wall: float) -> tuple[_Asked | None, _Spent | None]:
+    async def _ask(self, wall: float, rules: Sequence[Rule]) -> tuple[_Asked | None, _Spent | None]:
         """What the roll-ups say: a query for each window, and at most four for all budgets."""
-        windows = {rule.over for rule in self.plan.rules if rule.about.source == "usage"}
+        windows = {rule.over for rule in rules if rule.about.source == "usage"}
         budgets = budgets_of(self.gateway.snapshot)
         if not self.here.leader() or not (windows or budgets):
             return {}, {}
@@ -261,14 +266,14 @@ class Alerts:
         except (DatabaseUnavailable, TimeoutError):
             return None, None
 
-    def _lost(self, now: float) -> Mapping[float, int]:
+    def _lost(self, now: float, rules: Iterable[Rule]) -> Mapping[float, int]:
         """Rows that were lost within the windows of the rules."""
         lost = self.gateway.ledger.dropped
         if not self._dropped or self._dropped[-1][1] != lost:
             self._dropped.append((now, lost))
         while len(self._dropped) > 1 and self._dropped[1][0] < now - LONGEST_WINDOW:
             self._dropped.popleft()
-        return {over: lost - _before(self._dropped, now - over) for over in _windows(self.plan.rules)}
+        return {over: lost - _before(self._dropped, now - over) for over in _windows(rules)}
 
 
 def _windows(rules: Iterable[Rule]) -> set[float]:

@@ -23,9 +23,11 @@ from llm_gateway.cli import (
     explain,
     fleet,
     keys,
+    live,
     logs,
     models,
     projects,
+    rules,
     servers,
     sources,
     start,
@@ -52,7 +54,9 @@ app.add_typer(servers.group, name="servers")
 app.add_typer(sources.group, name="sources")
 logs.group.command("erase")(erase.erase_logs)
 app.add_typer(logs.group, name="logs")
+app.add_typer(live.group, name="live")
 app.command("usage")(usage.usage)
+alerts.group.add_typer(rules.group, name="rules")
 app.add_typer(alerts.group, name="alerts")
 app.add_typer(config.group, name="config")
 app.add_typer(db.group, name="db")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import typer
 
@@ -13,7 +12,7 @@ from llm_gateway.cli.client import Api, connect_to_server, find_server
 from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import Column, as_json, note, plain, table, words
-from llm_gateway.recipes.recipe import CONTEXT, KEY_VARIABLE, NO_KEY, NO_MODEL, Filling, Recipe, fill, shown
+from llm_gateway.recipes.recipe import CONTEXT, KEY_VARIABLE, NO_KEY, NO_MODEL, Filling, Recipe, base_of, fill, shown
 from llm_gateway.recipes.table import RECIPES, find, nearest
 
 if TYPE_CHECKING:
@@ -114,16 +113,10 @@ async def _filling(where: Where, model: str | None, key: str | None, base_url: s
 
 
 def _base(url: str) -> str:
-    """People paste the address with the path of an API; recipes add their own."""
-    url = re.sub(r"/(v1|api)?/?$", "", url.strip())
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or parts.query or parts.fragment or not url.isprintable() or " " in url:
+    base = base_of(url)
+    if base is None:
         raise Stop("--base-url must be an address such as https://llm.example.org.", code=Exit.USAGE)
-    return url
+    return base
 
 
 def _address(loaded: Loaded, running: str | None) -> str:

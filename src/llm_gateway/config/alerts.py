@@ -109,7 +109,7 @@ Repeat = Annotated[Span, _within(60, 30 * 86_400, "from 1m to 30d")]
 RuleName = Annotated[str, AfterValidator(_rule_name)]
 
 
-class _RuleFields(Section):
+class RuleFields(Section):
     name: RuleName = Field(description="What it is called; one of the built-in ones replaces that one.")
     enabled: bool = Field(default=True, description="Say false to turn a built-in one off.")
     when: Annotated[str, AfterValidator(_when)] | None = Field(
@@ -131,7 +131,7 @@ class _RuleFields(Section):
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> _RuleFields:
+    def _fits_together(self) -> RuleFields:
         if self.when is None and self.name not in BUILT_IN:
             raise wrong("has no `when`", did_you_mean(self.name, BUILT_IN) or "Only built-in rules may leave it out.")
         name = self.rule().metric
@@ -162,9 +162,9 @@ class _RuleFields(Section):
         return Rule(self.name, *condition(self.when), **changes)
 
 
-RuleEntry: type[_RuleFields] = create_model(
+RuleEntry: type[RuleFields] = create_model(
     "RuleEntry",
-    __base__=_RuleFields,
+    __base__=RuleFields,
     **{"for": (Hold | None, Field(default=None, description="Time that it must be so before it fires; absent: none."))},  # type: ignore[call-overload]  # `for` is a word of Python's
 )
 
@@ -213,7 +213,7 @@ class AlertsEntry(Section):
     def plan(self, environ: Mapping[str, str]) -> Plan:
         """What is watched and who is told. `environ`: where the variables are looked up."""
         rules = dict(BUILT_IN)
-        for entry in cast("tuple[_RuleFields, ...]", self.rules):
+        for entry in cast("tuple[RuleFields, ...]", self.rules):
             rules.pop(entry.name, None)
             if entry.enabled:
                 rules[entry.name] = entry.rule()

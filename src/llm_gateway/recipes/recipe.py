@@ -13,6 +13,9 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from typing_extensions import TypedDict
 
 KEY_VARIABLE: Final = "LLM_GATEWAY_KEY"
 """Holds the key for clients whose files can name a variable, and for `connect` itself."""
@@ -139,7 +142,50 @@ def script(recipe: Recipe, filling: Filling, interpreters: Mapping[Language, str
     return "\n".join(lines) + "\n"
 
 
-def shown(recipe: Recipe, filling: Filling) -> dict[str, object]:
+def base_of(url: str) -> str | None:
+    """The address to fill recipes with, of one that people pasted: they add the path of an API, which recipes add
+    themselves. None: it is no address."""
+    url = re.sub(r"/(v1|api)?/?$", "", url.strip())
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    return None if not valid or parts.query or parts.fragment or not url.isprintable() or " " in url else url
+
+
+class ShownPart(TypedDict):
+    """One thing to do: a sentence, and what is pasted."""
+
+    says: str
+    language: Language
+    text: str
+
+
+class ShownFile(TypedDict):
+    """The client's own file, which `llm-gateway connect CLIENT --write` writes."""
+
+    path: str
+    format: str
+    text: str
+    then: str
+
+
+class ShownRecipe(TypedDict):
+    """How one client is connected."""
+
+    client: str
+    title: str
+    base_url: str
+    model: str
+    endpoints: list[str]
+    needs: list[str]
+    context: int
+    parts: list[ShownPart]
+    file: ShownFile | None
+
+
+def shown(recipe: Recipe, filling: Filling) -> ShownRecipe:
     """The filled recipe for programs."""
     file = recipe.file
     return {

@@ -17,6 +17,7 @@ from llm_gateway.gateway import Gateway
 from llm_gateway.names import canonical
 from llm_gateway.observe.figures import Figures
 from llm_gateway.service.models import healthy_servers
+from llm_gateway.service.timeline import Timeline
 from llm_gateway.upstream.drive import Work
 from llm_gateway.wire.neutral import ChatRequest, Message
 
@@ -120,11 +121,13 @@ def queues(gw: Gateway) -> Figures:
     )
 
 
-async def watch_states(gw: Gateway) -> None:
-    """Until cancelled: counts, once a second, which servers are in another state than before."""
+async def watch_states(gw: Gateway, timeline: Timeline) -> None:
+    """Until cancelled: counts, and notes, once a second, which servers are in another state than before."""
     while True:
         now = gw.clock.now()
-        gw.metrics.server_states({server.spec.id: server.state(now) for server in gw.fleet.servers.values()})
+        states = {server.spec.id: server.state(now) for server in gw.fleet.servers.values()}
+        gw.metrics.server_states(states)
+        timeline.look(gw.fleet.servers, states, now, gw.clock.wall())
         await asyncio.sleep(LOOK)
 
 

@@ -363,5 +363,15 @@ setting: Final = Table(
     Column("value", Json, nullable=False),
 )
 
+alert_rule: Final = Table(
+    "alert_rule",
+    metadata,
+    Column("name", Text(60, "rule name", empty=False), primary_key=True),
+    Column("fields", Json, nullable=False),  # by the names of the config file's entries
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", UnixTime, nullable=False),
+    Column("updated_at", UnixTime, nullable=False),
+)
+
 CONFIG_VERSION: Final = "config_version"
 """The row of `setting` that rises with every change of the configuration; the first migration makes it."""

@@ -19,7 +19,7 @@ from llm_gateway.errors import Conflict, DatabaseTooNew
 from llm_gateway.storage.engine import BEGIN, connecting, open_engine
 from llm_gateway.storage.tables import metadata
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The newest migration (a test keeps this true)."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 PATIENCE: Final = 600.0

@@ -16,6 +16,7 @@ from llm_gateway import __version__
 from llm_gateway.running import Running
 from llm_gateway.web import errors, openapi
 from llm_gateway.web.admin import ADMIN_ROUTERS
+from llm_gateway.web.admin.feed import Feed
 from llm_gateway.web.docs import mount_docs
 from llm_gateway.web.health import router as health_router
 from llm_gateway.web.hot import Edge
@@ -51,6 +52,7 @@ def create_cold_app(running: Running, peers: Peers, pulse: Pulse | None = None) 
     app.state.signed_in = signed_in = SignedIn(running)
     app.state.logins = Logins(running, signed_in)
     app.state.edge = Edge(running.gateway, peers, pulse or Pulse(running.gateway.clock), {}, {}, for_browsers=False)
+    app.state.feed = Feed(running)
     app.include_router(health_router)
     for router in ROUTERS:
         app.include_router(router)

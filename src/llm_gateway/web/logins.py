@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,6 +36,9 @@ WRONG_TOKEN: Final = "This is not the admin token. `llm-gateway admin token` say
 MOST_WAITING: Final = 20
 """Passwords that wait to be looked at: one is at a time, for each takes 64 MiB."""
 
+MOST_WRITTEN: Final = 200
+"""Failures in a quarter of an hour that are in the audit log: from many addresses there may be any number."""
+
 
 def login_url(settings: Settings, url: str | None, link: str) -> str:
     """The page that takes the link. `url`: where the gateway listens, if it does."""
@@ -50,6 +53,7 @@ class Logins:
         self._running = running
         self._signed_in = signed_in
         self._accounts, self._addresses = Lockout(), Lockout()
+        self._written = Lockout(MOST_WRITTEN)
         self._hashing = asyncio.Semaphore(1)
         self._waiting = 0
 
@@ -161,11 +165,13 @@ class Logins:
 
     async def _failed(self, by: Operator) -> None:
         self._running.gateway.metrics.auth_failed()
-        try:
+        now = self._running.gateway.clock.now()
+        if self._written.wait("", now) > 0:
+            return
+        self._written.attempt("", now)
+        with suppress(GatewayError):  # a database that is away makes no password right
             async with self._running.sessions.write() as s:
                 await trail.note(s, by, self._wall(), "login.failed", nobody=True)
-        except GatewayError:  # a database that is away makes no password right
-            pass
 
     async def _begin(self, by: Operator, old: str | None, user: AdminUser | None = None, password: str = "") -> str:
         """`password`: the user's, where it has just been looked at: it is hashed anew when today's way is another."""

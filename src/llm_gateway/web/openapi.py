@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 from llm_gateway import errors as e
+from llm_gateway.web.cookies import NAME
 from llm_gateway.web.described import Lines, error_schemas
 from llm_gateway.web.errors import EXAMPLE_ID
 from llm_gateway.web.surfaces import ROUTES
@@ -23,9 +24,10 @@ TAGS: Final = [
     {"name": "models", "description": "What your key may call."},
     {"name": "usage", "description": "What your project has used."},
     {"name": "health", "description": "For people, load balancers and Prometheus."},
-    {"name": "admin", "description": "Everything the command line can do. Needs the admin token."},
+    {"name": "admin", "description": "Everything the command line can do. Needs the admin token, or a session."},
 ]
 
+SESSION: Final = "From `POST /admin/api/session`. What changes something needs the header `X-CSRF-Token` besides."
 _ERRORS: Final = {
     e.InvalidRequest: "`messages` must not be empty.",
     e.InvalidKey: "The API key is missing or not valid.",
@@ -51,6 +53,7 @@ def with_hot_routes(schema: dict[str, Any], public_url: str | None) -> dict[str,
     components["schemas"] = dict(sorted((components.get("schemas", {}) | error_schemas()).items()))
     components["securitySchemes"] = {
         "projectKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "adminSession": {"type": "apiKey", "in": "cookie", "name": NAME, "description": SESSION},
         "bearer": {"type": "http", "scheme": "bearer", "description": "Project key, or admin token on /admin/api."},
     }
     whole["security"] = [{"projectKey": []}, {"bearer": []}]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -80,8 +81,9 @@ class SignedIn:
             self._known.pop(hashes.of_user, None)
             return None
         if wall - found.last_seen_at >= SEEN:
-            async with self._running.sessions.write() as s:
-                await logins.saw_session(s, found.hash, wall)
+            with suppress(DatabaseUnavailable):  # read, and yet not to be written: a full disk signs nobody out
+                async with self._running.sessions.write() as s:
+                    await logins.saw_session(s, found.hash, wall)
             found = replace(found, last_seen_at=wall)
         if ended == self._ended:
             self._known[hashes.of_user] = _Known(found, self._running.gateway.clock.now() + FRESH)

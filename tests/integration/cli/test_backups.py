@@ -278,7 +278,7 @@ def test_what_was_erased_after_the_backup_is_erased_again(
 def test_old_rows_are_deleted_by_hand(command: Command, url: str, legal: str) -> None:
     insert(url, command.data_dir, *(row(legal, age=age) for age in (1, 40, 50, 100, 200)))
     told = command.done("db", "prune", "--dry-run", "--json").json
-    assert told == {"payloads": 0, "requests": 2, "minutes": 0}
+    assert told == {"payloads": 0, "requests": 2, "minutes": 0, "audit": 0}
     assert len(log_of(url, command.data_dir)) == 5
     assert "2 requests" in command.done("db", "prune").out
     assert len(log_of(url, command.data_dir)) == 3

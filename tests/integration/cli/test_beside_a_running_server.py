@@ -177,3 +177,16 @@ def test_an_applied_file_reaches_its_server_at_once(command: Command, monkeypatc
         assert "Did you mean `port`?" in refused.json()["error"]["message"]
         assert [row["name"] for row in command.done("servers", "list", "--json").rows] == ["lab"]
     assert not (running.data_dir / RUNTIME).exists()
+
+
+def test_what_happens_right_now_is_shown(live: Command):
+    found = live.done("live", "list", "--json").json
+    assert found["workers"] == {"seen": 1, "of": 1}
+    assert found["total"] == len(found["data"])
+    live.done("live", "list")
+    gone = live("live", "cancel", "019a2f6e-7c1b-7d3e-9f00-0123456789ab")
+    assert (gone.code, "in flight" in gone.err) == (3, True)
+    until(lambda: live.done("live", "timeline", "demo-maple", "--json").rows)
+    assert "healthy" in live.done("live", "timeline", "demo-maple").out
+    assert live.done("live", "onboarding", "--json").json["key"]["state"] == "done"
+    assert "first_request" in live.done("live", "onboarding").out

@@ -16,6 +16,7 @@ from support.rogues import StartRogue
 __all__ = ["receive"]
 
 ADMIN = "/admin/api"
+PASSWORD = "seven unlikely green words"
 
 
 class Told:
@@ -79,6 +80,10 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described(
     await told("GET", f"/models/{MODEL}/explain", project=live.project, need="tools")
     await told("DELETE", f"/models/{model['id']}", status=204)
 
+    await told("GET", "/recipes")
+    await told("GET", "/recipes", project=live.project, model=MODEL, address="https://llm.example.org/v1/")
+    await told("GET", "/recipes", address="nowhere", status=400)
+
     lab = {"name": "lab", "url": "http://127.0.0.1:1999", "kind": "ollama", "trust": "own"}
     await told("POST", "/servers", lab, status=201)
     await told("POST", "/servers/lab/disable")
@@ -112,6 +117,21 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described(
     await told("GET", "/alerts")
     await told("GET", "/config")
     await told("POST", "/config/reload")
+
+    ann = {"name": "ann", "role": "editor", "password": PASSWORD}
+    await told("POST", "/users", ann, status=201)
+    await told("PATCH", "/users/ann", {"role": "viewer"})
+    await told("GET", "/users")
+    await told("GET", "/session/options")
+    await told("POST", "/session/links", status=201)
+    await told("GET", "/session")
+    await told("DELETE", "/session", status=204)
+    csrf = (await told("POST", "/session", {"name": "ann", "password": PASSWORD}, status=201))["csrf"]
+    both = {"current": PASSWORD, "new": f"{PASSWORD} again"}
+    description.compare(await live.http.post(f"{ADMIN}/session/password", json=both, headers={"X-CSRF-Token": csrf}))
+    await told("DELETE", "/users/ann/sessions")
+    await told("DELETE", "/users/ann", status=204)
+    await told("GET", "/audit")
 
     await told("POST", "/requests/erase", {"project": live.project, "confirm": True})
     await told("GET", "/requests/erasures")

@@ -147,6 +147,17 @@ async def test_a_projects_key_does_not_open_the_playground(start: StartGateway, 
     assert answer.status_code == 401
 
 
+async def test_many_chats_leave_nothing_behind_but_their_rows(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue(words=1))
+    await play(live)
+    limits = live.gateway.limits
+    before = len(limits), len(limits._holders)
+    for _ in range(5):
+        await play(live)
+    assert (len(limits), len(limits._holders)) == before
+    assert {row["endpoint"] for row in await live.rows(6)} == {"playground"}
+
+
 async def test_acting_as_nobody_is_refused(start: StartGateway, rogue: StartRogue):
     live = await start(await rogue())
     with pytest.raises(NotFound):

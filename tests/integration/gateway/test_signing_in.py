@@ -326,7 +326,7 @@ async def test_the_audit_log_knows_who_came_who_failed_and_no_secret(live: Live)
         cookie = http.cookies[COOKIE]
         body = {"current": PASSWORD, "new": ANOTHER}
         await http.post(f"{SESSION}/password", json=body, headers={"X-CSRF-Token": csrf})
-    rows = await audit(live)
+    rows = [row for row in await audit(live) if row["how"] not in ("start", "file")]
     assert [(row["action"], row["who"]) for row in rows] == [
         ("login.ok", "ann"),
         ("user.password", "ann"),

@@ -96,14 +96,14 @@ async def test_each_kind_goes_after_its_own_time(sessions: Sessions, monkeypatch
     old = cutoffs(NOW, 90, 14, 365)
     async with sessions.read() as s:
         told = await retention.too_old(s, old)
-    assert told == {"payloads": 300, "requests": 250, "minutes": 26}
+    assert told == {"payloads": 300, "requests": 250, "minutes": 26, "audit": 0}
 
     deleted = await prune(sessions, old)
 
     assert deleted == told
     assert await counts(sessions) == (70, 140, 20)
     assert await count(sessions, usage_rollup) == 120 - 26
-    assert await prune(sessions, old) == {"payloads": 0, "requests": 0, "minutes": 0}
+    assert await prune(sessions, old) == {"payloads": 0, "requests": 0, "minutes": 0, "audit": 0}
 
 
 async def test_a_payload_does_not_outlive_its_row(sessions: Sessions) -> None:

@@ -24,6 +24,68 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/alerts/rules": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** All rules, who is told, and what can be watched */
+    get: operations["list_rules"]
+    put?: never
+    /**
+     * Watch something
+     * @description 409 where the config file has a rule of this name, or one is kept here.
+     */
+    post: operations["create_rule"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/alerts/rules/{name}": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /**
+     * Watch something no more
+     * @description A changed built-in rule is as it was before; 409 for one that is so already: it can be paused.
+     */
+    delete: operations["delete_rule"]
+    options?: never
+    head?: never
+    /**
+     * Change a rule, or pause it
+     * @description A built-in rule can be changed and paused as well; `DELETE` then makes it as it was.
+     */
+    patch: operations["change_rule"]
+    trace?: never
+  }
+  "/admin/api/alerts/rules/{name}/test": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /** What a rule would say now; nobody is told */
+    post: operations["test_rule"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/alerts/test": {
     parameters: {
       query?: never
@@ -308,6 +370,29 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/live/feed": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * What happens, as it happens: server-sent events
+     * @description `hello`: the latest rows (`requests`, oldest first; `resumed`: those after `Last-Event-ID`), what is in flight,
+     *     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
+     *     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
+     *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`).
+     */
+    get: operations["follow"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/models": {
     parameters: {
       query?: never
@@ -379,6 +464,23 @@ export interface paths {
      *     project, under the endpoint `models_test`.
      */
     post: operations["try_model"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/onboarding": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How far the installation has come */
+    get: operations["onboarding"]
+    put?: never
+    post?: never
     delete?: never
     options?: never
     head?: never
@@ -702,6 +804,23 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/servers/{server}/timeline": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** The states of a server, by id or name, over the last day */
+    get: operations["server_timeline"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/servers/bulk": {
     parameters: {
       query?: never
@@ -716,6 +835,23 @@ export interface paths {
      * @description Each by itself: what cannot be done to one says why, and the others are done. Probes have 60 s together.
      */
     post: operations["change_many"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/admin/api/servers/timeline": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How all servers fared, as lanes */
+    get: operations["fleet_timeline"]
+    put?: never
+    post?: never
     delete?: never
     options?: never
     head?: never
@@ -888,8 +1024,8 @@ export interface paths {
       cookie?: never
     }
     /**
-     * A span, as much time before it, how both went, and who made most of it
-     * @description Two queries over the roll-ups, whatever the span: one for the figures, one for `top`.
+     * A span, as much time before it, and how it went
+     * @description `current` and `previous` are totals; `series` holds the buckets of the span that had requests.
      */
     get: operations["get_overview"]
     put?: never
@@ -1723,16 +1859,6 @@ export interface components {
        */
       warm: boolean | null
     }
-    /** Catalogue */
-    Catalogue: {
-      /** Data */
-      data: components["schemas"]["CatalogueModel"][]
-      facets: components["schemas"]["Facets"]
-      /** Matched */
-      matched: number
-      /** Total */
-      total: number
-    }
     /** CatalogueModel */
     CatalogueModel: {
       /** Capabilities */
@@ -2235,6 +2361,82 @@ export interface components {
       | "caller"
       | "context"
     /**
+     * FirstRequest
+     * @description The oldest that was answered, of the latest that this process knows; where there is none, the latest.
+     */
+    FirstRequest: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /** Error Code */
+      error_code: string | null
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /** Request Id */
+      request_id: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+      /** Status */
+      status: number | null
+    }
+    /** Fleet */
+    Fleet: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /** Healthy */
+      healthy: number
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /**
+       * Probed
+       * @description That were looked at once, well or not.
+       */
+      probed: number
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
+      /**
+       * Total
+       * @description Servers in service.
+       */
+      total: number
+    }
+    /** FleetTimeline */
+    FleetTimeline: {
+      /**
+       * Begin
+       * @description Of the first step.
+       */
+      begin: string
+      /** Data */
+      data: components["schemas"]["Lane"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
+      /** Step S */
+      step_s: number
+      /** Until */
+      until: string
+    }
+    /**
      * HealthView
      * @description How the gateway and its fleet are.
      */
@@ -2411,6 +2613,18 @@ export interface components {
       /** Tokens Per Minute */
       tokens_per_minute: number | null
     }
+    /** Lane */
+    Lane: {
+      /** Id */
+      id: string
+      /** Name */
+      name: string
+      /**
+       * States
+       * @description A letter for each step, oldest first, of the worst state in it: h(ealthy), u(nknown), r(esting), q(uarantined), d(isabled), `.` where nothing is known.
+       */
+      states: string
+    }
     /**
      * LimitFigure
      * @description One limit, and how much of it is used.
@@ -2465,6 +2679,11 @@ export interface components {
       created_at: string
       /** Description */
       description: string
+      /**
+       * Healthy By Backend
+       * @description Healthy servers of each `backend`, in its order.
+       */
+      healthy_by_backend: number[]
       /** Healthy Servers */
       healthy_servers: number
       /** Id */
@@ -2546,6 +2765,48 @@ export interface components {
        * @description Whose servers may see its prompts.
        */
       trust: components["schemas"]["Trust"][]
+    }
+    /** Catalogue */
+    llm_gateway__service__catalogue__Catalogue: {
+      /** Data */
+      data: components["schemas"]["CatalogueModel"][]
+      facets: components["schemas"]["Facets"]
+      /** Matched */
+      matched: number
+      /** Total */
+      total: number
+    }
+    /** Catalogue */
+    llm_gateway__web__admin__onboarding__Catalogue: {
+      /**
+       * Cause
+       * @description Of a step that failed.
+       */
+      cause: string | null
+      /**
+       * Error
+       * @description What was wrong with a catalogue, also where others could be used.
+       */
+      error: string | null
+      /**
+       * Hint
+       * @description What to do about it, or next.
+       */
+      hint: string | null
+      /** Models */
+      models: number
+      /** Servers */
+      servers: number
+      /**
+       * Source
+       * @description Where the servers come from, by their sources' names.
+       */
+      source: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "done" | "active" | "failed" | "waiting"
     }
     /** LoggedAttempt */
     LoggedAttempt: {
@@ -2782,6 +3043,21 @@ export interface components {
        * @description Ids or names.
        */
       ids: string[]
+    }
+    /** MetricRow */
+    MetricRow: {
+      /** Each */
+      each: boolean
+      /** Name */
+      name: string
+      /** Says */
+      says: string
+      /** Scopes */
+      scopes: string[]
+      /** Unit */
+      unit: string
+      /** Windowed */
+      windowed: boolean
     }
     /**
      * ModelChanges
@@ -3070,6 +3346,48 @@ export interface components {
        */
       trust?: components["schemas"]["Trust"][]
     }
+    /** NewRule */
+    NewRule: {
+      /**
+       * Each
+       * @description An alert for each by itself.
+       */
+      each?: ("project" | "model") | null
+      /**
+       * Enabled
+       * @description false: it is paused.
+       * @default true
+       */
+      enabled?: boolean
+      /**
+       * For
+       * @description Time that it must be so; absent: none.
+       */
+      for?: string | number | null
+      /** Min Requests */
+      min_requests?: number | null
+      /** Model */
+      model?: string | null
+      /**
+       * Name
+       * @description Small letters, digits and _; a built-in one's name changes that one.
+       */
+      name: string
+      /**
+       * Over
+       * @description Time that is summed up, from 1m to 1d; absent: 5m.
+       */
+      over?: string | number | null
+      /** Project */
+      project?: string | null
+      /** Severity */
+      severity?: ("info" | "warning" | "critical") | null
+      /**
+       * When
+       * @description A metric, a comparison and a number: `error_share > 5%`. Built-in rules have one.
+       */
+      when?: string | null
+    }
     /** NewServer */
     NewServer: {
       /**
@@ -3106,14 +3424,27 @@ export interface components {
       role: components["schemas"]["Role"]
     }
     /**
-     * Overview
-     * @description Steps without requests are left out.
+     * Onboarding
+     * @description Each step waits for the one before.
      */
+    Onboarding: {
+      catalogue: components["schemas"]["llm_gateway__web__admin__onboarding__Catalogue"]
+      /** Done */
+      done: boolean
+      first_request: components["schemas"]["FirstRequest"]
+      fleet: components["schemas"]["Fleet"]
+      key: components["schemas"]["Step"]
+      project: components["schemas"]["Step"]
+    }
+    /** Overview */
     Overview: {
-      current: components["schemas"]["OverviewFigures"]
-      previous: components["schemas"]["OverviewFigures"]
-      /** Previous Series */
-      previous_series: components["schemas"]["OverviewPoint"][]
+      /**
+       * Bucket
+       * @enum {string}
+       */
+      bucket: "minute" | "hour" | "day"
+      current: components["schemas"]["UsageFigures"]
+      previous: components["schemas"]["UsageFigures"]
       /** Series */
       series: components["schemas"]["OverviewPoint"][]
       /**
@@ -3122,100 +3453,17 @@ export interface components {
        */
       since: string
       /**
-       * Step S
-       * @description Seconds; steps begin at whole multiples of it since the Unix epoch.
-       */
-      step_s: number
-      top: components["schemas"]["Tops"]
-      /**
        * Until
        * Format: date-time
        */
       until: string
     }
-    /**
-     * OverviewFigures
-     * @description `ok` and the two kinds of errors make up `requests`.
-     */
-    OverviewFigures: {
-      /** Attempts */
-      attempts: number
-      /**
-       * Client Errors
-       * @description With a status of 4xx, also of clients that hung up.
-       */
-      client_errors: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
-      cost: number
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
-      errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
-      /** Ok */
-      ok: number
-      /** Requests */
-      requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
-      /** Server Errors */
-      server_errors: number
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
-      /** Tokens Input */
-      tokens_input: number
-      /** Tokens Output */
-      tokens_output: number
-      /**
-       * Tokens Per S
-       * @description Generated per second of an answer, from its first token on, on average.
-       */
-      tokens_per_s: number | null
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
-    }
     /** OverviewPoint */
     OverviewPoint: {
-      /**
-       * At
-       * Format: date-time
-       * @description When the step begins.
-       */
-      at: string
       /** Attempts */
       attempts: number
-      /**
-       * Client Errors
-       * @description With a status of 4xx, also of clients that hung up.
-       */
-      client_errors: number
+      /** Bucket */
+      bucket: string | null
       /** Continuations */
       continuations: number
       /**
@@ -3238,8 +3486,6 @@ export interface components {
       latency_ms_p95: number | null
       /** Latency Ms P99 */
       latency_ms_p99: number | null
-      /** Ok */
-      ok: number
       /** Requests */
       requests: number
       /**
@@ -3247,8 +3493,6 @@ export interface components {
        * @description Answered although an attempt had failed.
        */
       saved: number
-      /** Server Errors */
-      server_errors: number
       /**
        * Tokens Estimated
        * @description Tokens of requests whose tokens are estimates.
@@ -3258,11 +3502,6 @@ export interface components {
       tokens_input: number
       /** Tokens Output */
       tokens_output: number
-      /**
-       * Tokens Per S
-       * @description Generated per second of an answer, from its first token on, on average.
-       */
-      tokens_per_s: number | null
       /** Ttft Ms Avg */
       ttft_ms_avg: number | null
       /** Ttft Ms P50 */
@@ -3532,6 +3771,11 @@ export interface components {
       model_list: components["schemas"]["ModelOnServer"][]
       /** Models */
       models: string[]
+      /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
       /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
@@ -3947,6 +4191,114 @@ export interface components {
        */
       overlap_seconds?: number
     }
+    /**
+     * RuleChanges
+     * @description As an entry of `alerts.rules` in the config file. Only what is sent is changed; null takes a field away.
+     */
+    RuleChanges: {
+      /**
+       * Each
+       * @description An alert for each by itself.
+       */
+      each?: ("project" | "model") | null
+      /**
+       * Enabled
+       * @description false: it is paused.
+       * @default true
+       */
+      enabled?: boolean
+      /**
+       * For
+       * @description Time that it must be so; absent: none.
+       */
+      for?: string | number | null
+      /** Min Requests */
+      min_requests?: number | null
+      /** Model */
+      model?: string | null
+      /**
+       * Over
+       * @description Time that is summed up, from 1m to 1d; absent: 5m.
+       */
+      over?: string | number | null
+      /** Project */
+      project?: string | null
+      /** Severity */
+      severity?: ("info" | "warning" | "critical") | null
+      /**
+       * When
+       * @description A metric, a comparison and a number: `error_share > 5%`. Built-in rules have one.
+       */
+      when?: string | null
+    }
+    /** RuleList */
+    RuleList: {
+      /** Data */
+      data: components["schemas"]["RuleRow"][]
+      /** Metrics */
+      metrics: components["schemas"]["MetricRow"][]
+      /** Webhooks */
+      webhooks: components["schemas"]["WebhookRow"][]
+    }
+    /** RuleRow */
+    RuleRow: {
+      /** Changes Built In */
+      changes_built_in: boolean
+      /** Comparison */
+      comparison: string
+      /** Condition */
+      condition: string
+      /** Created At */
+      created_at: string | null
+      /** Each */
+      each: string | null
+      /** Enabled */
+      enabled: boolean
+      /** Firing */
+      firing: number
+      /** For S */
+      for_s: number
+      /** Metric */
+      metric: string
+      /** Min Requests */
+      min_requests: number | null
+      /** Model */
+      model: string | null
+      /** Name */
+      name: string
+      /** Over S */
+      over_s: number | null
+      /**
+       * Owner
+       * @enum {string}
+       */
+      owner: "built_in" | "file" | "database"
+      /** Project */
+      project: string | null
+      /** Said */
+      said: {
+        [key: string]: unknown
+      }
+      /** Severity */
+      severity: string
+      /** Threshold */
+      threshold: number
+      /** Unit */
+      unit: string
+      /** Updated At */
+      updated_at: string | null
+    }
+    /** RuleTrial */
+    RuleTrial: {
+      /** Data */
+      data: components["schemas"]["Value"][]
+      /** Holds */
+      holds: boolean
+      /** Known */
+      known: boolean
+      /** Rule */
+      rule: string
+    }
     /** RuleView */
     RuleView: {
       /** Built In */
@@ -4044,6 +4396,11 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
+      /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
        */
@@ -4082,6 +4439,19 @@ export interface components {
     ServerList: {
       /** Data */
       data: components["schemas"]["ServerView"][]
+    }
+    /** ServerTimeline */
+    ServerTimeline: {
+      /**
+       * Data
+       * @description Oldest first.
+       */
+      data: components["schemas"]["SpellView"][]
+      /**
+       * Since
+       * @description Nothing is known of what was before; null: of nothing.
+       */
+      since: string | null
     }
     /** ServerView */
     ServerView: {
@@ -4123,6 +4493,11 @@ export interface components {
       max_concurrency: number | null
       /** Models */
       models: string[]
+      /**
+       * Models Quarantined
+       * @description Of these, models that are not what their names say.
+       */
+      models_quarantined: number
       /**
        * Models Resting
        * @description Of these, models that rest by themselves while the server is well.
@@ -4265,11 +4640,33 @@ export interface components {
       name: string
       /** Problems */
       problems: string[]
+      /** Read At */
+      read_at?: string | null
       /** Servers */
       servers: number
       trust?: components["schemas"]["Trust"]
       /** Version */
       version?: string | null
+    }
+    /** SpellView */
+    SpellView: {
+      /** From */
+      from: string
+      /**
+       * Reason
+       * @description Why it rested when that began.
+       */
+      reason: string | null
+      /**
+       * State
+       * @enum {string}
+       */
+      state: "unknown" | "healthy" | "resting" | "quarantined" | "disabled"
+      /**
+       * Until
+       * @description null: it lasts.
+       */
+      until: string | null
     }
     /** StatList */
     StatList: {
@@ -4363,239 +4760,28 @@ export interface components {
       /** Ttft Ms P99 */
       ttft_ms_p99: number | null
     }
-    /** TopError */
-    TopError: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
+    /** Step */
+    Step: {
       /**
-       * Cost
-       * @description In the unit of the prices.
+       * Cause
+       * @description Of a step that failed.
        */
-      cost: number
-      /** Error Code */
-      error_code: string
+      cause: string | null
       /**
-       * Errors
-       * @description With a status of 400 or more.
+       * Count
+       * @description How many there are.
        */
-      errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
-      /** Requests */
-      requests: number
+      count: number
       /**
-       * Saved
-       * @description Answered although an attempt had failed.
+       * Hint
+       * @description What to do about it, or next.
        */
-      saved: number
+      hint: string | null
       /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
+       * State
+       * @enum {string}
        */
-      tokens_estimated: number
-      /** Tokens Input */
-      tokens_input: number
-      /** Tokens Output */
-      tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
-    }
-    /** TopModel */
-    TopModel: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
-      cost: number
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
-      errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
-      /**
-       * Model
-       * @description As asked for; null: the name led to none.
-       */
-      model: string | null
-      /** Requests */
-      requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
-      /** Tokens Input */
-      tokens_input: number
-      /** Tokens Output */
-      tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
-    }
-    /** TopProject */
-    TopProject: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
-      cost: number
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
-      errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
-      /**
-       * Project
-       * @description null: it has no name now.
-       */
-      project: string | null
-      /** Project Id */
-      project_id: string
-      /** Requests */
-      requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
-      /** Tokens Input */
-      tokens_input: number
-      /** Tokens Output */
-      tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
-    }
-    /**
-     * Tops
-     * @description Those with most requests in the span.
-     */
-    Tops: {
-      /** Errors */
-      errors: components["schemas"]["TopError"][]
-      /** Models */
-      models: components["schemas"]["TopModel"][]
-      /** Projects */
-      projects: components["schemas"]["TopProject"][]
-      /** Tiers */
-      tiers: components["schemas"]["TopTier"][]
-    }
-    /** TopTier */
-    TopTier: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
-      cost: number
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
-      errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
-      /** Requests */
-      requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
-      /** @description Whose servers answered; null: none did. */
-      tier: components["schemas"]["Trust"] | null
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
-      /** Tokens Input */
-      tokens_input: number
-      /** Tokens Output */
-      tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
+      state: "done" | "active" | "failed" | "waiting"
     }
     /** Trial */
     Trial: {
@@ -4842,6 +5028,15 @@ export interface components {
       /** Data */
       data: components["schemas"]["User"][]
     }
+    /** Value */
+    Value: {
+      /** Holds */
+      holds: boolean
+      /** Subject */
+      subject: string
+      /** Value */
+      value: number
+    }
     /** Verified */
     Verified: {
       /** Detail */
@@ -4864,6 +5059,19 @@ export interface components {
       url: string
       /** Version */
       version: string | null
+    }
+    /** WebhookRow */
+    WebhookRow: {
+      /** Format */
+      format: string
+      /** Host */
+      host: string
+      /** Name */
+      name: string
+      /** Rules */
+      rules: string[] | null
+      /** Signed */
+      signed: boolean
     }
     /** WebhookTest */
     WebhookTest: {
@@ -4931,6 +5139,163 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["AlertList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_rules: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  create_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewRule"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      201: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleRow"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  delete_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      204: {
+        headers: {
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  change_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["RuleChanges"]
+      }
+    }
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleRow"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  test_rule: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        name: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RuleTrial"]
         }
       }
       /** @description An error: `code` is what programs test. */
@@ -5053,7 +5418,7 @@ export interface operations {
           [name: string]: unknown
         }
         content: {
-          "application/json": components["schemas"]["Catalogue"]
+          "application/json": components["schemas"]["llm_gateway__service__catalogue__Catalogue"]
         }
       }
       /** @description An error: `code` is what programs test. */
@@ -5475,6 +5840,38 @@ export interface operations {
       }
     }
   }
+  follow: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Of the event that was seen last. */
+        "last-event-id"?: string | null
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "text/event-stream": string
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
   list_models: {
     parameters: {
       query?: {
@@ -5660,6 +6057,35 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["Tried"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  onboarding: {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Onboarding"]
         }
       }
       /** @description An error: `code` is what programs test. */
@@ -6477,6 +6903,37 @@ export interface operations {
       }
     }
   }
+  server_timeline: {
+    parameters: {
+      query?: never
+      header?: never
+      path: {
+        server: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ServerTimeline"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
   change_many: {
     parameters: {
       query?: never
@@ -6497,6 +6954,37 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["AllDone"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  fleet_timeline: {
+    parameters: {
+      query?: {
+        hours?: number
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["FleetTimeline"]
         }
       }
       /** @description An error: `code` is what programs test. */

@@ -7,6 +7,8 @@ import { useTranslation } from "react-i18next"
 export interface ColumnOf<T> {
   id: string
   title: string
+  /** In place of the title's text, which names the column all the same. */
+  head?: ReactNode
   cell: (row: T) => ReactNode
   /** What rows are sorted by; absent: not sortable. Unknown (`null`) comes last. */
   sort?: (row: T) => number | string | null | undefined
@@ -64,13 +66,14 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
       <Table aria-label={label} aria-rowcount={sorted.length} stickyHeader={virtual}>
         <Table.Thead>
           <Table.Tr>
-            {columns.map(({ id, title, sort: by, right, width }) => {
+            {columns.map(({ id, title, head, sort: by, right, width }) => {
               const way = sort === id ? "ascending" : sort === `-${id}` ? "descending" : undefined
               return (
                 <Table.Th
                   key={id}
                   ta={right ? "right" : undefined}
                   w={width}
+                  aria-label={head ? title : undefined}
                   aria-sort={by ? (way ?? "none") : undefined}
                 >
                   {by ? (
@@ -83,7 +86,7 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
                       {way === "descending" && <IconArrowDown size={12} aria-hidden />}
                     </UnstyledButton>
                   ) : (
-                    title
+                    (head ?? title)
                   )}
                 </Table.Th>
               )

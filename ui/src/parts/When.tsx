@@ -23,7 +23,7 @@ export function When({ at }: { at: string | null | undefined }) {
   return (
     <Tooltip label={absolute(at)}>
       <time dateTime={at} style={{ whiteSpace: "nowrap" }}>
-        {relative(at, Math.max(current, Date.now() - TICK))}
+        {relative(at, Math.min(Math.max(current, Date.parse(at)), current + TICK))}
       </time>
     </Tooltip>
   )

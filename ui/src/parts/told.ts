@@ -1,9 +1,7 @@
 import { notifications } from "@mantine/notifications"
 
-import type { ApiError } from "../api/client"
-
 export const done = (message: string) => notifications.show({ message, color: "teal", autoClose: 3000 })
 
 /** For actions without a form of their own; the words are the API's. */
 export const failed = (error: unknown) =>
-  notifications.show({ message: (error as ApiError).message, color: "red", autoClose: 10_000 })
+  notifications.show({ message: (error as Error).message, color: "red", autoClose: 10_000 })

@@ -77,7 +77,7 @@ async def diff_config(running: Live, body: Draft) -> Differences:
     rows: list[Difference] = []
     for change, things in (("created", changes.created), ("updated", changes.updated), ("removed", changes.removed)):
         rows += [_row(change, what) for what in things]
-    rows += _of_plans(running.loaded.alerts, document.alerts.plan(environ))
+    rows += _of_plans(running.file_alerts.plan(environ), document.alerts.plan(environ))
     rows += _of_settings(running.settings, settings)
     return {"data": rows, "file": str(running.loaded.config) if running.loaded.config else None}
 

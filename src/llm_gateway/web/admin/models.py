@@ -90,6 +90,7 @@ class ModelView(TypedDict):
 
 class ListedModel(ModelView):
     healthy_servers: int
+    healthy_by_backend: Annotated[list[int], Field(description="Healthy servers of each `backend`, in its order.")]
 
 
 class PhysicalModel(TypedDict):
@@ -124,11 +125,12 @@ async def list_models(
         of = await projects.get_project(s, project) if project is not None else None
         found = await exposures.list_exposures(s)
     fleet, now = running.gateway.fleet, running.gateway.clock.now()
-    logical: list[ListedModel] = [
-        {**shown(e, known[e.project_id].name if e.project_id else None), "healthy_servers": _healthy(running, e)}
-        for e in found
-        if of is None or e.project_id in (None, of.id)
-    ]
+    logical: list[ListedModel] = []
+    for e in found:
+        if of is None or e.project_id in (None, of.id):
+            view = shown(e, known[e.project_id].name if e.project_id else None)
+            healthy = [fleet.healthy(b, fleet.holders(b), now) for b in e.backend]
+            logical.append({**view, "healthy_servers": sum(healthy), "healthy_by_backend": healthy})
     physical: list[PhysicalModel] = []
     for name, trusts in sorted(fleet.names()):
         if of is not None and not trusts & of.trust:
@@ -231,8 +233,3 @@ def shown(e: Exposure, project: str | None) -> ModelView:
         "owner": e.owner,
         "created_at": when(e.created_at),
     }
-
-
-def _healthy(running: Live, e: Exposure) -> int:
-    fleet, now = running.gateway.fleet, running.gateway.clock.now()
-    return sum(fleet.healthy(b, fleet.holders(b), now) for b in e.backend)

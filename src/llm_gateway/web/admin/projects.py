@@ -14,6 +14,7 @@ from llm_gateway.storage import keys, projects
 from llm_gateway.storage.trail import Thing
 from llm_gateway.web.admin.common import (
     Limited,
+    LimitFigure,
     LimitList,
     LimitsView,
     Live,
@@ -81,6 +82,7 @@ class ProjectView(LimitsView):
 
 class ListedProject(ProjectView):
     active_keys: int
+    limits: Annotated[list[LimitFigure], Field(description="How much is used of each, as this process knows it.")]
 
 
 class ProjectList(TypedDict):
@@ -95,7 +97,16 @@ async def list_projects(running: Live) -> ProjectList:
     counts: dict[str, int] = {}
     for key in held:
         counts[key.project_id] = counts.get(key.project_id, 0) + (key.revoked_at is None)
-    return {"data": [{**shown(p), "active_keys": counts.get(p.id, 0)} for p in found]}
+    known = running.gateway.snapshot.projects
+    data: list[ListedProject] = [
+        {
+            **shown(p),
+            "active_keys": counts.get(p.id, 0),
+            "limits": limits_of(running, known.get(p.id, p))["data"],
+        }
+        for p in found
+    ]
+    return {"data": data}
 
 
 @router.post("", status_code=201, summary="Create a project")

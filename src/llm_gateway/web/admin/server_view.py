@@ -60,6 +60,7 @@ class ServerView(BaseModel):
     state: State
     models: list[str]
     models_resting: int = Field(description="Of these, models that rest by themselves while the server is well.")
+    models_quarantined: int = Field(description="Of these, models that are not what their names say.")
     in_flight: int = Field(description="Attempts that run on it now, also when it is out of service.")
     draining: bool = Field(description="It is out of service, and these still run on it.")
     version: str | None
@@ -132,6 +133,7 @@ def _believed(state: ServerState | None, now: float) -> dict[str, Any]:
     return {
         "models": [m.listed.name for m in models],
         "models_resting": sum(m.resting(now) or m.doubt is not None for m in models),
+        "models_quarantined": sum(_lies(m, now) for m in models),
         "in_flight": state.in_flight if state else 0,
         "draining": state is not None and not state.spec.enabled and state.in_flight > 0,
         "version": state.version if state else None,
@@ -149,7 +151,7 @@ def _model_list(running: Running, stored: StoredServer) -> list[ModelOnServer]:
 
 
 def _model(model: ModelState, now: float) -> ModelOnServer:
-    longest = max(model.rests(), key=lambda rest: rest.until)
+    longest = _longest(model)
     return ModelOnServer(
         name=model.listed.name,
         digest=model.listed.digest,
@@ -170,15 +172,25 @@ def _model(model: ModelState, now: float) -> ModelOnServer:
 
 
 def _standing(model: ModelState, longest: Rest, now: float) -> ModelStanding:
-    if model.quarantined(now) is not None:
+    if _lies(model, now):
         return "quarantined"
     if longest.resting(now):
-        return "quarantined" if is_lie(longest) else "resting"
+        return "resting"
     if now < model.busy_until:
         return "busy"
     if model.half_open(now):
         return "returning"
     return "unknown" if model.unproven else "healthy"
+
+
+def _longest(model: ModelState) -> Rest:
+    return max(model.rests(), key=lambda rest: rest.until)
+
+
+def _lies(model: ModelState, now: float) -> bool:
+    """Is it another than its name says, or its server not what it claims to be?"""
+    longest = _longest(model)
+    return model.quarantined(now) is not None or (longest.resting(now) and is_lie(longest))
 
 
 def _out(rest: Rest | None, doubt: str | None, now: float) -> dict[str, Any]:

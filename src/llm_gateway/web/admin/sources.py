@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from llm_gateway.access.policy import Trust
 from llm_gateway.storage import servers
 from llm_gateway.upstream.sources import CATALOGUES
-from llm_gateway.web.admin.common import Live, admin_router, recorded
+from llm_gateway.web.admin.common import Live, admin_router, recorded, when
 from llm_gateway.web.auth import By
 
 router = admin_router("sources")
@@ -26,6 +26,8 @@ class SourceView(TypedDict):
     version: NotRequired[str | None]
     entries: NotRequired[int]
     models: NotRequired[int]
+    read_at: NotRequired[str | None]
+    """When the catalogue was read last; null: not by this process."""
 
 
 class SourceList(TypedDict):
@@ -49,6 +51,7 @@ async def list_sources(running: Live) -> SourceList:
                 "entries": catalogue.entries if catalogue else 0,
                 "models": len({m.name for spec in catalogue.specs for m in spec.models}) if catalogue else 0,
                 "servers": len(catalogue.specs) if catalogue else 0,
+                "read_at": when(running.roster.read_at) if catalogue else None,
                 "problems": list(catalogue.problems) if catalogue else [],
             }
         )

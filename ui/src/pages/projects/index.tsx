@@ -1,8 +1,10 @@
-import { useTranslation } from "react-i18next"
+import { useParams } from "react-router"
 
-import { PageHead } from "../../parts/PageHead"
+import { Detail } from "./Detail"
+import { ProjectList } from "./ProjectList"
 
+/** `#/projects`: all of them; `#/projects/NAME`: one. */
 export default function Projects() {
-  const { t } = useTranslation("projects")
-  return <PageHead title={t("title")} about={t("about")} />
+  const name = useParams()["*"]
+  return name ? <Detail name={name} /> : <ProjectList />
 }

@@ -1,0 +1,28 @@
+import type { QueryClient } from "@tanstack/react-query"
+
+import type { Shape } from "../../api/client"
+
+export type Server = Shape["ServerView"]
+export type State = Server["state"]
+export type Action = Shape["Many"]["action"]
+
+/** Worst last, as people look for it. */
+export const STATES: State[] = ["healthy", "resting", "quarantined", "disabled", "unknown"]
+
+export const COLOURS: Record<State, string> = {
+  healthy: "teal.6",
+  resting: "orange.6",
+  quarantined: "red.6",
+  disabled: "gray.5",
+  unknown: "blue.4",
+}
+
+/** The name of the source of servers that were added here, which can be changed and removed here. */
+export const ADDED = "admin"
+
+/** Something was done to servers: what is shown of them is asked again. */
+export const changed = (queries: QueryClient) =>
+  queries.invalidateQueries({
+    predicate: ({ queryKey }) =>
+      /^\/admin\/api\/(servers|sources|catalogue|models)/.test(String(queryKey[1])),
+  })
