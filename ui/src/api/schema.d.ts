@@ -561,6 +561,23 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/recipes": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /** How each client is connected to this gateway */
+    get: operations["list_recipes"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/requests": {
     parameters: {
       query?: never
@@ -1024,8 +1041,8 @@ export interface paths {
       cookie?: never
     }
     /**
-     * A span, as much time before it, and how it went
-     * @description `current` and `previous` are totals; `series` holds the buckets of the span that had requests.
+     * A span, as much time before it, how both went, and who made most of it
+     * @description Two queries over the roll-ups, whatever the span: one for the figures, one for `top`.
      */
     get: operations["get_overview"]
     put?: never
@@ -2729,6 +2746,11 @@ export interface components {
       id: string
       /** Is Active */
       is_active: boolean
+      /**
+       * Limits
+       * @description How much is used of each, as this process knows it.
+       */
+      limits: components["schemas"]["LimitFigure"][]
       /** Max Concurrency */
       max_concurrency: number | null
       /** Monthly Cost */
@@ -3424,6 +3446,21 @@ export interface components {
       role: components["schemas"]["Role"]
     }
     /**
+     * Offered
+     * @description A model that recipes may be filled with.
+     */
+    Offered: {
+      /** Context Length */
+      context_length: number | null
+      /** Name */
+      name: string
+      /**
+       * Ready
+       * @description Does a healthy server hold it now?
+       */
+      ready: boolean
+    }
+    /**
      * Onboarding
      * @description Each step waits for the one before.
      */
@@ -3436,15 +3473,15 @@ export interface components {
       key: components["schemas"]["Step"]
       project: components["schemas"]["Step"]
     }
-    /** Overview */
+    /**
+     * Overview
+     * @description Steps without requests are left out.
+     */
     Overview: {
-      /**
-       * Bucket
-       * @enum {string}
-       */
-      bucket: "minute" | "hour" | "day"
-      current: components["schemas"]["UsageFigures"]
-      previous: components["schemas"]["UsageFigures"]
+      current: components["schemas"]["OverviewFigures"]
+      previous: components["schemas"]["OverviewFigures"]
+      /** Previous Series */
+      previous_series: components["schemas"]["OverviewPoint"][]
       /** Series */
       series: components["schemas"]["OverviewPoint"][]
       /**
@@ -3453,17 +3490,29 @@ export interface components {
        */
       since: string
       /**
+       * Step S
+       * @description Seconds; steps begin at whole multiples of it since the Unix epoch.
+       */
+      step_s: number
+      top: components["schemas"]["Tops"]
+      /**
        * Until
        * Format: date-time
        */
       until: string
     }
-    /** OverviewPoint */
-    OverviewPoint: {
+    /**
+     * OverviewFigures
+     * @description `ok` and the two kinds of errors make up `requests`.
+     */
+    OverviewFigures: {
       /** Attempts */
       attempts: number
-      /** Bucket */
-      bucket: string | null
+      /**
+       * Client Errors
+       * @description With a status of 4xx, also of clients that hung up.
+       */
+      client_errors: number
       /** Continuations */
       continuations: number
       /**
@@ -3486,6 +3535,8 @@ export interface components {
       latency_ms_p95: number | null
       /** Latency Ms P99 */
       latency_ms_p99: number | null
+      /** Ok */
+      ok: number
       /** Requests */
       requests: number
       /**
@@ -3493,6 +3544,8 @@ export interface components {
        * @description Answered although an attempt had failed.
        */
       saved: number
+      /** Server Errors */
+      server_errors: number
       /**
        * Tokens Estimated
        * @description Tokens of requests whose tokens are estimates.
@@ -3502,6 +3555,82 @@ export interface components {
       tokens_input: number
       /** Tokens Output */
       tokens_output: number
+      /**
+       * Tokens Per S
+       * @description Generated per second of an answer, from its first token on, on average.
+       */
+      tokens_per_s: number | null
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** OverviewPoint */
+    OverviewPoint: {
+      /**
+       * At
+       * Format: date-time
+       * @description When the step begins.
+       */
+      at: string
+      /** Attempts */
+      attempts: number
+      /**
+       * Client Errors
+       * @description With a status of 4xx, also of clients that hung up.
+       */
+      client_errors: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Ok */
+      ok: number
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** Server Errors */
+      server_errors: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /**
+       * Tokens Per S
+       * @description Generated per second of an answer, from its first token on, on average.
+       */
+      tokens_per_s: number | null
       /** Ttft Ms Avg */
       ttft_ms_avg: number | null
       /** Ttft Ms P50 */
@@ -3941,6 +4070,33 @@ export interface components {
        * @enum {string}
        */
       status: "ready" | "not ready"
+    }
+    /**
+     * RecipeList
+     * @description Recipes, and what they are filled with.
+     */
+    RecipeList: {
+      /** Base Url */
+      base_url: string
+      /**
+       * Context Length
+       * @description Of the model, in tokens; null: not known.
+       */
+      context_length: number | null
+      /** Data */
+      data: components["schemas"]["ShownRecipe"][]
+      /**
+       * Key
+       * @description What stands where the key belongs: no recipe holds one.
+       */
+      key: string
+      /** Model */
+      model: string
+      /**
+       * Models
+       * @description To choose from, the ready ones first; at most 500.
+       */
+      models: components["schemas"]["Offered"][]
     }
     /**
      * Reloaded
@@ -4601,6 +4757,58 @@ export interface components {
       value: boolean | number | string | string[] | null
     }
     /**
+     * ShownFile
+     * @description The client's own file, which `llm-gateway connect CLIENT --write` writes.
+     */
+    ShownFile: {
+      /** Format */
+      format: string
+      /** Path */
+      path: string
+      /** Text */
+      text: string
+      /** Then */
+      then: string
+    }
+    /**
+     * ShownPart
+     * @description One thing to do: a sentence, and what is pasted.
+     */
+    ShownPart: {
+      /**
+       * Language
+       * @enum {string}
+       */
+      language: "sh" | "python" | "js" | "json" | "toml" | "yaml" | "text"
+      /** Says */
+      says: string
+      /** Text */
+      text: string
+    }
+    /**
+     * ShownRecipe
+     * @description How one client is connected.
+     */
+    ShownRecipe: {
+      /** Base Url */
+      base_url: string
+      /** Client */
+      client: string
+      /** Context */
+      context: number
+      /** Endpoints */
+      endpoints: string[]
+      file: components["schemas"]["ShownFile"] | null
+      /** Model */
+      model: string
+      /** Needs */
+      needs: string[]
+      /** Parts */
+      parts: components["schemas"]["ShownPart"][]
+      /** Title */
+      title: string
+    }
+    /**
      * SignIn
      * @description One of three: `link`, `token`, or `name` and `password`.
      */
@@ -4782,6 +4990,240 @@ export interface components {
        * @enum {string}
        */
       state: "done" | "active" | "failed" | "waiting"
+    }
+    /** TopError */
+    TopError: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /** Error Code */
+      error_code: string
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TopModel */
+    TopModel: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /**
+       * Model
+       * @description As asked for; null: the name led to none.
+       */
+      model: string | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /** TopProject */
+    TopProject: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /**
+       * Project
+       * @description null: it has no name now.
+       */
+      project: string | null
+      /** Project Id */
+      project_id: string
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
+    }
+    /**
+     * Tops
+     * @description Those with most requests in the span.
+     */
+    Tops: {
+      /** Errors */
+      errors: components["schemas"]["TopError"][]
+      /** Models */
+      models: components["schemas"]["TopModel"][]
+      /** Projects */
+      projects: components["schemas"]["TopProject"][]
+      /** Tiers */
+      tiers: components["schemas"]["TopTier"][]
+    }
+    /** TopTier */
+    TopTier: {
+      /** Attempts */
+      attempts: number
+      /** Continuations */
+      continuations: number
+      /**
+       * Cost
+       * @description In the unit of the prices.
+       */
+      cost: number
+      /**
+       * Errors
+       * @description With a status of 400 or more.
+       */
+      errors: number
+      /** Failovers */
+      failovers: number
+      /** Latency Ms Avg */
+      latency_ms_avg: number | null
+      /** Latency Ms P50 */
+      latency_ms_p50: number | null
+      /** Latency Ms P95 */
+      latency_ms_p95: number | null
+      /** Latency Ms P99 */
+      latency_ms_p99: number | null
+      /** Requests */
+      requests: number
+      /**
+       * Saved
+       * @description Answered although an attempt had failed.
+       */
+      saved: number
+      /** @description Whose servers answered; null: none did. */
+      tier: components["schemas"]["Trust"] | null
+      /**
+       * Tokens Estimated
+       * @description Tokens of requests whose tokens are estimates.
+       */
+      tokens_estimated: number
+      /** Tokens Input */
+      tokens_input: number
+      /** Tokens Output */
+      tokens_output: number
+      /** Ttft Ms Avg */
+      ttft_ms_avg: number | null
+      /** Ttft Ms P50 */
+      ttft_ms_p50: number | null
+      /** Ttft Ms P95 */
+      ttft_ms_p95: number | null
+      /** Ttft Ms P99 */
+      ttft_ms_p99: number | null
     }
     /** Trial */
     Trial: {
@@ -6307,6 +6749,42 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["LimitList"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  list_recipes: {
+    parameters: {
+      query?: {
+        /** @description Where clients reach the gateway. Absent: as this request did. `public_url` wins over both. */
+        address?: string | null
+        /** @description Absent: the first that a healthy server holds. */
+        model?: string | null
+        /** @description Id or name: only what it may ask for is offered. Absent: everything. */
+        project?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["RecipeList"]
         }
       }
       /** @description An error: `code` is what programs test. */
