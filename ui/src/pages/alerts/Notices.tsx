@@ -16,7 +16,7 @@ import type { Delivery, Webhook } from "./shapes"
 const EXAMPLE = `alerts:
   webhooks:
     - name: team
-      url: \${ALERTS_WEBHOOK}
+      url_env: ALERTS_WEBHOOK
       format: slack`
 
 const colors = { delivered: "teal", waiting: "blue", failed: "red" }

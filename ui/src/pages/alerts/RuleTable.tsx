@@ -55,8 +55,16 @@ export function RuleTable({ rules, onChoose, onSwitch }: Props) {
               <IconLock size={14} role="img" aria-label={t("owned.file", { ns: "shell" })} />
             </Tooltip>
           )}
-          {owner === "built_in" && <Badge color="gray">{t("builtIn")}</Badge>}
-          {owner !== "built_in" && changes_built_in && <Badge color="gray">{t("changed")}</Badge>}
+          {owner === "built_in" && (
+            <Badge color="gray" flex="none">
+              {t("builtIn")}
+            </Badge>
+          )}
+          {owner !== "built_in" && changes_built_in && (
+            <Badge color="gray" flex="none">
+              {t("changed")}
+            </Badge>
+          )}
         </Group>
       ),
     },
@@ -65,7 +73,7 @@ export function RuleTable({ rules, onChoose, onSwitch }: Props) {
       title: t("columns.condition"),
       sort: ({ metric }) => metric,
       cell: ({ condition, over_s }) => (
-        <Text size="sm" className="numbers">
+        <Text size="sm" className="numbers" style={{ whiteSpace: "nowrap" }}>
           {condition}
           {over_s ? (
             <Text span inherit c="dimmed">

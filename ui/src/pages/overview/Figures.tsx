@@ -73,7 +73,8 @@ export function Figures({ found, points, health, link }: Props) {
       <Kpi
         label={t("kpi.first")}
         about={t("kpi.firstAbout")}
-        value={`${duration(now.ttft_ms_p50)} / ${duration(now.ttft_ms_p95)}`}
+        value={duration(now.ttft_ms_p50)}
+        beside={`p95 ${duration(now.ttft_ms_p95)}`}
         now={now.ttft_ms_p50}
         before={before.ttft_ms_p50}
         good="less"
@@ -83,7 +84,8 @@ export function Figures({ found, points, health, link }: Props) {
       <Kpi
         label={t("kpi.latency")}
         about={t("kpi.latencyAbout")}
-        value={`${duration(now.latency_ms_p50)} / ${duration(now.latency_ms_p95)}`}
+        value={duration(now.latency_ms_p50)}
+        beside={`p95 ${duration(now.latency_ms_p95)}`}
         now={now.latency_ms_p50}
         before={before.latency_ms_p50}
         good="less"

@@ -53,7 +53,7 @@ export function Controls({ values, set, seconds, bucket }: Props) {
       <Select
         label={t("bucket")}
         size="xs"
-        w={130}
+        w={165}
         allowDeselect={false}
         value={values.bucket || "auto"}
         onChange={(value) => set({ bucket: value === "auto" ? "" : (value ?? "") })}
