@@ -10,7 +10,7 @@ import gzip
 import html
 import mimetypes
 import secrets
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,8 @@ CHECKOUT: Final = Path(__file__).resolve().parents[3]
 BUILD_LOG: Final = CHECKOUT / ".venv-setup" / "ui-log"
 NONCE: Final = b"__CSP_NONCE__"
 """What the build leaves in `index.html` where a nonce belongs."""
+MOST_FILES: Final = 256
+"""That are kept."""
 _COMPRESSED: Final = frozenset({".js", ".css", ".svg", ".json"})
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -53,9 +55,10 @@ async def index() -> Response:
 @router.get("/admin/{path:path}")
 async def asset(request: Request, path: str) -> Response:
     """A built file. Names of assets hold a hash of what is in them. Raises NotFound."""
-    if not (STATIC / "index.html").exists() or path not in _names():
+    file = STATIC / "index.html"
+    if not file.exists() or path not in _names(built := file.stat().st_mtime_ns):
         raise NotFound(f"There is no /admin/{path[:100]}; the dashboard is at /admin/, its API at /admin/api/.")
-    whole, small = _read(path)
+    whole, small = _read(path, built)
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     headers = {
         **_HEADERS,
@@ -83,13 +86,14 @@ def _policy(nonce: str) -> dict[str, str]:
     return {"Content-Security-Policy": "; ".join(rules), "X-Frame-Options": "DENY"}
 
 
-@cache
-def _names() -> frozenset[str]:
+@lru_cache(1)
+def _names(built: int) -> frozenset[str]:
+    """The files of a build: a checkout may be built anew under a running gateway."""
     return frozenset(str(file.relative_to(STATIC)) for file in STATIC.rglob("*") if file.is_file())
 
 
-@cache
-def _read(path: str) -> tuple[bytes, bytes]:
+@lru_cache(MOST_FILES)
+def _read(path: str, built: int) -> tuple[bytes, bytes]:
     """A file, and it compressed (empty where that gains nothing). Two megabytes in all, kept from their first use."""
     whole = (STATIC / path).read_bytes()
     return whole, gzip.compress(whole, 6) if Path(path).suffix in _COMPRESSED and len(whole) > 1000 else b""

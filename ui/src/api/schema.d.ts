@@ -2297,6 +2297,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
@@ -2956,6 +2961,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**
@@ -4176,6 +4186,11 @@ export interface components {
       project_id: string
       /** Request Id */
       request_id: string
+      /**
+       * Server
+       * @description Its name; null: it is not of the fleet now.
+       */
+      server: string | null
       /** Server Id */
       server_id: string | null
       /**

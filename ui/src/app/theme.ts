@@ -1,4 +1,4 @@
-import { createTheme, type MantineColorsTuple } from "@mantine/core"
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core"
 
 const brand: MantineColorsTuple = [
   "#eef0fd",
@@ -56,4 +56,11 @@ export const theme = createTheme({
     Drawer: { defaultProps: { position: "right", overlayProps: { backgroundOpacity: 0.2 } } },
     Anchor: { defaultProps: { underline: "hover" } },
   },
+})
+
+/** Secondary text and placeholders with a contrast of 4.5 and more on every background that they stand on. */
+export const variables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: { "--mantine-color-dimmed": "#5b626b", "--mantine-color-placeholder": "#6b727b" },
+  dark: { "--mantine-color-dimmed": "#a3a8b4", "--mantine-color-placeholder": "#8d93a1" },
 })

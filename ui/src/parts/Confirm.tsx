@@ -35,7 +35,7 @@ export function Confirm({ opened, onClose, title, text, action, typed, onAction 
     }
   }
   return (
-    <Modal opened={opened} onClose={onClose} title={title}>
+    <Modal opened={opened} onClose={onClose} title={title} closeButtonProps={{ "aria-label": t("close") }}>
       <Text size="sm" mb="md" component="div">
         {text}
       </Text>

@@ -25,14 +25,27 @@ interface Props<T> {
   chosen?: string
   /** Name of a column, `-` before it: largest first. */
   sortedBy?: string
+  /** Instead of the table, when there are no rows. */
   empty?: ReactNode
+  /** In the table, when there are no rows. */
+  none?: ReactNode
 }
 
 const VIRTUAL_FROM = 200
 const ROW = 37 // px, the height of a row before it was measured
 
 /** A table with sortable columns, rows that open on click and Enter, and only the visible rows in the page when long. */
-export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sortedBy, empty }: Props<T>) {
+export function DataTable<T>({
+  label,
+  columns,
+  rows,
+  keyOf,
+  onRow,
+  chosen,
+  sortedBy,
+  empty,
+  none,
+}: Props<T>) {
   const { t } = useTranslation()
   const [sort, setSort] = useState(sortedBy ?? "")
   const scroller = useRef<HTMLDivElement>(null)
@@ -74,6 +87,7 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
                   ta={right ? "right" : undefined}
                   w={width}
                   aria-label={head ? title : undefined}
+                  style={{ whiteSpace: "nowrap" }}
                   aria-sort={by ? (way ?? "none") : undefined}
                 >
                   {by ? (
@@ -124,11 +138,19 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
                 }
                 onKeyDown={
                   onRow &&
-                  ((event) => event.key === "Enter" && event.target === event.currentTarget && onRow(row))
+                  ((event) => {
+                    if (event.target !== event.currentTarget) return
+                    if (event.key === "Enter") onRow(row)
+                    else if (walk(event.currentTarget, event.key)) event.preventDefault()
+                  })
                 }
               >
                 {columns.map(({ id, cell, right }) => (
-                  <Table.Td key={id} ta={right ? "right" : undefined}>
+                  <Table.Td
+                    key={id}
+                    ta={right ? "right" : undefined}
+                    style={right ? { whiteSpace: "nowrap" } : undefined}
+                  >
                     {cell(row)}
                   </Table.Td>
                 ))}
@@ -139,7 +161,7 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
           {rows?.length === 0 && (
             <Table.Tr>
               <Table.Td colSpan={columns.length} c="dimmed">
-                {t("none")}
+                {none ?? t("none")}
               </Table.Td>
             </Table.Tr>
           )}
@@ -147,4 +169,12 @@ export function DataTable<T>({ label, columns, rows, keyOf, onRow, chosen, sorte
       </Table>
     </div>
   )
+}
+
+/** `j`, `k` and the arrows go from row to row. */
+function walk(row: HTMLElement, key: string): boolean {
+  const way = { j: "next", ArrowDown: "next", k: "previous", ArrowUp: "previous" }[key]
+  const next = way && row[`${way as "next" | "previous"}ElementSibling`]
+  if (next instanceof HTMLElement && next.tabIndex === 0) next.focus()
+  return !!way
 }

@@ -58,6 +58,12 @@ export const absolute = (iso: string, withSeconds = true): string =>
     timeZone: inUtc() ? "UTC" : undefined,
   }) + (inUtc() ? " UTC" : "")
 
+export const timeOfDay = (iso: string): string =>
+  new Date(iso).toLocaleTimeString(i18n.language, {
+    timeStyle: "medium",
+    timeZone: inUtc() ? "UTC" : undefined,
+  })
+
 /** “3 minutes ago”, “in 2 hours”. */
 export function relative(iso: string, now = Date.now()): string {
   const seconds = (new Date(iso).getTime() - now) / 1000

@@ -28,6 +28,7 @@ class _Logged(TypedDict):
     model: Annotated[str | None, Field(description="As asked for; null: the body could not be read.")]
     backend_model: str | None
     server_id: str | None
+    server: Annotated[str | None, Field(description="Its name; null: it is not of the fleet now.")]
     tier: Trust | None
     stream: bool
     status: Annotated[int, Field(description="The one sent, or that of the error event after a 200.")]
@@ -101,11 +102,16 @@ class Names(NamedTuple):
 
     projects: dict[str, str]
     keys: dict[str, str]
+    servers: dict[str, str]
 
 
 def names_of(running: Running) -> Names:
     known = running.gateway.snapshot
-    return Names({p.id: p.name for p in known.projects.values()}, {k.id: k.name for k in known.keys.values()})
+    return Names(
+        {p.id: p.name for p in known.projects.values()},
+        {k.id: k.name for k in known.keys.values()},
+        {id: server.spec.name for id, server in running.gateway.fleet.servers.items()},
+    )
 
 
 def request_view(row: dict[str, Any], names: Names) -> LoggedRequest:
@@ -120,6 +126,7 @@ def request_view(row: dict[str, Any], names: Names) -> LoggedRequest:
         "model": row["model"],
         "backend_model": row["backend_model"],
         "server_id": row["server_id"],
+        "server": names.servers.get(row["server_id"]),
         "tier": row["tier"],
         "stream": row["stream"],
         "status": row["status"],

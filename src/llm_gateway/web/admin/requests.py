@@ -38,7 +38,7 @@ COLUMNS: Final = (
     *("request_id", "timestamp", "project", "project_id", "key_id", "endpoint", "model", "backend_model", "server_id"),
     *("tier", "stream", "status", "outcome", "error_code", "finish_reason", "latency_ms", "ttft_ms", "attempts"),
     *("failovers", "continuations", "tokens_input", "tokens_output", "tokens_estimated", "cost", "end_user"),
-    *("correlation_id", "project_context", "client_request_id", "notes", "key"),
+    *("correlation_id", "project_context", "client_request_id", "notes", "key", "server"),
 )
 """Of an export as CSV: programs rely on them, so new ones come at the end."""
 
