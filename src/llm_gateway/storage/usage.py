@@ -96,13 +96,25 @@ class Parted(NamedTuple):
     server_errors: int
 
 
+class Top(NamedTuple):
+    """What one value of a dimension makes of a span."""
+
+    value: str
+    requests: int
+    errors: int
+    tokens_input: int
+    tokens_output: int
+    cost_nanos: int
+
+
 class Overview(NamedTuple):
     """A span, as much time before it, and how both went: the steps that are not empty."""
 
     now: Parted
     before: Parted
     series: list[Parted]
-    series_before: list[Parted]
+    series_before: list[Parted] | None
+    """None = not asked for."""
     step: int
     """Seconds; steps begin at whole multiples of it since the Unix epoch."""
     since: int
@@ -175,15 +187,17 @@ async def overview(
     since: float,
     until: float,
     filters: UsageFilters | None = None,
+    compare: bool = False,
     minutes_from: float = 0.0,
 ) -> Overview:
-    """The span, as much time before it, and a series of each of the finest steps that make at most 72 points (else
-    days), by one query."""
+    """The span, as much time before it, and a series of the finest steps that make at most 72 points (else days), by
+    one query. `compare`: with a series of the time before, which is read from coarser roll-ups otherwise."""
     length = max(until - since, 1.0)
     step = next((step for step in STEPS if length / step <= SERIES), STEPS[-1])
     bucket = next(b for b in reversed(BUCKETS) if BUCKETS[b] <= step)
     now = span(since, until, bucket, minutes_from=minutes_from)
-    before = span(now.since - (now.until - now.since), now.since, now.bucket, minutes_from=minutes_from)
+    earlier = now.since - (now.until - now.since)
+    before = span(earlier, now.since, now.bucket if compare else None, minutes_from=minutes_from)
     step = max(step, BUCKETS[now.bucket or "day"])
     later = _c.bucket >= now.since
     keys = [later.label("later"), _bucket(step), _c.status_class]
@@ -194,7 +208,7 @@ async def overview(
         rows[bool(is_later)].setdefault(found.bucket or 0.0, []).append(found)
     series, series_before = ([_parted(some, beginning) for beginning, some in rows[at].items()] for at in (True, False))
     whole, whole_before = (_parted([row for some in rows[at].values() for row in some]) for at in (True, False))
-    return Overview(whole, whole_before, series, series_before, step, now.since, now.until)
+    return Overview(whole, whole_before, series, series_before if compare else None, step, now.since, now.until)
 
 
 async def tops(
@@ -205,11 +219,11 @@ async def tops(
     filters: UsageFilters | None = None,
     most: int = 6,
     minutes_from: float = 0.0,
-) -> dict[Dimension, list[UsageRow]]:
-    """For each of `TOPS` the groups with most requests of a span, these first, by one query. Requests without an error
-    have no group among the error codes."""
+) -> dict[Dimension, list[Top]]:
+    """For each of `TOPS` the values with most requests of a span, these first, by one query. Requests without an error
+    have no value among the error codes."""
     wanted = span(since, until, minutes_from=minutes_from)
-    found: dict[Dimension, list[UsageRow]] = {dimension: [] for dimension in TOPS}
+    found: dict[Dimension, list[Top]] = {dimension: [] for dimension in TOPS}
     parts: list[Select[Any]] = []
     for dimension in TOPS:
         column = _GROUPS[dimension]
@@ -217,15 +231,14 @@ async def tops(
         if dimension == "error_code":
             within.append(column != "")
         project = column if dimension == "project" else cast(null(), _c.project_id.type)
-        name = literal("") if dimension == "project" else column
-        keys = [literal(dimension).label("dimension"), project.label("project_id"), name.label("name")]
-        sums = [func.sum(_c[name]).label(name) for name in ROLLED]
-        largest = func.sum(_c.requests).desc()
-        best = select(*keys, *sums).where(*within).group_by(column).having(func.count() > 0)
-        parts.append(select(best.order_by(largest, column).limit(most).subquery()))
-    for dimension, project_id, name, *sums in (await s.execute(union_all(*parts))).all():
-        found[dimension].append(_row((project_id or name, *sums), 1, bucketed=False))
-    return {dimension: _largest_first(rows, "requests") for dimension, rows in found.items()}
+        value = literal("") if dimension == "project" else column
+        keys = [literal(dimension).label("dimension"), project.label("project_id"), value.label("value")]
+        sums = [func.sum(_c[name]).label(name) for name in Top._fields[1:]]
+        largest = select(*keys, *sums).where(*within).group_by(column).order_by(func.sum(_c.requests).desc(), column)
+        parts.append(select(largest.limit(most).subquery()))
+    for dimension, project_id, value, *sums in (await s.execute(union_all(*parts))).all():
+        found[dimension].append(Top(project_id or value, *map(int, sums)))
+    return {dimension: sorted(rows, key=lambda row: (-row.requests, row.value)) for dimension, rows in found.items()}
 
 
 def total(rows: Iterable[UsageRow]) -> UsageRow:

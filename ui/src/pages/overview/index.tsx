@@ -23,7 +23,7 @@ export default function Overview() {
   const [url, set] = useUrl({ range: "24h", project: "", model: "", compare: "" })
   const filters = { project: url.project || undefined, model: url.model || undefined }
   const figures = use.useQuery("get", "/admin/api/stats/overview", {
-    params: { query: { ...rangeOf(url.range), ...filters } },
+    params: { query: { ...rangeOf(url.range), ...filters, compare: url.compare === "1" } },
   })
   const health = use.useQuery("get", "/v1/health", {})
   const alerts = use.useQuery("get", "/admin/api/alerts", {})
