@@ -62,11 +62,7 @@ export function Kpi({ label, value, beside, about, now, before, good, trend, to 
     </Card>
   )
   return to ? (
-<<<<<<< HEAD
     <Link to={to} className="card-link">
-=======
-    <Link to={to} className="card-link" aria-label={`${label}: ${value} ${beside ?? ""}`.trim()}>
->>>>>>> ui1
       {card}
     </Link>
   ) : (
