@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from conftest import Ui
+from support.browser import Ui
 
 
 def test_a_client_is_found_and_its_recipe_holds_this_address_and_the_chosen_model(ui: Ui) -> None:
     page = ui.page
     ui.open("connect")
+    expect(page.get_by_role("region", name="curl, and plain HTTP")).to_be_visible()
     page.keyboard.press("/")
     expect(page.get_by_label("Search clients")).to_be_focused()
     page.keyboard.type("claude")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from conftest import Ui
+from support.browser import Ui
 
 QUESTION = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "Hola"}], "max_tokens": 5}
 
@@ -68,8 +68,7 @@ def test_a_key_is_shown_once_works_and_is_refused_when_revoked(ui: Ui) -> None:
 def test_strangers_machines_are_only_allowed_by_whoever_says_that_they_understood(ui: Ui) -> None:
     page = create(ui, "cautious")
     page.get_by_role("tab", name="Models").click()
-    page.get_by_label("Model", exact=False).first.wait_for()
-    page.get_by_role("textbox", name="Model").fill("smollm2:135m")
+    page.get_by_role("combobox", name="Model").fill("smollm2:135m")
     page.get_by_role("button", name="Check").click()
     answer = page.get_by_role("status").filter(has_text="The project is active")
     expect(answer).to_be_visible()

@@ -7,7 +7,7 @@ import re
 import httpx
 from playwright.sync_api import expect
 
-from conftest import Ui
+from support.browser import Ui
 
 
 def test_a_fresh_key_stands_in_the_snippet_and_its_first_request_is_noticed(ui: Ui) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from conftest import Ui, watched
+from support.browser import Ui, watched
 
 
 def test_a_user_gets_a_password_and_a_role_and_sees_what_is_not_for_them_greyed(ui: Ui, browser: Browser) -> None:

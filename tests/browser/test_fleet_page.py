@@ -1,0 +1,76 @@
+"""The fleet: finding a server, what is known of it, taking it out of service and back, adding another."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from support.browser import Ui
+
+
+def state_of(ui: Ui, name: str) -> str:
+    return str(ui.api("GET", f"servers/{name}")["state"])
+
+
+def test_a_server_is_found_drained_and_enabled_again(ui: Ui) -> None:
+    page = ui.page
+    ui.open("fleet")
+    servers = page.get_by_role("table", name="Fleet")
+    expect(servers.get_by_role("row").filter(has_text="demo-lying")).to_contain_text("wrong_digest")
+    assert ui.serious() == []
+    page.get_by_role("button", name=re.compile("healthy$")).click()
+    expect(servers.get_by_text("demo-dead")).to_be_hidden()
+    page.keyboard.press("/")
+    page.keyboard.type("cedar")
+    expect(servers.get_by_role("row")).to_have_count(2)
+    assert "state=healthy" in page.url
+    assert "q=cedar" in page.url
+    servers.get_by_text("demo-cedar").click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer.get_by_role("table", name="Models")).to_contain_text("qwen2.5:7b")
+    expect(drawer.get_by_role("region", name="The last 24 hours").get_by_role("img")).to_be_visible()
+    assert ui.serious() == []
+    try:
+        drawer.get_by_role("button", name="Drain").click()
+        expect(drawer.get_by_role("button", name="Enable")).to_be_visible()
+        assert state_of(ui, "demo-cedar") == "disabled"
+        drawer.get_by_role("button", name="Enable").click()
+        expect(drawer.get_by_role("button", name="Drain")).to_be_visible()
+        assert state_of(ui, "demo-cedar") == "healthy"
+    finally:
+        ui.api("POST", "servers/demo-cedar/enable")
+
+
+def test_several_servers_are_probed_at_once(ui: Ui) -> None:
+    page = ui.page
+    ui.open("fleet?q=demo-m")
+    page.get_by_role("checkbox", name="Select all shown").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Probe").click()
+    expect(page.get_by_text("1 server answered.")).to_be_visible()
+
+
+def test_an_address_is_verified_before_it_is_added_and_removed_again(ui: Ui) -> None:
+    page = ui.page
+    twin = ui.api("GET", "servers/demo-maple")["url"]
+    ui.open("fleet?add=1")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Address").fill(twin)
+    dialog.get_by_role("button", name="Verify").click()
+    expect(dialog.get_by_text("This address is listed already, as demo-maple.")).to_be_visible()
+    dialog.get_by_label("Address").fill("http://127.0.0.1:9")
+    expect(dialog.get_by_role("button", name="Add")).to_be_hidden()
+    dialog.get_by_role("button", name="Verify").click()
+    expect(dialog.get_by_role("status")).to_contain_text("refused")
+    assert ui.serious() == []
+    dialog.get_by_label("Name").fill("spare")
+    dialog.get_by_role("button", name="Add anyway").click()
+    expect(page.get_by_text("spare is added.")).to_be_visible()
+
+
+@pytest.mark.parametrize(("view", "shown"), [("lanes", "How every server fared"), ("sources", "Sources")])
+def test_the_other_views_show_their_table_without_serious_faults(ui: Ui, view: str, shown: str) -> None:
+    ui.open(f"fleet?view={view}")
+    expect(ui.page.get_by_role("table", name=shown)).to_contain_text("demo")
+    assert ui.serious() == []
