@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from conftest import Ui
+from support.browser import Ui
 
 
 def put_first(page: Page, name: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,3 +24,22 @@ async def rogue() -> AsyncIterator[StartRogue]:
             return await stack.enter_async_context(Rogue(*args, **settings))
 
         yield start
+
+
+@contextmanager
+def rogue_beside(*args: Any, **settings: Any) -> Iterator[Rogue]:
+    """A misbehaving server on a thread of its own, for tests that are not asynchronous (a browser's, say)."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="rogue", daemon=True)
+    thread.start()
+    server = Rogue(*args, **settings)
+    try:
+        asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
+        try:
+            yield server
+        finally:
+            asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -138,7 +138,11 @@ export function DataTable<T>({
                 }
                 onKeyDown={
                   onRow &&
-                  ((event) => event.key === "Enter" && event.target === event.currentTarget && onRow(row))
+                  ((event) => {
+                    if (event.target !== event.currentTarget) return
+                    if (event.key === "Enter") onRow(row)
+                    else if (walk(event.currentTarget, event.key)) event.preventDefault()
+                  })
                 }
               >
                 {columns.map(({ id, cell, right }) => (
@@ -165,4 +169,12 @@ export function DataTable<T>({
       </Table>
     </div>
   )
+}
+
+/** `j`, `k` and the arrows go from row to row. */
+function walk(row: HTMLElement, key: string): boolean {
+  const way = { j: "next", ArrowDown: "next", k: "previous", ArrowUp: "previous" }[key]
+  const next = way && row[`${way as "next" | "previous"}ElementSibling`]
+  if (next instanceof HTMLElement && next.tabIndex === 0) next.focus()
+  return !!way
 }

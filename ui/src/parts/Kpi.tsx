@@ -53,7 +53,7 @@ export function Kpi({ label, value, about, now, before, good, trend, to }: Props
     </Card>
   )
   return to ? (
-    <Link to={to} className="card-link" aria-label={`${label}: ${value}`}>
+    <Link to={to} className="card-link">
       {card}
     </Link>
   ) : (

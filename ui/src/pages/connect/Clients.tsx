@@ -89,7 +89,7 @@ export function Clients({ project, chosen, onChoose }: Props) {
             mb="xs"
             data-search
           />
-          <ScrollArea.Autosize mah={{ base: 190, sm: 620 }} type="auto">
+          <ScrollArea.Autosize mah={{ base: 182, sm: 620 }} type="hover">
             <nav aria-label={t("clients")}>
               {found.map(({ client, title }) => (
                 <NavLink

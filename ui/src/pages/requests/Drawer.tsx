@@ -205,17 +205,14 @@ function Whole({ request }: { request: Detail }) {
       )}
       <Part title={t("drawer.ids")}>
         <dl className={css.ids}>
-          {ids.map(
-            ([name, value]) =>
+          {ids.map(([name, value]) => {
+            const label = t(name === "server_id" ? "drawer.server_id" : `names.${name}`)
+            return (
               value && (
-                <IdLine
-                  key={name}
-                  label={t(`names.${name}`)}
-                  value={value}
-                  copy={t("drawer.copy", { name: t(`names.${name}`) })}
-                />
-              ),
-          )}
+                <IdLine key={name} label={label} value={value} copy={t("drawer.copy", { name: label })} />
+              )
+            )
+          })}
         </dl>
       </Part>
       <Part title={t("payload.title")}>

@@ -14,17 +14,19 @@ import {
 } from "@mantine/core"
 import { useDisclosure } from "@mantine/hooks"
 import { IconFilter, IconSearch, IconX } from "@tabler/icons-react"
-import { type FormEvent, type KeyboardEvent, useEffect, useState } from "react"
+import { type FormEvent, type KeyboardEvent, type ReactNode, useEffect, useState } from "react"
 import { useTranslation } from "react-i18next"
 
 import { use } from "../../api/client"
 import { choices, chosen, type Name, type Row, searched, type Values } from "./filters"
+import css from "./requests.module.css"
 
 interface Props {
   values: Values
   set: (changes: Partial<Values>) => void
   /** What is shown now: what it holds is offered. */
   rows: Row[]
+  children?: ReactNode
 }
 
 const ENDPOINTS = [
@@ -33,7 +35,7 @@ const ENDPOINTS = [
 ]
 
 /** The search field, all or only failed ones, the rest behind one button; what is chosen stands below. */
-export function Filters({ values, set, rows }: Props) {
+export function Filters({ values, set, rows, children }: Props) {
   const { t } = useTranslation("requests")
   const active = chosen(values)
   const inside = active.filter((name) => name !== "failed" && !(searched as readonly string[]).includes(name))
@@ -69,6 +71,7 @@ export function Filters({ values, set, rows }: Props) {
             {opened && <Fields {...{ values, set, rows }} />}
           </Popover.Dropdown>
         </Popover>
+        {children}
       </Group>
       {active.length > 0 && <Chosen {...{ values, set, active }} />}
     </>
@@ -123,7 +126,7 @@ function Search({ values, set }: Pick<Props, "values" | "set">) {
 }
 
 /** Names to choose from are asked for when this opens. */
-function Fields({ values, set, rows }: Props) {
+function Fields({ values, set, rows }: Omit<Props, "children">) {
   const { t } = useTranslation("requests")
   const projects = use.useQuery("get", "/admin/api/projects")
   const models = use.useQuery("get", "/admin/api/models")
@@ -141,6 +144,7 @@ function Fields({ values, set, rows }: Props) {
       onChange={(value) => set({ [name]: value ?? "" })}
       searchable
       clearable
+      openOnFocus={false}
       comboboxProps={{ withinPortal: false }}
     />
   )
@@ -235,6 +239,7 @@ function Chosen({ values, set, active }: Pick<Props, "values" | "set"> & { activ
       {active.map((name) => (
         <Pill
           key={name}
+          className={css.pill}
           withRemoveButton
           removeButtonProps={{
             "aria-label": t("filters.without", { name: t(`names.${name}`) }),

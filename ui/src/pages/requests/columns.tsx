@@ -57,14 +57,14 @@ function Attempts({ row, t }: { row: Row; t: TFunction<"requests"> }) {
     <Group gap={6} justify="flex-end" wrap="nowrap">
       {saved && (
         <Tooltip label={t("savedAbout", { count: row.failovers })}>
-          <Badge color="teal" size="sm" tabIndex={0}>
+          <Badge variant="dot" color="teal" size="sm" tabIndex={0}>
             {t("saved")}
           </Badge>
         </Tooltip>
       )}
       {row.continuations > 0 && (
         <Tooltip label={t("continuedAbout", { count: row.continuations })}>
-          <Badge color="blue" size="sm" tabIndex={0}>
+          <Badge variant="dot" color="blue" size="sm" tabIndex={0}>
             {t("continued")}
           </Badge>
         </Tooltip>

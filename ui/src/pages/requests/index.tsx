@@ -73,20 +73,20 @@ export default function Requests() {
           </Menu.Dropdown>
         </Menu>
       </PageHead>
-      <Filters values={values} set={set} rows={rows ?? []} />
-      {fresh > 0 && (
-        <Group justify="center" mb="xs">
+      <Filters values={values} set={set} rows={rows ?? []}>
+        {fresh > 0 && (
           <Button
             variant="light"
             radius="xl"
             size="compact-sm"
+            ml="auto"
             leftSection={<IconArrowUp size={14} />}
             onClick={() => setAsked(Date.now())}
           >
             {t("fresh", { count: fresh, shown: number(fresh) })}
           </Button>
-        </Group>
-      )}
+        )}
+      </Filters>
       {list.error ? (
         <Problem error={list.error} again={() => void list.refetch()} />
       ) : (

@@ -1,0 +1,104 @@
+"""The request log: filters in the address, the drawer with what was tried, and what strangers wrote shown as text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+from beside import joined
+from playwright.sync_api import Locator, expect
+
+from support.browser import Ui
+
+TWICE = "twice:1b"
+HELLO = "llama3.2:3b"
+STRANGE = "It's <img src=x onerror=\"document.title='owned'\"> & 'more'"
+
+
+def ask(ui: Ui, model: str, key: str | None = None, text: str = "Hello") -> str:
+    """One chat; its request id."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    headers = {"X-API-Key": key or ui.key()}
+    answer = httpx.post(f"{ui.served.url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+    return answer.headers["x-request-id"]
+
+
+def rows(ui: Ui) -> Locator:
+    return ui.page.get_by_role("table", name="Requests").locator("tbody").get_by_role("row")
+
+
+def logged(ui: Ui, request_id: str) -> dict[str, Any]:
+    """Its row, once it is in the log."""
+    ui.open(f"requests?id={request_id}")  # the drawer waits for it, too
+    expect(ui.page.get_by_role("dialog", name="Request").get_by_text(request_id)).to_be_visible()
+    row: dict[str, Any] = ui.api("GET", f"requests/{request_id}")
+    return row
+
+
+def test_the_drawer_shows_which_servers_were_tried_and_goes_on_by_keyboard(ui: Ui) -> None:
+    with joined(ui, "twice-bad", [TWICE], "runner_500"), joined(ui, "twice-good", [TWICE]):
+        tried: dict[str, Any] = {}
+        while tried.get("attempt_count", 0) < 2:
+            tried = logged(ui, ask(ui, TWICE))
+        ask(ui, TWICE)
+        drawer = ui.page.get_by_role("dialog", name="Request")
+        attempts = drawer.get_by_role("list", name="Attempts, in the order in which they began").get_by_role("listitem")
+        expect(attempts).to_have_count(2)
+        expect(attempts.nth(0)).to_contain_text("twice-bad")
+        expect(attempts.nth(0)).to_contain_text("server error")
+        expect(attempts.nth(1)).to_contain_text("failover")
+        expect(attempts.nth(1)).to_contain_text("answered")
+        ui.page.keyboard.press("j")
+        expect(ui.page).not_to_have_url(re.compile(tried["request_id"]))
+        ui.page.keyboard.press("k")
+        expect(ui.page).to_have_url(re.compile(tried["request_id"]))
+        ui.page.keyboard.press("Escape")
+        expect(drawer).to_have_count(0)
+
+
+def test_filters_are_in_the_address_and_in_the_export(ui: Ui) -> None:
+    ask(ui, "nobody-has-this")
+    ask(ui, HELLO)
+    ui.open("requests")
+    ui.page.get_by_role("radiogroup", name="How it went").get_by_text("Failed").click()
+    ui.page.get_by_role("button", name="Filter").click()
+    ui.page.get_by_role("textbox", name="Model", exact=True).fill("nobody-has-this")
+    ui.page.keyboard.press("Enter")
+    expect(ui.page).to_have_url(re.compile(r"failed=true&model=nobody-has-this"))
+    ui.page.keyboard.press("Escape")
+    expect(rows(ui).first).to_contain_text("model_not_found")
+    expect(rows(ui).filter(has_text=HELLO)).to_have_count(0)
+    ui.page.get_by_role("button", name="Export").click()
+    address = ui.page.get_by_role("menuitem", name="CSV").get_attribute("href") or ""
+    lines = ui.page.request.get(address).text().splitlines()
+    assert lines[0].startswith("request_id,")
+    assert all("nobody-has-this" in line for line in lines[1:])
+    ui.page.keyboard.press("Escape")
+    ui.page.get_by_role("button", name="Without the filter Model").click()
+    expect(ui.page).not_to_have_url(re.compile("model="))
+
+
+def test_what_was_asked_is_shown_as_text_and_becomes_a_command(ui: Ui) -> None:
+    ui.api("POST", "projects", json={"name": "keeps", "store_payloads": True})
+    key = ui.api("POST", "keys", json={"project": "keeps", "name": "one"})["key"]
+    logged(ui, ask(ui, HELLO, key, STRANGE))
+    drawer = ui.page.get_by_role("dialog", name="Request")
+    drawer.get_by_role("button", name="Show what was asked and answered").click()
+    expect(drawer.get_by_label("Asked")).to_contain_text("<img src=x onerror=")
+    expect(drawer.get_by_label("As a curl command")).to_contain_text("It'\\''s <img")
+    expect(drawer.get_by_role("link", name="Replay in the playground")).to_be_visible()
+    assert ui.page.title() != "owned"
+    ui.api("DELETE", "projects/keeps")
+
+
+def test_what_comes_later_is_counted_and_the_list_stays(ui: Ui) -> None:
+    ask(ui, HELLO)
+    ui.open("requests")
+    before = rows(ui).count()
+    ask(ui, HELLO)
+    fresh = ui.page.get_by_role("button", name=re.compile(r"\d+ new request"))
+    expect(fresh).to_be_visible()
+    assert rows(ui).count() == before or before == 0
+    fresh.click()
+    expect(fresh).to_have_count(0)
