@@ -42,7 +42,17 @@ export function Kpi({ label, value, beside, about, now, before, good, trend, to 
       </Group>
       <Group justify="space-between" gap="xs" wrap="nowrap">
         {change != null && Math.abs(change) >= 0.0005 ? (
-          <Group gap={2} wrap="nowrap" c={better == null ? "dimmed" : better ? "teal.text" : "red.text"}>
+          <Group
+            gap={2}
+            wrap="nowrap"
+            c={
+              better == null
+                ? "dimmed"
+                : better
+                  ? "var(--mantine-color-teal-light-color)"
+                  : "var(--mantine-color-red-light-color)"
+            }
+          >
             <Arrow size={14} aria-hidden />
             <Text size="xs" className="numbers">
               {percent(Math.abs(change), Math.abs(change) < 0.1 ? 1 : 0)} {t("kpi.before")}
