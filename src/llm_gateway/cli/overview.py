@@ -41,8 +41,7 @@ async def overview(where: Where, filters: UsageFilters, json: Json = False) -> N
     table(_COLUMNS, rows, spare=("First token p50 ms", "Tokens/s", "Cost"))
     for name, column in _TOPS.items():
         if found["top"][name]:
-            note("")
-            table([column, ("Requests", "requests"), ("Errors", "errors")], found["top"][name])
+            table([column, ("Requests", "requests"), ("Errors", "errors")], found["top"][name], title=f"Top {name}")
     since, until = (moment(bound)(found) for bound in ("since", "until"))
     note(f"from {since} to {until}.")
 
