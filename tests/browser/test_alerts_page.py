@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 
 from support.browser import TOKEN, Ui, signed_in, watched
+from support.net import free_port
 from support.served import serve
 
 
@@ -58,8 +59,9 @@ def test_a_built_in_rule_is_changed_and_restored(ui: Ui) -> None:
 
 def test_the_files_rules_are_locked_and_its_webhooks_are_tried(browser: Browser, tmp_path: Path) -> None:
     config = {
+        "allow_private_upstreams": ["127.0.0.0/8"],
         "alerts": {
-            "webhooks": [{"name": "team", "url": "http://127.0.0.1:9/hook"}],
+            "webhooks": [{"name": "team", "url": f"http://127.0.0.1:{free_port()}/hook"}],
             "rules": [{"name": "nobody_home", "when": "healthy_servers < 1", "severity": "critical"}],
         }
     }

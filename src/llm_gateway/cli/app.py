@@ -26,6 +26,7 @@ from llm_gateway.cli import (
     live,
     logs,
     models,
+    overview,
     projects,
     rules,
     servers,
@@ -55,6 +56,7 @@ app.add_typer(sources.group, name="sources")
 logs.group.command("erase")(erase.erase_logs)
 app.add_typer(logs.group, name="logs")
 app.add_typer(live.group, name="live")
+app.command("overview")(overview.overview)
 app.command("usage")(usage.usage)
 alerts.group.add_typer(rules.group, name="rules")
 app.add_typer(alerts.group, name="alerts")

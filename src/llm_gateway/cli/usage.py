@@ -14,6 +14,7 @@ from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.filters import UsageFilters, with_key
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import Column, Row, as_json, cost, moment, note, share, table
+from llm_gateway.storage.usage import Order
 
 BUCKETS: Final = ("minute", "hour", "day")
 TOTAL: Final = "Total"
@@ -60,7 +61,8 @@ async def usage(
     bucket: Annotated[
         Literal["minute", "hour", "day"] | None, typer.Option(help="Over time; absent: all of it at once.")
     ] = None,
-    top: Annotated[int | None, typer.Option(min=1, max=1000, help="Only the groups with most requests.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, max=1000, help="Only the groups with most of --order.")] = None,
+    order: Annotated[Order, typer.Option(help="What --top goes by.")] = "requests",
     csv: Annotated[bool, typer.Option("--csv", help="Print a table for spreadsheets.")] = False,
     json: Json = False,
 ) -> None:
@@ -71,7 +73,7 @@ async def usage(
     query = (filters if filters.since else replace(filters, since="7d")).query()
     async with connect(where) as api:
         query = await with_key(api, query)
-        found = await api.get("/admin/api/stats", **query, by=",".join(groups), bucket=bucket, top=top)
+        found = await api.get("/admin/api/stats", **query, by=",".join(groups), bucket=bucket, top=top, order=order)
     if json:
         as_json(found)
         return

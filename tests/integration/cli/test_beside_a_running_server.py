@@ -114,7 +114,11 @@ def test_settings_are_the_servers(live: Command):
 def test_the_log_of_the_server_is_read(live: Command):
     until(lambda: live.done("logs", "search", "--json").rows)
     assert live.done("logs", "export").out.count("\n") >= 1
-    assert live.done("usage", "--by", "project", "--json").rows[0]["project"] == "demo"
+    assert (
+        live.done("usage", "--by", "project", "--order", "tokens", "--top", "1", "--json").rows[0]["project"] == "demo"
+    )
+    assert live.done("overview", "--json").json["top"]["projects"][0]["project"] == "demo"
+    assert "Success" in live.done("overview", "--since", "1h").out
 
 
 def test_a_tail_follows_the_log_and_ends_in_peace_with_ctrl_c(live: Command):

@@ -35,7 +35,7 @@ export function Kpi({ label, value, beside, about, now, before, good, trend, to 
         </Text>
       </Tooltip>
       <Group justify="space-between" align="flex-end" wrap="nowrap" gap="xs">
-        <Text fz={24} fw={600} lh={1.3} className="numbers">
+        <Text fz={24} fw={600} lh={1.3} className="numbers" style={{ whiteSpace: "nowrap" }}>
           {value}
         </Text>
         {trend && trend.length > 1 && <Sparkline values={trend} />}

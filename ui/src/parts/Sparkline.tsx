@@ -20,7 +20,7 @@ export function Sparkline({
         ],
   )
   return (
-    <svg width={width} height={height} aria-hidden>
+    <svg width={width} height={height} aria-hidden style={{ minWidth: 0, flexShrink: 1 }}>
       <polyline
         points={points.join(" ")}
         fill="none"

@@ -10,8 +10,9 @@ export function useUrl<T extends Record<string, string>>(defaults: T) {
   const set = useCallback(
     (changes: Partial<T>, how: { push?: boolean } = {}) =>
       setSearch(
-        (old) => {
-          const next = new URLSearchParams(old)
+        () => {
+          // of the address itself: the one that was rendered last may be older, and a change would be lost
+          const next = new URLSearchParams(location.hash.split("?")[1])
           for (const [name, value] of Object.entries(changes))
             if (!value || value === defaults[name]) next.delete(name)
             else next.set(name, value)

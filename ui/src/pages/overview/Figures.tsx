@@ -19,7 +19,7 @@ export function Figures({ found, points, health, link }: Props) {
   const { t } = useTranslation("overview")
   if (!found)
     return (
-      <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm" aria-busy>
+      <SimpleGrid cols={{ base: 2, lg: 4 }} spacing="sm" aria-busy>
         {Array.from({ length: 8 }, (_, at) => (
           <Skeleton key={at} h={96} radius="md" />
         ))}
@@ -32,7 +32,7 @@ export function Figures({ found, points, health, link }: Props) {
   const tokens = now.tokens_input + now.tokens_output
   const servers = health?.servers
   return (
-    <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm">
+    <SimpleGrid cols={{ base: 2, lg: 4 }} spacing="sm">
       <Kpi
         label={t("kpi.requests")}
         value={compact(now.requests)}

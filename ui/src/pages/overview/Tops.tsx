@@ -102,7 +102,13 @@ function Top({ title, all, rows, total, note, empty }: TopProps) {
           {empty ?? t("top.nothing")}
         </Text>
       ) : (
-        <Table aria-label={title} layout="fixed" withRowBorders={false} verticalSpacing={4}>
+        <Table
+          aria-label={title}
+          layout="fixed"
+          withRowBorders={false}
+          verticalSpacing={4}
+          horizontalSpacing={6}
+        >
           <Table.Thead>
             <Table.Tr>
               <Table.Th fw={500}>{t("top.name")}</Table.Th>
@@ -122,6 +128,7 @@ function Top({ title, all, rows, total, note, empty }: TopProps) {
                     <rect width={total ? (100 * row.requests) / total : 0} height={1} />
                   </svg>
                   <Anchor
+                    size="sm"
                     component={Link}
                     to={row.to ?? all}
                     c="inherit"

@@ -1,5 +1,6 @@
 import { Button, Stack, Switch } from "@mantine/core"
 import { IconRocket } from "@tabler/icons-react"
+import { keepPreviousData } from "@tanstack/react-query"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
 import { Link } from "react-router"
@@ -22,9 +23,12 @@ export default function Overview() {
   const { t } = useTranslation("overview")
   const [url, set] = useUrl({ range: "24h", project: "", model: "", compare: "" })
   const filters = { project: url.project || undefined, model: url.model || undefined }
-  const figures = use.useQuery("get", "/admin/api/stats/overview", {
-    params: { query: { ...rangeOf(url.range), ...filters, compare: url.compare === "1" } },
-  })
+  const figures = use.useQuery(
+    "get",
+    "/admin/api/stats/overview",
+    { params: { query: { ...rangeOf(url.range), ...filters, compare: url.compare === "1" } } },
+    { placeholderData: keepPreviousData },
+  )
   const health = use.useQuery("get", "/v1/health", {})
   const alerts = use.useQuery("get", "/admin/api/alerts", {})
   const found = figures.data

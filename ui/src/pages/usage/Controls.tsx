@@ -25,7 +25,6 @@ interface Props {
 
 export function Controls({ values, set, seconds, bucket }: Props) {
   const { t } = useTranslation("usage")
-  const adds = metricOf(values.metric).adds
   return (
     <Group gap="xs" mb="md" align="flex-end">
       <Select
@@ -68,6 +67,16 @@ export function Controls({ values, set, seconds, bucket }: Props) {
       />
       <ProjectPick value={values.project} onChange={(project) => set({ project })} />
       <ModelPick value={values.model} onChange={(model) => set({ model })} />
+    </Group>
+  )
+}
+
+/** How the course is drawn: figures that do not add up are lines, and have no sum. */
+export function Look({ values, set }: Pick<Props, "values" | "set">) {
+  const { t } = useTranslation("usage")
+  const adds = metricOf(values.metric).adds
+  return (
+    <Group gap="md">
       <SegmentedControl
         size="xs"
         aria-label={t("look")}
@@ -78,7 +87,6 @@ export function Controls({ values, set, seconds, bucket }: Props) {
       />
       <Switch
         size="xs"
-        mb={6}
         label={t("cumulative")}
         disabled={!adds}
         checked={adds && values.sum === "1"}

@@ -13,7 +13,7 @@ import { Range, rangeOf } from "../../parts/Range"
 import { stepLabel, unix } from "../../parts/steps"
 import { useUrl } from "../../parts/url"
 import { columnsOf } from "./columns"
-import { Controls } from "./Controls"
+import { Controls, Look } from "./Controls"
 import { courseOf } from "./course"
 import { csvOf, download } from "./csv"
 import {
@@ -154,14 +154,17 @@ export default function Usage() {
         <Stack gap="md">
           <Card component="section" aria-label={t("course")}>
             <Group justify="space-between" mb="sm">
-              <Title order={2} size="sm" fw={600}>
-                {t(`metrics.${metricName}`)}
-              </Title>
-              {metric.adds && drawn && (
-                <Text size="sm" className="numbers">
-                  {t("total", { total: metric.shown(total) })}
-                </Text>
-              )}
+              <Group gap="sm" align="baseline">
+                <Title order={2} size="sm" fw={600}>
+                  {t(`metrics.${metricName}`)}
+                </Title>
+                {metric.adds && drawn && (
+                  <Text size="sm" c="dimmed" className="numbers">
+                    {t("total", { total: metric.shown(total) })}
+                  </Text>
+                )}
+              </Group>
+              <Look values={url} set={set} />
             </Group>
             {!chart ? (
               <Skeleton h={HEIGHT} />
