@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from support.browser import Ui
+from support.browser import TOKEN, Ui, admin, signed_in, watched
+from support.net import closed_port
+from support.served import KEY, Served, project, serve
 
 
 def state_of(ui: Ui, name: str) -> str:
@@ -51,22 +55,42 @@ def test_several_servers_are_probed_at_once(ui: Ui) -> None:
     expect(page.get_by_text("1 server answered.")).to_be_visible()
 
 
-def test_an_address_is_verified_before_it_is_added_and_removed_again(ui: Ui) -> None:
-    page = ui.page
-    twin = ui.api("GET", "servers/demo-maple")["url"]
-    ui.open("fleet?add=1")
+@pytest.fixture
+def own(browser: Browser, demo: Served, tmp_path: Path) -> Iterator[Ui]:
+    """A gateway whose config file names one server; the demo's servers are its servers, too."""
+    server = {"name": "lab", "url": admin(demo, "GET", "servers/demo-maple")["url"], "kind": "ollama", "trust": "own"}
+    config = project(servers=[server])
+    with serve(tmp_path, config=config, LLM_GATEWAY_ADMIN_TOKEN=TOKEN, LLM_TEST_KEY=KEY) as served:
+        context = signed_in(browser, served)
+        ui = watched(context, served)
+        yield ui
+        context.close()
+        assert not ui.complaints
+
+
+def test_a_server_is_verified_added_and_removed_and_the_config_files_are_locked(own: Ui, demo: Served) -> None:
+    page = own.page
+    own.open("fleet?add=1")
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Address").fill(twin)
-    dialog.get_by_role("button", name="Verify").click()
-    expect(dialog.get_by_text("This address is listed already, as demo-maple.")).to_be_visible()
-    dialog.get_by_label("Address").fill("http://127.0.0.1:9")
+    with closed_port() as port:
+        dialog.get_by_label("Address").fill(f"http://127.0.0.1:{port}")
+        dialog.get_by_role("button", name="Verify").click()
+        expect(dialog.get_by_text("It did not answer as it should: refused")).to_be_visible()
+        assert own.serious() == []
+    dialog.get_by_label("Address").fill(admin(demo, "GET", "servers/demo-birch")["url"])
     expect(dialog.get_by_role("button", name="Add")).to_be_hidden()
     dialog.get_by_role("button", name="Verify").click()
-    expect(dialog.get_by_role("status")).to_contain_text("refused")
-    assert ui.serious() == []
-    dialog.get_by_label("Name").fill("spare")
-    dialog.get_by_role("button", name="Add anyway").click()
-    expect(page.get_by_text("spare is added.")).to_be_visible()
+    expect(dialog.get_by_text("It answered and lists 3 models.")).to_be_visible()
+    dialog.get_by_role("textbox", name="Name", exact=True).fill("spare")
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    drawer = page.get_by_role("dialog", name="spare")
+    expect(drawer.get_by_role("table", name="Models")).to_contain_text("smollm2:135m")
+    drawer.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog", name="Remove spare?").get_by_role("button", name="Remove").click()
+    servers = page.get_by_role("table", name="Fleet")
+    expect(servers.get_by_text("spare")).to_be_hidden()
+    servers.get_by_text("lab").click()
+    expect(page.get_by_role("dialog", name="lab").get_by_role("button", name="Drain")).to_be_disabled()
 
 
 @pytest.mark.parametrize(("view", "shown"), [("lanes", "How every server fared"), ("sources", "Sources")])

@@ -84,7 +84,10 @@ def watched(context: BrowserContext, served: Served) -> Ui:
     ui = Ui(context.new_page(), served)
 
     def heard(message: ConsoleMessage) -> None:
-        if message.type == "error" and "401" not in message.text:
+        refused = re.search(
+            r"status of (400|401|403|409|429)", message.text
+        )  # the browser's word for what a form is told
+        if message.type == "error" and not refused:
             ui.complaints.append(message.text)
 
     ui.page.on("console", heard)
