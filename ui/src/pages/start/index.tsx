@@ -58,7 +58,7 @@ export default function Start() {
           title={t("catalogue.title")}
           result={
             catalogue.servers > 0 &&
-            t("catalogue.result", { servers: number(catalogue.servers), models: number(catalogue.models) })
+            `${t("catalogue.servers", { count: catalogue.servers })}, ${t("catalogue.models", { count: catalogue.models })}`
           }
           trouble={wrong(catalogue)}
         >
