@@ -24,7 +24,7 @@ export function CodeBox({ code, label }: { code: string; label?: string }) {
       <pre tabIndex={0} aria-label={label}>
         {code}
       </pre>
-      <Box className="code-copy" bg="var(--mantine-color-body)">
+      <Box className="code-copy" bg="light-dark(var(--mantine-color-gray-0), var(--mantine-color-dark-8))">
         <Copy value={code} />
       </Box>
     </div>

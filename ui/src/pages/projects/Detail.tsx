@@ -8,6 +8,7 @@ import { Empty } from "../../parts/Empty"
 import { PageHead } from "../../parts/PageHead"
 import { Problem } from "../../parts/Problem"
 import { useUrl } from "../../parts/url"
+import { Words } from "../../parts/Words"
 import { StateBadges, TrustBadges } from "./badges"
 import { ConnectTab } from "./ConnectTab"
 import { KeysTab } from "./KeysTab"
@@ -64,7 +65,7 @@ export function Detail({ name }: { name: string }) {
       </Group>
       {project.owner === "file" && (
         <Alert icon={<IconLock />} color="gray" mb="md" p="xs">
-          {t("owned.file", { ns: "shell" })}
+          <Words>{t("owned.file", { ns: "shell" })}</Words>
         </Alert>
       )}
       <Tabs

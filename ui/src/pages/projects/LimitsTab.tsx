@@ -1,4 +1,4 @@
-import { Card, Fieldset, SimpleGrid, Stack, Text, Title } from "@mantine/core"
+import { Card, SimpleGrid, Stack, Text, Title } from "@mantine/core"
 import { type FormEvent, useState } from "react"
 import { useTranslation } from "react-i18next"
 
@@ -44,9 +44,7 @@ export function LimitsTab({ project }: { project: Project }) {
             <Text size="sm" c="dimmed">
               {t("limits.about")}
             </Text>
-            <Fieldset variant="unstyled" p={0} m={0} disabled={locked || !may} aria-label={t("limits.title")}>
-              <LimitFields texts={texts} onChange={setTexts} />
-            </Fieldset>
+            <LimitFields texts={texts} onChange={setTexts} readOnly={locked || !may} />
             <SaveRow error={error} busy={isPending} locked={locked} />
           </Stack>
         </form>

@@ -10,6 +10,7 @@ import {
   ThemeIcon,
   Title,
 } from "@mantine/core"
+import { useDisclosure } from "@mantine/hooks"
 import { IconAlertTriangle, IconCheck, IconX } from "@tabler/icons-react"
 import { type FormEvent, type ReactNode, useState } from "react"
 import { useTranslation } from "react-i18next"
@@ -33,7 +34,13 @@ export function MayCall({ project, names }: Props) {
   const { t } = useTranslation("projects")
   const [url, setUrl] = useUrl({ key: "", call: "", tools: "" })
   const [typed, setTyped] = useState(url.call)
-  const keys = use.useQuery("get", "/admin/api/keys", { params: { query: { project: project.id } } })
+  const [choosing, choose] = useDisclosure()
+  const keys = use.useQuery(
+    "get",
+    "/admin/api/keys",
+    { params: { query: { project: project.id } } },
+    { enabled: choosing || !!url.key },
+  )
   const key = keys.data?.data.find(({ id }) => id === url.key)
   const used = use.useQuery(
     "get",
@@ -78,6 +85,7 @@ export function MayCall({ project, names }: Props) {
               value: each.id,
               label: `${each.name} · …${each.last4}`,
             }))}
+            onDropdownOpen={choose.open}
             clearable
             w={220}
           />

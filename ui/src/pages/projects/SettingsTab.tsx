@@ -1,9 +1,9 @@
-import { Button, Card, Fieldset, Group, Stack, Text, Textarea, TextInput, Title } from "@mantine/core"
+import { Anchor, Button, Card, Fieldset, Group, Stack, Text, Textarea, TextInput, Title } from "@mantine/core"
 import { useDisclosure } from "@mantine/hooks"
 import { IconPlayerPause, IconPlayerPlay, IconTrash } from "@tabler/icons-react"
 import { type FormEvent } from "react"
 import { useTranslation } from "react-i18next"
-import { useNavigate } from "react-router"
+import { Link, useNavigate } from "react-router"
 
 import { api } from "../../api/client"
 import { useMay } from "../../app/session"
@@ -112,6 +112,9 @@ export function SettingsTab({ project }: { project: Project }) {
           </Gate>
         </Group>
       </Card>
+      <Anchor component={Link} to={`/audit?object=${project.id}&range=90d`} size="sm">
+        {t("settings.changes")}
+      </Anchor>
       <Confirm
         opened={pausing}
         onClose={asking.close}

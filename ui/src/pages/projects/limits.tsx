@@ -93,10 +93,11 @@ export const limitsOf = (texts: LimitTexts): Limits =>
 interface Fields {
   texts: LimitTexts
   onChange: (texts: LimitTexts) => void
+  readOnly?: boolean
 }
 
 /** Empty: unlimited. */
-export function LimitFields({ texts, onChange }: Fields) {
+export function LimitFields({ texts, onChange, readOnly }: Fields) {
   const { t } = useTranslation("projects")
   return (
     <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm">
@@ -113,6 +114,8 @@ export function LimitFields({ texts, onChange }: Fields) {
           allowNegative={false}
           thousandSeparator=" "
           hideControls
+          readOnly={readOnly}
+          variant={readOnly ? "filled" : undefined}
         />
       ))}
     </SimpleGrid>

@@ -2,7 +2,7 @@ import { Button, Text } from "@mantine/core"
 import { useTranslation } from "react-i18next"
 import { Link } from "react-router"
 
-import { type Ended, useFeed } from "../../parts/feed"
+import type { Ended } from "../../parts/feed"
 import { duration, number } from "../../parts/format"
 import { type FirstRequest, type Fresh } from "./shapes"
 import { Step, type Trouble } from "./Step"
@@ -21,13 +21,7 @@ interface Props {
   mine?: Ended
 }
 
-/** Waits for the first request of a key just made: the feed tells of it at once. */
-export function FreshRequestStep({ first, fresh }: { first: FirstRequest; fresh: Fresh }) {
-  const mine = useFeed(({ ended }) => ended.find((row) => row.key_id === fresh.id))
-  return <FirstRequestStep first={first} fresh={fresh} mine={mine} />
-}
-
-/** Waits for the first request of all. */
+/** Waits for the first request of the key just made; without one, for the first of all. */
 export function FirstRequestStep({ first, fresh, mine }: Props) {
   const { t, i18n } = useTranslation("start")
   const wrongKey = first.error_code === "invalid_api_key"

@@ -25,20 +25,23 @@ export function Snippets({ fresh }: { fresh: Fresh | null }) {
   if (!data) return <Skeleton h={160} mt="xs" />
   if (data.models.length === 0 && fresh)
     return <NoModels project={fresh.project} onAllowed={() => void recipes.refetch()} />
+  const ready = data.models.filter((model) => model.ready).map(({ name }) => name)
   return (
     <>
-      <Select
-        label={t("snippet.model")}
-        data={data.models.filter(({ ready }) => ready).map(({ name }) => name)}
-        value={data.model}
-        onChange={(value) => setModel(value ?? "")}
-        searchable
-        limit={50}
-        allowDeselect={false}
-        maw={280}
-        mt={4}
-        mb="sm"
-      />
+      {ready.length > 0 && (
+        <Select
+          label={t("snippet.model")}
+          data={ready}
+          value={data.model}
+          onChange={(value) => setModel(value ?? "")}
+          searchable
+          limit={50}
+          allowDeselect={false}
+          maw={280}
+          mt={4}
+          mb="sm"
+        />
+      )}
       <Tabs defaultValue="curl" keepMounted={false}>
         <Tabs.List mb="sm">
           {clients.map((client) => (

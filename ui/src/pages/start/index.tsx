@@ -8,10 +8,9 @@ import { CodeBox } from "../../parts/CodeBox"
 import { number } from "../../parts/format"
 import { PageHead } from "../../parts/PageHead"
 import { Problem } from "../../parts/Problem"
-import { FirstRequestStep, FreshRequestStep } from "./FirstRequestStep"
+import { AskSteps, FreshSteps } from "./AskSteps"
 import { MakeKey } from "./MakeKey"
 import type { Fresh } from "./shapes"
-import { Snippets } from "./Snippets"
 import classes from "./start.module.css"
 import { Step } from "./Step"
 
@@ -59,7 +58,7 @@ export default function Start() {
           title={t("catalogue.title")}
           result={
             catalogue.servers > 0 &&
-            t("catalogue.result", { servers: number(catalogue.servers), models: number(catalogue.models) })
+            `${t("catalogue.servers", { count: catalogue.servers })}, ${t("catalogue.models", { count: catalogue.models })}`
           }
           trouble={wrong(catalogue)}
         >
@@ -116,13 +115,11 @@ export default function Start() {
             <MakeKey onMade={setFresh} />
           )}
         </Step>
-        <Step
-          state={keyed !== "done" ? "waiting" : data.done || first.request_id ? "done" : "active"}
-          title={t("snippet.title")}
-        >
-          {keyed === "done" && <Snippets fresh={fresh} />}
-        </Step>
-        {fresh ? <FreshRequestStep fresh={fresh} first={first} /> : <FirstRequestStep first={first} />}
+        {fresh ? (
+          <FreshSteps fresh={fresh} first={first} />
+        ) : (
+          <AskSteps keyed={keyed === "done"} first={first} />
+        )}
       </ol>
     </>
   )
