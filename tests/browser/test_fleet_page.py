@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from conftest import TOKEN, Ui, admin, signed_in, watched
+from support.browser import TOKEN, Ui, admin, signed_in, watched
 from support.net import closed_port
 from support.served import KEY, Served, project, serve
 
