@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from conftest import Ui
 from llm_gateway.testing.rogue import Rogue
+from support.browser import Ui
 from support.rogues import rogue_beside
 
 

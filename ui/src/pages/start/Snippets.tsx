@@ -57,7 +57,7 @@ export function Snippets({ fresh }: { fresh: Fresh | null }) {
       </Tabs>
       <Text size="sm" c="dimmed" mt="sm">
         {!fresh && t("snippet.placeholder", { key: data.key })}{" "}
-        <Anchor component={Link} to="/connect" size="sm">
+        <Anchor component={Link} to="/connect" size="sm" underline="always">
           {t("snippet.more")}
         </Anchor>
       </Text>
