@@ -59,6 +59,9 @@ async def test_every_kind_of_change_leaves_its_row_and_no_secret(live: Live, mon
     )
     await ask(live, "POST", f"servers/{server['id']}/disable")
     await ask(live, "POST", f"servers/{server['id']}/enable")
+    await ask(live, "PATCH", f"servers/{server['id']}", {"name": "lab-1"})
+    await ask(live, "POST", f"servers/{server['id']}/drain")
+    await ask(live, "POST", "servers/bulk", {"ids": ["lab-1", "nobody"], "action": "enable"})
     await ask(live, "DELETE", f"servers/{server['id']}")
     await ask(live, "POST", "sources/sync")
     await ask(live, "POST", "config/reload")
@@ -72,13 +75,16 @@ async def test_every_kind_of_change_leaves_its_row_and_no_secret(live: Live, mon
     assert [row["action"] for row in reversed(rows)] == [
         *("project.create", "key.create", "key.update", "key.rotate", "key.revoke"),
         *("model.create", "model.update", "model.delete"),
-        *("server.create", "server.disable", "server.enable", "server.delete"),
+        *("server.create", "server.disable", "server.enable"),
+        *("server.update", "server.drain", "server.enable", "server.delete"),
         *("sources.sync", "config.reload", "requests.erase"),
         *("user.create", "user.update", "user.sign_out", "user.delete", "project.delete"),
     ]
     by_action = {row["action"]: row for row in rows}
     assert by_action["key.update"]["after"] == {"daily_tokens": 5}
     assert by_action["server.disable"]["after"] == {"enabled": False}
+    assert by_action["server.update"]["after"] == {"name": "lab-1"}
+    assert by_action["server.drain"]["after"] == {"enabled": False}
     assert by_action["model.update"]["object_name"] == "legal/law"
     assert by_action["user.update"]["before"] == {"role": "viewer"}
     assert by_action["project.delete"]["before"]["id"] == project["id"]

@@ -92,3 +92,15 @@ async def test_five_hundred_servers_are_searched_at_once(live: Live):
     took = time.perf_counter() - began
     assert (found["matched"], found["data"][0]["servers"]) == (20, 500)
     assert took < 0.5, f"{took * 1000:.0f} ms"
+
+
+async def test_each_physical_model_of_a_logical_name_says_how_many_healthy_servers_hold_it(live: Live):
+    answer = await live.http.get("/admin/api/models", headers=live.admin())
+    law = next(model for model in answer.json()["data"] if model["name"] == "law")
+    assert (law["healthy_by_backend"], law["healthy_servers"]) == ([2, 1], 3)
+
+
+async def test_sources_say_when_their_catalogue_was_read(live: Live):
+    synced = (await live.http.post("/admin/api/sources/sync", headers=live.admin())).json()["data"]
+    assert all(source["read_at"] is None for source in synced if not source["enabled"])
+    assert "read_at" not in next(source for source in synced if source["name"] == "configured")

@@ -67,7 +67,7 @@ async def add_server(running: Live, by: By, body: NewServer) -> ServerView:
     async with changing(running) as s:
         fields = body.model_dump() | {"url": f"{origin}{base}"}
         added = await servers.add(s, **fields, now=running.gateway.clock.wall())
-        await noted(s, running, by, "server.create", _thing(added), after=_audited(added))
+        await noted(s, running, by, "server.create", thing(added), after=audited(added))
     return server_view(running, added)
 
 
@@ -82,7 +82,7 @@ async def get_server(running: Live, server: str) -> ServerDetail:
 async def remove_server(running: Live, by: By, server: str) -> Response:
     async with changing(running) as s:
         before = await servers.get_server(s, server)
-        await noted(s, running, by, "server.delete", _thing(before), before=_audited(before))
+        await noted(s, running, by, "server.delete", thing(before), before=audited(before))
         await servers.remove(s, server)
     return Response(status_code=204)
 
@@ -111,13 +111,14 @@ async def probe_server(running: Live, server: str) -> ProbedServer:
     return probed_server(running, stored, outcome)
 
 
-def _thing(server: StoredServer) -> Thing:
+def thing(server: StoredServer) -> Thing:
+    """As the audit log names it."""
     return Thing("server", server.id, server.name)
 
 
-def _audited(server: StoredServer) -> dict[str, object]:
+def audited(server: StoredServer) -> dict[str, object]:
     """What an administrator says of it."""
-    names = ("url", "kind", "trust", "api_key_env", "max_concurrency", "enabled")
+    names = ("name", "url", "kind", "trust", "api_key_env", "max_concurrency", "enabled")
     return {name: getattr(server, name) for name in names}
 
 
@@ -142,5 +143,5 @@ async def _switch(running: Live, by: Operator, server: str, enabled: bool) -> Se
     async with changing(running) as s:
         before = await servers.get_server(s, server)
         stored = await servers.set_enabled(s, server, enabled)
-        await noted(s, running, by, action, _thing(stored), before=_audited(before), after=_audited(stored))
+        await noted(s, running, by, action, thing(stored), before=audited(before), after=audited(stored))
     return server_view(running, stored)

@@ -131,7 +131,7 @@ export function Actions({ server, onClose }: { server: Server; onClose: () => vo
           await api.DELETE("/admin/api/servers/{server}", params)
           onClose()
           done(t("remove.done", named))
-          await changed(queries)
+          await changed(queries, server.id)
         }}
       />
     </Group>

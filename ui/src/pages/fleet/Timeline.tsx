@@ -61,16 +61,18 @@ export function Timeline({ id }: { id: string }) {
         <Table.Tbody>
           {latest.slice(0, all ? undefined : FEW).map((spell) => (
             <Table.Tr key={spell.from}>
-              <Table.Td w={130}>
+              <Table.Td>
                 <Dot color={COLOURS[spell.state]}>{t(`state.${spell.state}`)}</Dot>
+                <Text size="xs" c="dimmed">
+                  {spell.reason}
+                </Text>
               </Table.Td>
-              <Table.Td w={110}>
+              <Table.Td w={120}>
                 <When at={spell.from} />
               </Table.Td>
-              <Table.Td w={110} ta="right">
+              <Table.Td w={120} ta="right">
                 {spell.until ? duration(spell.end - spell.begin) : t("lasts")}
               </Table.Td>
-              <Table.Td c="dimmed">{spell.reason}</Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>

@@ -20,9 +20,14 @@ export const COLOURS: Record<State, string> = {
 /** The name of the source of servers that were added here, which can be changed and removed here. */
 export const ADDED = "admin"
 
-/** Something was done to servers: what is shown of them is asked again. */
-export const changed = (queries: QueryClient) =>
+/** Something was done to servers: what is shown of them is asked again, but not of one that is `gone`. */
+export const changed = (queries: QueryClient, gone?: string) =>
   queries.invalidateQueries({
-    predicate: ({ queryKey }) =>
-      /^\/admin\/api\/(servers|sources|catalogue|models)/.test(String(queryKey[1])),
+    predicate: ({ queryKey: [, path, init] }) =>
+      /^\/admin\/api\/(servers|sources|catalogue|models)/.test(String(path)) &&
+      !(gone && (init as Asked | undefined)?.params?.path?.server === gone),
   })
+
+interface Asked {
+  params?: { path?: { server?: string } }
+}

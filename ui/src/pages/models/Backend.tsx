@@ -12,7 +12,7 @@ export function Backend({ name, place, healthy }: { name: string; place: number;
       <Text size="xs" c="dimmed" className="numbers" w={12} ta="right">
         {place}
       </Text>
-      <Text size="sm" ff="monospace" style={{ overflowWrap: "anywhere" }}>
+      <Text size="sm" ff="monospace" style={{ overflowWrap: "break-word" }}>
         {name}
       </Text>
       {healthy !== undefined && (
