@@ -63,7 +63,12 @@ def config(servers: int) -> dict[str, object]:
         "sources": {"ollamafreeapi": {"enabled": False}},
         "allow_private_upstreams": ["127.0.0.0/8"],
         "servers": [
-            {"name": f"server-{n}", "url": f"http://127.9.{n // 250}.{n % 250 + 1}:11434", "kind": "ollama", "trust": "own"}
+            {
+                "name": f"server-{n}",
+                "url": f"http://127.9.{n // 250}.{n % 250 + 1}:11434",
+                "kind": "ollama",
+                "trust": "own",
+            }
             for n in range(servers)
         ],
     }

@@ -63,7 +63,7 @@ def test_the_files_rules_are_locked_and_its_webhooks_are_tried(browser: Browser,
         "alerts": {
             "webhooks": [{"name": "team", "url": f"http://127.0.0.1:{free_port()}/hook"}],
             "rules": [{"name": "nobody_home", "when": "healthy_servers < 1", "severity": "critical"}],
-        }
+        },
     }
     with serve(tmp_path / "gateway", config=config, LLM_GATEWAY_ADMIN_TOKEN=TOKEN) as served:
         context = signed_in(browser, served)
