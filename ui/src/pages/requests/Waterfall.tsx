@@ -72,7 +72,13 @@ function Attempt({ lane: { attempt, begin, first: firstHere, end }, whole, ticks
     ? t("waterfall.after", { fault: t(`faults.${attempt.after}`, { defaultValue: attempt.after }) })
     : ""
   const told = [
-    t("waterfall.told", { number: attempt.number, server: name, why, after, begin: duration(begin) }),
+    t("waterfall.told", {
+      number: attempt.number,
+      server: name,
+      why,
+      after: after && `, ${after}`,
+      begin: duration(begin),
+    }),
     firstHere == null
       ? t("waterfall.told_nothing")
       : t("waterfall.told_first", { time: duration(attempt.ttft_ms) }),
