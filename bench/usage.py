@@ -59,7 +59,7 @@ from llm_gateway.storage.rollups import DAY, HOUR, MINUTE, NOBODY  # noqa: E402
 from llm_gateway.storage.sessions import Sessions  # noqa: E402
 from llm_gateway.storage.tables import COARSE, GROUPED, ROLLED, request_log, usage_rollup  # noqa: E402
 from llm_gateway.storage.upgrade import upgrade  # noqa: E402
-from llm_gateway.storage.usage import UsageFilters, overview, usage  # noqa: E402
+from llm_gateway.storage.usage import UsageFilters, overview, tops, usage  # noqa: E402
 
 WANTED = 0.100
 RATIO = 0.4
@@ -258,6 +258,10 @@ def questions(now: float, some: list[dict[str, Any]]) -> dict[str, Callable[[], 
         until = ends(days)
         return lambda s: overview(s, **until, **how)
 
+    def largest(days: float, **how: Any) -> Question:
+        until = ends(days)
+        return lambda s: tops(s, **until, **how)
+
     def project() -> UsageFilters:
         return UsageFilters(project_id=dice.choice(PROJECTS))
 
@@ -277,6 +281,10 @@ def questions(now: float, some: list[dict[str, Any]]) -> dict[str, Callable[[], 
         "overview of 24 hours": lambda: overviews(1),
         "overview of 7 days": lambda: overviews(7),
         "overview of 30 days": lambda: overviews(30),
+        "overview of 7 days, compared": lambda: overviews(7, compare=True),
+        "tops of 24 hours": lambda: largest(1),
+        "tops of 7 days": lambda: largest(7),
+        "tops of 30 days": lambda: largest(30),
         "overview of 30 days, a project": lambda: overviews(30, filters=project()),
         "series of an hour by minutes": lambda: uses(1 / 24, bucket="minute"),
         "series of 24 hours by model": lambda: uses(1, by=["model"], bucket="hour"),

@@ -89,7 +89,7 @@ def translation(server: str, client: str, kind: str, data: list[bytes], count: i
         for event in reader.feed(read):
             if isinstance(event, Piece):
                 writer.piece(event)
-                said += 1
+                said += event.frames
     took = time.thread_time() - began
     assert said >= count - 1, f"{said} pieces of {count} chunks"
     return took / count

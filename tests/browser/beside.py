@@ -8,8 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from conftest import TOKEN, Ui, signed_in, watched
 from llm_gateway.testing.rogue import Rogue
+from support.browser import TOKEN, Ui, signed_in, watched
 from support.served import KEY, project, serve
 
 

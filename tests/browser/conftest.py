@@ -7,31 +7,14 @@ def test_x(ui: Ui) -> None:            # signed in as an owner; no error may sho
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
+from support.browser import CHROMIUM, FLAGS, ROOT, TOKEN, Ui, signed_in, watched
 from support.served import Served, serve
-
-ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
-TOKEN = "an-admin-token-for-browser-tests"
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-]
-"""As root; and nothing that the browser does of itself leaves this machine."""
-expect.set_options(timeout=15_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,48 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if why and item.path.is_relative_to(here):
             item.add_marker(pytest.mark.skip(reason=why))
-
-
-@dataclass
-class Ui:
-    """A browser page that is signed in, and the gateway behind it."""
-
-    page: Page
-    served: Served
-    complaints: list[str] = field(default_factory=list)
-    """What the browser's console said that is an error."""
-
-    def open(self, route: str) -> None:
-        """A page of the dashboard, ready: its heading is there and nothing is loading."""
-        self.page.goto(f"{self.served.url}/admin/#/{route}")
-        expect(self.page.get_by_role("heading", level=1)).to_be_visible()
-
-    def api(self, method: str, path: str, **how: Any) -> Any:
-        """The admin API beside the browser, with the token."""
-        return admin(self.served, method, path, **how)
-
-    def key(self) -> str:
-        """The demo project's."""
-        return re.findall(r"key (llmgw_\w+)", (self.served.data_dir / "first-run.txt").read_text())[0]
-
-    def serious(self) -> list[str]:
-        """What axe finds of serious and critical impact on the page as it is now."""
-        self.page.evaluate(AXE.read_text() + "\n;0")
-        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        return [
-            f"{one['id']} ({one['impact']}): {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-            for node in one["nodes"]
-        ]
-
-
-def admin(served: Served, method: str, path: str, **how: Any) -> Any:
-    answer = httpx.request(
-        method, f"{served.url}/admin/api/{path}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30, **how
-    )
-    answer.raise_for_status()
-    return json.loads(answer.content) if answer.content else None
 
 
 @pytest.fixture(scope="session")
@@ -100,29 +41,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     place = tmp_path_factory.mktemp("browser")
     with serve(place, "--demo", LLM_GATEWAY_ADMIN_TOKEN=TOKEN) as served:
         yield served
-
-
-def signed_in(browser: Browser, served: Served, **how: Any) -> BrowserContext:
-    """A browser's context with a session of its own."""
-    context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1360, "height": 860}, **how})
-    answer = context.request.post(
-        f"{served.url}/admin/api/session", data={"token": TOKEN}, headers={"Origin": served.url}
-    )
-    assert answer.ok, answer.text()
-    return context
-
-
-def watched(context: BrowserContext, served: Served) -> Ui:
-    """A page whose console is listened to."""
-    ui = Ui(context.new_page(), served)
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type == "error" and "401" not in message.text:
-            ui.complaints.append(message.text)
-
-    ui.page.on("console", heard)
-    ui.page.on("pageerror", lambda error: ui.complaints.append(str(error)))
-    return ui
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from conftest import Ui
+from support.browser import Ui
 
 
 def test_a_change_is_found_and_shown_with_what_it_was_before(ui: Ui) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 
 import httpx
 from beside import fleet_of
 from playwright.sync_api import Browser, Locator, expect
 
-from conftest import Ui
+from support.browser import Ui
 from support.rogues import rogue_beside
 from support.served import KEY
 
@@ -49,6 +50,9 @@ def test_a_request_is_seen_while_it_runs_and_ended_from_the_page(browser: Browse
         expect(row).to_have_count(0)
         ended = table(ui, "Just ended").get_by_role("row").filter(has_text=ENDLESS)
         expect(ended).to_contain_text("499")
+        deadline = monotonic() + FEW_SECONDS
+        while not ui.api("GET", f"requests?model={ENDLESS}")["data"]:  # the feed is ahead of the log
+            assert monotonic() < deadline
         ended.click()
         expect(ui.page.get_by_role("dialog", name="Request")).to_contain_text("cancelled_by_operator")
         expect(ui.page).to_have_url(re.compile(r"live\?id=[0-9a-f-]{36}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from conftest import Ui
+from support.browser import Ui
 
 MODEL = "llama3.2:3b"
 

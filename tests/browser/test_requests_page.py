@@ -10,7 +10,7 @@ import httpx
 from beside import fleet_of
 from playwright.sync_api import Browser, Locator, expect
 
-from conftest import Ui
+from support.browser import Ui
 from support.rogues import rogue_beside
 from support.served import KEY
 

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from conftest import TOKEN, Ui, watched
+from support.browser import TOKEN, Ui, watched
 from support.served import Served
 
 

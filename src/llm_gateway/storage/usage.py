@@ -21,6 +21,7 @@ from llm_gateway.storage.tables import COARSE, LATENCY_BOUNDS, ROLLED, usage_rol
 
 Bucket = Literal["minute", "hour", "day"]
 Dimension = Literal["project", "key", "model", "backend_model", "tier", "endpoint", "status_class", "error_code"]
+Order = Literal["requests", "errors", "tokens", "tokens_input", "tokens_output", "cost", "failovers", "saved"]
 
 BUCKETS: Final[dict[Bucket, int]] = {"minute": 60, "hour": 3_600, "day": 86_400}
 """Seconds. Buckets begin at whole minutes, hours and days of UTC."""
@@ -95,13 +96,25 @@ class Parted(NamedTuple):
     server_errors: int
 
 
+class Top(NamedTuple):
+    """What one value of a dimension makes of a span."""
+
+    value: str
+    requests: int
+    errors: int
+    tokens_input: int
+    tokens_output: int
+    cost_nanos: int
+
+
 class Overview(NamedTuple):
     """A span, as much time before it, and how both went: the steps that are not empty."""
 
     now: Parted
     before: Parted
     series: list[Parted]
-    series_before: list[Parted]
+    series_before: list[Parted] | None
+    """None = not asked for."""
     step: int
     """Seconds; steps begin at whole multiples of it since the Unix epoch."""
     since: int
@@ -140,22 +153,23 @@ async def usage(
     bucket: Bucket | None = None,
     filters: UsageFilters | None = None,
     top: int | None = None,
+    order: Order = "requests",
     minutes_from: float = 0.0,
 ) -> list[UsageRow]:
     """Sums of what began at `since` <= time < `until` (Unix seconds), both brought to whole minutes, hours or days as
-    `span` says. In the order of buckets and groups, or with `top` only the groups with most requests, these first.
+    `span` says. In the order of buckets and groups, or with `top` only the groups with most of `order`, these first.
     Raises InvalidRequest when there would be more than 10,000 rows."""
     wanted = span(since, until, bucket, minutes_from=minutes_from)
     groups = [_GROUPS[dimension] for dimension in by]
     within = _within(wanted.parts, groups, filters)
     keys = [_bucket(BUCKETS[wanted.bucket]), *groups] if wanted.bucket else groups
     query = _summed(keys, within)
-    requests, most = func.sum(_c.requests).desc(), MAX_ROWS + 1
+    largest, most = func.sum(_ORDERS[order]).desc(), MAX_ROWS + 1
     if top is not None and groups and wanted.bucket is None:
-        query, most = query.order_by(requests, *groups), min(top, most)
+        query, most = query.order_by(largest, *groups), min(top, most)
     else:
         if top is not None and groups:
-            best = select(*groups).where(*within).group_by(*groups).order_by(requests, *groups).limit(top)
+            best = select(*groups).where(*within).group_by(*groups).order_by(largest, *groups).limit(top)
             query = query.where(tuple_(*groups).in_(best))
         query = query.order_by(*keys)
     found = [tuple(row) for row in (await s.execute(query.limit(most))).all()]
@@ -164,7 +178,7 @@ async def usage(
             f"That would be more than {MAX_ROWS:,} rows: ask for a shorter time, a larger bucket or fewer groups."
         )
     rows = [_row(row, len(groups), bucketed=wanted.bucket is not None) for row in found]
-    return _largest_first(rows) if top is not None and wanted.bucket else rows
+    return _largest_first(rows, order) if top is not None and wanted.bucket else rows
 
 
 async def overview(
@@ -173,15 +187,17 @@ async def overview(
     since: float,
     until: float,
     filters: UsageFilters | None = None,
+    compare: bool = False,
     minutes_from: float = 0.0,
 ) -> Overview:
-    """The span, as much time before it, and a series of each of the finest steps that make at most 72 points (else
-    days), by one query."""
+    """The span, as much time before it, and a series of the finest steps that make at most 72 points (else days), by
+    one query. `compare`: with a series of the time before, which is read from coarser roll-ups otherwise."""
     length = max(until - since, 1.0)
     step = next((step for step in STEPS if length / step <= SERIES), STEPS[-1])
     bucket = next(b for b in reversed(BUCKETS) if BUCKETS[b] <= step)
     now = span(since, until, bucket, minutes_from=minutes_from)
-    before = span(now.since - (now.until - now.since), now.since, now.bucket, minutes_from=minutes_from)
+    earlier = now.since - (now.until - now.since)
+    before = span(earlier, now.since, now.bucket if compare else None, minutes_from=minutes_from)
     step = max(step, BUCKETS[now.bucket or "day"])
     later = _c.bucket >= now.since
     keys = [later.label("later"), _bucket(step), _c.status_class]
@@ -192,7 +208,7 @@ async def overview(
         rows[bool(is_later)].setdefault(found.bucket or 0.0, []).append(found)
     series, series_before = ([_parted(some, beginning) for beginning, some in rows[at].items()] for at in (True, False))
     whole, whole_before = (_parted([row for some in rows[at].values() for row in some]) for at in (True, False))
-    return Overview(whole, whole_before, series, series_before, step, now.since, now.until)
+    return Overview(whole, whole_before, series, series_before if compare else None, step, now.since, now.until)
 
 
 async def tops(
@@ -203,11 +219,11 @@ async def tops(
     filters: UsageFilters | None = None,
     most: int = 6,
     minutes_from: float = 0.0,
-) -> dict[Dimension, list[UsageRow]]:
-    """For each of `TOPS` the groups with most requests of a span, these first, by one query. Requests without an error
-    have no group among the error codes."""
+) -> dict[Dimension, list[Top]]:
+    """For each of `TOPS` the values with most requests of a span, these first, by one query. Requests without an error
+    have no value among the error codes."""
     wanted = span(since, until, minutes_from=minutes_from)
-    found: dict[Dimension, list[UsageRow]] = {dimension: [] for dimension in TOPS}
+    found: dict[Dimension, list[Top]] = {dimension: [] for dimension in TOPS}
     parts: list[Select[Any]] = []
     for dimension in TOPS:
         column = _GROUPS[dimension]
@@ -215,15 +231,14 @@ async def tops(
         if dimension == "error_code":
             within.append(column != "")
         project = column if dimension == "project" else cast(null(), _c.project_id.type)
-        name = literal("") if dimension == "project" else column
-        keys = [literal(dimension).label("dimension"), project.label("project_id"), name.label("name")]
-        sums = [func.sum(_c[name]).label(name) for name in ROLLED]
-        largest = func.sum(_c.requests).desc()
-        best = select(*keys, *sums).where(*within).group_by(column).having(func.count() > 0)
-        parts.append(select(best.order_by(largest, column).limit(most).subquery()))
-    for dimension, project_id, name, *sums in (await s.execute(union_all(*parts))).all():
-        found[dimension].append(_row((project_id or name, *sums), 1, bucketed=False))
-    return {dimension: _largest_first(rows) for dimension, rows in found.items()}
+        value = literal("") if dimension == "project" else column
+        keys = [literal(dimension).label("dimension"), project.label("project_id"), value.label("value")]
+        sums = [func.sum(_c[name]).label(name) for name in Top._fields[1:]]
+        largest = select(*keys, *sums).where(*within).group_by(column).order_by(func.sum(_c.requests).desc(), column)
+        parts.append(select(largest.limit(most).subquery()))
+    for dimension, project_id, value, *sums in (await s.execute(union_all(*parts))).all():
+        found[dimension].append(Top(project_id or value, *map(int, sums)))
+    return {dimension: sorted(rows, key=lambda row: (-row.requests, row.value)) for dimension, rows in found.items()}
 
 
 def total(rows: Iterable[UsageRow]) -> UsageRow:
@@ -262,6 +277,13 @@ _GROUPS: Final[Mapping[Dimension, Column[Any]]] = {
     "endpoint": _c.endpoint,
     "status_class": _c.status_class,
     "error_code": _c.error_code,
+}
+
+
+_ORDERS: Final[Mapping[Order, ColumnElement[int]]] = {
+    "tokens": _c.tokens_input + _c.tokens_output,
+    "cost": _c.cost_nanos,
+    **{name: _c[name] for name in ("requests", "errors", "tokens_input", "tokens_output", "failovers", "saved")},
 }
 
 
@@ -320,8 +342,19 @@ def _row(row: tuple[Any, ...], groups: int, *, bucketed: bool) -> UsageRow:
     return UsageRow(bucket, row[:groups], **plain, latency=tuple(latency), ttft=tuple(ttft))
 
 
-def _largest_first(rows: list[UsageRow]) -> list[UsageRow]:
-    requests: dict[tuple[str | int, ...], int] = {}
+def _largest_first(rows: list[UsageRow], order: Order) -> list[UsageRow]:
+    sums: dict[tuple[str | int, ...], int] = {}
     for row in rows:
-        requests[row.group] = requests.get(row.group, 0) + row.requests
-    return sorted(rows, key=lambda row: (-requests[row.group], row.group, row.bucket or 0.0))
+        sums[row.group] = sums.get(row.group, 0) + _amount(row, order)
+    return sorted(rows, key=lambda row: (-sums[row.group], row.group, row.bucket or 0.0))
+
+
+def _amount(row: UsageRow, order: Order) -> int:
+    """What groups are put in order by."""
+    match order:
+        case "tokens":
+            return row.tokens_input + row.tokens_output
+        case "cost":
+            return row.cost_nanos
+        case _:
+            return int(getattr(row, order))

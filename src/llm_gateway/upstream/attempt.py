@@ -42,7 +42,7 @@ takes this much longer than its budget, at the end of which the last servers are
 SLOWEST_HELD = 2.0
 """Characters per second below which what is kept back is no sign of life: half a token."""
 MOST_BLANKS = 1_000
-"""Pieces of nothing but white space before an answer counts as none."""
+"""Frames of nothing but white space before an answer counts as none."""
 ON_TIME = 0.05
 """Seconds before a request's own deadline from which on a timeout is that deadline's."""
 
@@ -360,7 +360,7 @@ class Stream:
             if reader.done and reader.may_be_empty:
                 self.empty = True
                 return  # nothing was missing, or the caller's own stop string came first
-            if reader.done or len(self._ready) > MOST_BLANKS:
+            if reader.done or frames_of(self._ready) > MOST_BLANKS:
                 raise Fault(FaultKind.EMPTY, "an answer without content")
 
     async def next(self) -> list[Event]:
@@ -399,7 +399,7 @@ class Stream:
         tokens = 0
         for event in events:
             if type(event) is Piece:
-                tokens += 1
+                tokens += event.frames
                 if event.tools:
                     tokens += sum(estimate_tokens(part.arguments) for part in event.tools)
                     self._answers = True
@@ -438,9 +438,14 @@ class Stream:
         if not self.attempt.over:
             self.attempt.ended(None)
         if self._ready:  # what nobody asked for any more
-            self.attempt.told.tokens += len(self._ready)
+            self.attempt.told.tokens += frames_of(self._ready)
             self._ready = []
         self._response.abort()
+
+
+def frames_of(events: list[Event]) -> int:
+    """How many frames they came in."""
+    return sum([event.frames if type(event) is Piece else 1 for event in events])
 
 
 def _unless_cut(fault: Fault) -> bytes:

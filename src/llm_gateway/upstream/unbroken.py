@@ -20,6 +20,7 @@ from llm_gateway.fleet.pace import Pace, faster
 from llm_gateway.fleet.splice import MOST_CONTINUATIONS, joinable, unsafe
 from llm_gateway.fleet.twins import Twins, twins, voice_of
 from llm_gateway.names import canonical
+from llm_gateway.upstream.attempt import frames_of
 from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.resume import Resumed, goes_as_prompt
@@ -144,7 +145,7 @@ class Unbroken:
                     self._fold()
                 if self._ended:
                     self._ended.clear()
-                if (rate := self._pace.passed(len(events), self._drive.clock.now())) is not None:
+                if (rate := self._pace.passed(frames_of(events), self._drive.clock.now())) is not None:
                     self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
             return events
 

@@ -6,10 +6,12 @@ token limit, and finds tool calls that do not fit, garbage in a loop, and answer
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.calls import Calls
+from llm_gateway.wire.collect import size_of
+from llm_gateway.wire.joining import joined
 from llm_gateway.wire.neutral import ChatRequest, Event, Finish, Piece, StreamReader
 from llm_gateway.wire.rescue import Rescue
 from llm_gateway.wire.thoughts import Thoughts, may_think
@@ -39,11 +41,6 @@ def all_given(pieces: int, size: int, limit: int) -> bool:
     return pieces >= limit and (size >= SMALL_PIECE * pieces or size >= TOKEN_BYTES * limit)
 
 
-def size_of(text: str) -> int:
-    """Bytes of UTF-8."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-
-
 class CheckedReader:
     """A `StreamReader` over another one. Raises Fault(UNFIT or LOOP) for what is no good answer, as soon as that shows,
     and Fault(PROMPT_CUT) at the end of an answer to a part of the prompt.
@@ -51,12 +48,14 @@ class CheckedReader:
     A piece is a token or more, so the piece after the limit is one that the server was not asked for: the answer ends
     there, as "length". A server that keeps to the limit ends by itself, in time.
 
-    Thoughts and tool calls that the server left in the text are taken out of it, at its begin.
+    Thoughts and tool calls that the server left in the text are taken out of it, at its begin. Frames that came
+    together and hold nothing but words are joined to one piece once they are checked.
     """
 
     __slots__ = (
-        *("_ask", "_bytes", "_calls", "_chars", "_gave", "_inner", "_last", "_limit", "_most_chars", "_opens"),
-        *("_pieces", "_rescue", "_same", "_thoughts", "_window", "done", "echoed", "fault", "held", "opening"),
+        *("_ask", "_bytes", "_calls", "_chars", "_gave", "_inner", "_joins", "_last", "_limit", "_most_chars"),
+        *("_opens", "_pieces", "_rescue", "_same", "_thoughts", "_window"),
+        *("done", "echoed", "fault", "held", "opening"),
     )
 
     def __init__(
@@ -81,6 +80,8 @@ class CheckedReader:
         self._ask = ask
         self._calls: Calls | None = None
         """Made when there is one."""
+        self._joins = not begun and not ask.logprobs
+        """Of the rest of an answer the first words are judged one by one; probabilities are given token by token."""
         self._opens = not begun and may_think(ask)
         """May the text, of which nothing came yet, begin with a thought?"""
         self._thoughts: Thoughts | None = None
@@ -122,6 +123,8 @@ class CheckedReader:
                     passed, events = events, passed
                 elif ordinary:
                     passed, events = events[:ordinary], events[ordinary:]
+                if ordinary > 1 and self._joins:
+                    passed = [*joined(cast("list[Piece]", passed))]
             if events:
                 for event in events:
                     if type(event) is Piece:
@@ -160,25 +163,30 @@ class CheckedReader:
                 return
 
     def _ordinary(self, events: list[Event]) -> int:
-        """How many of the first events are new words and nothing else; these are counted, as by `_pass`."""
-        pieces, chars, size, last, n = self._pieces, self._chars, self._bytes, self._last, 0
+        """How many of the first events are words and nothing else; these are counted, as by `_pass`."""
+        pieces, chars, size, last, same, n = self._pieces, self._chars, self._bytes, self._last, self._same, 0
         limit, most = self._limit, self._most_chars
         for event in events:
             if type(event) is not Piece or event.tools or event.logprobs is not None:
                 break
             text, thinking = event.text, event.thinking
             said = text or thinking
-            if said == last or pieces >= limit or chars > most:
+            if pieces >= limit or chars > most:
                 break
+            if said != last:
+                last, same = said, 1
+            elif same + 1 >= MOST_REPEATED:
+                break
+            else:
+                same += 1
             if text and thinking:
                 said = text + thinking
             pieces += 1
             chars += len(said)
             size += len(said) if said.isascii() else size_of(said)
-            last = text or thinking
             n += 1
         if n:
-            self._pieces, self._chars, self._bytes, self._last, self._same = pieces, chars, size, last, 1
+            self._pieces, self._chars, self._bytes, self._last, self._same = pieces, chars, size, last, same
             self._gave = True
         return n
 

@@ -24,7 +24,7 @@ LONGEST_TOKEN = 16
 def estimate_tokens(text: str) -> int:
     """About how many tokens: a quarter of the UTF-8 bytes, rounded up. Good to a third or so for English and code;
     scripts of three bytes per character come out at 0.75 per character, which is near, too."""
-    return (_size(text) + 3) // 4
+    return (size_of(text) + 3) // 4
 
 
 def estimate_prompt(ask: ChatRequest) -> int:
@@ -36,7 +36,7 @@ def estimate_prompt(ask: ChatRequest) -> int:
         total += sum(map(estimate_tokens, ask.inputs.texts))
     for message in ask.messages:
         text = message.text
-        total += MESSAGE_TOKENS + ((len(text) if text.isascii() else _size(text)) + 3) // 4
+        total += MESSAGE_TOKENS + ((len(text) if text.isascii() else size_of(text)) + 3) // 4
         if message.thinking:
             total += estimate_tokens(message.thinking)
         if message.images:
@@ -53,37 +53,43 @@ def most_prompt(ask: ChatRequest) -> int:
     if isinstance(ask.format, dict):  # some servers show the schema to the model
         total += len(encode(ask.format))
     if ask.prompt is not None:  # its text stands in the messages, too
-        total += _size(ask.prompt.suffix or "") + len(ask.prompt.context or ()) + _size(ask.prompt.template or "")
+        total += size_of(ask.prompt.suffix or "") + len(ask.prompt.context or ()) + size_of(ask.prompt.template or "")
     if ask.inputs is not None:
-        total += sum(_size(text) + MOST_MESSAGE_TOKENS for text in ask.inputs.texts)
+        total += sum(size_of(text) + MOST_MESSAGE_TOKENS for text in ask.inputs.texts)
     for message in ask.messages:
         text = message.text
-        total += MOST_MESSAGE_TOKENS + (len(text) if text.isascii() else _size(text))
+        total += MOST_MESSAGE_TOKENS + (len(text) if text.isascii() else size_of(text))
         if message.thinking:
-            total += _size(message.thinking)
+            total += size_of(message.thinking)
         if message.name:
-            total += _size(message.name)
+            total += size_of(message.name)
         if message.images:
             total += MOST_IMAGE_TOKENS * len(message.images)
         for call in message.tool_calls:
-            total += _size(call.name) + _size(call.arguments) + MOST_MESSAGE_TOKENS
+            total += size_of(call.name) + size_of(call.arguments) + MOST_MESSAGE_TOKENS
     return total
 
 
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
     """Bytes of UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
+def frame_tokens(size: int) -> int:
+    """About how many tokens a frame with so many bytes of text is: one, as servers mostly send it, or several where it
+    is longer than any."""
+    return 1 if size <= LONGEST_TOKEN else (size + 3) // 4
+
+
 class Meter:
-    """Counts an answer while it passes: a token for each piece, as servers mostly send it; a piece that is longer than
-    any token holds several, by their estimated size."""
+    """Counts an answer while it passes."""
 
     __slots__ = ("most", "pieces", "size", "tokens")
 
     def __init__(self) -> None:
         self.tokens = 0
         self.pieces = 0
+        """As they came, one in each frame."""
         self.size = 0
         """Bytes of text and thoughts."""
         self.most = UNSEEN_TOKENS
@@ -94,21 +100,21 @@ class Meter:
 
     def add_all(self, pieces: Iterable[Event]) -> None:
         """Counts pieces, in one go: a stream has one for every token. A `Finish` among them counts nothing."""
-        tokens, count, whole, longest = self.tokens, self.pieces, self.size, LONGEST_TOKEN
+        tokens, count, whole = self.tokens, self.pieces, self.size
         for piece in pieces:
             if type(piece) is not Piece:
                 continue
             text, thinking = piece.text, piece.thinking
-            size = len(text) if text.isascii() else _size(text)
+            size = len(text) if text.isascii() else size_of(text)
             if thinking:
-                size += _size(thinking)
-            count += 1
+                size += size_of(thinking)
+            count += piece.frames
             whole += size
             if piece.tools:
                 more = self._tools(piece.tools)
                 self.most += more
                 size += more
-            tokens += 1 if size <= longest else (size + 3) // 4
+            tokens += piece.tokens or frame_tokens(size)
         self.most += whole - self.size
         self.tokens, self.pieces, self.size = tokens, count, whole
 

@@ -128,6 +128,10 @@ class Piece(msgspec.Struct, gc=False):
     thinking: str = ""
     tools: list[ToolPart] = []
     logprobs: list[Json] | None = None
+    frames: int = 1
+    """Of the server: several that came together may be one piece (`wire.joining`)."""
+    tokens: int = 0
+    """Of several frames: our estimate, made frame by frame. Of one nobody has estimated it yet."""
 
 
 class Spliced(msgspec.Struct, gc=False):

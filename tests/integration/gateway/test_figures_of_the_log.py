@@ -73,16 +73,38 @@ async def test_figures_have_names_costs_and_percentiles(start: StartGateway, rog
     assert (top["error_code"], top["requests"]) == ("model_not_found", 3)
 
 
-async def test_an_overview_compares_with_the_time_before(start: StartGateway, rogue: StartRogue):
-    live = await start(await rogue())
+async def test_an_overview_compares_with_the_time_before_and_says_who_made_most_of_it(
+    start: StartGateway, rogue: StartRogue, database_url: str
+):
+    live = await start(await rogue(), database_url=database_url)
     await ask(live)
     found = await figures(live, "/overview")
-    assert (found["current"]["requests"], found["current"]["errors"]) == (6, 3)
+    now, top = found["current"], found["top"]
+    assert (now["requests"], now["errors"], now["ok"], now["client_errors"], now["server_errors"]) == (6, 3, 3, 3, 0)
+    assert now["tokens_per_s"] > 0
     assert (found["previous"]["requests"], found["previous"]["latency_ms_p95"]) == (0, None)
-    assert sum(point["requests"] for point in found["series"]) == 6
+    assert (sum(point["ok"] for point in found["series"]), found["previous_series"]) == (3, None)
+    assert [(row["project"], row["requests"]) for row in top["projects"]] == [(live.project, 6)]
+    assert {row["model"]: row["requests"] for row in top["models"]} == {"recite:latest": 3, None: 3}
+    assert [(row["error_code"], row["requests"]) for row in top["errors"]] == [("model_not_found", 3)]
+    assert {row["tier"]: row["requests"] for row in top["tiers"]} == {"own": 3, None: 3}
+
     later = live.gateway.clock.wall() + 120
-    shifted = await figures(live, "/overview", since=later, until=later + 3_600)
+    shifted = await figures(live, "/overview", since=later, until=later + 3_600, compare=True)
     assert (shifted["current"]["requests"], shifted["previous"]["requests"]) == (0, 6)
+    assert (shifted["step_s"], shifted["top"]["projects"], len(shifted["previous_series"])) == (60, [], 1)
+
+
+async def test_the_largest_groups_are_those_with_most_of_what_is_asked_for(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    await ask(live)
+    await live.chat(model="another")
+    await live.rows(7)
+    for order, status_class in (("requests", 4), ("errors", 4), ("tokens", 2), ("tokens_output", 2)):
+        for bucket in (None, "hour"):
+            query = {} if bucket is None else {"bucket": bucket}
+            rows = (await figures(live, by="status_class", top=1, order=order, **query))["data"]
+            assert {row["status_class"] for row in rows} == {status_class}, order
 
 
 async def test_what_figures_are_not_kept_by_is_refused_and_not_left_out(start: StartGateway, rogue: StartRogue):

@@ -3490,8 +3490,11 @@ export interface components {
     Overview: {
       current: components["schemas"]["OverviewFigures"]
       previous: components["schemas"]["OverviewFigures"]
-      /** Previous Series */
-      previous_series: components["schemas"]["OverviewPoint"][]
+      /**
+       * Previous Series
+       * @description Only with `compare`.
+       */
+      previous_series: components["schemas"]["OverviewPoint"][] | null
       /** Series */
       series: components["schemas"]["OverviewPoint"][]
       /**
@@ -5008,83 +5011,25 @@ export interface components {
     }
     /** TopError */
     TopError: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
+      /** Cost */
       cost: number
       /** Error Code */
       error_code: string
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
+      /** Errors */
       errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
       /** Requests */
       requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
       /** Tokens Input */
       tokens_input: number
       /** Tokens Output */
       tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
     }
     /** TopModel */
     TopModel: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
+      /** Cost */
       cost: number
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
+      /** Errors */
       errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
       /**
        * Model
        * @description As asked for; null: the name led to none.
@@ -5092,55 +5037,17 @@ export interface components {
       model: string | null
       /** Requests */
       requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
       /** Tokens Input */
       tokens_input: number
       /** Tokens Output */
       tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
     }
     /** TopProject */
     TopProject: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
+      /** Cost */
       cost: number
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
+      /** Errors */
       errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
       /**
        * Project
        * @description null: it has no name now.
@@ -5150,28 +5057,10 @@ export interface components {
       project_id: string
       /** Requests */
       requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
       /** Tokens Input */
       tokens_input: number
       /** Tokens Output */
       tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
     }
     /**
      * Tops
@@ -5189,56 +5078,18 @@ export interface components {
     }
     /** TopTier */
     TopTier: {
-      /** Attempts */
-      attempts: number
-      /** Continuations */
-      continuations: number
-      /**
-       * Cost
-       * @description In the unit of the prices.
-       */
+      /** Cost */
       cost: number
-      /**
-       * Errors
-       * @description With a status of 400 or more.
-       */
+      /** Errors */
       errors: number
-      /** Failovers */
-      failovers: number
-      /** Latency Ms Avg */
-      latency_ms_avg: number | null
-      /** Latency Ms P50 */
-      latency_ms_p50: number | null
-      /** Latency Ms P95 */
-      latency_ms_p95: number | null
-      /** Latency Ms P99 */
-      latency_ms_p99: number | null
       /** Requests */
       requests: number
-      /**
-       * Saved
-       * @description Answered although an attempt had failed.
-       */
-      saved: number
       /** @description Whose servers answered; null: none did. */
       tier: components["schemas"]["Trust"] | null
-      /**
-       * Tokens Estimated
-       * @description Tokens of requests whose tokens are estimates.
-       */
-      tokens_estimated: number
       /** Tokens Input */
       tokens_input: number
       /** Tokens Output */
       tokens_output: number
-      /** Ttft Ms Avg */
-      ttft_ms_avg: number | null
-      /** Ttft Ms P50 */
-      ttft_ms_p50: number | null
-      /** Ttft Ms P95 */
-      ttft_ms_p95: number | null
-      /** Ttft Ms P99 */
-      ttft_ms_p99: number | null
     }
     /** Trial */
     Trial: {
@@ -7776,6 +7627,9 @@ export interface operations {
         key_id?: string | null
         /** @description As asked for; empty: the name led to none. */
         model?: string | null
+        /** @description What `top` goes by. */
+        order?:
+          "requests" | "errors" | "tokens" | "tokens_input" | "tokens_output" | "cost" | "failovers" | "saved"
         /** @description Id or name. */
         project?: string | null
         /** @description ISO 8601 or Unix seconds; absent: 24 hours before `until`. */
@@ -7783,7 +7637,7 @@ export interface operations {
         /** @description 2, 4 or 5. */
         status_class?: number | null
         tier?: string | null
-        /** @description Only the groups with most requests. */
+        /** @description Only the groups with most of `order`. */
         top?: number | null
         until?: string | null
       }
@@ -7818,6 +7672,8 @@ export interface operations {
       query?: {
         /** @description The one that answered; empty: none did. */
         backend_model?: string | null
+        /** @description With a series of the time before. */
+        compare?: boolean
         endpoint?: string | null
         error_code?: string | null
         key_id?: string | null

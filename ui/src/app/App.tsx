@@ -5,7 +5,7 @@ import { RouterProvider } from "react-router"
 
 import { queries } from "../api/queries"
 import { router } from "./router"
-import { theme } from "./theme"
+import { theme, variables } from "./theme"
 
 const nonce = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? ""
 
@@ -14,7 +14,12 @@ Object.assign(globalThis, { __webpack_nonce__: nonce })
 
 export function App() {
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={() => nonce}>
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={variables}
+      defaultColorScheme="auto"
+      getStyleNonce={() => nonce}
+    >
       <QueryClientProvider client={queries}>
         <Notifications position="bottom-right" limit={4} />
         <RouterProvider router={router} />

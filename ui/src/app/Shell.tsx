@@ -83,7 +83,7 @@ export function Shell() {
           <Mark />
           <Text fw={650}>LLM Gateway</Text>
         </Group>
-        <UnstyledButton onClick={openCommands} className="find" aria-label={t("commands.open")}>
+        <UnstyledButton onClick={openCommands} className="find">
           <IconSearch size={15} stroke={1.7} />
           <Text size="sm" flex={1}>
             {t("commands.open")}
@@ -116,7 +116,7 @@ export function Shell() {
         <Group gap={2} pt="xs" className="foot">
           <Menu position="top-start" width={200}>
             <Menu.Target>
-              <UnstyledButton className="who" aria-label={t("account.title")}>
+              <UnstyledButton className="who" aria-label={`${user.name}, ${t("account.title")}`}>
                 <IconUserCircle size={18} stroke={1.6} />
                 <Text size="sm" truncate>
                   {user.name}

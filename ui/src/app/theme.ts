@@ -1,4 +1,4 @@
-import { createTheme, type MantineColorsTuple } from "@mantine/core"
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core"
 
 const brand: MantineColorsTuple = [
   "#eef0fd",
@@ -55,5 +55,32 @@ export const theme = createTheme({
     },
     Drawer: { defaultProps: { position: "right", overlayProps: { backgroundOpacity: 0.2 } } },
     Anchor: { defaultProps: { underline: "hover" } },
+  },
+})
+
+const onLight = {
+  teal: "#05604a",
+  green: "#1f6b2e",
+  yellow: "#7a4d00",
+  orange: "#963107",
+  red: "#a61e1e",
+  blue: "#145592",
+  gray: "#4b525a",
+}
+
+/** Secondary text, links, and text on light tints, with a contrast of 4.5 and more on every background they stand on. */
+export const variables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    "--mantine-color-dimmed": "#5b626b",
+    "--mantine-color-placeholder": "#6b727b",
+    ...Object.fromEntries(
+      Object.entries(onLight).map(([name, text]) => [`--mantine-color-${name}-light-color`, text]),
+    ),
+  },
+  dark: {
+    "--mantine-color-dimmed": "#a3a8b4",
+    "--mantine-color-placeholder": "#8d93a1",
+    "--mantine-color-anchor": "#98a2f3",
   },
 })

@@ -1,4 +1,4 @@
-import { ActionIcon, CopyButton, Tooltip } from "@mantine/core"
+import { ActionIcon, Box, CopyButton, Tooltip } from "@mantine/core"
 import { IconCheck, IconCopy } from "@tabler/icons-react"
 import { useTranslation } from "react-i18next"
 
@@ -24,9 +24,9 @@ export function CodeBox({ code, label }: { code: string; label?: string }) {
       <pre tabIndex={0} aria-label={label}>
         {code}
       </pre>
-      <div className="code-copy">
+      <Box className="code-copy" bg="var(--mantine-color-body)">
         <Copy value={code} />
-      </div>
+      </Box>
     </div>
   )
 }

@@ -1,7 +1,8 @@
-import { Button, Group, Modal, Text, TextInput } from "@mantine/core"
+import { Button, Group, Text, TextInput } from "@mantine/core"
 import { type ReactNode, useState } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "./Dialog"
 import { Problem } from "./Problem"
 
 interface Props {
@@ -35,7 +36,7 @@ export function Confirm({ opened, onClose, title, text, action, typed, onAction 
     }
   }
   return (
-    <Modal opened={opened} onClose={onClose} title={title}>
+    <Dialog opened={opened} onClose={onClose} title={title}>
       <Text size="sm" mb="md" component="div">
         {text}
       </Text>
@@ -63,6 +64,6 @@ export function Confirm({ opened, onClose, title, text, action, typed, onAction 
           {action}
         </Button>
       </Group>
-    </Modal>
+    </Dialog>
   )
 }

@@ -19,7 +19,7 @@ export function Gate({ role = "editor", locked = false, children }: Props) {
   if (!disabled) return <>{children(false)}</>
   return (
     <Tooltip label={may ? t("owned.file", { ns: "shell" }) : t(`gate.${role}`)} multiline maw={300}>
-      <span style={{ display: "inline-block" }}>{children(true)}</span>
+      <span style={{ display: "inline-block", flex: "none" }}>{children(true)}</span>
     </Tooltip>
   )
 }

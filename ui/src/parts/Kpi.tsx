@@ -9,6 +9,8 @@ import { Sparkline } from "./Sparkline"
 interface Props {
   label: string
   value: string
+  /** A second figure, smaller: `p95 1.2 s`. */
+  beside?: string
   /** What it means, on hover. */
   about?: string
   now?: number | null
@@ -20,7 +22,7 @@ interface Props {
 }
 
 /** One figure: its change against the time before, its course, and where it leads. */
-export function Kpi({ label, value, about, now, before, good, trend, to }: Props) {
+export function Kpi({ label, value, beside, about, now, before, good, trend, to }: Props) {
   const { t } = useTranslation()
   const change = now != null && before ? (now - before) / before : null
   const better = change == null || !good ? null : good === "more" ? change > 0 : change < 0
@@ -38,22 +40,29 @@ export function Kpi({ label, value, about, now, before, good, trend, to }: Props
         </Text>
         {trend && trend.length > 1 && <Sparkline values={trend} />}
       </Group>
-      {change != null && Math.abs(change) >= 0.0005 ? (
-        <Group gap={2} c={better == null ? "dimmed" : better ? "teal.text" : "red.text"}>
-          <Arrow size={14} aria-hidden />
-          <Text size="xs" className="numbers">
-            {percent(Math.abs(change), Math.abs(change) < 0.1 ? 1 : 0)} {t("kpi.before")}
+      <Group justify="space-between" gap="xs" wrap="nowrap">
+        {change != null && Math.abs(change) >= 0.0005 ? (
+          <Group gap={2} wrap="nowrap" c={better == null ? "dimmed" : better ? "teal.text" : "red.text"}>
+            <Arrow size={14} aria-hidden />
+            <Text size="xs" className="numbers">
+              {percent(Math.abs(change), Math.abs(change) < 0.1 ? 1 : 0)} {t("kpi.before")}
+            </Text>
+          </Group>
+        ) : (
+          <Text size="xs" c="dimmed">
+            {change == null ? "\u00a0" : t("kpi.same")}
           </Text>
-        </Group>
-      ) : (
-        <Text size="xs" c="dimmed">
-          {change == null ? "\u00a0" : t("kpi.same")}
-        </Text>
-      )}
+        )}
+        {beside && (
+          <Text size="xs" c="dimmed" className="numbers" ta="right">
+            {beside}
+          </Text>
+        )}
+      </Group>
     </Card>
   )
   return to ? (
-    <Link to={to} className="card-link" aria-label={`${label}: ${value}`}>
+    <Link to={to} className="card-link">
       {card}
     </Link>
   ) : (

@@ -1,8 +1,9 @@
-import { Alert, Button, Checkbox, Group, Modal, Stack, Tabs, Text } from "@mantine/core"
+import { Alert, Button, Checkbox, Group, Stack, Tabs, Text } from "@mantine/core"
 import { IconKey } from "@tabler/icons-react"
 import { type ReactNode, useState } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "./Dialog"
 import { CodeBox } from "./CodeBox"
 import { dotenv, pasted, useRecipes } from "./recipes"
 
@@ -20,8 +21,7 @@ export function Reveal({ secret, name, project, note, onClose }: Props) {
   const { t } = useTranslation("projects")
   const [saved, setSaved] = useState(false)
   return (
-    <Modal
-      opened
+    <Dialog
       onClose={onClose}
       title={t("reveal.title", { name })}
       size="lg"
@@ -48,7 +48,7 @@ export function Reveal({ secret, name, project, note, onClose }: Props) {
           </Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   )
 }
 

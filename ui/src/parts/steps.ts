@@ -18,7 +18,7 @@ export const unix = (iso: string): number => Math.round(Date.parse(iso) / 1000)
 /** For an axis: the time, or the day where steps are that long. Whole days are days of UTC. */
 export function stepLabel(at: number, seconds: number, long = false): string {
   const day = { month: "short", day: "numeric" } as const
-  const time = { hour: "2-digit", minute: "2-digit" } as const
+  const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const
   return new Date(at * 1000).toLocaleString(i18n.language, {
     ...(seconds >= DAY ? day : seconds > 3600 || long ? { ...day, ...time } : time),
     timeZone: inUtc() || seconds >= DAY ? "UTC" : undefined,

@@ -121,20 +121,28 @@ class OverviewPoint(OverviewFigures):
     at: Annotated[Time, Field(description="When the step begins.")]
 
 
-class TopProject(UsageFigures):
+class TopFigures(TypedDict):
+    requests: int
+    errors: int
+    tokens_input: int
+    tokens_output: int
+    cost: float
+
+
+class TopProject(TopFigures):
     project: Annotated[str | None, Field(description="null: it has no name now.")]
     project_id: str
 
 
-class TopModel(UsageFigures):
+class TopModel(TopFigures):
     model: Annotated[str | None, Field(description="As asked for; null: the name led to none.")]
 
 
-class TopError(UsageFigures):
+class TopError(TopFigures):
     error_code: str
 
 
-class TopTier(UsageFigures):
+class TopTier(TopFigures):
     tier: Annotated[Trust | None, Field(description="Whose servers answered; null: none did.")]
 
 
@@ -156,7 +164,7 @@ class Overview(TypedDict):
     current: OverviewFigures
     previous: OverviewFigures
     series: list[OverviewPoint]
-    previous_series: list[OverviewPoint]
+    previous_series: Annotated[list[OverviewPoint] | None, Field(description="Only with `compare`.")]
     top: Tops
 
 
@@ -170,7 +178,8 @@ async def get_stats(
     by: Annotated[str, Query(description=f"Comma separated: {', '.join(get_args(Dimension))}.")] = (
         "project,model,status_class"
     ),
-    top: Annotated[int | None, Query(ge=1, le=1000, description="Only the groups with most requests.")] = None,
+    top: Annotated[int | None, Query(ge=1, le=1000, description="Only the groups with most of `order`.")] = None,
+    order: Annotated[usage.Order, Query(description="What `top` goes by.")] = "requests",
 ) -> StatList:
     """The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
     the minute are no longer kept to whole hours."""
@@ -179,7 +188,7 @@ async def get_stats(
     span = usage.span(start, end, bucket, minutes_from=kept)
     async with running.sessions.read() as s:
         rows = await usage.usage(
-            s, since=start, until=end, by=groups, bucket=bucket, filters=wanted, top=top, minutes_from=kept
+            s, since=start, until=end, by=groups, bucket=bucket, filters=wanted, top=top, order=order, minutes_from=kept
         )
     names = names_of(running)
     data: list[StatRow] = []
@@ -202,11 +211,17 @@ async def get_stats(
 
 
 @router.get("/overview", summary="A span, as much time before it, how both went, and who made most of it")
-async def get_overview(running: Live, wanted: Filters, since: Since = None, until: str | None = None) -> Overview:
+async def get_overview(
+    running: Live,
+    wanted: Filters,
+    since: Since = None,
+    until: str | None = None,
+    compare: Annotated[bool, Query(description="With a series of the time before.")] = False,
+) -> Overview:
     """Two queries over the roll-ups, whatever the span: one for the figures, one for `top`."""
     start, end, kept = _time(running, since, until)
     async with running.sessions.read() as s:
-        found = await usage.overview(s, since=start, until=end, filters=wanted, minutes_from=kept)
+        found = await usage.overview(s, since=start, until=end, filters=wanted, compare=compare, minutes_from=kept)
         top = await usage.tops(s, since=start, until=end, filters=wanted, minutes_from=kept)
     names = names_of(running).projects
     return {
@@ -215,17 +230,30 @@ async def get_overview(running: Live, wanted: Filters, since: Since = None, unti
         "step_s": found.step,
         "current": _parted(found.now),
         "previous": _parted(found.before),
-        "series": [{"at": when(each.all.bucket or 0.0), **_parted(each)} for each in found.series],
-        "previous_series": [{"at": when(each.all.bucket or 0.0), **_parted(each)} for each in found.series_before],
+        "series": [_point(each) for each in found.series],
+        "previous_series": None if found.series_before is None else [_point(each) for each in found.series_before],
         "top": {
             "projects": [
-                {"project": names.get(str(row.group[0])), "project_id": str(row.group[0]), **figures(row)}
-                for row in top["project"]
+                {"project": names.get(row.value), "project_id": row.value, **_top(row)} for row in top["project"]
             ],
-            "models": [{"model": str(row.group[0]) or None, **figures(row)} for row in top["model"]],
-            "errors": [{"error_code": str(row.group[0]), **figures(row)} for row in top["error_code"]],
-            "tiers": [{"tier": cast("Trust | None", row.group[0] or None), **figures(row)} for row in top["tier"]],
+            "models": [{"model": row.value or None, **_top(row)} for row in top["model"]],
+            "errors": [{"error_code": row.value, **_top(row)} for row in top["error_code"]],
+            "tiers": [{"tier": cast("Trust | None", row.value or None), **_top(row)} for row in top["tier"]],
         },
+    }
+
+
+def _point(found: usage.Parted) -> OverviewPoint:
+    return {"at": when(found.all.bucket or 0.0), **_parted(found)}
+
+
+def _top(row: usage.Top) -> TopFigures:
+    return {
+        "requests": row.requests,
+        "errors": row.errors,
+        "tokens_input": row.tokens_input,
+        "tokens_output": row.tokens_output,
+        "cost": row.cost_nanos / 1e9,
     }
 
 

@@ -1,21 +1,10 @@
-import {
-  Anchor,
-  Grid,
-  Group,
-  NavLink,
-  ScrollArea,
-  Select,
-  Skeleton,
-  Text,
-  TextInput,
-  Title,
-} from "@mantine/core"
-import { IconSearch } from "@tabler/icons-react"
+import { Anchor, Grid, Group, NavLink, ScrollArea, Select, Skeleton, Text, Title } from "@mantine/core"
 import { useTranslation } from "react-i18next"
 import { Link } from "react-router"
 
 import { Problem } from "../../parts/Problem"
 import { RecipeView } from "../../parts/RecipeView"
+import { SearchField } from "../../parts/SearchField"
 import { useRecipes } from "../../parts/recipes"
 import { Copy } from "../../parts/CodeBox"
 
@@ -79,17 +68,8 @@ export function Clients({ project, chosen, onChoose }: Props) {
       </Group>
       <Grid gap="lg">
         <Grid.Col span={{ base: 12, sm: 4, lg: 3 }}>
-          <TextInput
-            type="search"
-            aria-label={t("search")}
-            placeholder={t("search")}
-            leftSection={<IconSearch size={14} />}
-            value={chosen.q}
-            onChange={(event) => onChoose({ q: event.currentTarget.value })}
-            mb="xs"
-            data-search
-          />
-          <ScrollArea.Autosize mah={{ base: 190, sm: 620 }} type="auto">
+          <SearchField label={t("search")} value={chosen.q} onChange={(q) => onChoose({ q })} mb="xs" />
+          <ScrollArea.Autosize mah={{ base: 182, sm: 620 }} type="hover">
             <nav aria-label={t("clients")}>
               {found.map(({ client, title }) => (
                 <NavLink
@@ -127,6 +107,7 @@ export function Clients({ project, chosen, onChoose }: Props) {
                   component={Link}
                   to={project ? `/projects/${encodeURIComponent(project)}` : "/projects"}
                   size="sm"
+                  underline="always"
                 >
                   {t("makeKey")}
                 </Anchor>

@@ -65,7 +65,14 @@ export function AddServer({ onClose, added }: { onClose: () => void; added: (id:
   }
 
   return (
-    <Modal opened onClose={onClose} title={t("add.title")} size="lg" closeOnClickOutside={false}>
+    <Modal
+      opened
+      onClose={onClose}
+      closeButtonProps={{ "aria-label": t("close", { ns: "shell" }) }}
+      title={t("add.title")}
+      size="lg"
+      closeOnClickOutside={false}
+    >
       <form onSubmit={submit}>
         <Stack>
           <Group align="flex-end" wrap="nowrap">

@@ -15,8 +15,10 @@ import { Timeline } from "./Timeline"
 
 /** One server: what is known of it, its models, its day, and what can be done. */
 export function Detail({ id, row, onClose }: { id: string; row: Server | undefined; onClose: () => void }) {
+  const { t } = useTranslation("fleet")
   return (
     <Drawer
+      closeButtonProps={{ "aria-label": t("close", { ns: "shell" }) }}
       opened={id !== ""}
       onClose={onClose}
       size="min(860px, 100vw)"

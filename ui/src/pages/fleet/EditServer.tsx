@@ -38,7 +38,12 @@ export function EditServer({ server, onClose }: { server: Server; onClose: () =>
   }
 
   return (
-    <Modal opened onClose={onClose} title={t("editTitle", { name: server.name })}>
+    <Modal
+      opened
+      onClose={onClose}
+      closeButtonProps={{ "aria-label": t("close", { ns: "shell" }) }}
+      title={t("editTitle", { name: server.name })}
+    >
       <form onSubmit={(event) => void save(event)}>
         <Stack>
           <TextInput

@@ -1,8 +1,8 @@
-import { Group, Select, TextInput } from "@mantine/core"
-import { IconSearch } from "@tabler/icons-react"
+import { Group, Select } from "@mantine/core"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Search } from "../../parts/Search"
 import { type Url, values } from "./matching"
 import type { Server } from "./shapes"
 
@@ -37,14 +37,12 @@ export function Filters({ all, url, set }: Props) {
     )
   return (
     <Group gap="xs" mb="sm">
-      <TextInput
-        data-search
+      <Search
         w={{ base: "100%", xs: 260 }}
         aria-label={t("filter.q")}
         placeholder={t("filter.q")}
-        leftSection={<IconSearch size={15} />}
         value={url.q}
-        onChange={(event) => set({ q: event.currentTarget.value })}
+        onChange={(q) => set({ q })}
       />
       {one("model", models)}
       {one(

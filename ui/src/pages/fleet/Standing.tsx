@@ -2,7 +2,7 @@ import { Text, Tooltip } from "@mantine/core"
 import { useTranslation } from "react-i18next"
 
 import { Dot } from "../../parts/Dot"
-import { duration, number } from "../../parts/format"
+import { duration } from "../../parts/format"
 import { COLOURS, type Server } from "./shapes"
 
 /** The state of a server, why, and when it is looked at next. */
@@ -24,9 +24,9 @@ export function Standing({ server, full }: { server: Server; full?: boolean }) {
           </Text>
         </Tooltip>
       )}
-      {full && server.models_resting > 0 && (
+      {full && server.models_quarantined > 0 && (
         <Text size="xs" c="dimmed">
-          {t("modelsResting", { count: server.models_resting, shown: number(server.models_resting) })}
+          {t("lies", { count: server.models_quarantined })}
         </Text>
       )}
     </>

@@ -1,7 +1,8 @@
-import { Alert, Text } from "@mantine/core"
+import { Card, Text } from "@mantine/core"
 import { useTranslation } from "react-i18next"
 
 import type { Shape } from "../../api/client"
+import { Dot } from "../../parts/Dot"
 
 const NAMED = 12
 
@@ -10,17 +11,14 @@ export function Verified({ told }: { told: Shape["Verified"] }) {
   const { t } = useTranslation("fleet")
   const more = told.model_count - NAMED
   return (
-    <Alert
-      role="status"
-      p="xs"
-      variant="outline"
-      color={told.ok ? "teal" : "red"}
-      title={
-        told.ok
-          ? t("add.ok", { count: told.model_count, version: told.version ?? "" })
-          : t("add.failed", { fault: told.fault })
-      }
-    >
+    <Card role="status" padding="xs">
+      <Text size="sm" fw={600}>
+        <Dot color={told.ok ? "teal.6" : "red.6"}>
+          {told.ok
+            ? t("add.ok", { count: told.model_count, version: told.version ?? "" })
+            : t("add.failed", { fault: told.fault })}
+        </Dot>
+      </Text>
       {told.detail && <Text size="sm">{told.detail}</Text>}
       {told.models.length > 0 && (
         <Text size="xs" ff="monospace" style={{ overflowWrap: "anywhere" }}>
@@ -34,6 +32,6 @@ export function Verified({ told }: { told: Shape["Verified"] }) {
           {t("add.known", { name: told.known_as })}
         </Text>
       )}
-    </Alert>
+    </Card>
   )
 }

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next"
 
 import { use } from "../../api/client"
 import { useMay } from "../../app/session"
+import { useFeed } from "../../parts/feed"
 import { PageHead } from "../../parts/PageHead"
 import { Problem } from "../../parts/Problem"
 import { useUrl } from "../../parts/url"
@@ -12,7 +13,7 @@ import { AddServer } from "./AddServer"
 import { Bulk } from "./Bulk"
 import { Detail } from "./Detail"
 import { Filters } from "./Filters"
-import { DEFAULTS, matching } from "./matching"
+import { current, DEFAULTS, matching } from "./matching"
 import { Lanes } from "./Lanes"
 import { Servers } from "./Servers"
 import { Sources } from "./Sources"
@@ -25,8 +26,12 @@ export default function Fleet() {
   const [url, set] = useUrl(DEFAULTS)
   const may = useMay("editor")
   const [picked, pick] = useState<ReadonlySet<string>>(new Set())
-  const { data, error, refetch, isFetching } = use.useQuery("get", "/admin/api/servers")
-  const all = data?.data
+  const { data, error, refetch, isFetching, dataUpdatedAt } = use.useQuery("get", "/admin/api/servers")
+  const changes = useFeed((feed) => feed.changes)
+  const all = useMemo(
+    () => data && current(data.data, changes, dataUpdatedAt),
+    [data, changes, dataUpdatedAt],
+  )
   const rows = useMemo(() => all && matching(all, url), [all, url])
   const shown = rows?.filter(({ state }) => !url.state || state === url.state)
   const inSight = shown?.filter(({ id }) => picked.has(id)) ?? []

@@ -1,4 +1,5 @@
-import type { Server } from "./shapes"
+import type { ServerChange } from "../../parts/feed"
+import type { Server, State } from "./shapes"
 
 /** `id`: of the server whose drawer is open; `add`: the dialog is; the rest says which servers are shown, and how. */
 export const DEFAULTS = {
@@ -15,6 +16,18 @@ export const DEFAULTS = {
   model: "",
 }
 export type Url = typeof DEFAULTS
+
+/** The servers as asked `at` (ms), with the states that they have turned to since (`changes`: the latest first). */
+export function current(all: Server[], changes: ServerChange[], at: number): Server[] {
+  const latest = new Map<string, ServerChange>()
+  for (const change of changes)
+    if (Date.parse(change.at) > at && !latest.has(change.id)) latest.set(change.id, change)
+  if (!latest.size) return all
+  return all.map((row) => {
+    const change = latest.get(row.id)
+    return change ? { ...row, state: change.state as State, reason: change.reason, rests_for_s: null } : row
+  })
+}
 
 /** Those that fit all filters but the state's, whose counts are shown. */
 export function matching(all: Server[], url: Url): Server[] {

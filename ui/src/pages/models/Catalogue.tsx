@@ -1,6 +1,5 @@
-import { Checkbox, Group, MultiSelect, Select, Text, TextInput, Tooltip } from "@mantine/core"
-import { useDebouncedValue } from "@mantine/hooks"
-import { IconAlertTriangle, IconBox, IconSearch } from "@tabler/icons-react"
+import { Checkbox, Group, MultiSelect, Select, Text, Tooltip } from "@mantine/core"
+import { IconAlertTriangle, IconBox } from "@tabler/icons-react"
 import { keepPreviousData } from "@tanstack/react-query"
 import { useTranslation } from "react-i18next"
 
@@ -10,6 +9,7 @@ import { Dot } from "../../parts/Dot"
 import { Empty } from "../../parts/Empty"
 import { bytes, compact, number } from "../../parts/format"
 import { Problem } from "../../parts/Problem"
+import { Search } from "../../parts/Search"
 import { useUrl } from "../../parts/url"
 
 type Found = Shape["CatalogueModel"]
@@ -23,9 +23,8 @@ const several = (text: string) => (text ? text.split(",") : [])
 export function Catalogue({ chosen, open }: { chosen: string; open: (name: string) => void }) {
   const { t } = useTranslation("models")
   const [url, set] = useUrl(DEFAULTS)
-  const [q] = useDebouncedValue(url.q, 200)
   const query = {
-    q,
+    q: url.q,
     family: several(url.family),
     quantization: several(url.quant),
     capability: several(url.can),
@@ -148,14 +147,12 @@ export function Catalogue({ chosen, open }: { chosen: string; open: (name: strin
   return (
     <>
       <Group align="flex-end" gap="xs" mb="sm">
-        <TextInput
-          data-search
+        <Search
           w={{ base: "100%", xs: 240 }}
           label={t("filter.q")}
           placeholder="llama coder"
-          leftSection={<IconSearch size={15} />}
           value={url.q}
-          onChange={(event) => set({ q: event.currentTarget.value })}
+          onChange={(q) => set({ q })}
         />
         {facets("family", "family")}
         {facets("quant", "quantization")}

@@ -22,8 +22,10 @@ interface Props {
 
 /** What a name is, who would serve it now, and whether it answers. */
 export function Detail({ name, onClose, ...rest }: Props) {
+  const { t } = useTranslation("models")
   return (
     <Drawer
+      closeButtonProps={{ "aria-label": t("close", { ns: "shell" }) }}
       opened={name !== ""}
       onClose={onClose}
       size="min(860px, 100vw)"

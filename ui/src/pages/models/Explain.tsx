@@ -1,4 +1,4 @@
-import { ActionIcon, Card, Code, Group, Skeleton, Text, Tooltip } from "@mantine/core"
+import { ActionIcon, Card, Group, Skeleton, Text, Tooltip } from "@mantine/core"
 import { IconRefresh } from "@tabler/icons-react"
 import { useTranslation } from "react-i18next"
 
@@ -6,6 +6,7 @@ import { use } from "../../api/client"
 import { Dot } from "../../parts/Dot"
 import { Problem } from "../../parts/Problem"
 import { When } from "../../parts/When"
+import { Words } from "../../parts/Words"
 import { Candidates } from "./Candidates"
 import { Rejected } from "./Rejected"
 
@@ -57,11 +58,11 @@ export function Explain({ name, as }: { name: string; as: string }) {
               <Dot color={colours[data.outcome] ?? "red"}>{t(`outcome.${data.outcome}`)}</Dot>
             </Text>
             <Text size="sm">
-              <Words text={data.conclusion} />
+              <Words>{data.conclusion}</Words>
             </Text>
             {data.advice && (
               <Text size="sm" mt={4}>
-                <Words text={data.advice} />
+                <Words>{data.advice}</Words>
               </Text>
             )}
           </Card>
@@ -74,9 +75,4 @@ export function Explain({ name, as }: { name: string; as: string }) {
       )}
     </section>
   )
-}
-
-/** Names and commands stand between backquotes. */
-function Words({ text }: { text: string }) {
-  return <>{text.split("`").map((part, at) => (at % 2 ? <Code key={at}>{part}</Code> : part))}</>
 }

@@ -31,6 +31,7 @@ export function NameForm({ what, onClose }: { what: string; onClose: () => void 
     <Modal
       opened
       onClose={onClose}
+      closeButtonProps={{ "aria-label": t("close", { ns: "shell" }) }}
       size="lg"
       title={old ? t("form.edit", { name: old.name }) : t("form.new")}
       closeOnClickOutside={false}

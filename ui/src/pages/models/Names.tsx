@@ -1,5 +1,5 @@
-import { ActionIcon, Badge, Button, Group, Stack, Text, TextInput, Tooltip } from "@mantine/core"
-import { IconLock, IconPencil, IconSearch, IconTags, IconTrash } from "@tabler/icons-react"
+import { ActionIcon, Badge, Button, Group, Stack, Text, Tooltip } from "@mantine/core"
+import { IconLock, IconPencil, IconTags, IconTrash } from "@tabler/icons-react"
 import { useState } from "react"
 import { useTranslation } from "react-i18next"
 
@@ -9,6 +9,7 @@ import { type ColumnOf, DataTable } from "../../parts/DataTable"
 import { Empty } from "../../parts/Empty"
 import { number } from "../../parts/format"
 import { Problem } from "../../parts/Problem"
+import { Search } from "../../parts/Search"
 import { useUrl } from "../../parts/url"
 import { Backend } from "./Backend"
 import { Unmap } from "./Unmap"
@@ -133,15 +134,13 @@ export function Names({ chosen, open, edit }: Props) {
 
   return (
     <>
-      <TextInput
-        data-search
+      <Search
         mb="sm"
         maw={360}
         aria-label={t("searchNames")}
         placeholder={t("searchNames")}
-        leftSection={<IconSearch size={15} />}
         value={q}
-        onChange={(event) => set({ q: event.currentTarget.value })}
+        onChange={(words) => set({ q: words })}
       />
       <DataTable
         label={t("tabs.names")}

@@ -1,4 +1,4 @@
-import { Alert, Anchor, Button, Group, Select, Text, Tooltip } from "@mantine/core"
+import { Anchor, Button, Card, Group, Select, Text, Tooltip } from "@mantine/core"
 import { IconPlayerPlay } from "@tabler/icons-react"
 import { useState } from "react"
 import { useTranslation } from "react-i18next"
@@ -6,6 +6,7 @@ import { Link } from "react-router"
 
 import { use, type Shape } from "../../api/client"
 import { useMay } from "../../app/session"
+import { Dot } from "../../parts/Dot"
 import { duration, number } from "../../parts/format"
 import { Problem } from "../../parts/Problem"
 
@@ -64,7 +65,10 @@ function Result({ tried }: { tried: Shape["Tried"] }) {
   const { t } = useTranslation("models")
   const { error, server, server_name } = tried
   return (
-    <Alert color={tried.ok ? "teal" : "red"} p="xs" title={t(tried.ok ? "test.ok" : "test.failed")}>
+    <Card padding="xs">
+      <Text size="sm" fw={600}>
+        <Dot color={tried.ok ? "teal.6" : "red.6"}>{t(tried.ok ? "test.ok" : "test.failed")}</Dot>
+      </Text>
       {tried.answer && (
         <Text size="sm" mb={4} style={{ overflowWrap: "anywhere" }}>
           “{tried.answer}”
@@ -95,6 +99,6 @@ function Result({ tried }: { tried: Shape["Tried"] }) {
           {t("test.row")}
         </Anchor>
       </Group>
-    </Alert>
+    </Card>
   )
 }

@@ -27,7 +27,14 @@ export function Courses({ points, step, compare, link }: Props) {
     if (point) void navigate(link("requests", { range: stepRange(point.at, step) }))
   }
   const data = points.map((point) => ({ ...point, label: stepLabel(point.at, step) }))
-  const shared = { h: HEIGHT, data, dataKey: "label", withLegend: true, tickLine: "none" as const }
+  const shared = {
+    h: HEIGHT,
+    data,
+    dataKey: "label",
+    withLegend: true,
+    legendProps: { itemSorter: null },
+    tickLine: "none" as const,
+  }
   const bars = { maxBarWidth: 26, barChartProps: { onClick: open, barCategoryGap: "18%" } }
   const before = (name: string) =>
     compare ? [{ name, label: t("chart.before"), color: "gray.5", stackId: "before" }] : []

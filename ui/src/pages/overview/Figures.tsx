@@ -19,7 +19,7 @@ export function Figures({ found, points, health, link }: Props) {
   const { t } = useTranslation("overview")
   if (!found)
     return (
-      <SimpleGrid cols={{ base: 2, sm: 3, lg: 4 }} spacing="sm" aria-busy>
+      <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm" aria-busy>
         {Array.from({ length: 8 }, (_, at) => (
           <Skeleton key={at} h={96} radius="md" />
         ))}
@@ -32,7 +32,7 @@ export function Figures({ found, points, health, link }: Props) {
   const tokens = now.tokens_input + now.tokens_output
   const servers = health?.servers
   return (
-    <SimpleGrid cols={{ base: 1, xs: 2, md: 3, xl: 4 }} spacing="sm">
+    <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm">
       <Kpi
         label={t("kpi.requests")}
         value={compact(now.requests)}
@@ -73,7 +73,8 @@ export function Figures({ found, points, health, link }: Props) {
       <Kpi
         label={t("kpi.first")}
         about={t("kpi.firstAbout")}
-        value={`${duration(now.ttft_ms_p50)} / ${duration(now.ttft_ms_p95)}`}
+        value={duration(now.ttft_ms_p50)}
+        beside={`p95 ${duration(now.ttft_ms_p95)}`}
         now={now.ttft_ms_p50}
         before={before.ttft_ms_p50}
         good="less"
@@ -83,7 +84,8 @@ export function Figures({ found, points, health, link }: Props) {
       <Kpi
         label={t("kpi.latency")}
         about={t("kpi.latencyAbout")}
-        value={`${duration(now.latency_ms_p50)} / ${duration(now.latency_ms_p95)}`}
+        value={duration(now.latency_ms_p50)}
+        beside={`p95 ${duration(now.latency_ms_p95)}`}
         now={now.latency_ms_p50}
         before={before.latency_ms_p50}
         good="less"

@@ -2,7 +2,7 @@ import { Anchor, Card, Group, SimpleGrid, Table, Text, Title } from "@mantine/co
 import { useTranslation } from "react-i18next"
 import { Link } from "react-router"
 
-import { compact, cost, duration, percent } from "../../parts/format"
+import { compact, cost, percent } from "../../parts/format"
 import classes from "./overview.module.css"
 import type { Overview } from "./series"
 
@@ -47,12 +47,12 @@ export function Tops({ found, link }: Props) {
         title={t("top.models")}
         all={link("usage", { by: "model" })}
         total={current.requests}
-        note={t("top.latency")}
+        note={spending}
         rows={top.models.map((row) => ({
           id: row.model ?? "",
           name: row.model ?? t("top.unresolved"),
           requests: row.requests,
-          note: duration(row.latency_ms_p95),
+          note: spent(row),
           to: row.model ? link("requests", { model: row.model }) : link("requests", { status_class: "4" }),
         }))}
       />

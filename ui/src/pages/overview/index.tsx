@@ -1,4 +1,4 @@
-import { Button, Group, Stack, Switch } from "@mantine/core"
+import { Button, Stack, Switch } from "@mantine/core"
 import { IconRocket } from "@tabler/icons-react"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
@@ -23,7 +23,7 @@ export default function Overview() {
   const [url, set] = useUrl({ range: "24h", project: "", model: "", compare: "" })
   const filters = { project: url.project || undefined, model: url.model || undefined }
   const figures = use.useQuery("get", "/admin/api/stats/overview", {
-    params: { query: { ...rangeOf(url.range), ...filters } },
+    params: { query: { ...rangeOf(url.range), ...filters, compare: url.compare === "1" } },
   })
   const health = use.useQuery("get", "/v1/health", {})
   const alerts = use.useQuery("get", "/admin/api/alerts", {})
@@ -40,6 +40,12 @@ export default function Overview() {
   return (
     <>
       <PageHead title={t("title")} about={t("about")}>
+        <Switch
+          size="xs"
+          label={t("compare")}
+          checked={url.compare === "1"}
+          onChange={(event) => set({ compare: event.currentTarget.checked ? "1" : "" })}
+        />
         <ProjectPick value={url.project} onChange={(project) => set({ project })} />
         <ModelPick value={url.model} onChange={(model) => set({ model })} />
         <Range
@@ -64,14 +70,6 @@ export default function Overview() {
           )}
           {found && !none && (
             <>
-              <Group justify="flex-end">
-                <Switch
-                  size="xs"
-                  label={t("compare")}
-                  checked={url.compare === "1"}
-                  onChange={(event) => set({ compare: event.currentTarget.checked ? "1" : "" })}
-                />
-              </Group>
               <Courses points={points} step={found.step_s} compare={url.compare === "1"} link={link} />
               <Tops found={found} link={link} />
             </>

@@ -35,7 +35,7 @@ export function pointsOf(found: Overview): Point[] {
   const of = (series: Overview["series"], shift = 0) =>
     new Map(series.map((each) => [Math.floor((unix(each.at) + shift) / step) * step, each]))
   const now = of(found.series)
-  const before = of(found.previous_series, length)
+  const before = of(found.previous_series ?? [], length)
   return stepsOf(found.since, found.until, step).map((at) => {
     const [here, old] = [now.get(at), before.get(at)]
     return {

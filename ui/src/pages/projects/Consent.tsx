@@ -1,7 +1,8 @@
-import { Button, Checkbox, Group, List, Modal, Stack, Text } from "@mantine/core"
+import { Button, Checkbox, Group, List, Stack, Text } from "@mantine/core"
 import { useState } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "../../parts/Dialog"
 import { Problem } from "../../parts/Problem"
 
 interface Props {
@@ -19,7 +20,7 @@ export function Consent({ project, tools, busy, error, onClose, onAgree }: Props
   const { t } = useTranslation("projects")
   const [agreed, setAgreed] = useState(false)
   return (
-    <Modal opened onClose={onClose} title={t("consent.title", { project })} size="lg">
+    <Dialog onClose={onClose} title={t("consent.title", { project })} size="lg">
       <Stack gap="sm">
         <Text size="sm">{t("consent.lead")}</Text>
         <List size="sm" spacing={6}>
@@ -45,6 +46,6 @@ export function Consent({ project, tools, busy, error, onClose, onAgree }: Props
           </Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   )
 }

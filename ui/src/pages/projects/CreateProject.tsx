@@ -1,8 +1,9 @@
-import { Button, Group, Modal, Stack, Textarea, TextInput } from "@mantine/core"
+import { Button, Group, Stack, Textarea, TextInput } from "@mantine/core"
 import { type FormEvent, useState } from "react"
 import { useTranslation } from "react-i18next"
 import { useNavigate } from "react-router"
 
+import { Dialog } from "../../parts/Dialog"
 import { use } from "../../api/client"
 import { Problem } from "../../parts/Problem"
 import { done } from "../../parts/told"
@@ -35,7 +36,7 @@ export function CreateProject({ onClose }: { onClose: () => void }) {
   }
 
   return (
-    <Modal opened onClose={onClose} title={t("new")} size="md">
+    <Dialog onClose={onClose} title={t("new")} size="md">
       <form onSubmit={submit}>
         <Stack gap="sm">
           <TextInput name="name" label={t("fields.name")} required maxLength={100} data-autofocus />
@@ -60,6 +61,6 @@ export function CreateProject({ onClose }: { onClose: () => void }) {
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   )
 }

@@ -1,7 +1,8 @@
-import { Button, Divider, Group, Modal, Stack, Text } from "@mantine/core"
+import { Button, Divider, Group, Stack, Text } from "@mantine/core"
 import { type FormEvent, useState } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "../../parts/Dialog"
 import { use } from "../../api/client"
 import { Problem } from "../../parts/Problem"
 import { done } from "../../parts/told"
@@ -29,7 +30,7 @@ export function KeyLimits({ of: key, onClose }: { of: Key; onClose: () => void }
   }
 
   return (
-    <Modal opened onClose={onClose} title={t("keys.limitsOf", { name: key.name })}>
+    <Dialog onClose={onClose} title={t("keys.limitsOf", { name: key.name })}>
       <form onSubmit={submit}>
         <Stack gap="sm">
           <Text size="sm" c="dimmed">
@@ -53,6 +54,6 @@ export function KeyLimits({ of: key, onClose }: { of: Key; onClose: () => void }
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   )
 }

@@ -65,7 +65,7 @@ export function KeysTab({ project }: { project: Project }) {
       title: t("keys.state"),
       sort: ({ state }) => state,
       cell: ({ state }) => (
-        <Badge size="sm" color={colours[state]}>
+        <Badge size="sm" color={colours[state]} miw="fit-content">
           {t(`keys.states.${state}`)}
         </Badge>
       ),

@@ -44,7 +44,7 @@ export function LimitsTab({ project }: { project: Project }) {
             <Text size="sm" c="dimmed">
               {t("limits.about")}
             </Text>
-            <Fieldset variant="unstyled" disabled={locked || !may} aria-label={t("limits.title")}>
+            <Fieldset variant="unstyled" p={0} m={0} disabled={locked || !may} aria-label={t("limits.title")}>
               <LimitFields texts={texts} onChange={setTexts} />
             </Fieldset>
             <SaveRow error={error} busy={isPending} locked={locked} />

@@ -169,7 +169,7 @@ function Answer({ project, asKey, used, explained, error }: Found) {
       <Text fw={600} mt="md" mb="xs" size="sm">
         {t(`mayCall.${whole}`)}
       </Text>
-      <List spacing={6} size="sm" center={false}>
+      <List spacing={6} size="sm" pl={0}>
         {steps.map(([verdict, text], at) => {
           const Mark = marks[verdict]
           return (

@@ -42,7 +42,7 @@ export function ModelsTab({ project }: { project: Project }) {
         </Text>
         <form onSubmit={submit}>
           <Stack gap="sm" maw={640}>
-            <Fieldset variant="unstyled" disabled={fixed} aria-label={t("models.allowed")}>
+            <Fieldset variant="unstyled" p={0} m={0} disabled={fixed} aria-label={t("models.allowed")}>
               <SegmentedControl
                 aria-label={t("models.allowed")}
                 size="xs"

@@ -1,7 +1,8 @@
-import { Button, Group, Modal, Stack, TextInput } from "@mantine/core"
+import { Button, Group, Stack, TextInput } from "@mantine/core"
 import { type FormEvent, useState } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "../../parts/Dialog"
 import { use } from "../../api/client"
 import { Fold } from "../../parts/Fold"
 import { Problem } from "../../parts/Problem"
@@ -30,7 +31,7 @@ export function NewKey({ project, onClose, onMade }: Props) {
   }
 
   return (
-    <Modal opened onClose={onClose} title={t("keys.new")}>
+    <Dialog onClose={onClose} title={t("keys.new")}>
       <form onSubmit={submit}>
         <Stack gap="sm">
           <TextInput
@@ -56,6 +57,6 @@ export function NewKey({ project, onClose, onMade }: Props) {
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   )
 }

@@ -4,7 +4,6 @@ import {
   Badge,
   Button,
   Group,
-  Modal,
   Stack,
   TagsInput,
   Text,
@@ -17,6 +16,7 @@ import { type FormEvent, useState } from "react"
 import { useTranslation } from "react-i18next"
 import { Link } from "react-router"
 
+import { Dialog } from "../../parts/Dialog"
 import { api, type Shape, use } from "../../api/client"
 import { Confirm } from "../../parts/Confirm"
 import { type ColumnOf, DataTable } from "../../parts/DataTable"
@@ -176,7 +176,7 @@ function AddName({
     create.mutate({ body: { project: project.id, name: name!, description: description!, backend } })
   }
   return (
-    <Modal opened onClose={onClose} title={t("models.add")}>
+    <Dialog onClose={onClose} title={t("models.add")}>
       <form onSubmit={submit}>
         <Stack gap="sm">
           <TextInput name="name" label={t("models.name")} required maxLength={200} data-autofocus />
@@ -201,6 +201,6 @@ function AddName({
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   )
 }

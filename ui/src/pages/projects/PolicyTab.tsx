@@ -58,7 +58,7 @@ export function PolicyTab({ project }: { project: Project }) {
           <Text size="sm" c="dimmed" mb="sm">
             {t("policy.trustAbout")}
           </Text>
-          <Fieldset variant="unstyled" disabled={fixed} aria-label={t("policy.trust")}>
+          <Fieldset variant="unstyled" p={0} m={0} disabled={fixed} aria-label={t("policy.trust")}>
             <Checkbox.Group value={trust} onChange={(value) => setTrust(value as Trust[])}>
               <Stack gap="xs">
                 {classes.map((each) => (
@@ -98,7 +98,7 @@ export function PolicyTab({ project }: { project: Project }) {
           <Text size="sm" c="dimmed" mb="sm">
             {t("policy.keptAbout")}
           </Text>
-          <Fieldset variant="unstyled" disabled={fixed} aria-label={t("policy.kept")}>
+          <Fieldset variant="unstyled" p={0} m={0} disabled={fixed} aria-label={t("policy.kept")}>
             <Stack gap="sm">
               <Switch
                 label={t("policy.store")}

@@ -1,6 +1,6 @@
-import { Anchor, Button, Group, Text, TextInput } from "@mantine/core"
+import { Anchor, Button, Group, Text } from "@mantine/core"
 import { useDisclosure } from "@mantine/hooks"
-import { IconFolders, IconPlus, IconSearch } from "@tabler/icons-react"
+import { IconFolders, IconPlus } from "@tabler/icons-react"
 import { useMemo } from "react"
 import { useTranslation } from "react-i18next"
 import { Link, useNavigate } from "react-router"
@@ -12,6 +12,7 @@ import { compact, number } from "../../parts/format"
 import { Gate } from "../../parts/Gate"
 import { PageHead } from "../../parts/PageHead"
 import { Problem } from "../../parts/Problem"
+import { SearchField } from "../../parts/SearchField"
 import { useUrl } from "../../parts/url"
 import { StateBadges, TrustBadges } from "./badges"
 import { CreateProject } from "./CreateProject"
@@ -87,16 +88,7 @@ export function ProjectList() {
   return (
     <>
       <PageHead title={t("title")} about={t("about")}>
-        <TextInput
-          type="search"
-          aria-label={t("search")}
-          placeholder={t("search")}
-          size="xs"
-          leftSection={<IconSearch size={14} />}
-          value={url.q}
-          onChange={(event) => setUrl({ q: event.currentTarget.value })}
-          data-search
-        />
+        <SearchField label={t("search")} size="xs" value={url.q} onChange={(q) => setUrl({ q })} />
         <Gate>
           {(disabled) => (
             <Button leftSection={<IconPlus size={15} />} onClick={create.open} disabled={disabled}>

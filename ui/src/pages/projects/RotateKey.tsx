@@ -1,7 +1,8 @@
-import { Button, Group, Modal, Select, Stack, Text } from "@mantine/core"
+import { Button, Group, Select, Stack, Text } from "@mantine/core"
 import { type FormEvent, useState } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "../../parts/Dialog"
 import { use } from "../../api/client"
 import { Problem } from "../../parts/Problem"
 import { Expiry } from "./Expiry"
@@ -33,7 +34,7 @@ export function RotateKey({ of: key, onClose, onMade }: Props) {
   }
 
   return (
-    <Modal opened onClose={onClose} title={t("keys.rotate.title", { name: key.name })}>
+    <Dialog onClose={onClose} title={t("keys.rotate.title", { name: key.name })}>
       <form onSubmit={submit}>
         <Stack gap="sm">
           <Text size="sm">{t("keys.rotate.text")}</Text>
@@ -56,6 +57,6 @@ export function RotateKey({ of: key, onClose, onMade }: Props) {
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   )
 }

@@ -38,7 +38,7 @@ export function SettingsTab({ project }: { project: Project }) {
   return (
     <Stack gap="lg" maw={640}>
       <form onSubmit={submit}>
-        <Fieldset variant="unstyled" disabled={locked || !may} aria-label={t("tabs.settings")}>
+        <Fieldset variant="unstyled" p={0} m={0} disabled={locked || !may} aria-label={t("tabs.settings")}>
           <Stack gap="sm">
             <TextInput
               name="name"
@@ -74,6 +74,7 @@ export function SettingsTab({ project }: { project: Project }) {
             {(disabled) => (
               <Button
                 variant="default"
+                flex="none"
                 disabled={disabled}
                 loading={pause.isPending}
                 leftSection={project.is_active ? <IconPlayerPause size={15} /> : <IconPlayerPlay size={15} />}
@@ -100,6 +101,7 @@ export function SettingsTab({ project }: { project: Project }) {
               <Button
                 color="red"
                 variant="light"
+                flex="none"
                 disabled={disabled}
                 leftSection={<IconTrash size={15} />}
                 onClick={remove.open}

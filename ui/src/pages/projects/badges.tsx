@@ -16,7 +16,7 @@ export function TrustBadges({ trust }: { trust: Trust[] }) {
         .filter((each) => trust.includes(each))
         .map((each) => (
           <Tooltip key={each} label={t(`trust.${each}.short`)} multiline maw={280}>
-            <Badge color={colours[each]} size="sm">
+            <Badge color={colours[each]} size="sm" miw="fit-content">
               {t(`trust.${each}.name`)}
             </Badge>
           </Tooltip>

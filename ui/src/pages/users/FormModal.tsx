@@ -1,7 +1,8 @@
-import { Button, Group, Modal, Stack } from "@mantine/core"
+import { Button, Group, Stack } from "@mantine/core"
 import { type FormEvent, type ReactNode, useState } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "../../parts/Dialog"
 import { Problem } from "../../parts/Problem"
 
 interface Props {
@@ -31,7 +32,7 @@ export function FormModal({ title, action, onClose, onSubmit, children }: Props)
     }
   }
   return (
-    <Modal opened onClose={onClose} title={title}>
+    <Dialog onClose={onClose} title={title}>
       <form onSubmit={(event) => void submit(event)}>
         <Stack gap="sm">
           {children}
@@ -46,6 +47,6 @@ export function FormModal({ title, action, onClose, onSubmit, children }: Props)
           </Group>
         </Stack>
       </form>
-    </Modal>
+    </Dialog>
   )
 }

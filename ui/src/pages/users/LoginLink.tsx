@@ -1,7 +1,8 @@
-import { Button, Group, Modal, Skeleton, Stack, Text } from "@mantine/core"
+import { Button, Group, Skeleton, Stack, Text } from "@mantine/core"
 import { useEffect, useRef } from "react"
 import { useTranslation } from "react-i18next"
 
+import { Dialog } from "../../parts/Dialog"
 import { use } from "../../api/client"
 import { CodeBox } from "../../parts/CodeBox"
 import { Problem } from "../../parts/Problem"
@@ -17,7 +18,7 @@ export function LoginLink({ onClose }: { onClose: () => void }) {
     asked.current = true
   }, [make])
   return (
-    <Modal opened onClose={onClose} title={t("link.title")} size="lg">
+    <Dialog onClose={onClose} title={t("link.title")} size="lg">
       <Stack gap="sm">
         <Text size="sm">{t("link.text")}</Text>
         {make.error ? (
@@ -38,6 +39,6 @@ export function LoginLink({ onClose }: { onClose: () => void }) {
           </Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   )
 }

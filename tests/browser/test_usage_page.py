@@ -1,0 +1,65 @@
+"""Usage: a metric by groups over time, its table, and the file for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import expect
+
+from support.browser import Ui
+
+FORMULA = "=1+1"
+
+
+def ask(ui: Ui, key: str) -> None:
+    body = {"model": "llama3.2:3b", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+    asked = httpx.post(f"{ui.served.url}/v1/chat/completions", json=body, headers={"X-API-Key": key}, timeout=30)
+    assert asked.status_code == 200, asked.text
+
+
+def counted(ui: Ui, project: str) -> None:
+    patience = time.monotonic() + 15
+    while not ui.api("GET", "stats", params={"project": project})["data"]:
+        assert time.monotonic() < patience, f"no figures of {project}"
+        ui.page.wait_for_timeout(200)
+
+
+def test_figures_are_explored_by_metric_and_group_and_lead_to_requests(ui: Ui) -> None:
+    ask(ui, ui.key())
+    counted(ui, "demo")
+    ui.open("usage?range=1h")
+    ui.page.get_by_role("combobox", name="Metric").click()
+    ui.page.get_by_role("option", name="Answer tokens").click()
+    ui.page.get_by_role("combobox", name="Grouped by").press("ArrowDown")
+    ui.page.get_by_role("option", name="Endpoint").click()
+    ui.page.keyboard.press("Escape")
+    ui.page.get_by_role("switch", name="Cumulative").press("Space")
+    for part in ("metric=tokens_output", "by=project%2Cendpoint", "sum=1"):
+        expect(ui.page).to_have_url(re.compile(part))
+    expect(ui.page.get_by_role("region", name="Over time").locator("svg.recharts-surface")).to_be_visible()
+    row = ui.page.get_by_role("table", name="By group").get_by_role("row", name=re.compile("/v1/chat/completions"))
+    expect(row.get_by_role("progressbar")).to_be_visible()
+    row.get_by_role("link", name="Open in Requests").click()
+    expect(ui.page).to_have_url(re.compile(r"/requests\?range=1h&project=demo&endpoint=%2Fv1%2Fchat%2Fcompletions"))
+
+
+def test_the_file_holds_what_is_shown_and_runs_no_formula(ui: Ui, tmp_path: Path) -> None:
+    ui.api("POST", "projects", json={"name": FORMULA})
+    ask(ui, ui.api("POST", "keys", json={"project": FORMULA, "name": "one"})["key"])
+    counted(ui, FORMULA)
+    ui.open("usage?range=1h")
+    shown = ui.page.get_by_role("table", name="By group")
+    expect(shown.get_by_text(FORMULA, exact=True)).to_be_visible()
+    with ui.page.expect_download() as waiting:
+        ui.page.get_by_role("button", name="CSV").click()
+    waiting.value.save_as(tmp_path / "usage.csv")
+    with (tmp_path / "usage.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == shown.locator("tbody").get_by_role("row").count()
+    assert [row["requests"] for row in rows if row["project"] == f"'{FORMULA}"] == ["1"]
+    assert not [row for row in rows if row["project"].startswith("=")]
+    ui.api("DELETE", f"projects/{FORMULA}")
