@@ -93,7 +93,7 @@ function Attempt({ lane: { attempt, begin, first: firstHere, end }, whole, ticks
         </Text>
         <Anchor
           component={Link}
-          to={`/fleet?server=${encodeURIComponent(attempt.server_id)}`}
+          to={`/fleet?id=${encodeURIComponent(attempt.server_id)}`}
           size="sm"
           fw={550}
           truncate
