@@ -127,8 +127,8 @@ function Thing({ row }: { row: AuditRow }) {
   const text = name ?? id ?? type
   const places: Record<string, string> = {
     project: `/projects/${encodeURIComponent(text)}`,
-    model: `/models?q=${encodeURIComponent(text)}`,
-    server: `/fleet?server=${encodeURIComponent(id ?? text)}`,
+    model: `/models?name=${encodeURIComponent(text)}`,
+    server: `/fleet?id=${encodeURIComponent(id ?? text)}`,
   }
   const place = row.action.endsWith(".delete") ? undefined : places[type]
   return place ? (

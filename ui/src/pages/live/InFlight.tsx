@@ -20,12 +20,13 @@ export function InFlight() {
   const { t } = useTranslation("live")
   const list = useFeed((feed) => feed.inFlight)
   const listed = useFeed((feed) => feed.listed)
+  const fresh = useFeed((feed) => feed.state === "open")
   const columns = useMemo<ColumnOf<One>[]>(
     () => [
       {
         id: "age",
         title: t("columns.age"),
-        cell: (row) => <Age of={row.age_ms} listed={listed} />,
+        cell: (row) => <Age of={row.age_ms} listed={listed} fresh={fresh} />,
         width: 90,
         right: true,
       },
@@ -44,7 +45,7 @@ export function InFlight() {
         width: 110,
       },
     ],
-    [t, listed],
+    [t, listed, fresh],
   )
   if (!list) return <Skeleton h={120} aria-label={t("loading", { ns: "shell" })} />
   return (
@@ -54,7 +55,7 @@ export function InFlight() {
           {t("inFlight.workers", list.workers)}
         </Alert>
       )}
-      <div className={css.inFlight}>
+      <div className={css.inFlight} data-stale={!fresh || undefined}>
         <DataTable
           label={t("inFlight.title")}
           columns={columns}
@@ -72,13 +73,14 @@ export function InFlight() {
   )
 }
 
-/** Goes on between two lists. */
-function Age({ of, listed }: { of: number; listed: number }) {
+/** Goes on between two lists, as long as lists come. */
+function Age({ of, listed, fresh }: { of: number; listed: number; fresh: boolean }) {
   const [now, setNow] = useState(() => performance.now())
   useEffect(() => {
+    if (!fresh) return
     const ticking = setInterval(() => setNow(performance.now()), TICK)
     return () => clearInterval(ticking)
-  }, [])
+  }, [fresh])
   const age = of + Math.max(0, now - listed)
   return <span className="numbers">{age < 60_000 ? `${(age / 1000).toFixed(1)} s` : duration(age)}</span>
 }

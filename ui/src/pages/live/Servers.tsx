@@ -20,14 +20,14 @@ export function Servers() {
       {states.map(([state, count]) => (
         <Anchor key={state} component={Link} to={`/fleet?state=${state}`} size="sm" c="inherit">
           <span className={css.state} data-state={state} aria-hidden />
-          {number(count)} {t(`states.${state}`, { defaultValue: state })}
+          {number(count)} {t(`states.${state}`, { count, defaultValue: state })}
         </Anchor>
       ))}
       {last && (
         <Text size="sm" c="dimmed" ml="auto" aria-live="polite">
           {t("servers.changed", {
             name: last.name,
-            state: t(`states.${last.state}`, { defaultValue: last.state }),
+            state: t(`states.${last.state}`, { count: 1, defaultValue: last.state }),
           })}{" "}
           <When at={last.at} />
           {last.reason && ` · ${last.reason}`}

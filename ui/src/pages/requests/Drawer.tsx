@@ -144,12 +144,12 @@ function Whole({ request }: { request: Detail }) {
     ["key", request.key ?? request.key_id ?? DASH],
     ["endpoint", <code>{request.endpoint}</code>],
     ["stream", t(request.stream ? "yes" : "no")],
-    ["model", request.model ? to(`/models?q=${encodeURIComponent(request.model)}`, request.model) : DASH],
+    ["model", request.model ? to(`/models?name=${encodeURIComponent(request.model)}`, request.model) : DASH],
     ["backend_model", request.backend_model ?? DASH],
     [
       "server",
       request.server_id
-        ? to(`/fleet?server=${encodeURIComponent(request.server_id)}`, request.server ?? request.server_id)
+        ? to(`/fleet?id=${encodeURIComponent(request.server_id)}`, request.server ?? request.server_id)
         : DASH,
     ],
     ["tier", request.tier ? t(`tiers.${request.tier}`) : DASH],

@@ -72,7 +72,13 @@ function Attempt({ lane: { attempt, begin, first: firstHere, end }, whole, ticks
     ? t("waterfall.after", { fault: t(`faults.${attempt.after}`, { defaultValue: attempt.after }) })
     : ""
   const told = [
-    t("waterfall.told", { number: attempt.number, server: name, why, after, begin: duration(begin) }),
+    t("waterfall.told", {
+      number: attempt.number,
+      server: name,
+      why,
+      after: after && `, ${after}`,
+      begin: duration(begin),
+    }),
     firstHere == null
       ? t("waterfall.told_nothing")
       : t("waterfall.told_first", { time: duration(attempt.ttft_ms) }),
@@ -87,7 +93,7 @@ function Attempt({ lane: { attempt, begin, first: firstHere, end }, whole, ticks
         </Text>
         <Anchor
           component={Link}
-          to={`/fleet?server=${encodeURIComponent(attempt.server_id)}`}
+          to={`/fleet?id=${encodeURIComponent(attempt.server_id)}`}
           size="sm"
           fw={550}
           truncate
