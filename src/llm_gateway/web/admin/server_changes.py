@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import TypedDict
 
 from llm_gateway.access.policy import Trust
+from llm_gateway.access.roles import Operator
 from llm_gateway.errors import Fault, GatewayError, InvalidRequest, NotFound
 from llm_gateway.fleet.facts import Listed, ServerSpec
 from llm_gateway.fleet.versions import leaks
@@ -17,9 +18,10 @@ from llm_gateway.running import Running
 from llm_gateway.storage import servers
 from llm_gateway.storage.servers import ServerChanges, StoredServer
 from llm_gateway.upstream.kinds import KINDS
-from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing
+from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing, noted
 from llm_gateway.web.admin.server_view import ServerView, server_view
-from llm_gateway.web.admin.servers import check_key
+from llm_gateway.web.admin.servers import Switch, audited, check_key, switched, thing
+from llm_gateway.web.auth import By
 
 router = admin_router("servers")
 
@@ -31,7 +33,7 @@ PROBES_TAKE: Final = 60.0
 SHOWN: Final = 200
 """Models that are named of a verified address."""
 
-Action = Literal["probe", "enable", "disable", "drain"]
+Action = Literal["probe"] | Switch
 Kind = Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")]
 Named = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -127,30 +129,30 @@ async def verify_address(running: Live, body: Address) -> Verified:
 
 
 @router.post("/bulk", summary="Probe, enable, disable or drain many servers")
-async def change_many(running: Live, body: Many) -> AllDone:
+async def change_many(running: Live, by: By, body: Many) -> AllDone:
     """Each by itself: what cannot be done to one says why, and the others are done. Probes have 60 s together."""
     named = list(dict.fromkeys(body.ids))
     if body.action == "probe":
         done = await _probed(running, named)
     else:
         async with changing(running) as s:
-            tried = [await _tried(s, name, body.action == "enable") for name in named]
+            tried = [(name, await _tried(s, running, by, name, body.action)) for name in named]
         done = [_done(running, name, found) for name, found in tried]
     fine = sum(each["ok"] for each in done)
     return {"data": done, "ok": fine, "failed": len(done) - fine}
 
 
 @router.post("/{server}/drain", summary="Take a server out of service, and let what runs on it end")
-async def drain_server(running: Live, server: str) -> ServerView:
+async def drain_server(running: Live, by: By, server: str) -> ServerView:
     """The same switch as `disable`, which cuts nothing either: `draining` is true while something still runs on it (of
     this process), and then it is `disabled`. `enable` puts it back."""
     async with changing(running) as s:
-        stored = await servers.set_enabled(s, server, False)
+        stored = await switched(s, running, by, server, "drain")
     return server_view(running, stored)
 
 
 @router.patch("/{server}", summary="Change a server that was added here")
-async def change_server(running: Live, server: str, body: Changes) -> ServerView:
+async def change_server(running: Live, by: By, server: str, body: Changes) -> ServerView:
     """409 for those of the config file and of catalogues. Its address is what it is: add another server for another."""
     sent: dict[str, Any] = body.model_dump(exclude_unset=True)
     for field in ("name", "trust"):
@@ -158,15 +160,19 @@ async def change_server(running: Live, server: str, body: Changes) -> ServerView
             raise InvalidRequest(f"`{field}` must not be null: leave it out to keep it.", param=field)
     changes: ServerChanges = sent  # type: ignore[assignment]  # its fields are those
     async with changing(running) as s:
-        stored = await servers.change(s, server, **changes)
+        before = await servers.get_server(s, server)
+        stored = await servers.change(s, before.id, **changes)
+        await noted(s, running, by, "server.update", thing(stored), before=audited(before), after=audited(stored))
     return server_view(running, stored)
 
 
-async def _tried(s: AsyncSession, name: str, enabled: bool) -> tuple[str, StoredServer | GatewayError]:
+async def _tried(
+    s: AsyncSession, running: Running, by: Operator, name: str, how: Switch
+) -> StoredServer | GatewayError:
     try:
-        return name, await servers.set_enabled(s, name, enabled)
+        return await switched(s, running, by, name, how)
     except GatewayError as error:  # found before anything was written
-        return name, error
+        return error
 
 
 async def _probed(running: Running, named: list[str]) -> list[Done]:
