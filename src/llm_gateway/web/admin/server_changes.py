@@ -33,7 +33,7 @@ PROBES_TAKE: Final = 60.0
 SHOWN: Final = 200
 """Models that are named of a verified address."""
 
-Action = Literal["probe"] | Switch
+Action = Literal["probe", Switch]
 Kind = Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")]
 Named = Annotated[str, Field(min_length=1, max_length=200)]
 
