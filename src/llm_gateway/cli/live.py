@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -44,6 +43,8 @@ async def list_live(
     json: Json = False,
 ) -> None:
     """List the requests in flight."""
+    import asyncio
+
     async with connect_to_server(where) as api:
         await _show(api, json)
         while watch:
