@@ -94,6 +94,7 @@ def dashboard() -> list[str]:
         held.write_text(lock)
     return [
         section("dashboard", str(UI / "build.py"), "--needed", module=False),
+        section("dashboard types", str(UI / "schema.py"), "--check", module=False),
         timed("dashboard check", [*npm, "run", "--silent", "check"], cwd=UI, env=environment),
         timed("dashboard test", [*npm, "run", "--silent", "test"], cwd=UI, env=environment),
     ]

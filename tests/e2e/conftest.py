@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from places import Environment, copy_of_repository, environment, typed, uv
+from places import Environment, build_wheel, copy_of_repository, environment, outside, skip_without_index
 
 from support.served import Served, serve
 
@@ -20,8 +19,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
-    quick = ["--installer", "uv"] if uv() else []
-    typed([sys.executable, "-m", "build", "--wheel", *quick, "--outdir", out, checkout], cwd=out)
+    done = build_wheel(checkout, out, outside())
+    if done.returncode:
+        skip_without_index(done.stdout)
+        pytest.fail(done.stdout[-4000:])
     (built,) = out.glob("*.whl")
     return built
 

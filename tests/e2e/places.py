@@ -78,6 +78,20 @@ def skip_without_index(said: str) -> None:
         pytest.skip("no package index to be reached from here")
 
 
+def build_wheel(checkout: Path, out: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Builds the wheel of a checkout into `out`; `stdout` holds everything that was said."""
+    quick = ["--installer", "uv"] if uv() else []
+    return subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", *quick, "--outdir", str(out), str(checkout)],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """A virtual environment in `place`."""

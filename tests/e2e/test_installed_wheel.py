@@ -12,13 +12,23 @@ from urllib.parse import urljoin, urlsplit
 import openai
 import pytest
 from openai.types.chat import ChatCompletionUserMessageParam
-from places import Environment, eventually, fetched, outside, typed
+from places import (
+    Environment,
+    build_wheel,
+    copy_of_repository,
+    eventually,
+    fetched,
+    outside,
+    skip_without_index,
+    typed,
+)
 
 from llm_gateway import __version__
 from support.served import Served, serve
 
 pytestmark = pytest.mark.slow
 MODEL = "llama3.2:3b"
+STATIC = "llm_gateway/web/static"
 HELLO: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Say hello in one sentence."}]
 
 
@@ -49,6 +59,36 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path, checkou
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == package
     assert "llm_gateway/storage/migrations/versions/0001_first_tables.py" in held
+
+
+def test_the_wheel_holds_the_dashboard(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        page = archive.read(f"{STATIC}/index.html").decode()
+        (script,) = re.findall(r'<script[^>]* src="\./([^"]+)"', page)
+        assert archive.getinfo(f"{STATIC}/{script}").file_size > 10_000
+
+
+def test_a_dashboard_that_cannot_be_built_fails_the_wheel_unless_it_is_left_out_knowingly(tmp_path: Path) -> None:
+    checkout, programs = copy_of_repository(tmp_path / "checkout"), tmp_path / "programs"
+    programs.mkdir()
+    for name, text in {"node": "echo v24.0.0", "npm": "echo the registry is away >&2; exit 1"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    environ = outside() | {"PATH": f"{programs}:{outside()['PATH']}"}
+
+    failed = build_wheel(checkout, tmp_path / "out", environ)
+    skip_without_index(failed.stdout)
+    assert failed.returncode != 0
+    assert "the registry is away" in failed.stdout
+    assert not [*(tmp_path / "out").glob("*.whl")]
+
+    without = build_wheel(checkout, tmp_path / "out", environ | {"GW_SKIP_UI": "1"})
+    assert without.returncode == 0, without.stdout
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "llm_gateway/web/ui.py" in names
+    assert not [name for name in names if name.startswith(STATIC)]
 
 
 def test_the_environment_has_the_package_from_the_wheel(installed: Environment, tmp_path: Path) -> None:

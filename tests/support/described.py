@@ -32,12 +32,12 @@ class Description:
             if path.startswith(prefix)
         }
 
-    def compare(self, answer: httpx.Response) -> None:
-        """The answer was read. Raises AssertionError."""
+    def compare(self, answer: httpx.Response) -> Operation | None:
+        """The answer was read. Which operation's it is; None: nobody describes it. Raises AssertionError."""
         request = answer.request
         described = self._described(request.method, request.url.path)
         if described is None:
-            return
+            return None
         operation, responses = described
         found = responses.get(str(answer.status_code), responses["default"])
         kind = answer.headers.get("content-type", "").partition(";")[0]
@@ -53,6 +53,7 @@ class Description:
                 assert not wrong, "\n".join(wrong)
         if answer.status_code < 400:
             self.seen.add(operation)
+        return operation
 
     def _described(self, method: str, path: str) -> tuple[Operation, dict[str, Any]] | None:
         """Names of models hold slashes. Of several that fit it is the one that says most itself."""

@@ -27,7 +27,8 @@ PIP = re.search(r'"(pip-\S+\.whl)", "([0-9a-f]{64})"', (ROOT / "run").read_text(
 
 
 class Checkout:
-    """A checkout whose `llm-gateway` prints its arguments, and a PATH on which `uv` may be."""
+    """A checkout whose `llm-gateway` prints its arguments, with a stand-in for the dashboard's build, and a PATH on
+    which `uv` may be."""
 
     def __init__(self, place: Path, *, uv: bool = True) -> None:
         self.place = place / "a checkout"
@@ -38,6 +39,10 @@ class Checkout:
         (cli / "__init__.py").write_text("import sys\n\n\ndef main():\n    print(*sys.argv[1:])\n")
         for name in ("run", "pyproject.toml", "uv.lock", "requirements.txt", "requirements-dev.txt"):
             shutil.copy(ROOT / name, self.place)
+        (self.place / "ui").mkdir()
+        (self.place / "ui/build.py").write_text(
+            "from pathlib import Path\n\nPath(__file__).with_name('built').touch()\n"
+        )
         self.bin.mkdir()
         if uv:
             (self.bin / "uv").write_text(UV)
@@ -96,6 +101,7 @@ def test_setup_prepares_and_leaves_a_command_that_works_by_itself(checkout: Chec
     assert checkout.run("setup")[:2] == (0, "")
     command = checkout.place / ".venv/bin/llm-gateway"
     assert subprocess.check_output([command, "doctor"], text=True) == "doctor\n"
+    assert (checkout.place / "ui/built").exists()
 
 
 def test_a_second_run_prepares_nothing_and_says_nothing(checkout: Checkout) -> None:

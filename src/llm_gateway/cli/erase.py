@@ -1,4 +1,4 @@
-"""`llm-gateway logs erase`: what is logged of a project or of one end user goes for good."""
+"""`llm-gateway logs erase` and `erasures`: what is logged of a project or of one end user goes for good."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import typer
 
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
-from llm_gateway.cli.frame import Where
-from llm_gateway.cli.show import as_json, note
+from llm_gateway.cli.frame import Json, Where
+from llm_gateway.cli.show import Column, as_json, moment, note, table
 
 ERASE: Final = "/admin/api/requests/erase"
+_ERASURES: Final[list[Column]] = [
+    ("When", moment("erased_at")),
+    ("Project", "project_id"),
+    ("Of", "of"),
+    ("Requests", "rows"),
+    ("Done", "done"),
+]
 
 
 async def erase_logs(
@@ -51,3 +58,13 @@ async def erase_logs(
             note("no request in the log has this tag: tags are compared letter by letter.")
         if not last["gone"]:
             note("the database's files may still hold bytes of them: see docs/privacy.md.")
+
+
+async def list_erasures(where: Where, json: Json = False) -> None:
+    """List what was erased: when, of which project, how many rows."""
+    async with connect(where) as api:
+        found = await api.get("/admin/api/requests/erasures")
+    if json:
+        as_json(found)
+        return
+    table(_ERASURES, found["data"], empty="Nothing was erased.")

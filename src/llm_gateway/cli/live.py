@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -33,6 +32,7 @@ _SPELLS: Final[list[Column]] = [
     ("State", "state"),
     ("Reason", "reason"),
 ]
+_LANES: Final[list[Column]] = [("Server", "name"), ("The last day, oldest first", "states")]
 _STEPS: Final[list[Column]] = [("Step", "step"), ("State", "state"), ("Cause", "cause"), ("What to do", "hint")]
 
 
@@ -43,6 +43,8 @@ async def list_live(
     json: Json = False,
 ) -> None:
     """List the requests in flight."""
+    import asyncio
+
     async with connect_to_server(where) as api:
         await _show(api, json)
         while watch:
@@ -81,15 +83,21 @@ async def cancel_live(
 
 @group.command("timeline")
 async def show_timeline(
-    where: Where, server: Annotated[str, typer.Argument(help="Its id or name.")], json: Json = False
+    where: Where,
+    server: Annotated[str | None, typer.Argument(help="Its id or name; absent: all of them, as lanes.")] = None,
+    json: Json = False,
 ) -> None:
-    """Show the states of a server over the last day."""
+    """Show the states of a server, or of all, over the last day."""
+    path = "/admin/api/servers/timeline" if server is None else f"/admin/api/servers/{quote(server, safe='')}/timeline"
     async with connect_to_server(where) as api:
-        found = await api.get(f"/admin/api/servers/{quote(server, safe='')}/timeline")
+        found = await api.get(path)
     if json:
         as_json(found)
-        return
-    table(_SPELLS, found["data"], empty="Nothing is known of it yet.")
+    elif server is not None:
+        table(_SPELLS, found["data"], empty="Nothing is known of it yet.")
+    else:
+        table(_LANES, found["data"], empty="There are no servers.")
+        note(f"a letter for {span(found['step_s'])}: healthy, unknown, resting, quarantined, disabled; `.`: not known.")
 
 
 @group.command("onboarding")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.errors import Conflict, NotFound
@@ -36,7 +36,13 @@ class StoredRule:
 async def list_rules(s: AsyncSession) -> list[StoredRule]:
     """All of them, by name."""
     rows = await s.execute(select(alert_rule).order_by(alert_rule.c.name))
-    return [StoredRule(**{field.name: row[field.name] for field in fields(StoredRule)}) for row in rows.mappings()]
+    return [_rule(row) for row in rows.mappings()]
+
+
+async def find_rule(s: AsyncSession, name: str) -> StoredRule | None:
+    """The one of this name; None: none is kept."""
+    row = (await s.execute(select(alert_rule).where(alert_rule.c.name == name))).mappings().first()
+    return None if row is None else _rule(row)
 
 
 async def create_rule(s: AsyncSession, name: str, said: Mapping[str, Any], *, enabled: bool, now: float) -> None:
@@ -66,3 +72,7 @@ async def delete_rule(s: AsyncSession, name: str) -> None:
     gone = delete(alert_rule).where(alert_rule.c.name == name).returning(alert_rule.c.name)
     if (await s.execute(gone)).first() is None:
         raise NotFound(f"There is no rule {name!r} here.")
+
+
+def _rule(row: RowMapping) -> StoredRule:
+    return StoredRule(**{field.name: row[field.name] for field in fields(StoredRule)})

@@ -27,8 +27,6 @@ LINKED: Final = "link.create"
 MAX_PAGE: Final = 200
 LONGEST: Final = 2_000
 """Characters of JSON that a value may have; of a longer one only its length is kept."""
-NOTED: Final = "noted"
-"""In `AsyncSession.info`: this transaction has its row."""
 
 _c: Final = audit_log.c
 
@@ -87,7 +85,6 @@ async def note(
             after=_bounded(after),
         )
     )
-    s.info[NOTED] = True
 
 
 async def page(

@@ -192,5 +192,8 @@ def test_what_happens_right_now_is_shown(live: Command):
     assert (gone.code, "in flight" in gone.err) == (3, True)
     until(lambda: live.done("live", "timeline", "demo-maple", "--json").rows)
     assert "healthy" in live.done("live", "timeline", "demo-maple").out
+    assert "demo-maple" in live.done("live", "timeline").out
+    lanes = live.done("live", "timeline", "--json").rows
+    assert next(lane["states"] for lane in lanes if lane["name"] == "demo-maple").strip(".")
     assert live.done("live", "onboarding", "--json").json["key"]["state"] == "done"
     assert "first_request" in live.done("live", "onboarding").out

@@ -72,6 +72,12 @@ def test_one_end_user_is_erased_and_then_the_project(legal: Command) -> None:
     assert [row["end_user"] for row in exported(legal)] == ["bob"]
     assert "1 requests of project 'legal'" in legal.done("logs", "erase", "-p", "legal", "-y").out
     assert exported(legal) == []
+    listed = legal.done("logs", "erasures", "--json").rows
+    assert sorted((one["of"], one["rows"], one["done"]) for one in listed) == [
+        ("end_user", 2, True),
+        ("project", 1, True),
+    ]
+    assert "end_user" in legal.done("logs", "erasures").out
     content = (legal.data_dir / "gateway.db").read_bytes()
     assert b"zebra" not in content
     assert b"okapi" not in content

@@ -57,6 +57,7 @@ def test_the_image_is_made_of_what_the_build_context_lets_in() -> None:
         for word in line.split()[:-1]
     }
     assert copied == let_in
+    assert {"hatch_build.py", "ui"} <= copied, "without them the image has no dashboard"
 
 
 def test_packages_in_the_image_are_checked_against_their_hashes() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from support.gateway import ADMIN_TOKEN, KEY, Live, StartGateway
+from support.net import wait_until
+from support.rogues import StartRogue
 
 PASSWORD = "seven unlikely green words"
 
@@ -59,10 +62,13 @@ async def test_every_kind_of_change_leaves_its_row_and_no_secret(live: Live, mon
     )
     await ask(live, "POST", f"servers/{server['id']}/disable")
     await ask(live, "POST", f"servers/{server['id']}/enable")
-    await ask(live, "PATCH", f"servers/{server['id']}", {"name": "lab-1"})
-    await ask(live, "POST", f"servers/{server['id']}/drain")
-    await ask(live, "POST", "servers/bulk", {"ids": ["lab-1", "nobody"], "action": "enable"})
+    await ask(live, "PATCH", f"servers/{server['id']}", {"name": "attic", "max_concurrency": 2})
+    await ask(live, "POST", "servers/attic/drain")
+    await ask(live, "POST", "servers/bulk", {"ids": ["attic", "nobody"], "action": "enable"})
     await ask(live, "DELETE", f"servers/{server['id']}")
+    await ask(live, "POST", "alerts/rules", {"name": "slow", "when": "error_share > 5%"})
+    await ask(live, "PATCH", "alerts/rules/slow", {"for": "2m", "enabled": False})
+    await ask(live, "DELETE", "alerts/rules/slow")
     await ask(live, "POST", "sources/sync")
     await ask(live, "POST", "config/reload")
     await ask(live, "POST", "requests/erase", {"project": "legal", "end_user": "user-77", "confirm": True})
@@ -77,14 +83,17 @@ async def test_every_kind_of_change_leaves_its_row_and_no_secret(live: Live, mon
         *("model.create", "model.update", "model.delete"),
         *("server.create", "server.disable", "server.enable"),
         *("server.update", "server.drain", "server.enable", "server.delete"),
+        *("alert_rule.create", "alert_rule.update", "alert_rule.delete"),
         *("sources.sync", "config.reload", "requests.erase"),
         *("user.create", "user.update", "user.sign_out", "user.delete", "project.delete"),
     ]
     by_action = {row["action"]: row for row in rows}
     assert by_action["key.update"]["after"] == {"daily_tokens": 5}
     assert by_action["server.disable"]["after"] == {"enabled": False}
-    assert by_action["server.update"]["after"] == {"name": "lab-1"}
+    assert by_action["server.update"]["before"] == {"name": "lab", "max_concurrency": None}
     assert by_action["server.drain"]["after"] == {"enabled": False}
+    assert by_action["alert_rule.update"]["before"] == {"enabled": True}
+    assert by_action["alert_rule.update"]["after"] == {"enabled": False, "for": "2m"}
     assert by_action["model.update"]["object_name"] == "legal/law"
     assert by_action["user.update"]["before"] == {"role": "viewer"}
     assert by_action["project.delete"]["before"]["id"] == project["id"]
@@ -132,3 +141,25 @@ async def test_names_of_users_are_plain_and_nobody_elses(live: Live):
     answer = await live.http.post("/admin/api/users", json=body, headers=live.admin())
     assert answer.json()["error"]["param"] == "password"
     assert "annann" not in answer.text
+
+
+async def test_many_servers_at_once_leave_a_row_each(live: Live):
+    for name in ("a", "b"):
+        body = {"name": name, "url": f"http://127.0.0.1:65{ord(name)}", "kind": "ollama", "trust": "own"}
+        await ask(live, "POST", "servers", body)
+    await ask(live, "POST", "servers/bulk", {"ids": ["a", "nobody", "b"], "action": "drain"})
+    assert {row["object_name"] for row in await audit(live, action="server.drain")} == {"a", "b"}
+
+
+async def test_ending_a_request_is_written_down_and_ending_none_is_not(start: StartGateway, rogue: StartRogue):
+    server = await rogue(mood="stall_mid")
+    live = await start(server)
+    asking = asyncio.create_task(live.stream())
+    await wait_until(lambda: server.in_flight == 1, 10.0)
+    (running,) = (await ask(live, "GET", "live"))["data"]
+    await ask(live, "POST", f"live/{running['request_id']}/cancel")
+    await asking
+    gone = await live.http.post(f"/admin/api/live/{running['request_id'][::-1]}/cancel", headers=live.admin())
+    assert gone.status_code == 404
+    (row,) = await audit(live, action="request.cancel")
+    assert (row["object_type"], row["object_id"]) == ("request", running["request_id"])

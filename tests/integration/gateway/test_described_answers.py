@@ -1,13 +1,18 @@
-"""The API's description is true: what programs are generated from it read what is really sent."""
+"""The API's description is true: what programs are generated from it read what is really sent. And what changes
+something leaves its row in the audit log."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
+from sqlalchemy import func, select
 
-from support.described import Description
+from llm_gateway.storage.tables import audit_log
+from support.described import Description, Operation
 from support.gateway import KEY, MODEL, Live, StartGateway, entry
 from support.net import wait_until
 from support.receivers import Receive, receive
@@ -17,6 +22,15 @@ __all__ = ["receive"]
 
 ADMIN = "/admin/api"
 PASSWORD = "seven unlikely green words"
+NOT_IN_THE_AUDIT_LOG: Final = {
+    ("POST", "/servers/{server}/probe"): "it looks at a server, as the gateway does by itself all the time",
+    ("POST", "/servers/verify"): "it looks at an address, and keeps nothing",
+    ("POST", "/models/test"): "its row is in the request log",
+    ("POST", "/playground/chat"): "its row is in the request log",
+    ("POST", "/alerts/rules/{name}/test"): "it reads figures, and tells nobody",
+    ("POST", "/config/diff"): "it compares, and changes nothing",
+}
+"""Operations that are no `GET` and write no row there, each with its reason."""
 
 
 class Told:
@@ -25,21 +39,38 @@ class Told:
     def __init__(self, live: Live, description: Description) -> None:
         self._live = live
         self._description = description
+        self.noted: set[Operation] = set()
+        """Operations that wrote into the audit log."""
 
-    async def __call__(self, method: str, path: str, body: Any = None, status: int = 200, **query: Any) -> Any:
-        answer = await self._live.http.request(
-            method, ADMIN + path, json=body, params=query, headers=self._live.admin()
-        )
+    async def __call__(
+        self, method: str, path: str, body: Any = None, status: int = 200, headers: Any = None, **query: Any
+    ) -> Any:
+        before = await self._noted()
+        headers = headers if headers is not None else self._live.admin()
+        answer = await self._live.http.request(method, ADMIN + path, json=body, params=query, headers=headers)
         assert answer.status_code == status, answer.text
-        self._description.compare(answer)
+        operation = self._description.compare(answer)
+        if operation is not None and await self._noted() > before:
+            self.noted.add(operation)
         return answer.json() if answer.headers.get("content-type") == "application/json" else answer.text
+
+    async def begun(self, path: str) -> None:
+        """The first words of an answer that never ends."""
+        async with self._live.http.stream("GET", ADMIN + path, headers=self._live.admin()) as answer:
+            first = await anext(answer.aiter_bytes())
+            kept = {"content-type": answer.headers["content-type"]}
+            self._description.compare(httpx.Response(200, headers=kept, content=first, request=answer.request))
+
+    async def _noted(self) -> int:
+        async with self._live.running.sessions.read() as s:
+            return int((await s.execute(select(func.count()).select_from(audit_log))).scalar_one())
 
 
 async def described(live: Live) -> Description:
     return Description((await live.http.get("/openapi.json")).json())
 
 
-async def test_every_answer_of_the_admin_api_is_as_it_is_described(
+async def test_every_answer_of_the_admin_api_is_as_it_is_described_and_every_change_is_in_the_audit_log(
     start: StartGateway, rogue: StartRogue, receive: Receive, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("LLM_TEST_KEY", KEY)  # of the config file, which is read again
@@ -88,10 +119,19 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described(
     await told("POST", "/servers", lab, status=201)
     await told("POST", "/servers/lab/disable")
     await told("POST", "/servers/lab/enable")
+    await told("PATCH", "/servers/lab", {"trust": "partner", "max_concurrency": 3})
+    await told("POST", "/servers/lab/drain")
+    await told("POST", "/servers/bulk", {"ids": ["lab", "nobody"], "action": "enable"})
+    await told("POST", "/servers/bulk", {"ids": ["good", "lab"], "action": "probe"})
     await told("DELETE", "/servers/lab", status=204)
+    address = {"url": good.url, "kind": "ollama"}
+    assert (await told("POST", "/servers/verify", address))["ok"]
+    assert not (await told("POST", "/servers/verify", {"url": "http://127.0.0.1:1999", "kind": "openai"}))["ok"]
     for server in ("good", "dead"):
         await told("POST", f"/servers/{server}/probe")
         await told("GET", f"/servers/{server}")
+        await told("GET", f"/servers/{server}/timeline")
+    await told("GET", "/servers/timeline")
     await told("GET", "/servers")
     await told("GET", "/sources")
     await told("POST", "/sources/sync")
@@ -112,9 +152,35 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described(
         await told("GET", "/stats", **more)
     await told("GET", "/stats/overview")
 
+    for project in (live.project, "new"):
+        await told("POST", "/models/test", {"model": MODEL, "project": project})
+    assert not (await told("POST", "/models/test", {"model": "nobody-has-this", "project": live.project}))["ok"]
+    chat = {"project": live.project, "model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+    assert "data: " in await told("POST", "/playground/chat", chat)
+    await told("GET", "/catalogue", q=MODEL, healthy="true")
+    await told("GET", "/onboarding")
+    await told("GET", "/doctor")
+
+    good.mood = "stall_mid"
+    asking = asyncio.create_task(live.stream())
+    await wait_until(lambda: _streams(live), 10.0)
+    running = (await told("GET", "/live"))["data"]
+    await told("POST", f"/live/{running[0]['request_id']}/cancel")
+    await asking
+    good.mood = "good"
+    await told.begun("/live/feed")
+
     await live.running.alerts.look()
     await told("POST", "/alerts/test", {})
     await told("GET", "/alerts")
+    rule = {"name": "slow_law", "when": "error_share > 5%", "project": live.project, "severity": "info"}
+    await told("POST", "/alerts/rules", rule, status=201)
+    await told("PATCH", "/alerts/rules/slow_law", {"enabled": False, "for": "2m"})
+    await told("GET", "/alerts/rules")
+    await told("POST", "/alerts/rules/slow_law/test")
+    await told("DELETE", "/alerts/rules/slow_law", status=204)
+    written = (await told("GET", "/config/export"))["yaml"]
+    await told("POST", "/config/diff", {"yaml": written})
     await told("GET", "/config")
     await told("POST", "/config/reload")
 
@@ -125,10 +191,10 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described(
     await told("GET", "/session/options")
     await told("POST", "/session/links", status=201)
     await told("GET", "/session")
-    await told("DELETE", "/session", status=204)
     csrf = (await told("POST", "/session", {"name": "ann", "password": PASSWORD}, status=201))["csrf"]
     both = {"current": PASSWORD, "new": f"{PASSWORD} again"}
-    description.compare(await live.http.post(f"{ADMIN}/session/password", json=both, headers={"X-CSRF-Token": csrf}))
+    csrf = (await told("POST", "/session/password", both, headers={"X-CSRF-Token": csrf}))["csrf"]
+    await told("DELETE", "/session", status=204, headers={"X-CSRF-Token": csrf})
     await told("DELETE", "/users/ann/sessions")
     await told("DELETE", "/users/ann", status=204)
     await told("GET", "/audit")
@@ -136,7 +202,11 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described(
     await told("POST", "/requests/erase", {"project": live.project, "confirm": True})
     await told("GET", "/requests/erasures")
     await told("DELETE", f"/projects/{made['id']}", status=204)
-    assert description.seen == description.operations(ADMIN)
+    operations = description.operations(ADMIN)
+    assert description.seen == operations
+    quiet = {(method, ADMIN + path) for method, path in NOT_IN_THE_AUDIT_LOG}
+    assert {(method, path) for method, path in operations if method != "GET"} - told.noted == quiet
+    assert {method for method, _ in told.noted} == {"POST", "PATCH", "DELETE"}, "who looks is not written down"
 
 
 async def test_what_projects_and_probes_are_told_is_as_it_is_described(start: StartGateway, rogue: StartRogue):
@@ -182,6 +252,11 @@ async def test_the_description_leads_nowhere_where_nothing_is(start: StartGatewa
             if "default" in described:
                 whole = {**described, "components": schema["components"]}
                 assert Draft202012Validator(whole).is_valid(described["default"]), f"{name}.{field}"
+
+
+async def _streams(live: Live) -> bool:
+    found = (await live.http.get(f"{ADMIN}/live", headers=live.admin())).json()["data"]
+    return any(row["phase"] == "streaming" for row in found)
 
 
 async def _kept(live: Live, request_id: str) -> bool:

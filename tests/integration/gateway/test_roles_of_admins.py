@@ -3,8 +3,6 @@ has, so that a new one is looked at without a word here."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
@@ -14,7 +12,6 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from llm_gateway.web.admin import ADMIN_ROUTERS
 from llm_gateway.web.admin.common import OWNER
 from llm_gateway.web.cold import create_cold_app
 from llm_gateway.web.peers import Peers
@@ -176,34 +173,3 @@ async def test_nobody_is_told_what_exists(live: Live, crowd: Crowd):
     for body in bodies:
         body.pop("request_id")
     assert bodies[0] == bodies[1]
-
-
-NOTED_ELSEWHERE = {"sign_in", "change_password"}
-"""In `web.logins`, in the transaction of the change."""
-CHANGES_NOTHING = {"probe_server"}
-
-
-def test_every_route_that_changes_something_writes_into_the_audit_log():
-    missing = []
-    for router in ADMIN_ROUTERS:
-        for route in leaves(router.routes):
-            if route.methods <= SAFE or route.name in NOTED_ELSEWHERE | CHANGES_NOTHING:
-                continue
-            module = ast.parse(inspect.getsource(inspect.getmodule(route.endpoint) or route.endpoint))
-            functions = {f.name: f for f in ast.walk(module) if isinstance(f, ast.AsyncFunctionDef)}
-            if not writes(functions[route.endpoint.__name__], functions, set()):
-                missing.append(f"{sorted(route.methods)} {route.path} ({route.name})")
-    assert not missing, "call `noted` in the transaction of the change, or `recorded`: " + ", ".join(missing)
-
-
-def writes(function: ast.AsyncFunctionDef, functions: dict[str, ast.AsyncFunctionDef], seen: set[str]) -> bool:
-    """Does it, or a function of its module that it calls, call one of those that write?"""
-    seen.add(function.name)
-    called = {
-        node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-        for node in ast.walk(function)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)
-    }
-    if called & {"noted", "recorded", "note"}:
-        return True
-    return any(writes(functions[name], functions, seen) for name in called & functions.keys() - seen)

@@ -16,7 +16,9 @@ from llm_gateway.errors import Conflict, NotFound
 from llm_gateway.running import Running
 from llm_gateway.storage import alert_rules
 from llm_gateway.storage.owners import guard
-from llm_gateway.web.admin.common import Input, Live, admin_router, changing, when
+from llm_gateway.storage.trail import Thing
+from llm_gateway.web.admin.common import Input, Live, admin_router, changing, noted, when
+from llm_gateway.web.auth import By
 
 router = admin_router("alerts/rules")
 
@@ -148,39 +150,48 @@ async def list_rules(running: Live) -> RuleList:
 
 
 @router.post("", status_code=201, summary="Watch something")
-async def create_rule(running: Live, body: NewRule) -> RuleRow:
+async def create_rule(running: Live, by: By, body: NewRule) -> RuleRow:
     """409 where the config file has a rule of this name, or one is kept here."""
     _guard(running, body.name)
     said = body.over_said({})
     read_rule(body.name, said)
     async with changing(running) as s:
         await alert_rules.create_rule(s, body.name, said, enabled=body.enabled, now=running.gateway.clock.wall())
+        await noted(s, running, by, "alert_rule.create", _thing(body.name), after={**said, "enabled": body.enabled})
     return _shown(running, body.name)
 
 
 @router.patch("/{name}", summary="Change a rule, or pause it")
-async def change_rule(running: Live, name: str, body: RuleChanges) -> RuleRow:
+async def change_rule(running: Live, by: By, name: str, body: RuleChanges) -> RuleRow:
     """A built-in rule can be changed and paused as well; `DELETE` then makes it as it was."""
     _guard(running, name)
-    found = _found(running, name)
-    said, now = body.over_said(dict(found.said or {})), running.gateway.clock.wall()
-    read_rule(name, said)
-    enabled = body.enabled if "enabled" in body.model_fields_set else found.enabled
+    found, now = _found(running, name), running.gateway.clock.wall()
     async with changing(running) as s:
-        if found.stored is None:
+        stored = await alert_rules.find_rule(s, name)
+        before = {**stored.fields, "enabled": stored.enabled} if stored else {"enabled": found.enabled}
+        said = body.over_said(dict(stored.fields) if stored else {})
+        read_rule(name, said)
+        enabled = body.enabled if "enabled" in body.model_fields_set else bool(before["enabled"])
+        if stored is None:
             await alert_rules.create_rule(s, name, said, enabled=enabled, now=now)
         else:
             await alert_rules.change_rule(s, name, said, enabled=enabled, now=now)
+        after = {**said, "enabled": enabled}
+        await noted(s, running, by, "alert_rule.update", _thing(name), before=before, after=after)
     return _shown(running, name)
 
 
 @router.delete("/{name}", status_code=204, summary="Watch something no more")
-async def delete_rule(running: Live, name: str) -> Response:
+async def delete_rule(running: Live, by: By, name: str) -> Response:
     """A changed built-in rule is as it was before; 409 for one that is so already: it can be paused."""
     _guard(running, name)
-    if _found(running, name).stored is None:
-        raise Conflict(f"The rule {name!r} is built in: pause it instead.")
+    _found(running, name)
     async with changing(running) as s:
+        stored = await alert_rules.find_rule(s, name)
+        if stored is None:
+            raise Conflict(f"The rule {name!r} is built in: pause it instead.")
+        before = {**stored.fields, "enabled": stored.enabled}
+        await noted(s, running, by, "alert_rule.delete", _thing(name), before=before)
         await alert_rules.delete_rule(s, name)
     return Response(status_code=204)
 
@@ -199,6 +210,10 @@ async def test_rule(running: Live, name: str) -> RuleTrial:
         "holds": any(value["holds"] for value in values),
         "data": values[:MOST_VALUES],
     }
+
+
+def _thing(name: str) -> Thing:
+    return Thing("alert_rule", name=name)
 
 
 def _guard(running: Running, name: str) -> None:

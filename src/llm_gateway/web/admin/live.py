@@ -10,7 +10,9 @@ from typing_extensions import TypedDict
 
 from llm_gateway.running import Running
 from llm_gateway.service.inflight import Moment, Phase, cancel, moments
-from llm_gateway.web.admin.common import Live, admin_router, when
+from llm_gateway.storage.trail import Thing
+from llm_gateway.web.admin.common import Live, admin_router, noted, when
+from llm_gateway.web.auth import By
 
 MOST: Final = 1_000
 """Requests of one list."""
@@ -71,10 +73,13 @@ async def list_in_flight(running: Live, limit: Annotated[int, Query(ge=1, le=MOS
 
 
 @router.post("/{request_id}/cancel", summary="End a request in flight")
-async def cancel_request(running: Live, request_id: str) -> InFlight:
+async def cancel_request(running: Live, by: By, request_id: str) -> InFlight:
     """Its client is told `cancelled_by_operator`: status 499, or the error event of a stream that has begun. The answer
     says what it was doing; its row is in the log a moment later."""
-    return view(running, cancel(running.gateway, request_id))
+    async with running.sessions.write() as s:
+        await noted(s, running, by, "request.cancel", Thing("request", request_id))
+        ended = cancel(running.gateway, request_id)  # raises for one that is gone, and then nothing was written
+    return view(running, ended)
 
 
 def in_flight(running: Running, limit: int) -> InFlightList:

@@ -20,7 +20,7 @@ from llm_gateway.storage.servers import ServerChanges, StoredServer
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.web.admin.common import Input, Limit, Live, admin_router, changing, noted
 from llm_gateway.web.admin.server_view import ServerView, server_view
-from llm_gateway.web.admin.servers import audited, check_key, thing
+from llm_gateway.web.admin.servers import Switch, audited, check_key, switched, thing
 from llm_gateway.web.auth import By
 
 router = admin_router("servers")
@@ -33,7 +33,7 @@ PROBES_TAKE: Final = 60.0
 SHOWN: Final = 200
 """Models that are named of a verified address."""
 
-Action = Literal["probe", "enable", "disable", "drain"]
+Action = Literal["probe", Switch]
 Kind = Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")]
 Named = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -136,7 +136,7 @@ async def change_many(running: Live, by: By, body: Many) -> AllDone:
         done = await _probed(running, named)
     else:
         async with changing(running) as s:
-            tried = [await _tried(s, running, by, name, body.action) for name in named]
+            tried = [(name, await _tried(s, running, by, name, body.action)) for name in named]
         done = [_done(running, name, found) for name, found in tried]
     fine = sum(each["ok"] for each in done)
     return {"data": done, "ok": fine, "failed": len(done) - fine}
@@ -147,7 +147,7 @@ async def drain_server(running: Live, by: By, server: str) -> ServerView:
     """The same switch as `disable`, which cuts nothing either: `draining` is true while something still runs on it (of
     this process), and then it is `disabled`. `enable` puts it back."""
     async with changing(running) as s:
-        stored = await _switched(s, running, by, server, "drain")
+        stored = await switched(s, running, by, server, "drain")
     return server_view(running, stored)
 
 
@@ -161,26 +161,18 @@ async def change_server(running: Live, by: By, server: str, body: Changes) -> Se
     changes: ServerChanges = sent  # type: ignore[assignment]  # its fields are those
     async with changing(running) as s:
         before = await servers.get_server(s, server)
-        stored = await servers.change(s, server, **changes)
+        stored = await servers.change(s, before.id, **changes)
         await noted(s, running, by, "server.update", thing(stored), before=audited(before), after=audited(stored))
     return server_view(running, stored)
 
 
-async def _switched(s: AsyncSession, running: Running, by: Operator, name: str, action: Action) -> StoredServer:
-    before = await servers.get_server(s, name)
-    stored = await servers.set_enabled(s, name, action == "enable")
-    what = f"server.{action}"
-    await noted(s, running, by, what, thing(stored), before=audited(before), after=audited(stored))
-    return stored
-
-
 async def _tried(
-    s: AsyncSession, running: Running, by: Operator, name: str, action: Action
-) -> tuple[str, StoredServer | GatewayError]:
+    s: AsyncSession, running: Running, by: Operator, name: str, how: Switch
+) -> StoredServer | GatewayError:
     try:
-        return name, await _switched(s, running, by, name, action)
+        return await switched(s, running, by, name, how)
     except GatewayError as error:  # found before anything was written
-        return name, error
+        return error
 
 
 async def _probed(running: Running, named: list[str]) -> list[Done]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import Response
 from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.access.roles import Operator
 from llm_gateway.errors import InvalidRequest, NotFound
 from llm_gateway.fleet.facts import Listed
+from llm_gateway.running import Running
 from llm_gateway.storage import servers
 from llm_gateway.storage.servers import StoredServer
 from llm_gateway.storage.trail import Thing
@@ -32,6 +34,8 @@ from llm_gateway.web.auth import By
 KEY_VARIABLE: Final = re.compile(r"UPSTREAM_[A-Z0-9_]{1,90}")
 """The variables that this API may name. Whoever names one has its value sent to a server of their choice, so these
 are the ones that exist for that purpose, and none of the process's other secrets."""
+
+Switch = Literal["enable", "disable", "drain"]
 
 router = admin_router("servers")
 
@@ -117,7 +121,7 @@ def thing(server: StoredServer) -> Thing:
 
 
 def audited(server: StoredServer) -> dict[str, object]:
-    """What an administrator says of it."""
+    """What an administrator says of it, for the audit log."""
     names = ("name", "url", "kind", "trust", "api_key_env", "max_concurrency", "enabled")
     return {name: getattr(server, name) for name in names}
 
@@ -138,10 +142,15 @@ def check_key(running: Live, variable: str) -> None:
         )
 
 
+async def switched(s: AsyncSession, running: Running, by: Operator, server: str, how: Switch) -> StoredServer:
+    """Within `changing`: the switch and its row in the audit log. Raises NotFound, Conflict, OwnedByFile."""
+    before = await servers.get_server(s, server)
+    stored = await servers.set_enabled(s, before.id, how == "enable")
+    await noted(s, running, by, f"server.{how}", thing(stored), before=audited(before), after=audited(stored))
+    return stored
+
+
 async def _switch(running: Live, by: Operator, server: str, enabled: bool) -> ServerView:
-    action = "server.enable" if enabled else "server.disable"
     async with changing(running) as s:
-        before = await servers.get_server(s, server)
-        stored = await servers.set_enabled(s, server, enabled)
-        await noted(s, running, by, action, thing(stored), before=audited(before), after=audited(stored))
+        stored = await switched(s, running, by, server, "enable" if enabled else "disable")
     return server_view(running, stored)
