@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
 UI = ROOT / "ui"
+BROWSER = "tests/browser"
 PATIENT = tuple(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport"))
 """Folders whose tests wait for clocks of the gateway for four fifths of their time."""
 PROGRAMS = {
@@ -70,7 +71,7 @@ def tests(arguments: list[str]) -> list[str]:
         watch = threading.Thread(target=lambda: ended.append((beside.wait(), time.monotonic())[1]))
         watch.start()
         try:
-            others = section("pytest", "pytest", *(f"--ignore={folder}" for folder in PATIENT))
+            others = section("pytest", "pytest", *(f"--ignore={folder}" for folder in (*PATIENT, BROWSER)))
             watch.join()
         finally:
             beside.kill()
@@ -78,7 +79,9 @@ def tests(arguments: list[str]) -> list[str]:
         said.seek(0)
         shutil.copyfileobj(said, sys.stdout.buffer)
         sys.stdout.flush()
-    return [others, line("pytest beside", beside.returncode, ended[0] - began)]
+    # a process of their own: the loop in which Playwright runs would be in the way of other tests'
+    browser = section("pytest browser", "pytest", "-p", "no:cacheprovider", BROWSER)
+    return [others, line("pytest beside", beside.returncode, ended[0] - began), browser]
 
 
 def dashboard() -> list[str]:
