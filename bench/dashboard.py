@@ -59,7 +59,6 @@ async def fill(place: Path, rows: int) -> None:
 
 
 def config(servers: int) -> dict[str, object]:
-    kind = {"kind": "ollama", "trust": "own"}
     return {
         "sources": {"ollamafreeapi": {"enabled": False}},
         "allow_private_upstreams": ["127.0.0.0/8"],
