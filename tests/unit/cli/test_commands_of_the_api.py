@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "erase_requests": "logs erase",
     "list_erasures": "logs erasures",
     "get_payload": "logs show",
+    "list_recipes": "connect",
     "list_requests": "logs search",
     "follow_requests": "logs tail",
     "export_requests": "logs export",
