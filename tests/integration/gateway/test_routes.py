@@ -28,6 +28,8 @@ OPEN = {
     )
 }
 """Everybody's: they tell nothing about projects."""
+DASHBOARD = {("GET", path) for path in ("/admin", "/admin/", "/admin/{path:path}")}
+"""Its files are the same for everybody; what they show comes from the admin API."""
 HOT = [route.path for route in ROUTES]
 LISTS = ("/v1/models", "/v1/models/{model_id:path}", "/api/tags", "/api/ps", "/v1/usage")
 PROJECTS = {("GET", path) for path in LISTS} | {("POST", path) for path in (*HOT, "/api/show")}
@@ -85,7 +87,7 @@ async def status(live: Live, method: str, path: str, headers: dict[str, str]) ->
 
 async def test_every_route_lets_in_whom_it_should_and_nobody_else(live: Live):
     known = set(routes(live))
-    assert {route for route in known if not is_admins(route[1])} <= OPEN | PROJECTS | REFUSED, (
+    assert {route for route in known if not is_admins(route[1])} <= OPEN | DASHBOARD | PROJECTS | REFUSED, (
         "a route nobody has thought about"
     )
     assert len(known) > 30
@@ -105,6 +107,8 @@ async def test_every_route_lets_in_whom_it_should_and_nobody_else(live: Live):
             ok = set(got.values()) <= {200, 204, 400, 401}
         elif (method, path) in OPEN:
             ok = set(got.values()) <= {200, 404}
+        elif (method, path) in DASHBOARD:
+            ok = set(got.values()) <= {200, 307, 404}
         elif is_admins(path):
             outside = {name for name, code in got.items() if code in (401, 429)}
             ok = outside == {"none", "project", "project as bearer", "project as admin", "bad"}
@@ -274,7 +278,7 @@ async def test_the_description_lists_every_client_route(live: Live):
     described = (await live.http.get("/openapi.json", headers={"X-API-Key": ""})).json()["paths"]
     for method, path in routes(live):
         shown = path.replace(":path", "")
-        if (method, path) in REFUSED:
+        if (method, path) in REFUSED | DASHBOARD:
             assert shown not in described
         elif not is_admins(path) and path not in ("/docs", "/openapi.json", "/", "/healthz") and "/health/" not in path:
             assert method.lower() in described[shown], path
