@@ -4,13 +4,15 @@ import { useEffect, useRef, useState } from "react"
 
 const PAUSE = 150 // ms without a key, before what was typed is told
 
-interface Props extends Omit<TextInputProps, "value" | "onChange"> {
+interface Props extends Omit<TextInputProps, "value" | "onChange" | "label"> {
+  /** Its name, and what stands in it while it is empty. */
+  label: string
   value: string
   onChange: (value: string) => void
 }
 
 /** The search field of a page (`/` leads there). It keeps what is typed by itself: an address follows too slowly. */
-export function Search({ value, onChange, ...rest }: Props) {
+export function Search({ label, value, onChange, ...rest }: Props) {
   const [text, setText] = useState(value)
   const told = useRef(value)
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
@@ -25,6 +27,8 @@ export function Search({ value, onChange, ...rest }: Props) {
     <TextInput
       data-search
       type="search"
+      aria-label={label}
+      placeholder={label}
       leftSection={<IconSearch size={15} />}
       {...rest}
       value={text}

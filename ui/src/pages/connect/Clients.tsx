@@ -4,7 +4,7 @@ import { Link } from "react-router"
 
 import { Problem } from "../../parts/Problem"
 import { RecipeView } from "../../parts/RecipeView"
-import { SearchField } from "../../parts/SearchField"
+import { Search } from "../../parts/Search"
 import { useRecipes } from "../../parts/recipes"
 import { Copy } from "../../parts/CodeBox"
 
@@ -68,7 +68,7 @@ export function Clients({ project, chosen, onChoose }: Props) {
       </Group>
       <Grid gap="lg">
         <Grid.Col span={{ base: 12, sm: 4, lg: 3 }}>
-          <SearchField label={t("search")} value={chosen.q} onChange={(q) => onChoose({ q })} mb="xs" />
+          <Search label={t("search")} value={chosen.q} onChange={(q) => onChoose({ q })} mb="xs" />
           <ScrollArea.Autosize mah={{ base: 182, sm: 620 }} type="hover">
             <nav aria-label={t("clients")}>
               {found.map(({ client, title }) => (

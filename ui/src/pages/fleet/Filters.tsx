@@ -39,8 +39,7 @@ export function Filters({ all, url, set }: Props) {
     <Group gap="xs" mb="sm">
       <Search
         w={{ base: "100%", xs: 260 }}
-        aria-label={t("filter.q")}
-        placeholder={t("filter.q")}
+        label={t("filter.q")}
         value={url.q}
         onChange={(q) => set({ q })}
       />

@@ -134,14 +134,7 @@ export function Names({ chosen, open, edit }: Props) {
 
   return (
     <>
-      <Search
-        mb="sm"
-        maw={360}
-        aria-label={t("searchNames")}
-        placeholder={t("searchNames")}
-        value={q}
-        onChange={(words) => set({ q: words })}
-      />
+      <Search mb="sm" maw={360} label={t("searchNames")} value={q} onChange={(words) => set({ q: words })} />
       <DataTable
         label={t("tabs.names")}
         columns={columns}

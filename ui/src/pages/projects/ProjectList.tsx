@@ -12,7 +12,7 @@ import { compact, number } from "../../parts/format"
 import { Gate } from "../../parts/Gate"
 import { PageHead } from "../../parts/PageHead"
 import { Problem } from "../../parts/Problem"
-import { SearchField } from "../../parts/SearchField"
+import { Search } from "../../parts/Search"
 import { useUrl } from "../../parts/url"
 import { StateBadges, TrustBadges } from "./badges"
 import { CreateProject } from "./CreateProject"
@@ -88,7 +88,7 @@ export function ProjectList() {
   return (
     <>
       <PageHead title={t("title")} about={t("about")}>
-        <SearchField label={t("search")} size="xs" value={url.q} onChange={(q) => setUrl({ q })} />
+        <Search label={t("search")} size="xs" value={url.q} onChange={(q) => setUrl({ q })} />
         <Gate>
           {(disabled) => (
             <Button leftSection={<IconPlus size={15} />} onClick={create.open} disabled={disabled}>

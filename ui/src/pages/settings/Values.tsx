@@ -1,5 +1,5 @@
-import { Badge, Button, Code, Group, SegmentedControl, Stack, Text, TextInput, Tooltip } from "@mantine/core"
-import { IconFileCheck, IconSearch } from "@tabler/icons-react"
+import { Badge, Button, Code, Group, SegmentedControl, Stack, Text, Tooltip } from "@mantine/core"
+import { IconFileCheck } from "@tabler/icons-react"
 import { useTranslation } from "react-i18next"
 
 import { type Shape, use } from "../../api/client"
@@ -7,6 +7,7 @@ import { queries } from "../../api/queries"
 import { useMay } from "../../app/session"
 import { DataTable } from "../../parts/DataTable"
 import { Problem } from "../../parts/Problem"
+import { Search } from "../../parts/Search"
 import { done, failed } from "../../parts/told"
 import { useUrl } from "../../parts/url"
 
@@ -38,14 +39,7 @@ export function Values() {
     <Stack gap="sm">
       <Group justify="space-between">
         <Group>
-          <TextInput
-            aria-label={t("search")}
-            placeholder={t("search")}
-            leftSection={<IconSearch size={15} />}
-            value={url.q}
-            onChange={(event) => setUrl({ q: event.currentTarget.value })}
-            data-search
-          />
+          <Search label={t("search")} value={url.q} onChange={(q) => setUrl({ q })} />
           <SegmentedControl
             size="xs"
             aria-label={t("only")}
