@@ -6,13 +6,14 @@ import gzip
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser import ROOT, Ui, signed_in, watched
+from support.browser import ROOT, Ui, admin, signed_in, watched
 from support.served import Served
 
 PAGES = re.findall(r'{ id: "(\w+)"', (ROOT / "ui/src/pages/index.ts").read_text())
@@ -24,6 +25,7 @@ FIRST_LOAD = 250_000
 
 @pytest.fixture(scope="module", params=["light", "dark"])
 def themed(request: pytest.FixtureRequest, browser: Browser, demo: Served) -> Iterator[tuple[Ui, str]]:
+    busy(demo, 60 if os.environ.get("TAKE_SCREENSHOTS") else 6)
     context = signed_in(browser, demo, color_scheme=request.param, reduced_motion="reduce")
     yield watched(context, demo), request.param
     context.close()
@@ -85,6 +87,23 @@ def test_both_languages_say_the_same_things() -> None:
     for english in (ROOT / "ui/src").rglob("en.json"):
         spanish = english.with_name("es.json")
         assert keys(json.loads(english.read_text())) == keys(json.loads(spanish.read_text())), english
+
+
+def busy(demo: Served, count: int) -> None:
+    """Something to see: names of models, and requests for each model of the fleet."""
+    if not admin(demo, "GET", "models")["data"]:
+        law = {"name": "law-assistant", "backend": ["llama3.2:3b", "mistral:latest"], "params": {"temperature": 0.2}}
+        admin(demo, "POST", "models", json=law)
+        admin(demo, "POST", "models", json={"name": "fast", "backend": ["smollm2:135m"]})
+    names = [one["name"] for one in admin(demo, "GET", "models")["physical"]] + ["law-assistant", "fast"]
+    key = admin(demo, "POST", "keys", json={"project": "demo", "name": "pictures"})["key"]
+
+    def ask(number: int) -> None:
+        body = {"model": names[number % len(names)], "messages": [{"role": "user", "content": f"Question {number}"}]}
+        httpx.post(f"{demo.url}/v1/chat/completions", json=body, headers={"X-API-Key": key}, timeout=60)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(ask, range(count)))
 
 
 def settled(ui: Ui) -> None:

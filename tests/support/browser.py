@@ -37,7 +37,8 @@ class Ui:
     """What the browser's console said that is an error."""
 
     def open(self, route: str) -> None:
-        """A page of the dashboard, ready: its heading is there and nothing is loading."""
+        """A page of the dashboard, from nothing: its heading is there."""
+        self.page.goto("about:blank")  # another hash alone would leave the page before in place for a moment
         self.page.goto(f"{self.served.url}/admin/#/{route}")
         expect(self.page.get_by_role("heading", level=1)).to_be_visible()
 

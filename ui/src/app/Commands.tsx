@@ -5,10 +5,10 @@ import { useNavigate } from "react-router"
 
 import type { Page } from "../pages"
 
-export const openCommands = () => spotlight.open()
+export const open = () => spotlight.open()
 
 /** Ctrl+K: every page by name, and a request by its id. */
-export function Commands({ pages }: { pages: Page[] }) {
+export default function Commands({ pages }: { pages: Page[] }) {
   const { t } = useTranslation()
   const navigate = useNavigate()
   return (

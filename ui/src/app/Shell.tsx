@@ -15,18 +15,22 @@ import {
 } from "@mantine/core"
 import { useDisclosure } from "@mantine/hooks"
 import { IconHelp, IconLogout, IconSearch, IconUserCircle } from "@tabler/icons-react"
-import { useEffect } from "react"
+import { lazy, Suspense, useEffect } from "react"
 import { useTranslation } from "react-i18next"
 import { Link, Navigate, Outlet, useLocation, useNavigation } from "react-router"
 
 import { ApiError, signedOut } from "../api/client"
 import { pages } from "../pages"
 import { Problem } from "../parts/Problem"
-import { Commands, openCommands } from "./Commands"
 import { Mark } from "./Mark"
 import { forget, signOut, useSession } from "./session"
-import { Shortcuts, useShortcuts } from "./Shortcuts"
+import { useShortcuts } from "./keys"
 import { LanguageSwitch, ThemeSwitch } from "./switches"
+
+// comes after the first page: nobody finds anything before
+const Commands = lazy(() => import("./Commands"))
+const Shortcuts = lazy(() => import("./Shortcuts"))
+const openCommands = () => void import("./Commands").then(({ open }) => open())
 
 const groups = ["observe", "serve", "try", "admin"] as const
 
@@ -146,8 +150,10 @@ export function Shell() {
         )}
         <Outlet />
       </AppShell.Main>
-      <Commands pages={seen} />
-      <Shortcuts pages={seen} opened={help} onClose={showHelp.close} />
+      <Suspense>
+        <Commands pages={seen} />
+        {help && <Shortcuts pages={seen} opened={help} onClose={showHelp.close} />}
+      </Suspense>
     </AppShell>
   )
 }

@@ -3,11 +3,14 @@ import { createHashRouter, Navigate } from "react-router"
 import { pages } from "../pages"
 import { Broken } from "./Broken"
 import { Shell } from "./Shell"
-import { SignIn } from "./SignIn"
 
 /** Hash addresses: the gateway serves one file, and a proxy needs no rules. `projects/*`: a page may have its own. */
 export const router = createHashRouter([
-  { path: "/login", element: <SignIn />, errorElement: <Broken /> },
+  {
+    path: "/login",
+    errorElement: <Broken />,
+    lazy: async () => ({ Component: (await import("./SignIn")).SignIn }),
+  },
   {
     path: "/",
     element: <Shell />,
