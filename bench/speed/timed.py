@@ -19,8 +19,9 @@ from llm_gateway.cli import main
 from llm_gateway.gateway import Gateway
 from llm_gateway.ledger.entry import Entry
 from llm_gateway.ledger.ledger import Ledger
+from llm_gateway.observe import line
 
-CALLS = ((Gateway, "opened"), (Entry, "row"), (Entry, "told"), (Ledger, "closed"), (Gateway, "tell"))
+CALLS = ((Gateway, "opened"), (Entry, "row"), (Entry, "told"), (Ledger, "closed"), (line, "tell"))
 """In the order in which a request makes them. None calls another."""
 LAST = "tell"
 EVERY = 200

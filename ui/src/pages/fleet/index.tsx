@@ -23,7 +23,8 @@ const VIEWS = ["table", "lanes", "sources"] as const
 
 export default function Fleet() {
   const { t } = useTranslation("fleet")
-  const [url, set] = useUrl(DEFAULTS)
+  const [asked, set] = useUrl(DEFAULTS)
+  const url = { ...asked, view: VIEWS.find((view) => view === asked.view) ?? "table" }
   const may = useMay("editor")
   const [picked, pick] = useState<ReadonlySet<string>>(new Set())
   const { data, error, refetch, isFetching, dataUpdatedAt } = use.useQuery("get", "/admin/api/servers")
