@@ -14,8 +14,9 @@ from llm_gateway.cli.exits import Exit, Stop
 from llm_gateway.cli.filters import UsageFilters, with_key
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import Column, Row, as_json, cost, moment, note, share, table
-from llm_gateway.storage.usage import Order
 
+Order = Literal["requests", "errors", "tokens", "tokens_input", "tokens_output", "cost", "failovers", "saved"]
+"""As `storage.usage.Order`, which takes long to import."""
 BUCKETS: Final = ("minute", "hour", "day")
 TOTAL: Final = "Total"
 _GROUPS: Final[dict[str, Column]] = {
