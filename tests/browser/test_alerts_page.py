@@ -21,7 +21,6 @@ def test_a_rule_is_made_tried_paused_and_deleted(ui: Ui) -> None:
     form.get_by_role("textbox", name="Summed over").fill("1 fortnight")
     form.get_by_role("button", name="Create").click()
     expect(form.get_by_role("alert")).to_be_visible()  # the API's own words say what is allowed
-    assert "400" in ui.complaints.pop()  # which the browser tells of as well
     form.get_by_role("textbox", name="Summed over").fill("10m")
     form.get_by_role("button", name="Create").click()
     expect(form).to_have_count(0)

@@ -34,10 +34,12 @@ async def test_who_asks_whether_anybody_is_there_hears_ollamas_words(live: Live,
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-async def test_a_browser_at_the_door_is_told_what_any_unknown_path_tells(live: Live):
+async def test_a_browser_at_the_door_is_led_to_the_dashboard(live: Live):
     browser = {**NO_KEY, "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
     answer = await live.http.get("/", headers=browser)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/admin/")
+    page = await live.http.get("/admin/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
 async def test_heads_are_answered_where_ollama_does(live: Live):
