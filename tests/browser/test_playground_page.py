@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from support.browser import Ui
 
@@ -20,6 +20,23 @@ def test_an_answer_streams_in_and_says_how_fast_it_was(ui: Ui) -> None:
     identity = conversation.get_by_role("link", name="What happened").get_attribute("href").partition("id=")[2]
     row = ui.api("GET", f"requests/{identity}")
     assert (row["endpoint"], row["outcome"], row["project"]) == ("playground", "ok", "demo")
+
+
+def test_a_question_that_comes_before_the_projects_are_known_waits_for_them(ui: Ui) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    ui.page.route("**/admin/api/projects", hold)
+    ui.open(f"playground?model={MODEL}")
+    ui.page.get_by_label("Message").fill("Am I too early?")
+    ui.page.keyboard.press("Enter")
+    expect(ui.page.get_by_role("log").get_by_text("Am I too early?")).to_be_hidden()
+    for route in held:
+        route.continue_()
+    expect(ui.page.get_by_role("log").get_by_text("Am I too early?")).to_be_visible()
+    expect(ui.page.get_by_role("log").get_by_role("link", name="What happened")).to_be_visible()
 
 
 def test_two_models_answer_beside_each_other_and_can_be_stopped(ui: Ui) -> None:

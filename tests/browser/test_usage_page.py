@@ -44,6 +44,8 @@ def test_figures_are_explored_by_metric_and_group_and_lead_to_requests(ui: Ui) -
     table = ui.page.get_by_role("table", name="By group")  # other projects may have asked as well
     row = table.get_by_role("row").filter(has_text="demo").filter(has_text="/v1/chat/completions").first
     expect(row.get_by_role("progressbar")).to_be_visible()
+    ui.page.set_viewport_size({"width": 1000, "height": 800})  # the table is narrower than its columns want to be
+    expect(row.get_by_role("progressbar")).to_be_visible()
     row.get_by_role("link", name="Open in Requests").click()
     expect(ui.page).to_have_url(re.compile(r"/requests\?range=1h&project=demo&endpoint=%2Fv1%2Fchat%2Fcompletions"))
 

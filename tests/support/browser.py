@@ -51,7 +51,10 @@ class Ui:
         return re.findall(r"key (llmgw_\w+)", (self.served.data_dir / "first-run.txt").read_text())[0]
 
     def serious(self) -> list[str]:
-        """What axe finds of serious and critical impact on the page as it is now."""
+        """What axe finds of serious and critical impact on the page, once what fades in has come (a half of it is pale)."""
+        self.page.wait_for_function(
+            "() => document.getAnimations().every((one) => one.effect.getComputedTiming().iterations === Infinity)"
+        )
         self.page.evaluate(AXE.read_text() + "\n;0")
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [

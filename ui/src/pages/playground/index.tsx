@@ -40,6 +40,7 @@ export default function Playground() {
   const [code, showCode] = useDisclosure()
   const running = useRef<AbortController | null>(null)
   const [busy, setBusy] = useState(false)
+  const [early, setEarly] = useState(false) // sent before it was known as whom and what is asked
   const projects = use.useQuery("get", "/admin/api/projects")
   const models = use.useQuery("get", "/admin/api/models")
 
@@ -50,11 +51,16 @@ export default function Playground() {
   const names = [...new Set([...logical.map(({ name }) => name), ...physical.map(({ name }) => name)])]
   const firstChoice = logical[0]?.name ?? physical.find((one) => one.healthy_servers)?.name ?? ""
   const panes = chosen.map((name) => name || firstChoice)
+  const known = !projects.isPending && !models.isPending
+  const ready = project !== "" && panes.every((name) => name !== "")
 
   useEffect(() => () => running.current?.abort(), [])
   useEffect(() => {
     if (url.replay) void replay(url.replay)
   }, [url.replay])
+  useEffect(() => {
+    if (early && known) void send()
+  }, [early, known])
 
   async function replay(id: string) {
     try {
@@ -93,6 +99,8 @@ export default function Playground() {
   async function send() {
     const question = draft.trim()
     if (!question || busy || !may) return
+    setEarly(!known)
+    if (!known || !ready) return
     setDraft("")
     setBusy(true)
     running.current = new AbortController()
@@ -217,7 +225,8 @@ export default function Playground() {
                   leftSection={<IconSend size={16} />}
                   onClick={() => void send()}
                   data-disabled={!may || undefined}
-                  disabled={may && (!draft.trim() || !project)}
+                  loading={early}
+                  disabled={may && (!draft.trim() || !ready)}
                 >
                   {t("send")}
                 </Button>

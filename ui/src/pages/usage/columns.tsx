@@ -56,7 +56,7 @@ export function columnsOf(t: TFunction<"usage">, wanted: Wanted): ColumnOf<Row>[
               const part = total ? metric.of(row)! / total : 0
               return (
                 <div className={classes.share}>
-                  <Progress value={part * 100} size={5} aria-label={t("columns.share")} />
+                  <Progress value={Math.round(part * 1000) / 10} size={5} aria-label={t("columns.share")} />
                   <span>{percent(part)}</span>
                 </div>
               )
