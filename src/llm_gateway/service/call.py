@@ -100,4 +100,4 @@ def served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
 
 def envelope_of(gw: Gateway, entry: Entry) -> Envelope:
     """What all frames of the answer share."""
-    return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or entry.model or "")
+    return Envelope(entry.text, int(gw.clock.wall()), entry.backend_model or entry.model or "")
