@@ -89,10 +89,14 @@ class Ids:
             self._counter += 1
             if self._counter > 0xFFF:
                 self._last, self._counter = self._last + 1, 0
-        if not self._tails:
-            self._tails += _tails_of(self._random(8 * BLOCK))
-        tail = self._tails.pop() & 0x3FFF_FFFF_FFFF_FFFF
-        return Id((self._last << 80) | (0x7000 | self._counter) << 64 | 0x8000_0000_0000_0000 | tail)
+        try:
+            tail = self._tails.pop()
+        except IndexError:
+            tails = [*_tails_of(self._random(8 * BLOCK))]
+            tail = tails.pop()
+            self._tails = tails
+        variant = 0x8000_0000_0000_0000 | (tail & 0x3FFF_FFFF_FFFF_FFFF)
+        return Id((self._last << 80) | (0x7000 | self._counter) << 64 | variant)
 
     def forget(self) -> None:
         """What was fetched for ids to come: in a process that was forked off, which would make its parent's again."""
