@@ -33,6 +33,7 @@ import conclusions  # noqa: E402 - the path comes first
 import others  # noqa: E402
 import peers  # noqa: E402
 import streams  # noqa: E402
+import workers  # noqa: E402
 from report import RESULTS, Report, Table, aligned  # noqa: E402
 from rig import CannotMeasure, Rig, build  # noqa: E402
 from scenarios import ANSWER, SCENARIOS, Effort, Scenario, measure  # noqa: E402
@@ -124,7 +125,7 @@ class Bench:
 
     def workers(self, rig: Rig) -> None:
         scenario = replace(SCENARIOS[0], name="workers", figure="")
-        figures = others.workers(scenario, MODELS, rig, self.effort, say)
+        figures = workers.measure(scenario, MODELS, rig, self.effort, say)
         self.report.verdicts += conclusions.of_workers(figures)
         self.show(conclusions.table_of_workers(figures))
 

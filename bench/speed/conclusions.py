@@ -137,24 +137,29 @@ def table_of_streams(opened: Sequence[Opened]) -> Table:
 
 
 def of_workers(figures: Figures) -> list[Verdict]:
-    """What two workers carry in comparison with one, when each has a core: 2 × CPU of one / CPU of two."""
-    value, what = ratio(figures, "one worker", "two workers"), "what two workers carry, each with a core, against one"
-    return [Verdict("two", what, 2 * value if value else None, "×", 1.8, 1.8, at_least=True, why=NOTHING)]
+    """What two workers carry in comparison with one, when each has a core: 2 × CPU of one / CPU of two. One may be
+    alone on the machine, or have a neighbour that it shares nothing with."""
+    found = []
+    for of, beside in (("two gateways", "which has a stranger beside it"), ("one worker", "which is alone")):
+        value = ratio(figures, of, "two workers")
+        what = f"what two workers carry, each with a core, against one {beside}"
+        found.append(Verdict("two", what, 2 * value if value else None, "×", 1.8, 1.8, at_least=True, why=NOTHING))
+    return found
 
 
 def table_of_workers(figures: Figures) -> Table:
     table = Table(
-        "Two workers and one, PostgreSQL and Redis",
-        ("subject", "CPU per request, µs", "requests per s", "p50, µs", "bad"),
-        note="The load generator needs a core as well, so requests per second say little where there are two cores.",
+        f"Two workers and one, PostgreSQL and Redis, {figures.scenario.connections} connections for each",
+        ("subject", "CPU per request, µs", "of the main thread, µs", "requests per s", "p50, µs", "bad"),
+        note="The load generators need a core as well, so requests per second say little where there are two cores.",
     )
     for name, rounds in figures.rounds.items():
         bad = str(sum(each.told.bad for each in rounds))
         if figures.good(name):
-            cells = (figures.cpu_per(name), figures.rate(name), figures.p50(name))
+            cells = (figures.cpu_per(name), figures.main_per(name), figures.rate(name), figures.p50(name))
             table.rows.append((name, *(f"{cell:,.0f}" for cell in cells), bad))
         else:
-            table.rows.append((name, *[NOTHING] * 3, bad))
+            table.rows.append((name, *[NOTHING] * 4, bad))
     return table
 
 

@@ -1,4 +1,4 @@
-"""What is not a comparison with nginx: starts, two workers, and the benchmarks of single parts beside this folder."""
+"""What is not a comparison: starts, and the benchmarks of single parts beside this folder."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from processes import cores, pin
 from report import Table
-from rig import CannotMeasure, Model, Rig
-from scenarios import Effort, Figures, Scenario, measure
-from subjects import ROOT, gateway
+from rig import CannotMeasure
+from subjects import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
 
@@ -55,40 +52,6 @@ def starts(runs: int, idle: float) -> tuple[Table, float, float]:
 
 def median_of(each: Sequence[startup.Start], what: Callable[[startup.Start], float]) -> float:
     return statistics.median(map(what, each))
-
-
-def workers(
-    scenario: Scenario, models: Sequence[Model], rig: Rig, effort: Effort, say: Callable[[str], None]
-) -> Figures:
-    """One worker and two, both on PostgreSQL and Redis. Raises CannotMeasure where those cannot be had."""
-    try:
-        from support import databases, redises
-    except ImportError as problem:
-        raise CannotMeasure(f"the development environment is missing: {problem}") from problem
-    redis = redises.program()
-    if redis is None:
-        raise CannotMeasure("there is no Redis here (Debian package redis-server)")
-    with ExitStack() as stack:
-        try:
-            server = databases.OwnServer()
-        except databases.CannotRun as problem:
-            raise CannotMeasure(str(problem)) from problem
-        stack.callback(server.close)
-        subjects = []
-        for name, count in (("one worker", 1), ("two workers", 2)):
-            shared = redises.RedisServer(redis)
-            stack.callback(shared.close)
-            environ = {
-                "LLM_GATEWAY_DATABASE_URL": server.create(f"bench_{count}"),
-                "LLM_GATEWAY_REDIS_URL": shared.url,
-            }
-            flags = ("--workers", str(count))
-            subject = stack.enter_context(gateway(rig, models, name=name, flags=flags, **environ))
-            if count > 1 and subject.pid is not None:
-                with suppress(ProcessLookupError):
-                    pin(subject.pid, sorted({*cores()[0], *cores()[1]}))
-            subjects.append(subject)
-        return measure(scenario, subjects, rig, effort, say)
 
 
 def part(name: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -172,6 +173,7 @@ class Rig:
         self.ports = (free_port(), free_port())
         self.folder = Path(tempfile.mkdtemp(prefix="bench-speed-"))
         self.upstream: subprocess.Popen[bytes] | None = None
+        self._loads = count()
 
     def __enter__(self) -> Self:
         words = [str(self._built / "upstream"), ",".join(map(str, self.ports)), *self._models]
@@ -203,7 +205,7 @@ class Rig:
         patience: float = PATIENCE,
     ) -> subprocess.Popen[bytes]:
         """New requests for so many seconds, or so many requests; connections begin over `ramp` milliseconds."""
-        file = self.folder / f"request-{port}"
+        file = self.folder / f"request-{next(self._loads)}"  # one of its own: others may just be reading theirs
         file.write_bytes(request.raw(headers))
         model = request.model
         words: list[Any] = [self._built / "load", port, connections, file, model.chunks, model.bytes, *request.end]

@@ -9,6 +9,7 @@ from report import Report, Table, Verdict
 from rig import Told
 from scenarios import SCENARIOS, Figures, Round
 from streams import Opened
+from workers import together
 
 JSON = next(each for each in SCENARIOS if each.figure == "F1")
 ALONE = next(each for each in SCENARIOS if each.latency)
@@ -71,8 +72,16 @@ def test_the_ledgers_share_is_that_of_its_calls_in_all():
 
 
 def test_two_workers_carry_twice_what_their_requests_cost_less():
-    (verdict,) = of_workers(Figures(JSON, {"one worker": rounds(0.9), "two workers": rounds(1.0)}))
-    assert verdict.value == pytest.approx(1.8)
+    sides = {"one worker": rounds(0.8), "two gateways": rounds(0.9), "two workers": rounds(1.0)}
+    beside_a_stranger, alone = of_workers(Figures(JSON, sides))
+    assert (beside_a_stranger.value, beside_a_stranger.said) == (pytest.approx(1.8), "goal")
+    assert (alone.value, alone.said) == (pytest.approx(1.6), "short")
+
+
+def test_what_load_generators_saw_at_the_same_time_is_added_up():
+    seen = together([told(1000, p50=100), told(3000, bad=2, p50=300)])
+    assert (seen.requests, seen.chunks, seen.bad, seen.wrong) == (4000, 8000, 2, {"cut": 2})
+    assert (seen.elapsed, seen.latency_p50) == (2.0, 200)
 
 
 def test_streams_of_which_one_was_bad_give_no_figure():

@@ -9,17 +9,18 @@ that is dead or a black hole delays one request now and then by 50 ms, and no ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 PATIENCE: Final = 0.05
 """Seconds that a request may lose to a Redis that does not answer, where the event loop is not late."""
@@ -38,6 +39,8 @@ LOOKS: Final = 5
 """How often one looks for an answer until patience is over."""
 LATE: Final = 4
 """Turns of the event loop between bytes that arrive and an answer."""
+
+Word = str | bytes | int | float
 
 log = structlog.get_logger(__name__)
 
@@ -68,14 +71,46 @@ class Script:
         from hashlib import sha1
 
         self.text = text
-        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self.evalsha = _packed(("EVALSHA", sha1(text.encode(), usedforsecurity=False).hexdigest()))
+
+
+class Keys(tuple[str, ...]):
+    """Keys that many calls have in common: made ready for the way once."""
+
+    packed: bytes
+
+    def __new__(cls, keys: Iterable[str]) -> Self:
+        made = super().__new__(cls, keys)
+        made.packed = _packed(made)
+        return made
 
 
 class _Call(NamedTuple):
     script: Script
     keys: Sequence[str]
-    arguments: Sequence[str | bytes | int | float]
+    arguments: Sequence[Word]
     answer: asyncio.Future[Any]
+
+    def packed(self) -> bytes:
+        """As Redis reads it (redis.io/docs/latest/develop/reference/protocol-spec, "Arrays")."""
+        keys, words = self.keys, self.arguments
+        ready = keys.packed if isinstance(keys, Keys) else _packed(keys)
+        begin = b"*%d\r\n%b" % (3 + len(keys) + len(words), self.script.evalsha)
+        return b"".join((begin, _packed((len(keys),)), ready, _packed(words)))
+
+
+def _packed(words: Iterable[Word]) -> bytes:
+    """Each as a bulk string."""
+    encoded = (word if isinstance(word, bytes) else str(word).encode() for word in words)
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded])
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    """What Redis says to one call, also against it."""
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 @dataclass(slots=True)
@@ -125,7 +160,7 @@ class Client:
         self,
         script: Script,
         keys: Sequence[str],
-        arguments: Sequence[str | bytes | int | float],
+        arguments: Sequence[Word],
         *,
         patience: float | None = None,
     ) -> Any:
@@ -183,10 +218,22 @@ class Client:
         return answers
 
     async def _pipeline(self, calls: Sequence[_Call]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                pipeline.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.arguments)
-            return await pipeline.execute(raise_on_error=False)
+        """As redis-py's own pipeline, which takes 16 µs more for a packet and 4 for each call in it."""
+        packet = b"".join([call.packed() for call in calls])
+        pool = self._redis.connection_pool
+        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+
+        async def once() -> list[Any]:
+            await connection.send_packed_command(packet)
+            return [await _answer(connection) for _ in calls]
+
+        try:
+            answers: list[Any] = await connection.retry.call_with_retry(
+                once, lambda error: connection.disconnect(error=error)
+            )
+            return answers
+        finally:
+            await pool.release(connection)
 
     async def _load(self, scripts: Collection[Script]) -> None:
         for script in scripts:

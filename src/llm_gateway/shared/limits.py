@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import structlog
 
 from llm_gateway.access.accounts import Account, Rules
-from llm_gateway.access.limits import Holder, Lease, Limits
+from llm_gateway.access.limits import MOST_RULES, Holders, Lease, Limits
 from llm_gateway.access.periods import Periods
 from llm_gateway.access.policy import Caller
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused
 from llm_gateway.clock import Clock
-from llm_gateway.shared.client import PATIENT, Away, Client
+from llm_gateway.shared.client import PATIENT, Away, Client, Keys
 from llm_gateway.shared.scripts import MEMORY, RENEW, SETTLE, STORED, TAKE
 from llm_gateway.shared.settling import Batch, counters, day_and_month, holder_keys
 
 LEASE: Final = 30.0
 """Seconds after which the place of a process that is dead is free."""
 RETRY: Final = 0.5
+SHORT: Final = 200
+"""Arguments of a batch that is no burden to the requests whose packet it shares."""
 MOST_RENEWED: Final = 500
 """Leases of one call."""
 FIGURES: Final = 13
@@ -35,9 +37,31 @@ FIGURES: Final = 13
 LARGEST: Final = 2**62
 """Of a limit, as Redis counts."""
 _FIELDS: Final = tuple(NAMES)
+_KEPT: Final = (Batch.KEPT["day"], Batch.KEPT["month"])
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 log = structlog.get_logger(__name__)
+
+
+class _Asked(NamedTuple):
+    """What is the same in every question about a project and its key on one day."""
+
+    holders: Holders
+    at: Periods
+    limited: list[tuple[Rules, Account]]
+    keys: Keys
+    limits: list[list[int]]
+    """Of each that is limited, as Redis counts them."""
+
+    @classmethod
+    def of(cls, holders: Holders, at: Periods) -> Self:
+        limited = [(rules, account) for rules, account in holders if rules is not None]
+        project = holders.project.id
+        keys = Keys(
+            key for rules, _ in limited for key in (*holder_keys(project, rules.id), *counters(project, rules.id, at))
+        )
+        limits = [[-1 if limit is None else min(limit, LARGEST) for limit in rules.limits] for rules, _ in limited]
+        return cls(holders, at, limited, keys, limits)
 
 
 class SharedLimits:
@@ -64,6 +88,8 @@ class SharedLimits:
         self._running: dict[str, Lease] = {}
         self._ended: dict[str, Batch] = {}
         """Project -> what Redis has not heard yet."""
+        self._asked: dict[int, _Asked] = {}
+        """By id of the holders' object."""
         self._number = 0
         self._wake = asyncio.Event()
         self._away = False
@@ -88,7 +114,7 @@ class SharedLimits:
         at = limits.periods(wall)
         id = limits.next_id()
         try:
-            await self._take(id, caller.project.id, holders, ADMITTED, at, now, wall)
+            await self._take(id, holders, ADMITTED, at, wall)
         except Away:
             lease = limits.admit(caller, self._clock.now(), wall, sharing=self._sharing())
         except asyncio.CancelledError:  # Redis may have counted it, and nobody would ever end it
@@ -106,9 +132,9 @@ class SharedLimits:
         """As `Limits.reserve`."""
         if lease.told is None:
             return
-        now, wall = self._clock.now(), self._clock.wall()
+        wall = self._clock.wall()
         try:
-            await self._take(lease.id, lease.caller.project.id, lease.holders, ask, lease.at, now, wall)
+            await self._take(lease.id, lease.holders, ask, lease.at, wall)
         except Away:
             self._limits.reserve(lease, ask, self._clock.now(), wall, sharing=self._sharing())
         else:
@@ -139,8 +165,9 @@ class SharedLimits:
             group.create_task(self._tell(), name="limits telling")
             group.create_task(self._renew(), name="limits renewing")
 
-    async def flush(self) -> None:
-        """Tells what is left. Raises Away."""
+    async def flush(self, *, along: bool = False) -> None:
+        """Tells what is left. `along`: short batches go in one packet with the questions of requests, before those that
+        begin later, instead of in packets of their own. Raises Away."""
         while self._ended:
             project, batch = next(iter(self._ended.items()))
             if not batch.number:
@@ -148,7 +175,8 @@ class SharedLimits:
                 batch.number = self._number
             keys, arguments = batch.call(project, self._process, self._limits, self._clock.now())
             batch.sent = True
-            told = await self._client.run(SETTLE, keys, arguments, patience=PATIENT)
+            patience = None if along and len(arguments) < SHORT else PATIENT
+            told = await self._client.run(SETTLE, keys, arguments, patience=patience)
             batch.arrived(told, self._limits, self._clock.now())
             if batch.following is None:
                 del self._ended[project]
@@ -160,7 +188,7 @@ class SharedLimits:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self.flush()
+                await self.flush(along=True)
             except Away:
                 self._wake.set()
                 await asyncio.sleep(RETRY)
@@ -210,21 +238,22 @@ class SharedLimits:
         self._ended.setdefault(project, Batch()).open().add(lease)
         self._wake.set()
 
-    async def _take(
-        self, id: str, project: str, holders: tuple[Holder, Holder], ask: Ask, at: Periods, now: float, wall: float
-    ) -> None:
+    async def _take(self, lease: str, holders: Holders, ask: Ask, at: Periods, wall: float) -> None:
         """Raises Away, and RateLimited and its kin as `Limits` does."""
-        limited = [(rules, account) for rules, account in holders if rules is not None]
-        keys: list[str] = []
-        arguments: list[Any] = [id, self._milliseconds, ask.requests, ask.places, ask.rate]
-        arguments += [str(ask.tokens), str(ask.nanos)]
-        for rules, account in limited:
-            keys += [*holder_keys(project, rules.id), *counters(project, rules.id, at)]
-            arguments += [-1 if limit is None else min(limit, LARGEST) for limit in rules.limits]
+        asked = self._asked.get(id_of := id(holders))
+        if asked is None or asked.holders is not holders or asked.at != at:
+            if len(self._asked) >= MOST_RULES:
+                self._asked.clear()
+            asked = self._asked[id_of] = _Asked.of(holders, at)
+        limited = asked.limited
+        arguments: list[Any] = [lease, self._milliseconds, ask.requests, ask.places, ask.rate]
+        arguments += (str(ask.tokens), str(ask.nanos))
+        for (_, account), limits in zip(limited, asked.limits, strict=True):
+            arguments += limits
             for spent in day_and_month(account, at):
-                arguments += [str(spent.heard_tokens), str(spent.heard_nanos)]
-            arguments += [Batch.KEPT["day"], Batch.KEPT["month"]]
-        told = (await self._client.run(TAKE, keys, [_encode(arguments)])).split()
+                arguments += (str(spent.heard_tokens), str(spent.heard_nanos))
+            arguments += _KEPT
+        told = (await self._client.run(TAKE, asked.keys, (_encode(arguments),))).split()
         after = self._clock.now()
         for n, (rules, account) in enumerate(limited):
             _mirror(rules, account, told[3 + FIGURES * n :][:FIGURES], at, after)

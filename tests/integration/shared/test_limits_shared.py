@@ -116,6 +116,18 @@ async def test_requests_at_a_time_are_exact_over_two_processes(start: Start):
     assert sum(lease is not None for lease in again) == 2
 
 
+async def test_a_place_is_free_for_whoever_asks_after_its_request_has_ended(start: Start):
+    one = await start()
+    who = caller(max_concurrency=1)
+    for _ in range(50):
+        lease = await one.passes(who)
+        assert lease is not None
+        lease.release()
+        for _ in range(2):
+            await asyncio.sleep(0)  # the end is on its way, and Redis has not said yet that it has arrived
+        assert not one.shared.settled
+
+
 async def test_tokens_and_budgets_are_exact_over_two_processes(start: Start):
     one, two = await start(), await start()
     who = caller({"daily_tokens": 1000}, tokens_per_minute=100_000, monthly_tokens=5000)
