@@ -299,7 +299,7 @@ async def test_four_workers_ask_the_servers_no_more_often_than_one(host: StartHo
 
     one = await looks(1)
     assert one > 10
-    assert await looks(4) <= 1.2 * one
+    assert await looks(4) <= 1.2 * max(one, 30)  # three servers, once a second each; four that do not agree: 120
 
 
 @pytest.mark.slow
