@@ -73,7 +73,14 @@ class Call(Protocol):
         """Sends status 200 and the headers; `writer` is None for a whole answer, `served` where no server was asked:
         then `notes` are told, as `Served.notes` otherwise."""
 
+    @property
+    def at_once(self) -> bool:
+        """Can it `put`?"""
+
     async def write(self, data: bytes) -> None: ...
+
+    def put(self, data: bytes) -> bool:
+        """As `write`, without waiting for a client that does not read: False says that the next has to `write`."""
 
     async def end(self, data: bytes) -> None:
         """The last bytes."""

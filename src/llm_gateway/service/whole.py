@@ -66,6 +66,7 @@ async def _complete(gw: Gateway, call: Call, entry: Entry, work: Work) -> Whole:
             try:
                 while events := await stream.next():
                     collector.add(*events)
+                    await stream.pour(collector.took)
                 answer = _put_right(collector.answer(), work.request)
             except Fault as fault:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())

@@ -309,7 +309,7 @@ class Stream:
     """One answer that has begun."""
 
     __slots__ = (
-        *("_answers", "_checks_name", "_clock", "_plan", "_reader", "_ready", "_response", "_stall"),
+        *("_answers", "_checks_name", "_clock", "_fault", "_into", "_plan", "_reader", "_ready", "_response", "_stall"),
         *("attempt", "candidate", "empty", "first_sign_at", "notes"),
     )
 
@@ -326,6 +326,10 @@ class Stream:
         self.empty = False
         """It is complete, and there is nothing in it."""
         self._ready: list[Event] = []
+        self._into: Callable[[list[Event]], bool] | None = None
+        """Of `pour`."""
+        self._fault: Fault | None = None
+        """What ended that."""
         self._answers = False
         """Has it come to the answer, or does it still think?"""
         self._checks_name = KINDS[self.candidate.spec.kind].echoes_model
@@ -372,30 +376,75 @@ class Stream:
         elif not reader.done:
             # Content is waited for, not bytes: empty frames and comments do not end a silence, what is kept back does.
             # All in one coroutine with the rest: each that is inside another costs at each chunk.
-            deadline, now = self._plan.deadline, self._clock.now()
-            silence_ends = now + self._stall
-            if not self._answers:
-                silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
             try:
-                if now >= silence_ends:
+                if self._fault is not None:
+                    raise self._fault
+                now = self._clock.now()
+                until, late = self._patience(now, speaks=self._answers)
+                if now >= until and late is FaultKind.STALLED:
                     raise Fault(FaultKind.STALLED, "it thinks without end")
                 while not events:
                     if reader.fault is not None:
                         raise reader.fault
                     held = reader.held
                     try:
-                        if silence_ends < deadline:
-                            data = await self._response.read(silence_ends, FaultKind.STALLED)
-                        else:
-                            data = await self._response.read(deadline, FaultKind.TOTAL_TIMEOUT)
+                        data = await self._response.read(until, late)
                     except Fault as fault:
                         data = _unless_cut(fault)
                     events = self._events(data)
                     if reader.held > held:
-                        silence_ends = self._clock.now() + self._stall
+                        until, late = self._patience(self._clock.now(), speaks=True)
             except Fault as fault:
                 self.attempt.ended(fault)
                 raise
+        self._given(events)
+        return events
+
+    async def pour(self, into: Callable[[list[Event]], bool]) -> None:
+        """Gives pieces to `into` the moment they come, without a turn of the loop for each read, until it says False
+        or something else than pieces comes. What that was, `next` tells."""
+        if self._ready or self._reader.done or self._reader.fault is not None:
+            return
+        now = self._clock.now()
+        until, late = self._patience(now, speaks=self._answers)
+        if now < until:
+            self._into = into
+            try:
+                await self._response.pour(self._poured, until, late)
+            finally:
+                self._into = None
+
+    def _poured(self, data: bytes) -> bool:
+        """Takes the next bytes; False: it is `next`'s turn."""
+        reader, into = self._reader, self._into
+        assert into is not None
+        held = reader.held
+        try:
+            events = self._events(data)
+        except Fault as fault:
+            self._fault = fault
+            return False
+        if reader.done:
+            self._ready = events
+            return False
+        if not events:
+            if reader.held > held:
+                self._response.wait_until(*self._patience(self._clock.now(), speaks=True))
+            return True
+        self._given(events)
+        self._response.wait_until(*self._patience(self._clock.now(), speaks=self._answers))
+        return into(events) and reader.fault is None
+
+    def _patience(self, now: float, *, speaks: bool) -> tuple[float, FaultKind]:
+        """Until when the next content is waited for, and the fault when it does not come. One that does not speak
+        thinks."""
+        silence_ends, deadline = now + self._stall, self._plan.deadline
+        if not speaks:
+            silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
+        return (silence_ends, FaultKind.STALLED) if silence_ends < deadline else (deadline, FaultKind.TOTAL_TIMEOUT)
+
+    def _given(self, events: list[Event]) -> None:
+        """Counts what is given out."""
         tokens = 0
         for event in events:
             if type(event) is Piece:
@@ -410,7 +459,6 @@ class Stream:
                 tokens = 0
                 self.attempt.ended(None, complete=True)
         self.attempt.tokens += tokens
-        return events
 
     def _events(self, data: bytes) -> list[Event]:
         """Those of the next bytes, none if they hold none; b"": the body is over."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import cast
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.upstream.answer import Answer, Limits, Phase
+from llm_gateway.upstream.answer import READ, Answer, Limits, Phase
 
 NEVER = float("inf")
 PIECE = 64 * 1024
@@ -30,9 +30,9 @@ class Connection(asyncio.Protocol):
     """Made by `dial`, kept by `Transport`. `on_gone` is called once, when the socket is closed."""
 
     __slots__ = (
-        *("_asked", "_deadline", "_fruitless_looks", "_head_due", "_late", "_left_at_look", "_limits", "_look_at"),
-        *("_loop", "_now", "_on_gone", "_reading_paused", "_socket", "_timer", "_timer_at", "_transport", "_unsent"),
-        *("_waiter", "_writing_paused", "answer", "closed", "gone", "resting"),
+        *("_asked", "_deadline", "_fruitless_looks", "_head_due", "_into", "_late", "_left_at_look", "_limits"),
+        *("_look_at", "_loop", "_now", "_on_gone", "_reading_paused", "_socket", "_timer", "_timer_at"),
+        *("_transport", "_unsent", "_waiter", "_writing_paused", "answer", "closed", "gone", "resting"),
     )
 
     def __init__(self, limits: Limits, now: Callable[[], float], on_gone: Callable[[Connection], None]) -> None:
@@ -55,8 +55,12 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         # Waiting
         self._waiter: asyncio.Future[None] | None = None
+        self._into: Callable[[bytes], bool] | None = None
+        """Of `pour`."""
         self._deadline = NEVER
+        """Of the wait of now."""
         self._late = FaultKind.STALLED
+        """The fault at the deadline."""
         self._head_due = NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
@@ -120,6 +124,29 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
         return data
 
+    async def pour(self, into: Callable[[bytes], bool], deadline: float, late: FaultKind) -> None:
+        """Hands what comes of the body to `into` the moment it comes: no future, no task and no turn of the loop for
+        each chunk. Returns when `into` has said False, or when there is something for `read`: the end, a fault, more
+        than it gives at a time. What `into` raises is raised here."""
+        answer = self.answer
+        if answer.buffered or answer.fault is not None or answer.phase is not Phase.BODY:
+            return
+        waiter = self._waits(deadline, late)
+        self._into = into
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._waiter, self._deadline, self._into = None, NEVER, None
+
+    def wait_until(self, deadline: float, late: FaultKind) -> None:
+        """Moves the deadline of `pour`."""
+        self._deadline, self._late = deadline, late
+        if deadline < self._timer_at:
+            self._ring_at(deadline)
+
     def rest(self) -> bool:
         """Goes idle if another request may follow on this connection; else closes it and returns False."""
         answer = self.answer
@@ -172,6 +199,14 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             waiter = self._waiter  # as `_wake`, without a call for each chunk
             if waiter is not None and (answer.buffered or answer.phase is not phase) and not waiter.done():
+                into = self._into
+                if into is not None and answer.phase is phase and answer.buffered <= READ:
+                    try:
+                        if into(answer.take()):
+                            return
+                    except Exception as error:  # the task that waits has to know
+                        waiter.set_exception(error)
+                        return
                 waiter.set_result(None)
 
     def eof_received(self) -> None:

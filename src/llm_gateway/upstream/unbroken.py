@@ -8,7 +8,7 @@ where it is when nobody takes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,7 +20,6 @@ from llm_gateway.fleet.pace import Pace, faster
 from llm_gateway.fleet.splice import MOST_CONTINUATIONS, joinable, unsafe
 from llm_gateway.fleet.twins import Twins, twins, voice_of
 from llm_gateway.names import canonical
-from llm_gateway.upstream.attempt import frames_of
 from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.resume import Resumed, goes_as_prompt
@@ -66,7 +65,19 @@ class Unbroken:
     """`next` as of `Stream`; `candidate` and `attempt` are those of the first server."""
 
     __slots__ = (
-        *("_broke", "_drive", "_ended", "_finished", "_fresh", "_least", "_opening", "_pace", "_safe", "_stream"),
+        *(
+            "_broke",
+            "_drive",
+            "_ended",
+            "_finished",
+            "_fresh",
+            "_into",
+            "_least",
+            "_opening",
+            "_pace",
+            "_safe",
+            "_stream",
+        ),
         *("_text", "_thinking", "_tired", "_tokens_before", "_voice", "_work"),
         *("attempt", "candidate", "meter", "notes", "servers", "spoke"),
     )
@@ -100,6 +111,8 @@ class Unbroken:
         """Server -> how often it broke this answer."""
         self._ended: set[str] | None = None
         self._pace = Pace(drive.clocks.slow_span)
+        self._into: Callable[[list[Event]], bool] | None = None
+        """Of `pour`."""
         self._finished = False
         self._tired = False
         """The server of now is far too slow, and there is a faster one."""
@@ -133,21 +146,43 @@ class Unbroken:
                     return [self._summed(Finish("length"))]
                 await self._carry_on(fault)
                 continue
-            self.meter.add_all(events)
             finish = events[-1] if events else None
             if isinstance(finish, Finish):
+                self.meter.add_all(events)
                 self._finished = True
                 if len(self.servers) > 1:
                     events[-1] = self._summed(finish)
-            elif self._safe and finish is not None:
-                self._fresh += events
-                if len(self._fresh) > MOST_FRESH:
-                    self._fold()
-                if self._ended:
-                    self._ended.clear()
-                if (rate := self._pace.passed(frames_of(events), self._drive.clock.now())) is not None:
-                    self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
+            elif finish is not None:
+                self._given(events)
             return events
+
+    async def pour(self, into: Callable[[list[Event]], bool]) -> None:
+        """As `Stream.pour`: `next` goes on where it ends."""
+        if not self._finished and not self._tired:
+            self._into = into
+            try:
+                await self._stream.pour(self._poured)
+            finally:
+                self._into = None
+
+    def _poured(self, pieces: list[Event]) -> bool:
+        into = self._into
+        assert into is not None
+        self._given(pieces)
+        return into(pieces) and not self._tired
+
+    def _given(self, pieces: list[Event]) -> None:
+        """Remembers what is given out."""
+        before = self.meter.pieces
+        self.meter.add_all(pieces)
+        if self._safe:
+            self._fresh += pieces
+            if len(self._fresh) > MOST_FRESH:
+                self._fold()
+            if self._ended:
+                self._ended.clear()
+            if (rate := self._pace.passed(self.meter.pieces - before, self._drive.clock.now())) is not None:
+                self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
 
     def _fold(self) -> None:
         """Keeps of the last pieces what they said."""

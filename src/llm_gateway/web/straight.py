@@ -137,6 +137,15 @@ class StraightCall(HttpCall):
         content, self._content = self._content, b""
         return bytes(content)
 
+    at_once = True
+
+    def put(self, data: bytes) -> bool:
+        protocol = self._protocol
+        if data and not self.disconnected and not self.response_complete:
+            protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.last_write = self._gw.clock.now()
+        return not protocol.flow.write_paused
+
     async def _put(self, status: int, head: bytes | None, data: bytes, *, more: bool) -> None:
         protocol = self._protocol
         if protocol.flow.write_paused and not self.disconnected:

@@ -169,6 +169,11 @@ class Collector:
                     self._logprobs = []
                 self._logprobs += event.logprobs
 
+    def took(self, events: list[Event]) -> bool:
+        """`add`, for who gives as long as it is wanted: it is."""
+        self.add(*events)
+        return True
+
     def _add_calls(self, parts: list[ToolPart]) -> None:
         for part in parts:
             call, arguments = self._calls.setdefault(part.index, (ToolCall(part.name, id=part.id), []))
