@@ -79,8 +79,9 @@ class Call(Protocol):
 
     async def write(self, data: bytes) -> None: ...
 
-    def put(self, data: bytes) -> bool:
-        """As `write`, without waiting for a client that does not read: False says that the next has to `write`."""
+    def put(self, data: bytes, now: float) -> bool:
+        """As `write`, without waiting for a client that does not read: False says that the next has to `write`. `now`:
+        seconds on the monotonic clock."""
 
     async def end(self, data: bytes) -> None:
         """The last bytes."""

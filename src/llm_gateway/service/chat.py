@@ -122,7 +122,14 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                 form.add(*events)
             if kept is not None:
                 kept.add(*events)
-            return b"".join([writer.piece(event) for event in events if isinstance(event, Piece)])
+            out = b""
+            for event in events:
+                if type(event) is Piece:
+                    out += writer.piece(event)
+            return out
+
+        def give(events: list[Event], now: float) -> bool:
+            return call.put(said(events), now)
 
         try:
             await call.begin(served(entry, work, stream, stream.attempt.first_content_at), writer)
@@ -138,7 +145,7 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
                     return await call.end(last + writer.finish(finish, usage))
                 await call.write(last)
                 if call.at_once:
-                    await stream.pour(lambda pieces: call.put(said(pieces)))
+                    await stream.pour(give)
         except Fault as fault:
             raise StreamLost(
                 "The model server broke the answer off after it had begun. What you have is incomplete; ask again."

@@ -31,7 +31,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("_asked", "_deadline", "_fruitless_looks", "_head_due", "_into", "_late", "_left_at_look", "_limits"),
-        *("_look_at", "_loop", "_now", "_on_gone", "_reading_paused", "_socket", "_timer", "_timer_at"),
+        *("_look_at", "_loop", "_now", "_on_gone", "_patience", "_reading_paused", "_socket", "_timer", "_timer_at"),
         *("_transport", "_unsent", "_waiter", "_writing_paused", "answer", "closed", "gone", "resting"),
     )
 
@@ -56,7 +56,8 @@ class Connection(asyncio.Protocol):
         # Waiting
         self._waiter: asyncio.Future[None] | None = None
         self._into: Callable[[bytes], bool] | None = None
-        """Of `pour`."""
+        """Of `pour`, as the next."""
+        self._patience: Callable[[], tuple[float, FaultKind]] | None = None
         self._deadline = NEVER
         """Of the wait of now."""
         self._late = FaultKind.STALLED
@@ -124,28 +125,24 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
         return data
 
-    async def pour(self, into: Callable[[bytes], bool], deadline: float, late: FaultKind) -> None:
+    async def pour(self, into: Callable[[bytes], bool], patience: Callable[[], tuple[float, FaultKind]]) -> None:
         """Hands what comes of the body to `into` the moment it comes: no future, no task and no turn of the loop for
         each chunk. Returns when `into` has said False, or when there is something for `read`: the end, a fault, more
-        than it gives at a time. What `into` raises is raised here."""
+        than it gives at a time. What `into` raises is raised here.
+
+        `patience`: the deadline and the fault then; when that has passed it is asked for another one."""
         answer = self.answer
         if answer.buffered or answer.fault is not None or answer.phase is not Phase.BODY:
             return
-        waiter = self._waits(deadline, late)
-        self._into = into
+        waiter = self._waits(*patience())
+        self._into, self._patience = into, patience
         try:
             await waiter
         except asyncio.CancelledError:
             self.abort()
             raise
         finally:
-            self._waiter, self._deadline, self._into = None, NEVER, None
-
-    def wait_until(self, deadline: float, late: FaultKind) -> None:
-        """Moves the deadline of `pour`."""
-        self._deadline, self._late = deadline, late
-        if deadline < self._timer_at:
-            self._ring_at(deadline)
+            self._waiter, self._deadline, self._into, self._patience = None, NEVER, None, None
 
     def rest(self) -> bool:
         """Goes idle if another request may follow on this connection; else closes it and returns False."""
@@ -297,6 +294,8 @@ class Connection(asyncio.Protocol):
         """Finds what took too long."""
         if now >= self._look_at:
             self._look_at_write(now)
+        if now >= self._deadline and self._patience is not None:
+            self._deadline, self._late = self._patience()
         if now >= self._deadline:
             self.answer.fail(self._late, "the deadline passed")
         elif now >= self._head_due:

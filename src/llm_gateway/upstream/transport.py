@@ -98,16 +98,11 @@ class Response:
             raise RuntimeError("read() after the response was closed")
         return self._connection.read(deadline, kind)
 
-    def pour(self, into: Callable[[bytes], bool], deadline: float, late: FaultKind) -> Awaitable[None]:
+    def pour(self, into: Callable[[bytes], bool], patience: Callable[[], tuple[float, FaultKind]]) -> Awaitable[None]:
         """As `Connection.pour`, with the same faults in the next `read`."""
         if self._connection is None:
             raise RuntimeError("pour() after the response was closed")
-        return self._connection.pour(into, deadline, late)
-
-    def wait_until(self, deadline: float, late: FaultKind) -> None:
-        """Moves the deadline of `pour`."""
-        if self._connection is not None:
-            self._connection.wait_until(deadline, late)
+        return self._connection.pour(into, patience)
 
     @property
     def ended(self) -> bool:

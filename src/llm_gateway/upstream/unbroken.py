@@ -111,7 +111,7 @@ class Unbroken:
         """Server -> how often it broke this answer."""
         self._ended: set[str] | None = None
         self._pace = Pace(drive.clocks.slow_span)
-        self._into: Callable[[list[Event]], bool] | None = None
+        self._into: Callable[[list[Event], float], bool] | None = None
         """Of `pour`."""
         self._finished = False
         self._tired = False
@@ -153,10 +153,10 @@ class Unbroken:
                 if len(self.servers) > 1:
                     events[-1] = self._summed(finish)
             elif finish is not None:
-                self._given(events)
+                self._given(events, self._drive.clock.now())
             return events
 
-    async def pour(self, into: Callable[[list[Event]], bool]) -> None:
+    async def pour(self, into: Callable[[list[Event], float], bool]) -> None:
         """As `Stream.pour`: `next` goes on where it ends."""
         if not self._finished and not self._tired:
             self._into = into
@@ -165,13 +165,11 @@ class Unbroken:
             finally:
                 self._into = None
 
-    def _poured(self, pieces: list[Event]) -> bool:
-        into = self._into
-        assert into is not None
-        self._given(pieces)
-        return into(pieces) and not self._tired
+    def _poured(self, pieces: list[Event], now: float) -> bool:
+        self._given(pieces, now)
+        return self._into is not None and self._into(pieces, now) and not self._tired
 
-    def _given(self, pieces: list[Event]) -> None:
+    def _given(self, pieces: list[Event], now: float) -> None:
         """Remembers what is given out."""
         before = self.meter.pieces
         self.meter.add_all(pieces)
@@ -181,7 +179,7 @@ class Unbroken:
                 self._fold()
             if self._ended:
                 self._ended.clear()
-            if (rate := self._pace.passed(self.meter.pieces - before, self._drive.clock.now())) is not None:
+            if (rate := self._pace.passed(self.meter.pieces - before, now)) is not None:
                 self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
 
     def _fold(self) -> None:

@@ -242,7 +242,7 @@ class HttpCall:
     at_once = False
     """As `Call.at_once`."""
 
-    def put(self, data: bytes) -> bool:
+    def put(self, data: bytes, now: float) -> bool:
         raise NotImplementedError
 
     async def end(self, data: bytes) -> None:

@@ -139,11 +139,11 @@ class StraightCall(HttpCall):
 
     at_once = True
 
-    def put(self, data: bytes) -> bool:
+    def put(self, data: bytes, now: float) -> bool:
         protocol = self._protocol
         if data and not self.disconnected and not self.response_complete:
             protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-            self.last_write = self._gw.clock.now()
+            self.last_write = now
         return not protocol.flow.write_paused
 
     async def _put(self, status: int, head: bytes | None, data: bytes, *, more: bool) -> None:

@@ -100,7 +100,7 @@ class Meter:
 
     def add_all(self, pieces: Iterable[Event]) -> None:
         """Counts pieces, in one go: a stream has one for every token. A `Finish` among them counts nothing."""
-        tokens, count, whole = self.tokens, self.pieces, self.size
+        tokens, count, whole, longest = self.tokens, self.pieces, self.size, LONGEST_TOKEN
         for piece in pieces:
             if type(piece) is not Piece:
                 continue
@@ -114,7 +114,7 @@ class Meter:
                 more = self._tools(piece.tools)
                 self.most += more
                 size += more
-            tokens += piece.tokens or frame_tokens(size)
+            tokens += piece.tokens or (1 if size <= longest else frame_tokens(size))
         self.most += whole - self.size
         self.tokens, self.pieces, self.size = tokens, count, whole
 
@@ -169,8 +169,8 @@ class Collector:
                     self._logprobs = []
                 self._logprobs += event.logprobs
 
-    def took(self, events: list[Event]) -> bool:
-        """`add`, for who gives as long as it is wanted: it is."""
+    def took(self, events: list[Event], _: float) -> bool:
+        """`add`, for who gives as long as more is wanted: it is."""
         self.add(*events)
         return True
 

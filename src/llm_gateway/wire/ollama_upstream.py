@@ -150,9 +150,9 @@ class StreamReader(FrameReader):
         self._calls = 0
 
     def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
-        decode = _decode_plain
+        decode, longest = _decode_plain, MOST_PLAIN
         for frame in frames:
-            if len(frame) > MOST_PLAIN:
+            if len(frame) > longest:
                 return frame
             try:
                 plain = decode(frame)
@@ -163,10 +163,13 @@ class StreamReader(FrameReader):
                 self.echoed = plain.model
             said = plain.message
             text, thinking = said.content, said.thinking
-            if text or thinking:
+            if thinking:
+                self._saw_thinking = True
                 self._saw_text = self._saw_text or text != ""
-                self._saw_thinking = self._saw_thinking or thinking != ""
                 events.append(Piece(text, thinking))
+            elif text:
+                self._saw_text = True
+                events.append(Piece(text))
             if plain.done:
                 self._done(events, plain.done_reason, plain.prompt_eval_count, plain.eval_count)
                 return None

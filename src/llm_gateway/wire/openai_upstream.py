@@ -157,9 +157,9 @@ class StreamReader(FrameReader):
         """Index of ours -> id of the call."""
 
     def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
-        decode = _decode_plain
+        decode, longest = _decode_plain, MOST_PLAIN
         for frame in frames:
-            if len(frame) > MOST_PLAIN:
+            if len(frame) > longest:
                 return frame
             try:
                 plain = decode(frame)
@@ -175,11 +175,14 @@ class StreamReader(FrameReader):
                 self._usage = usage_of(usage.prompt_tokens, usage.completion_tokens) or self._usage
             for choice in choices:
                 delta = choice.delta
-                text, thinking = delta.content or "", delta.reasoning or delta.reasoning_content or ""
-                if text or thinking:
-                    self._saw_text = self._saw_text or text != ""
-                    self._saw_thinking = self._saw_thinking or thinking != ""
-                    events.append(Piece(text, thinking))
+                text, thinking = delta.content, delta.reasoning or delta.reasoning_content
+                if thinking:
+                    self._saw_thinking = True
+                    self._saw_text = self._saw_text or bool(text)
+                    events.append(Piece(text or "", thinking))
+                elif text:
+                    self._saw_text = True
+                    events.append(Piece(text))
                 if choice.finish_reason:
                     self._ends(choice.finish_reason)
         return None
