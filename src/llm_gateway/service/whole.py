@@ -66,6 +66,8 @@ async def _complete(gw: Gateway, call: Call, entry: Entry, work: Work) -> Whole:
             try:
                 while events := await stream.next():
                     collector.add(*events)
+                    if collector.finish is not None:
+                        break
                     await stream.pour(collector.took)
                 answer = _put_right(collector.answer(), work.request)
             except Fault as fault:
