@@ -68,7 +68,8 @@ async def _complete(gw: Gateway, call: Call, entry: Entry, work: Work) -> Whole:
                     collector.add(*events)
                     if collector.finish is not None:
                         break
-                    await stream.pour(collector.took)
+                    if (flow := stream.pour(collector.took)) is not None:
+                        await flow
                 answer = _put_right(collector.answer(), work.request)
             except Fault as fault:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())

@@ -175,6 +175,26 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         answer = self.answer
+        into, waiter = self._into, self._waiter
+        if into is not None and waiter is not None and not waiter.done():
+            self._look_at = NEVER
+            body = answer.passes(data)
+            if not body and answer.fault is None and answer.phase is Phase.BODY and answer.buffered <= READ:
+                body = answer.take()  # several chunks of it, or none
+                if not body:
+                    return
+            try:
+                if body and into(body):
+                    return
+            except Exception as error:  # the task that waits has to know
+                waiter.set_exception(error)
+                return
+            if answer.fault is not None:
+                self.abort()
+            elif answer.buffered > self._limits.buffer_bytes:
+                self._pause_reading()
+            waiter.set_result(None)
+            return
         phase = answer.phase
         if self.resting or phase is Phase.DONE:
             answer.fail(FaultKind.BAD_HTTP, "bytes that answer no request")
@@ -192,19 +212,9 @@ class Connection(asyncio.Protocol):
         else:
             self._head_due = self._look_at = NEVER
             if answer.buffered > self._limits.buffer_bytes and not self._reading_paused:
-                self._reading_paused = True
-                self._transport.pause_reading()
-            waiter = self._waiter  # as `_wake`, without a call for each chunk
+                self._pause_reading()
             if waiter is not None and (answer.buffered or answer.phase is not phase) and not waiter.done():
-                into = self._into
-                if into is not None and answer.phase is phase and answer.buffered <= READ:
-                    try:
-                        if into(answer.take()):
-                            return
-                    except Exception as error:  # the task that waits has to know
-                        waiter.set_exception(error)
-                        return
-                waiter.set_result(None)
+                waiter.set_result(None)  # as `_wake`, without a call for each chunk
 
     def eof_received(self) -> None:
         # Inside TLS both loops call this also when the goodbye (close_notify) is missing, so a body without any
@@ -237,6 +247,10 @@ class Connection(asyncio.Protocol):
         """After a fault."""
         self.abort()
         self._wake()
+
+    def _pause_reading(self) -> None:
+        self._reading_paused = True
+        self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         self._reading_paused = False

@@ -6,7 +6,7 @@ for, and what the fleet is told of how it went.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,12 @@ SLOWEST_HELD = 2.0
 """Characters per second below which what is kept back is no sign of life: half a token."""
 MOST_BLANKS = 1_000
 """Frames of nothing but white space before an answer counts as none."""
+Into = Callable[[Piece, float], bool]
+"""Takes a piece at a time (seconds on the monotonic clock) and says whether it takes the next like that."""
+
+
+def _nobody(_: Piece, __: float) -> bool:
+    return False
 
 
 class Stream:
@@ -55,7 +61,7 @@ class Stream:
         """When the last content came."""
         self._holds = False
         """Was that content that is kept back?"""
-        self._into: Callable[[list[Event], float], bool] | None = None
+        self._into: Into = _nobody
         """Of `pour`."""
         self._fault: Fault | None = None
         """What ended that."""
@@ -100,6 +106,7 @@ class Stream:
         """All events that are ready together, from the begin of the answer: pieces, and `Finish` as the very last.
         Empty after the end. Raises Fault when the server breaks the answer."""
         reader, events = self._reader, self._ready
+        self._into = _nobody
         if events:
             self._ready = []
         elif not reader.done:
@@ -132,38 +139,48 @@ class Stream:
             self.attempt.ended(None, complete=True)
         return events
 
-    async def pour(self, into: Callable[[list[Event], float], bool]) -> None:
-        """Gives pieces to `into` the moment they come, with the time, and without a turn of the loop for each read,
-        until it says False or something else than pieces comes. What that was, `next` tells."""
+    def pour(self, into: Into) -> Awaitable[None] | None:
+        """Gives pieces to `into` the moment they come, without a turn of the loop for each, until that says False or
+        something else than a piece of words comes. What that was, `next` tells. None: it is `next`'s turn now."""
         if self._ready or self._reader.done or self._reader.fault is not None:
-            return
+            return None
         self._heard_at, self._holds = self._clock.now(), False
         self._into = into
-        try:
-            await self._response.pour(self._poured, self._patience)
-        finally:
-            self._into = None
+        return self._response.pour(self._poured, self._patience)
 
     def _poured(self, data: bytes) -> bool:
         """Takes the next bytes; False: it is `next`'s turn."""
-        reader, into = self._reader, self._into
-        held = reader.held
         try:
-            events = reader.feed(data) if not self._checks_name else self._events(data)
+            piece = None if self._checks_name else self._reader.word(data)
+            if piece is None and (piece := self._fed(data)) is None:
+                return not self._ready
         except Fault as fault:
             self._fault = fault
             return False
-        if reader.done or into is None:
-            self._ready = events
-            return False
-        if events:
-            self._heard_at = now = self._clock.now()
-            self._holds = False
-            self._given(events)
-            return into(events, now) and reader.fault is None and (self._answers or now < self._patience()[0])
-        if reader.held > held:
-            self._heard_at, self._holds = self._clock.now(), True
-        return True
+        self._heard_at = now = self._clock.now()
+        self.attempt.tokens += piece.frames
+        if self._answers:
+            return self._into(piece, now)
+        self._answers = bool(piece.text.strip())
+        held, self._holds = self._holds, False
+        goes_on = self._into(piece, now)
+        # with its first word, and with what is kept back, it has another time; a thought may last too long
+        return goes_on and (self._answers or (not held and now < self._patience()[0]))
+
+    def _fed(self, data: bytes) -> Piece | None:
+        """The next bytes as a piece of words, if they are that; else what they are is `_ready`."""
+        reader = self._reader
+        held = reader.held
+        events = self._events(data)
+        if not events:
+            if reader.held > held:
+                self._heard_at, self._holds = self._clock.now(), True
+            return None
+        event = events[0]
+        if len(events) == 1 and type(event) is Piece and not event.tools and reader.fault is None:
+            return event
+        self._ready = events
+        return None
 
     def _patience(self) -> tuple[float, FaultKind]:
         """Until when the next content is waited for, and the fault when it does not come."""
@@ -211,6 +228,7 @@ class Stream:
         if self._ready:  # what nobody asked for any more
             self.attempt.told.tokens += frames_of(self._ready)
             self._ready = []
+        self._into = _nobody
         self._response.abort()
 
 

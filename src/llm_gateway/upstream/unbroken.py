@@ -8,7 +8,7 @@ where it is when nobody takes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,6 +23,7 @@ from llm_gateway.names import canonical
 from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.resume import Resumed, goes_as_prompt
+from llm_gateway.upstream.stream import Into
 from llm_gateway.wire.checked import all_given
 from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
@@ -65,20 +66,8 @@ class Unbroken:
     """`next` as of `Stream`; `candidate` and `attempt` are those of the first server."""
 
     __slots__ = (
-        *(
-            "_broke",
-            "_drive",
-            "_ended",
-            "_finished",
-            "_fresh",
-            "_into",
-            "_least",
-            "_opening",
-            "_pace",
-            "_safe",
-            "_stream",
-        ),
-        *("_text", "_thinking", "_tired", "_tokens_before", "_voice", "_work"),
+        *("_broke", "_drive", "_ended", "_finished", "_fresh", "_into", "_least", "_opening", "_pace", "_safe"),
+        *("_stream", "_text", "_thinking", "_tired", "_tokens_before", "_voice", "_work"),
         *("attempt", "candidate", "meter", "notes", "servers", "spoke"),
     )
 
@@ -111,7 +100,7 @@ class Unbroken:
         """Server -> how often it broke this answer."""
         self._ended: set[str] | None = None
         self._pace = Pace(drive.clocks.slow_span)
-        self._into: Callable[[list[Event], float], bool] | None = None
+        self._into: Into
         """Of `pour`."""
         self._finished = False
         self._tired = False
@@ -156,18 +145,19 @@ class Unbroken:
                 self._given(events, self._drive.clock.now())
             return events
 
-    async def pour(self, into: Callable[[list[Event], float], bool]) -> None:
+    def pour(self, into: Into) -> Awaitable[None] | None:
         """As `Stream.pour`: `next` goes on where it ends."""
-        if not self._finished and not self._tired:
-            self._into = into
-            try:
-                await self._stream.pour(self._poured)
-            finally:
-                self._into = None
+        if self._finished or self._tired:
+            return None
+        self._into = into
+        return self._stream.pour(self._poured)
 
-    def _poured(self, pieces: list[Event], now: float) -> bool:
-        self._given(pieces, now)
-        return self._into is not None and self._into(pieces, now) and not self._tired
+    def _poured(self, piece: Piece, now: float) -> bool:
+        self.meter.add(piece)
+        if self._safe:
+            self._fresh.append(piece)
+            self._passed(piece.frames, now)
+        return self._into(piece, now) and not self._tired
 
     def _given(self, pieces: list[Event], now: float) -> None:
         """Remembers what is given out."""
@@ -175,12 +165,15 @@ class Unbroken:
         self.meter.add_all(pieces)
         if self._safe:
             self._fresh += pieces
-            if len(self._fresh) > MOST_FRESH:
-                self._fold()
-            if self._ended:
-                self._ended.clear()
-            if (rate := self._pace.passed(self.meter.pieces - before, now)) is not None:
-                self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
+            self._passed(self.meter.pieces - before, now)
+
+    def _passed(self, frames: int, now: float) -> None:
+        if len(self._fresh) > MOST_FRESH:
+            self._fold()
+        if self._ended:
+            self._ended.clear()
+        if (rate := self._pace.passed(frames, now)) is not None:
+            self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
 
     def _fold(self) -> None:
         """Keeps of the last pieces what they said."""

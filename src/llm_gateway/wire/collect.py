@@ -96,27 +96,24 @@ class Meter:
         """More tokens than the answer so far can have: a token is a byte or more, and some marks are not shown."""
 
     def add(self, piece: Piece) -> None:
-        self.add_all([piece])
+        text, thinking = piece.text, piece.thinking
+        size = len(text) if text.isascii() else size_of(text)
+        if thinking:
+            size += size_of(thinking)
+        self.pieces += piece.frames
+        self.size += size
+        self.most += size
+        if piece.tools:
+            more = self._tools(piece.tools)
+            self.most += more
+            size += more
+        self.tokens += piece.tokens or (1 if size <= LONGEST_TOKEN else frame_tokens(size))
 
-    def add_all(self, pieces: Iterable[Event]) -> None:
-        """Counts pieces, in one go: a stream has one for every token. A `Finish` among them counts nothing."""
-        tokens, count, whole, longest = self.tokens, self.pieces, self.size, LONGEST_TOKEN
-        for piece in pieces:
-            if type(piece) is not Piece:
-                continue
-            text, thinking = piece.text, piece.thinking
-            size = len(text) if text.isascii() else size_of(text)
-            if thinking:
-                size += size_of(thinking)
-            count += piece.frames
-            whole += size
-            if piece.tools:
-                more = self._tools(piece.tools)
-                self.most += more
-                size += more
-            tokens += piece.tokens or (1 if size <= longest else frame_tokens(size))
-        self.most += whole - self.size
-        self.tokens, self.pieces, self.size = tokens, count, whole
+    def add_all(self, events: Iterable[Event]) -> None:
+        """Counts pieces. A `Finish` among them counts nothing."""
+        for event in events:
+            if type(event) is Piece:
+                self.add(event)
 
     def _tools(self, parts: list[ToolPart]) -> int:
         """Characters of them."""
@@ -169,9 +166,9 @@ class Collector:
                     self._logprobs = []
                 self._logprobs += event.logprobs
 
-    def took(self, events: list[Event], _: float) -> bool:
+    def took(self, piece: Piece, _: float) -> bool:
         """`add`, for who gives as long as more is wanted: it is."""
-        self.add(*events)
+        self.add(piece)
         return True
 
     def _add_calls(self, parts: list[ToolPart]) -> None:
