@@ -16,6 +16,7 @@ from typing import cast
 
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.upstream.answer import READ, Answer, Limits, Phase
+from llm_gateway.upstream.guard import Origin
 
 NEVER = float("inf")
 PIECE = 64 * 1024
@@ -32,10 +33,18 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         *("_asked", "_deadline", "_fruitless_looks", "_head_due", "_into", "_late", "_left_at_look", "_limits"),
         *("_look_at", "_loop", "_now", "_on_gone", "_patience", "_reading_paused", "_socket", "_timer", "_timer_at"),
-        *("_transport", "_unsent", "_waiter", "_writing_paused", "answer", "closed", "gone", "resting"),
+        *("_transport", "_unsent", "_waiter", "_writing_paused", "answer", "closed", "gone", "origin", "resting"),
     )
 
-    def __init__(self, limits: Limits, now: Callable[[], float], on_gone: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        now: Callable[[], float],
+        on_gone: Callable[[Connection], None],
+        origin: Origin | None = None,
+    ) -> None:
+        self.origin = origin
+        """Whose it is: for who keeps it."""
         self._limits = limits
         self._now = now
         self._on_gone = on_gone

@@ -242,7 +242,7 @@ class Transport:
         connection = await dial(
             self._guard,
             origin,
-            lambda: Connection(self._limits, self._now, lambda gone: self._gone(origin, gone)),
+            lambda: Connection(self._limits, self._now, self._gone, origin),
             limits=self._limits,
             left=deadline - self._now(),
             tls=self._context,
@@ -269,9 +269,10 @@ class Transport:
             if len(kept) > self._limits.idle_per_origin:
                 kept.pop(0).abort()
 
-    def _gone(self, origin: Origin, connection: Connection) -> None:
+    def _gone(self, connection: Connection) -> None:
+        origin = connection.origin
         self._open.discard(connection)
-        if (kept := self._idle.get(origin)) is not None:
+        if origin is not None and (kept := self._idle.get(origin)) is not None:
             if connection in kept:
                 kept.remove(connection)
             if not kept:

@@ -36,7 +36,7 @@ FIRST_LOOK: Final = 2.5
 """Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
-LONGEST_END: Final = 256
+LONGEST_END: Final = 128
 """Characters that each further word is added to. A list of the words takes several times the memory of their text."""
 NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.LOOP, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
 """What was said is wrong, not only unfinished: it is no begin of anything, and all its tokens make it no answer."""

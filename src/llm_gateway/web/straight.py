@@ -158,6 +158,8 @@ class StraightCall(HttpCall):
             always = protocol.greeting.lines(protocol.server_state.default_headers)
             close = b"" if self.keep_alive else b"connection: close\r\n"
             if more:
+                if not protocol.deadline.is_set:
+                    protocol.deadline.stop()  # a stream may be long, and a timer takes half a KB
                 framed = STREAM % (STATUS_LINE[status], always, head, close)
             else:
                 framed = WHOLE % (STATUS_LINE[status], always, head, len(data), close, data)
