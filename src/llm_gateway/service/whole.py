@@ -66,10 +66,6 @@ async def _complete(gw: Gateway, call: Call, entry: Entry, work: Work) -> Whole:
             try:
                 while events := await stream.next():
                     collector.add(*events)
-                    if collector.finish is not None:
-                        break
-                    if (flow := stream.pour(collector.took)) is not None:
-                        await flow
                 answer = _put_right(collector.answer(), work.request)
             except Fault as fault:
                 work.plan.lost(stream.candidate, fault, gw.clock.now())

@@ -166,11 +166,6 @@ class Collector:
                     self._logprobs = []
                 self._logprobs += event.logprobs
 
-    def took(self, piece: Piece, _: float) -> bool:
-        """`add`, for who gives as long as more is wanted: it is."""
-        self.add(piece)
-        return True
-
     def _add_calls(self, parts: list[ToolPart]) -> None:
         for part in parts:
             call, arguments = self._calls.setdefault(part.index, (ToolCall(part.name, id=part.id), []))
