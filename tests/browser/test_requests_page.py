@@ -112,3 +112,23 @@ def test_what_comes_later_is_counted_and_the_list_stays(ui: Ui) -> None:
     assert rows(ui).count() == before
     fresh.click()
     expect(fresh).to_have_count(0)
+
+
+def test_what_was_chosen_is_kept_under_a_name_and_comes_back_by_it(ui: Ui) -> None:
+    page = ui.page
+    ui.open("requests?range=6h&project=demo&status_class=5")
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_label("Name of this view").fill("Broken ones of demo")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Broken ones of demo")).to_have_attribute("aria-current", "true")
+    assert ui.serious() == []
+    ui.open("requests?range=1h")
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("link", name="Broken ones of demo").click()
+    expect(page).to_have_url(re.compile(r"/requests\?range=6h&project=demo&status_class=5$"))
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("button", name="Delete the view Broken ones of demo").click()
+    expect(page.get_by_role("link", name="Broken ones of demo")).to_be_hidden()
+    ui.open("usage")
+    page.get_by_role("button", name="Saved views").click()
+    expect(page.get_by_text("can be kept under a name")).to_be_visible()

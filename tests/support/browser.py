@@ -51,7 +51,7 @@ class Ui:
         return re.findall(r"key (llmgw_\w+)", (self.served.data_dir / "first-run.txt").read_text())[0]
 
     def serious(self) -> list[str]:
-        """What axe finds of serious and critical impact on the page, once what fades in has come (a half of it is pale)."""
+        """What axe finds of serious and critical impact on the page, when all that fades in has come."""
         self.page.wait_for_function(
             "() => document.getAnimations().every((one) => one.effect.getComputedTiming().iterations === Infinity)"
         )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from uuid import UUID
 
 import pytest
@@ -62,6 +64,28 @@ def test_two_sources_do_not_collide():
     wall = Wall(1000.0)
     one, other = Ids(wall), Ids(wall)
     assert not {one() for _ in range(1000)} & {other() for _ in range(1000)}
+
+
+def test_a_process_that_is_forked_off_makes_no_id_that_its_parent_makes():
+    forks = """
+import os
+from llm_gateway.clock import Ids
+ids = Ids(lambda: 1000.0)
+ids()
+read, write = os.pipe()
+child = os.fork()
+mine = " ".join(str(ids()) for _ in range(5))
+if not child:
+    os.write(write, mine.encode())
+    os._exit(0)
+os.waitpid(child, 0)
+print(mine)
+print(os.read(read, 4096).decode())
+"""
+    told = subprocess.run([sys.executable, "-c", forks], capture_output=True, text=True, check=True, timeout=60)
+    mine, theirs = (set(line.split()) for line in told.stdout.splitlines())
+    assert len(mine) == len(theirs) == 5
+    assert not mine & theirs
 
 
 async def test_the_clock_of_the_machine_is_the_one_of_the_event_loop():

@@ -12,6 +12,7 @@ counts for all, and falls back on these, where each process then takes as if the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterator
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -31,7 +32,14 @@ from llm_gateway.access.accounts import (
 from llm_gateway.access.periods import Periods, periods
 from llm_gateway.access.policy import ApiKey, Caller, LimitName, Project
 from llm_gateway.access.refusals import ADMITTED, NAMES, Ask, refused, seconds_until
-from llm_gateway.access.standing import Headers, minute_lines, rate_headers, rate_lines, template_of
+from llm_gateway.access.standing import (
+    Headers,
+    rate_headers,
+    rate_lines,
+    spelled,
+    template_of,
+    whole_milliseconds,
+)
 
 MOST_RULES: Final = 10_000
 """Projects and keys whose limits are kept ready."""
@@ -51,10 +59,14 @@ class Holders(tuple[Holder, Holder]):
     caller: Caller
     project: Project
     key: ApiKey
+    limited: tuple[Holder, ...]
+    """Those of them who have any limit."""
     counted: bool
     """Has either a limit on tokens or costs?"""
     rate: Rate | None
     """None = they have other limits than one, or none."""
+    minutes: Minutes | None
+    """None = headers tell of other limits, too, or of none."""
 
 
 class Rate(NamedTuple):
@@ -63,20 +75,34 @@ class Rate(NamedTuple):
     limit: int
     """At least 1."""
     bucket: Bucket
+
+
+class Minutes(NamedTuple):
+    """All that headers tell of a project and its key, where that is limits per minute, none of which both have."""
+
     template: bytes
-    """As of `minute_lines`."""
+    """As of `template_of`."""
+    buckets: tuple[Rate, ...]
+    """In the order of the headers."""
 
 
 def _together(caller: Caller, project: Holder, key: Holder) -> Holders:
     both = Holders((project, key))
-    both.caller, (both.project, both.key), both.rate = caller, caller, None
+    both.caller, (both.project, both.key) = caller, caller
+    both.limited = tuple(holder for holder in both if holder.rules is not None)
     limited = [(rules, account) for rules, account in both if rules is not None]
     both.counted = any(rules.counted for rules, _ in limited)
-    if len(limited) == 1:
-        rules, account = limited[0]
-        others = [limit for limit in rules.limits[1:] if limit is not None]
-        if rules.requests and rules.requests > 0 and not others:
-            both.rate = Rate(rules.requests, account.requests, template_of((("rpm", rules.requests),)))
+    both.rate, both.minutes = None, None
+    if any(rules.day_tokens is not None or rules.month_tokens is not None for rules, _ in limited):
+        return both
+    requests = [Rate(rules.requests, account.requests) for rules, account in limited if rules.requests]
+    tokens = [Rate(rules.tokens, account.tokens) for rules, account in limited if rules.tokens]
+    if (requests or tokens) and len(requests) < 2 and len(tokens) < 2:
+        shape = [("rpm", rate.limit) for rate in requests] + [("tpm", rate.limit) for rate in tokens]
+        both.minutes = Minutes(template_of(tuple(shape)), (*requests, *tokens))
+    limits = [limit for rules, _ in limited for limit in rules.limits if limit is not None]
+    if requests and len(limits) == 1 and requests[0].limit > 0:
+        both.rate = requests[0]
     return both
 
 
@@ -146,12 +172,16 @@ class Lease:
 
     def lines(self, now: float, wall: float) -> bytes:
         """`rate_lines` as of now, which may be long after the request was admitted."""
-        rate = self.holders.rate
-        if rate is not None:
-            limit, bucket, template = rate
+        if (minutes := self.holders.minutes) is None:
+            return rate_lines(standings(self.holders, self.at, now, wall))
+        states: list[int] = []
+        times: list[int | bytes] = []
+        for limit, bucket in minutes.buckets:
             used = bucket.drain(limit, now)
-            return minute_lines(template, remaining(limit, used), used * MINUTE / limit)
-        return rate_lines(standings(self.holders, self.at, now, wall))
+            left, reset = remaining(limit, used), used * MINUTE / limit
+            states += left, math.ceil(reset)
+            times += left, spelled(whole_milliseconds(reset))
+        return minutes.template % (*states, *times)
 
     def __enter__(self) -> Self:
         return self
@@ -197,15 +227,14 @@ class Limits:
             at = self.periods(wall)
         rate = holders.rate
         if rate is None or rate.bucket.drain(rate.limit, now) + sharing - rate.limit > SLACK:
-            for holder in holders:
-                if holder.rules is not None:
-                    _check(holder, ADMITTED, at, now, wall, sharing)
+            for holder in holders.limited:
+                _check(holder, ADMITTED, at, now, wall, sharing)
         return Lease(holders, at, sharing)
 
     def reserve(self, lease: Lease, ask: Ask, now: float, wall: float, *, sharing: int = 1) -> None:
         """Keeps room for what an admitted request may use. Raises TokensLimited, BudgetExceeded, BudgetReserved; then
         nothing is kept."""
-        for holder in lease.holders:
+        for holder in lease.holders.limited:
             _check(holder, ask, lease.at, now, wall, sharing)
         for rules, account in lease.holders:
             if rules is not None and rules.tokens is not None:
@@ -284,13 +313,14 @@ def _check(holder: Holder, ask: Ask, at: Periods, now: float, wall: float, shari
     if (limit := rules.requests) is not None and ask.requests:
         if limit < 1:
             raise refused(rules, "requests", ask, account, at, wall, 0.0)
-        over = account.requests.drain(limit, now) + min(sharing, limit) - limit
+        over = account.requests.drain(limit, now) + (sharing if sharing < limit else limit) - limit
         if over > SLACK:
             raise refused(rules, "requests", ask, account, at, wall, seconds_until(over, limit))
-    if (limit := rules.running) is not None and ask.places and account.running >= max(1, limit // sharing):
+    if (limit := rules.running) is not None and ask.places and account.running and account.running >= limit // sharing:
         raise refused(rules, "running", ask, account, at, wall, 0.0)
     if (limit := rules.tokens) is not None:
-        wanted = max(1, ask.rate) if ask.rate > limit else min(max(1, ask.rate) * sharing, limit)
+        taken = (ask.rate or 1) * sharing
+        wanted = ask.rate if ask.rate > limit else taken if taken < limit else limit
         over = account.tokens.drain(limit, now) + wanted - limit
         if over > SLACK:
             raise refused(rules, "tokens", ask, account, at, wall, seconds_until(over, limit))

@@ -38,13 +38,8 @@ def rate_lines(standings: Mapping[str, Standing]) -> bytes:
             shape.append((name, limit))
             states += (remaining, math.ceil(reset))
             if name in MINUTES:
-                minutes += (remaining, spell(reset).encode())
+                minutes += (remaining, spelled(whole_milliseconds(reset)))
     return template_of(tuple(shape)) % (*states, *minutes)
-
-
-def minute_lines(template: bytes, remaining: int, reset: float) -> bytes:
-    """`rate_lines` of those who have one limit, of a minute. `template`: of its shape."""
-    return template % (remaining, math.ceil(reset), remaining, spell(reset).encode())
 
 
 def rate_headers(standings: Mapping[str, Standing]) -> Headers:
@@ -93,20 +88,20 @@ def retry_headers(seconds: float | None) -> Headers:
 
 def spell(seconds: float) -> str:
     """A wait as OpenAI writes it, rounded up: `250ms`, `12s`, `6m0s`, `1h0m5s`."""
-    return _spelled(whole_milliseconds(seconds))
+    return spelled(whole_milliseconds(seconds)).decode()
 
 
 @lru_cache(SHAPES)
-def _spelled(milliseconds: int) -> str:
+def spelled(milliseconds: int) -> bytes:
+    """The same of whole milliseconds, as it stands in a head."""
     if 0 < milliseconds < 1000:
-        return f"{milliseconds}ms"
+        return b"%dms" % milliseconds
     minutes, whole = divmod(math.ceil(milliseconds / 1000), 60)
     hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{whole}s"
+    return (b"%dh" % hours if hours else b"") + (b"%dm" % minutes if hours or minutes else b"") + b"%ds" % whole
 
 
 def whole_milliseconds(seconds: float) -> int:
     """Rounded up, but not for the dust that floats leave behind a whole number."""
-    exact = seconds * 1000
-    whole = round(exact)
-    return max(0, whole if abs(exact - whole) < DUST else math.ceil(exact))
+    whole = math.ceil(seconds * 1000 - DUST)
+    return whole if whole > 0 else 0

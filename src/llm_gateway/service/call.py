@@ -90,7 +90,8 @@ class Call(Protocol):
 def serves(entry: Entry, work: Work, stream: Unbroken) -> None:
     """The row learns who answers."""
     spec, request = stream.candidate.spec, work.request
-    entry.served_by(spec.id, stream.candidate.model, spec.trust.value)
+    # `value` is a function in Python, and every request asks
+    entry.served_by(spec.id, stream.candidate.model, spec.trust._value_)
     entry.servers, work.plan.tries.spoke, entry.meter = stream.servers, stream.spoke, stream.meter
     notes = [*request.notes, *KINDS[spec.kind].dialect.dropped(request), *stream.notes]
     entry.notes = told(notes) if notes else ""
@@ -107,4 +108,4 @@ def served(entry: Entry, work: Work, stream: Unbroken, until: float) -> Served:
 
 def envelope_of(gw: Gateway, entry: Entry) -> Envelope:
     """What all frames of the answer share."""
-    return Envelope(str(entry.id), int(gw.clock.wall()), entry.backend_model or entry.model or "")
+    return Envelope(entry.text, int(gw.clock.wall()), entry.backend_model or entry.model or "")

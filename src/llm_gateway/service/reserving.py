@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from llm_gateway.access.limits import Lease
-from llm_gateway.access.policy import Price
 from llm_gateway.access.refusals import Ask
 from llm_gateway.exposures import Target
 from llm_gateway.gateway import Gateway
@@ -29,8 +28,7 @@ async def reserve(gw: Gateway, entry: Entry, lease: Lease, work: Work | Embeddin
     answer = given if isinstance(given, int) and given > 0 else min(EXPECTED_ANSWER, longest)
     prompt = most_prompt(work.request) + gw.templates.allowance(target.backends)
     if lease.counted:
-        price = entry.price or Price()
-        await gw.reserve(
-            lease, Ask(0, 0, estimate_prompt(work.request) + answer, prompt + answer, price.of(prompt, answer))
-        )
+        expected = estimate_prompt(work.request) if isinstance(work, Embedding) else work.prompt_tokens
+        cost = entry.price.of(prompt, answer) if entry.price is not None else 0
+        await gw.reserve(lease, Ask(0, 0, expected + answer, prompt + answer, cost))
     entry.bound = Bound(prompt, answer if answer == given else longest)

@@ -52,7 +52,7 @@ def create_cold_app(running: Running, peers: Peers, pulse: Pulse | None = None) 
     app.state.signed_in = signed_in = SignedIn(running)
     app.state.logins = Logins(running, signed_in)
     app.state.edge = Edge(running.gateway, peers, pulse or Pulse(running.gateway.clock), {}, {}, for_browsers=False)
-    app.state.feed = Feed(running)
+    app.state.feed = Feed(running, signed_in)
     app.include_router(health_router)
     for router in ROUTERS:
         app.include_router(router)

@@ -48,8 +48,8 @@ class SignedIn:
         self._running = running
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lookups = asyncio.Semaphore(LOOKUPS)
-        self._ended = 0
-        """How often sessions were ended here: what was read before may be over."""
+        self.ended = 0
+        """How often sessions were ended here, or their users changed: what was read before may be over."""
 
     def hashes(self, cookie: str) -> Hashes:
         of_user = hashlib.sha256(cookie.encode()).digest()
@@ -74,7 +74,7 @@ class SignedIn:
             return known.session
 
     async def _look_up(self, hashes: Hashes, wall: float) -> StoredSession | None:
-        ended = self._ended
+        ended = self.ended
         async with self._lookups, self._running.sessions.read() as s:
             found = await logins.find_session(s, *hashes, wall)
         if found is None:
@@ -85,7 +85,7 @@ class SignedIn:
                 async with self._running.sessions.write() as s:
                     await logins.saw_session(s, found.hash, wall)
             found = replace(found, last_seen_at=wall)
-        if ended == self._ended:
+        if ended == self.ended:
             self._known[hashes.of_user] = _Known(found, self._running.gateway.clock.now() + FRESH)
             self._known.move_to_end(hashes.of_user)
             if len(self._known) > MOST:
@@ -101,7 +101,7 @@ class SignedIn:
         self._forget([key for key, known in self._known.items() if known.session.user_id == user_id])
 
     def _forget(self, keys: list[bytes]) -> None:
-        self._ended += 1
+        self.ended += 1
         for key in keys:
             del self._known[key]
 

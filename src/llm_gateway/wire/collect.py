@@ -178,7 +178,7 @@ class Collector:
         if self.finish is None:
             raise ValueError("the answer has not ended")
         calls: list[ToolCall] = []
-        for index in sorted(self._calls):
+        for index in sorted(self._calls) if self._calls else ():
             call, parts = self._calls[index]
             calls.append(ToolCall(call.name, "".join(parts) or "{}", call.id))
         usage = self._meter.usage(self.finish.usage, prompt=self._prompt)

@@ -20,7 +20,7 @@ ROLE_NAMES: Final = {
     "tool": "tool",
     "function": "tool",
 }
-_SPEAKERS: Final = {sent: role for sent, role in ROLE_NAMES.items() if role != "tool"}
+SPEAKERS: Final = {sent: role for sent, role in ROLE_NAMES.items() if role != "tool"}
 MAX_MESSAGES: Final = 10_000
 """Also of the content parts and tool calls of all messages together."""
 MAX_PARTS: Final = 1_000
@@ -59,7 +59,7 @@ def only_texts(items: list[Json]) -> list[Message] | None:
         if type(item) is not dict or len(item) != 2:
             return None
         sent, text = item.get("role"), item.get("content")
-        if type(sent) is not str or type(text) is not str or (role := _SPEAKERS.get(sent)) is None:
+        if type(sent) is not str or type(text) is not str or (role := SPEAKERS.get(sent)) is None:
             return None
         read.append(Message(role, text))
     return read

@@ -21,6 +21,7 @@ from llm_gateway.wire.neutral import (
     Usage,
 )
 from llm_gateway.wire.notes import note
+from llm_gateway.wire.openai_short import read_short
 from llm_gateway.wire.params import PARAMS, check_param
 from llm_gateway.wire.requests import MAX_TAG, MAX_TOOLS, read_metadata, read_model, read_params, read_tools
 
@@ -47,6 +48,8 @@ _PLAIN: Final = frozenset({"model", "messages", "stream", "stream_options", "max
 
 def read_request(body: bytes) -> ChatRequest:
     """The body of `POST /v1/chat/completions`. Raises InvalidRequest and its kin; unknown fields are ignored."""
+    if (short := read_short(body)) is not None:
+        return short
     fields = decode_body(body)
     notes: list[str] = []
     plain = fields.keys() <= _PLAIN

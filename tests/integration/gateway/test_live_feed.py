@@ -21,6 +21,7 @@ from support.rogues import StartRogue
 from support.served import project, serve
 
 FEED = "/admin/api/live/feed"
+PASSWORD = "seven unlikely green words"
 Told = tuple[str, dict[str, Any], str | None]
 
 
@@ -159,6 +160,30 @@ async def test_an_open_page_asks_nothing_of_the_database(tmp_path: Path, rogue: 
             await live.http.post("/v1/chat", json={"model": "no-such-model", "messages": HELLO})
             await open.until("request")
         assert not [s for s in statements if s.lstrip().upper().startswith("SELECT") and "request_log" in s]
+
+
+async def test_whoever_is_signed_out_is_let_go_and_others_stay(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    users = "/admin/api/users"
+    for name in ("ann", "bob"):
+        body = {"name": name, "role": "viewer", "password": PASSWORD}
+        assert (await live.http.post(users, json=body, headers=live.admin())).status_code == 201
+    async with AsyncExitStack() as stack:
+        pages: dict[str, Page] = {"token": await stack.enter_async_context(page(live))}
+        for name in ("ann", "bob"):
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=live.base_url, trust_env=False))
+            answer = await http.post("/admin/api/session", json={"name": name, "password": PASSWORD})
+            assert answer.status_code == 201
+            pages[name] = Page(await stack.enter_async_context(http.stream("GET", FEED)))
+        for opened in pages.values():
+            await opened.until("hello")
+        gone = await live.http.patch(f"{users}/ann", json={"is_active": False}, headers=live.admin())
+        assert gone.status_code == 200
+        assert await pages["ann"].until("end") == {"reason": "signed_out"}
+        await live.chat()
+        for name in ("bob", "token"):
+            await pages[name].until("request")
+            assert "end" not in [told for told, _, _ in pages[name].told]
 
 
 async def test_only_so_many_follow_at_once(start: StartGateway, rogue: StartRogue):

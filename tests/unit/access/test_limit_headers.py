@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from llm_gateway.access.accounts import Standing
 from llm_gateway.access.limits import Limits, standings
 from llm_gateway.access.policy import ApiKey, Caller, Project
+from llm_gateway.access.refusals import Ask
 from llm_gateway.access.standing import headers_of, rate_headers, rate_lines, retry_headers, spell
 from llm_gateway.errors import RateLimited
 
@@ -58,6 +61,38 @@ def test_who_has_one_limit_is_admitted_and_told_the_same_as_who_has_more(limit: 
             assert lines == rate_lines(standings(lease.holders, lease.at, now + gap / 2, WALL))
             told.append((lines, limits.running("p")))
         assert told[0] == told[1]
+
+
+LIMIT = st.none() | st.integers(1, 300)
+
+
+@given(
+    project=st.tuples(LIMIT, LIMIT, LIMIT),
+    key=st.tuples(LIMIT, LIMIT, LIMIT),
+    tokens=st.integers(0, 50),
+    gaps=st.lists(st.floats(0, 30), min_size=1, max_size=10),
+)
+def test_whatever_is_limited_an_answer_tells_the_tightest_of_project_and_key(
+    project: tuple[int | None, ...], key: tuple[int | None, ...], tokens: int, gaps: list[float]
+):
+    names = ("rate_limit_per_minute", "tokens_per_minute", "daily_tokens")
+    who = Caller(
+        Project("p", "legal", **dict(zip(names, project, strict=True))),
+        replace(KEY, **dict(zip(names, key, strict=True))),
+    )
+    limits, now = Limits(), 0.0
+    for gap in gaps:
+        now += gap
+        try:
+            lease = limits.admit(who, now, WALL)
+            limits.reserve(lease, Ask(0, 0, tokens, tokens), now, WALL)
+        except RateLimited:
+            continue
+        told = lease.lines(now + gap / 2, WALL)
+        assert told == rate_lines(standings(lease.holders, lease.at, now + gap / 2, WALL))
+        assert headers_of(told) == limits.headers(who, now + gap / 2, WALL)
+        lease.spend(tokens // 2, 0)
+        lease.release()
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,8 @@ export interface paths {
      * @description `hello`: the latest rows (`requests`, oldest first; `resumed`: those after `Last-Event-ID`), what is in flight,
      *     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
      *     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
-     *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`).
+     *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`,
+     *     `signed_out`).
      */
     get: operations["follow"]
     put?: never

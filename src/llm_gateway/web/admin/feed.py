@@ -2,7 +2,7 @@
 
 One task looks for all readers, and only while there are any, so that a request costs the same whether anybody looks on
 or not. A reader that does not keep up is let go; it comes again with `Last-Event-ID`, and is told what it missed as far
-as that is still here.
+as that is still here. One whose session was ended in this process is let go at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,13 +18,16 @@ import structlog
 from fastapi import Header, Request
 from fastapi.responses import StreamingResponse
 
-from llm_gateway.errors import Overloaded, ShuttingDown
+from llm_gateway.errors import DatabaseUnavailable, Overloaded, ShuttingDown
 from llm_gateway.ledger.journal import Row
 from llm_gateway.running import Running
 from llm_gateway.service.timeline import Change
+from llm_gateway.web import cookies
 from llm_gateway.web.admin.common import admin_router, when
 from llm_gateway.web.admin.live import InFlightList, in_flight
 from llm_gateway.web.admin.request_view import Names, names_of, request_view
+from llm_gateway.web.operators import presented_token
+from llm_gateway.web.signed_in import SignedIn
 
 TICK: Final = 0.2
 """Seconds between looks for what has ended."""
@@ -52,7 +56,9 @@ class Events(StreamingResponse):
 class Reader:
     """One open page."""
 
-    def __init__(self) -> None:
+    def __init__(self, cookie: str | None = None) -> None:
+        self.cookie = cookie
+        """Of the session that it was opened with; None: by the admin token."""
         self.ended = False
         self._waiting: deque[bytes] = deque()
         self._size = 0
@@ -95,8 +101,11 @@ class Reader:
 class Feed:
     """All readers of a process."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, signed_in: SignedIn) -> None:
         self._running = running
+        self._signed_in = signed_in
+        self._sessions_ended = 0
+        """As `SignedIn.ended`, when it was looked at last."""
         self._readers: set[Reader] = set()
         self._task: asyncio.Task[None] | None = None
         self._last: Row | None = None
@@ -119,13 +128,13 @@ class Feed:
         if len(self._readers) >= READERS:
             raise Overloaded(f"{READERS} readers follow this gateway already.", retry_after=10)
 
-    def open(self, last: str | None) -> Reader:
-        """A new reader, with a greeting. `last`: the id of the event that it knows already."""
+    def open(self, last: str | None, cookie: str | None) -> Reader:
+        """A new reader, with a greeting. `last`: the id of the event that it knows already; `cookie`: as `Reader`."""
         if self._readers:
             self._tell_news()
         else:
             self._skip()
-        reader = Reader()
+        reader = Reader(cookie)
         reader.tell(self._hello(last))
         self._readers.add(reader)
         if self._task is None or self._task.done():
@@ -145,6 +154,7 @@ class Feed:
                 if self._running.gateway.draining:
                     reason = "draining"
                     return
+                await self._let_go()
                 self._tell_news()
                 if (now := clock.now()) - listed >= INFLIGHT:
                     listed = now
@@ -155,6 +165,18 @@ class Feed:
             for reader in self._readers:
                 reader.end(reason)
             self._readers.clear()
+
+    async def _let_go(self) -> None:
+        """Readers whose session is over. The database is asked only when some session was ended."""
+        if self._sessions_ended == self._signed_in.ended:
+            return
+        self._sessions_ended = self._signed_in.ended
+        for reader in tuple(self._readers):
+            if reader.cookie is not None:
+                with suppress(DatabaseUnavailable):  # as everywhere: who was signed in stays so
+                    if await self._signed_in.look(reader.cookie) is None:
+                        reader.end("signed_out")
+                        self._readers.discard(reader)
 
     def _tell(self, message: bytes) -> None:
         for reader in tuple(self._readers):
@@ -222,15 +244,17 @@ async def follow(
     """`hello`: the latest rows (`requests`, oldest first; `resumed`: those after `Last-Event-ID`), what is in flight,
     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
-    a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`)."""
+    a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`,
+    `signed_out`)."""
     feed: Feed = request.app.state.feed
     feed.admit()
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return Events(_told(feed, last_event_id), headers=headers)
+    cookie = None if presented_token(request.scope["headers"]) else cookies.presented(request)
+    return Events(_told(feed, last_event_id, cookie), headers=headers)
 
 
-async def _told(feed: Feed, last: str | None) -> AsyncIterator[bytes]:
-    reader = feed.open(last)  # here: what was never begun is never closed
+async def _told(feed: Feed, last: str | None, cookie: str | None) -> AsyncIterator[bytes]:
+    reader = feed.open(last, cookie)  # here: what was never begun is never closed
     try:
         while data := await reader.next():
             yield data

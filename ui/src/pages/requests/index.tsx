@@ -14,6 +14,7 @@ import { usePages } from "../../parts/pages"
 import { Problem } from "../../parts/Problem"
 import { Range } from "../../parts/Range"
 import { useUrl } from "../../parts/url"
+import { Views } from "../../parts/Views"
 import { columnsOf, usual } from "./columns"
 import { RequestDrawer } from "./Drawer"
 import { chosen, defaults, exportOf, matches, queryOf, type Row, type Values } from "./filters"
@@ -56,6 +57,7 @@ export default function Requests() {
           refresh={() => setAsked(Date.now())}
           busy={list.isFetching && !list.isFetchingNextPage}
         />
+        <Views page="requests" />
         <Columns all={columns} shown={shown} onChange={setShown} />
         <Menu position="bottom-end">
           <Menu.Target>

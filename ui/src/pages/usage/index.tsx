@@ -12,6 +12,7 @@ import { Problem } from "../../parts/Problem"
 import { Range, rangeOf } from "../../parts/Range"
 import { stepLabel, unix } from "../../parts/steps"
 import { useUrl } from "../../parts/url"
+import { Views } from "../../parts/Views"
 import { columnsOf } from "./columns"
 import { Controls, Look } from "./Controls"
 import { courseOf } from "./course"
@@ -136,6 +137,7 @@ export default function Usage() {
           refresh={refresh}
           busy={course.isFetching || table.isFetching}
         />
+        <Views page="usage" />
         <Button
           variant="default"
           leftSection={<IconDownload size={15} />}
