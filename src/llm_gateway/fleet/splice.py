@@ -204,6 +204,9 @@ class SplicedReader:
     def feed(self, data: bytes) -> list[Event]:
         return [] if self.done else self._read(self._inner.feed, data)
 
+    def word(self, data: bytes) -> Piece | None:
+        return None
+
     def eof(self) -> list[Event]:
         return [] if self.done else self._read(self._inner.eof)
 

@@ -73,7 +73,15 @@ class Call(Protocol):
         """Sends status 200 and the headers; `writer` is None for a whole answer, `served` where no server was asked:
         then `notes` are told, as `Served.notes` otherwise."""
 
+    @property
+    def at_once(self) -> bool:
+        """Can it `put`?"""
+
     async def write(self, data: bytes) -> None: ...
+
+    def put(self, data: bytes, now: float) -> bool:
+        """As `write`, without waiting for a client that does not read: False says that the next has to `write`. `now`:
+        seconds on the monotonic clock."""
 
     async def end(self, data: bytes) -> None:
         """The last bytes."""

@@ -14,11 +14,12 @@ from llm_gateway.ledger.entry import Entry
 from llm_gateway.service.call import Call, envelope_of, served, serves
 from llm_gateway.service.needs import check, missing, needs_of
 from llm_gateway.service.reserving import EXPECTED_ANSWER, reserve
+from llm_gateway.service.telling import Telling
 from llm_gateway.service.whole import deliver, has_form
 from llm_gateway.upstream.drive import Work
 from llm_gateway.upstream.unbroken import NO_GOOD, unbroken
 from llm_gateway.wire.collect import Collector, estimate_prompt
-from llm_gateway.wire.neutral import Answer, ChatRequest, Piece, Usage
+from llm_gateway.wire.neutral import Answer, ChatRequest, Finish, Usage
 from llm_gateway.wire.notes import FORMAT_INVALID, note
 from llm_gateway.wire.requests import text_size
 
@@ -114,28 +115,22 @@ async def _stream(gw: Gateway, call: Call, entry: Entry, work: Work) -> None:
         writer = call.dialect.stream_writer(envelope_of(gw, entry), work.request)
         meter, prompt = stream.meter, work.prompt_tokens
         form = Collector(prompt=prompt, meter=meter) if work.request.format is not None else None
-        kept = entry.transcript
+        told = Telling(call, writer, form, entry.transcript)
         try:
             await call.begin(served(entry, work, stream, stream.attempt.first_content_at), writer)
             entry.status = 200
             while events := await stream.next():
-                out: list[bytes] = []
-                for event in events:
-                    if form is not None:
-                        form.add(event)
-                    if kept is not None:
-                        kept.add(event)
-                    if isinstance(event, Piece):
-                        out.append(writer.piece(event))
-                    else:
-                        if form is not None and not has_form(form.answer(), work.request):
-                            entry.noted(FORMAT_INVALID)  # for the log: the headers have left
-                        usage = entry.believed(meter.usage(event.usage, prompt=prompt))
-                        entry.finished(event.reason, usage)
-                        event.seconds, event.first_token = entry.latency, entry.ttft
-                        out.append(writer.finish(event, usage))
-                        return await call.end(b"".join(out))
-                await call.write(b"".join(out))
+                said = told.say(events)
+                if isinstance(finish := events[-1], Finish):
+                    if form is not None and not has_form(form.answer(), work.request):
+                        entry.noted(FORMAT_INVALID)  # for the log: the headers have left
+                    usage = entry.believed(meter.usage(finish.usage, prompt=prompt))
+                    entry.finished(finish.reason, usage)
+                    finish.seconds, finish.first_token = entry.latency, entry.ttft
+                    return await call.end(said + writer.finish(finish, usage))
+                await call.write(said)
+                if call.at_once and (flow := stream.pour(told.give)) is not None:
+                    await flow
         except Fault as fault:
             raise StreamLost(
                 "The model server broke the answer off after it had begun. What you have is incomplete; ask again."

@@ -98,10 +98,16 @@ class Question:
     async def begin(self, served: Served | None, writer: StreamWriter | None, notes: str = "") -> None:
         self.served, self.first_at = served, self._clock.now()
 
+    at_once = True
+
     async def write(self, data: bytes) -> None:
+        self.put(data, self._clock.now())
+
+    def put(self, data: bytes, now: float) -> bool:
         for frame in data.split(b"\n\n"):
             if frame.startswith(b"data: {"):
                 self._hear(msgspec.json.decode(frame.removeprefix(b"data: ")))
+        return True
 
     async def end(self, data: bytes) -> None:
         await self.write(data)

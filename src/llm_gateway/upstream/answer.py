@@ -154,6 +154,30 @@ class Answer:
             elif self.fault is None:
                 self._parse(data[room:])
 
+    def passes(self, data: bytes) -> bytes:
+        """`feed` and `take` in one, in the midst of a body of which all was taken: what `data` brings of it. b"": it
+        brings nothing, or something besides that; look at `fault`, `phase` and `buffered`, as after `feed`."""
+        fresh = self._fresh
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._breaks(error)
+        if len(fresh) == 1 and self._whole is None and self.fault is None:
+            body = fresh[0]
+            received = self._received + len(body)
+            if received <= self._max_body and len(body) <= READ:
+                fresh.clear()
+                self._received, self._framing = received, 0
+                return body
+        received = self._received
+        if fresh:
+            self._take_in()
+        if self._received == received:
+            self._bound_framing(len(data))
+        else:
+            self._framing = 0
+        return b""
+
     def end(self, why: Exception | None, *, clean: bool, kept: bool) -> None:
         """The connection is over. `clean`: the server said so, rather than the network; `kept`: it has carried an
         answer before this one."""
@@ -250,14 +274,20 @@ class Answer:
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self.keep_alive = False
-            self.fail(FaultKind.BAD_HTTP, f"not HTTP/1.1: {error}")
+            self._breaks(error)
+        if self._fresh:
+            if broken or self.phase is Phase.HEAD:  # of no answer that was accepted
+                self._fresh.clear()
+            else:
+                self._take_in()
+
+    def _breaks(self, error: Exception) -> None:
+        self.keep_alive = False
+        self.fail(FaultKind.BAD_HTTP, f"not HTTP/1.1: {error}")
+
+    def _take_in(self) -> None:
+        """What was parsed of the body."""
         fresh = self._fresh
-        if not fresh:
-            return
-        if broken or self.phase is Phase.HEAD:  # of no answer that was accepted
-            fresh.clear()
-            return
         if self._whole is not None:
             del fresh[self._whole :]
             self._whole = 0

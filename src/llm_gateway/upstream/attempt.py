@@ -19,14 +19,13 @@ from llm_gateway.fleet.attempts import Plan
 from llm_gateway.fleet.candidate import Candidate
 from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Fact, FirstToken, Lacks
 from llm_gateway.fleet.policies.policy import Ask
-from llm_gateway.names import canonical
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
+from llm_gateway.upstream.stream import Stream
 from llm_gateway.upstream.transport import Request, Response, Told, Transport
 from llm_gateway.wire.checked import MOST_TOKENS, CheckedReader
-from llm_gateway.wire.collect import estimate_tokens
 from llm_gateway.wire.faults import fault_of
-from llm_gateway.wire.neutral import ChatRequest, Event, Json, Piece, StreamReader
+from llm_gateway.wire.neutral import ChatRequest, Json, StreamReader
 from llm_gateway.wire.notes import note
 from llm_gateway.wire.window import Window, much_too_long, num_ctx
 
@@ -34,15 +33,9 @@ MOST_REQUESTS = 4096
 """Heads of requests that are kept: a few paths of each server."""
 ERROR_BODY = 65_536
 """Bytes read of a server's error answer."""
-LINGER = 0.05
-"""Seconds that a finished answer's connection may take to come to rest."""
 CHECK_TIMEOUT = 3.0
 """Seconds that a server has for a light question: is it alive, what does its error say. A request that nobody answers
 takes this much longer than its budget, at the end of which the last servers are asked."""
-SLOWEST_HELD = 2.0
-"""Characters per second below which what is kept back is no sign of life: half a token."""
-MOST_BLANKS = 1_000
-"""Frames of nothing but white space before an answer counts as none."""
 ON_TIME = 0.05
 """Seconds before a request's own deadline from which on a timeout is that deadline's."""
 
@@ -303,154 +296,3 @@ async def refusal(parts: Parts, response: Response, asked: bytes) -> Fault:
     headers = response.headers
     kind, after = headers.get("content-type", ""), headers.get("retry-after")
     return fault_of(response.status, kind, head[:ERROR_BODY], retry_after=after, asked=asked)
-
-
-class Stream:
-    """One answer that has begun."""
-
-    __slots__ = (
-        *("_answers", "_checks_name", "_clock", "_plan", "_reader", "_ready", "_response", "_stall"),
-        *("attempt", "candidate", "empty", "first_sign_at", "notes"),
-    )
-
-    def __init__(self, clock: Clock, plan: Plan, attempt: Attempt, response: Response, asking: Asking) -> None:
-        self.attempt = attempt
-        self.candidate = attempt.candidate
-        self.notes = asking.notes
-        self._clock = clock
-        self._plan = plan
-        self._response = response
-        self._reader = asking.reader
-        self.first_sign_at = 0.0
-        """When the first content was read that is kept back until it is whole (a tool call); 0 = there was none."""
-        self.empty = False
-        """It is complete, and there is nothing in it."""
-        self._ready: list[Event] = []
-        self._answers = False
-        """Has it come to the answer, or does it still think?"""
-        self._checks_name = KINDS[self.candidate.spec.kind].echoes_model
-        self._stall = plan.stall(self.candidate)
-
-    @property
-    def opening(self) -> str:
-        """As `StreamReader.opening`: what the server said before the text, where no event shows it as it was."""
-        return self._reader.opening
-
-    async def find_content(self) -> None:
-        """Reads until the first content. Raises Fault."""
-        reader, deadline = self._reader, self._plan.deadline
-        while True:
-            held = reader.held
-            if reader.fault is not None:  # it came in the same bytes as the events before
-                raise reader.fault
-            try:
-                data = await self._response.read(deadline, FaultKind.TOTAL_TIMEOUT)
-            except Fault as fault:
-                data = _unless_cut(fault)
-            events = self._events(data)
-            self._ready = self._ready + events if self._ready else events
-            if reader.held > held:
-                now = self._clock.now()
-                self.first_sign_at = self.first_sign_at or now
-                if reader.held >= SLOWEST_HELD * (now - self.first_sign_at):
-                    self._plan.speaks(self.candidate, now)
-            for event in events:
-                if type(event) is Piece and (event.thinking or event.tools or event.text.strip()):
-                    return
-            if reader.done and reader.may_be_empty:
-                self.empty = True
-                return  # nothing was missing, or the caller's own stop string came first
-            if reader.done or frames_of(self._ready) > MOST_BLANKS:
-                raise Fault(FaultKind.EMPTY, "an answer without content")
-
-    async def next(self) -> list[Event]:
-        """All events that are ready together, from the begin of the answer: pieces, and `Finish` as the very last.
-        Empty after the end. Raises Fault when the server breaks the answer."""
-        reader, events = self._reader, self._ready
-        if events:
-            self._ready = []
-        elif not reader.done:
-            # Content is waited for, not bytes: empty frames and comments do not end a silence, what is kept back does.
-            # All in one coroutine with the rest: each that is inside another costs at each chunk.
-            deadline, now = self._plan.deadline, self._clock.now()
-            silence_ends = now + self._stall
-            if not self._answers:
-                silence_ends = min(silence_ends, self.attempt.first_content_at + self._plan.clocks.thinking)
-            try:
-                if now >= silence_ends:
-                    raise Fault(FaultKind.STALLED, "it thinks without end")
-                while not events:
-                    if reader.fault is not None:
-                        raise reader.fault
-                    held = reader.held
-                    try:
-                        if silence_ends < deadline:
-                            data = await self._response.read(silence_ends, FaultKind.STALLED)
-                        else:
-                            data = await self._response.read(deadline, FaultKind.TOTAL_TIMEOUT)
-                    except Fault as fault:
-                        data = _unless_cut(fault)
-                    events = self._events(data)
-                    if reader.held > held:
-                        silence_ends = self._clock.now() + self._stall
-            except Fault as fault:
-                self.attempt.ended(fault)
-                raise
-        tokens = 0
-        for event in events:
-            if type(event) is Piece:
-                tokens += event.frames
-                if event.tools:
-                    tokens += sum(estimate_tokens(part.arguments) for part in event.tools)
-                    self._answers = True
-                elif not self._answers and event.text.strip():
-                    self._answers = True
-            else:
-                self.attempt.tokens += tokens
-                tokens = 0
-                self.attempt.ended(None, complete=True)
-        self.attempt.tokens += tokens
-        return events
-
-    def _events(self, data: bytes) -> list[Event]:
-        """Those of the next bytes, none if they hold none; b"": the body is over."""
-        reader = self._reader
-        events = reader.feed(data) if data else reader.eof()
-        if self._checks_name and (echoed := reader.echoed) is not None:
-            asked = self.candidate.model
-            if echoed != asked and canonical(echoed) != canonical(asked):
-                raise Fault(FaultKind.WRONG_MODEL, f"asked for {asked}, answers as {echoed}")
-            self._checks_name = False  # it is the first name that counts
-        return events
-
-    async def close(self) -> None:
-        """Frees the server. A finished answer's connection is kept; any other is closed at once."""
-        response = self._response
-        try:
-            if self._reader.done and not response.ended:  # the end of the body may trail that of the answer
-                with suppress(Fault):
-                    await response.read(self._clock.now() + LINGER)
-        finally:
-            self.abort()
-
-    def abort(self) -> None:
-        """The same without waiting for anything."""
-        if not self.attempt.over:
-            self.attempt.ended(None)
-        if self._ready:  # what nobody asked for any more
-            self.attempt.told.tokens += frames_of(self._ready)
-            self._ready = []
-        self._response.abort()
-
-
-def frames_of(events: list[Event]) -> int:
-    """How many frames they came in."""
-    return sum([event.frames if type(event) is Piece else 1 for event in events])
-
-
-def _unless_cut(fault: Fault) -> bytes:
-    """The end of a body that was cut off: the terminal marker may have been read already, and that answer is complete.
-    Any other fault is raised."""
-    if fault.kind is not FaultKind.CUT:
-        raise fault
-    return b""

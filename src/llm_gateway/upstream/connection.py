@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import cast
 
 from llm_gateway.errors import Fault, FaultKind
-from llm_gateway.upstream.answer import Answer, Limits, Phase
+from llm_gateway.upstream.answer import READ, Answer, Limits, Phase
+from llm_gateway.upstream.guard import Origin
 
 NEVER = float("inf")
 PIECE = 64 * 1024
@@ -30,12 +31,20 @@ class Connection(asyncio.Protocol):
     """Made by `dial`, kept by `Transport`. `on_gone` is called once, when the socket is closed."""
 
     __slots__ = (
-        *("_asked", "_deadline", "_fruitless_looks", "_head_due", "_late", "_left_at_look", "_limits", "_look_at"),
-        *("_loop", "_now", "_on_gone", "_reading_paused", "_socket", "_timer", "_timer_at", "_transport", "_unsent"),
-        *("_waiter", "_writing_paused", "answer", "closed", "gone", "resting"),
+        *("_asked", "_deadline", "_fruitless_looks", "_head_due", "_into", "_late", "_left_at_look", "_limits"),
+        *("_look_at", "_loop", "_now", "_on_gone", "_patience", "_reading_paused", "_socket", "_timer", "_timer_at"),
+        *("_transport", "_unsent", "_waiter", "_writing_paused", "answer", "closed", "gone", "origin", "resting"),
     )
 
-    def __init__(self, limits: Limits, now: Callable[[], float], on_gone: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        now: Callable[[], float],
+        on_gone: Callable[[Connection], None],
+        origin: Origin | None = None,
+    ) -> None:
+        self.origin = origin
+        """Whose it is: for who keeps it."""
         self._limits = limits
         self._now = now
         self._on_gone = on_gone
@@ -55,8 +64,13 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         # Waiting
         self._waiter: asyncio.Future[None] | None = None
+        self._into: Callable[[bytes], bool] | None = None
+        """Of `pour`, as the next."""
+        self._patience: Callable[[], tuple[float, FaultKind]] | None = None
         self._deadline = NEVER
+        """Of the wait of now."""
         self._late = FaultKind.STALLED
+        """The fault at the deadline."""
         self._head_due = NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
@@ -120,6 +134,25 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
         return data
 
+    async def pour(self, into: Callable[[bytes], bool], patience: Callable[[], tuple[float, FaultKind]]) -> None:
+        """Hands what comes of the body to `into` the moment it comes: no future, no task and no turn of the loop for
+        each chunk. Returns when `into` has said False, or when there is something for `read`: the end, a fault, more
+        than it gives at a time. What `into` raises is raised here.
+
+        `patience`: the deadline and the fault then; when that has passed it is asked for another one."""
+        answer = self.answer
+        if answer.buffered or answer.fault is not None or answer.phase is not Phase.BODY:
+            return
+        waiter = self._waits(*patience())
+        self._into, self._patience = into, patience
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._waiter, self._deadline, self._into, self._patience = None, NEVER, None, None
+
     def rest(self) -> bool:
         """Goes idle if another request may follow on this connection; else closes it and returns False."""
         answer = self.answer
@@ -151,6 +184,26 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         answer = self.answer
+        into, waiter = self._into, self._waiter
+        if into is not None and waiter is not None and not waiter.done():
+            self._look_at = NEVER
+            body = answer.passes(data)
+            if not body and answer.fault is None and answer.phase is Phase.BODY and answer.buffered <= READ:
+                body = answer.take()  # several chunks of it, or none
+                if not body:
+                    return
+            try:
+                if body and into(body):
+                    return
+            except Exception as error:  # the task that waits has to know
+                waiter.set_exception(error)
+                return
+            if answer.fault is not None:
+                self.abort()
+            elif answer.buffered > self._limits.buffer_bytes:
+                self._pause_reading()
+            waiter.set_result(None)
+            return
         phase = answer.phase
         if self.resting or phase is Phase.DONE:
             answer.fail(FaultKind.BAD_HTTP, "bytes that answer no request")
@@ -168,11 +221,9 @@ class Connection(asyncio.Protocol):
         else:
             self._head_due = self._look_at = NEVER
             if answer.buffered > self._limits.buffer_bytes and not self._reading_paused:
-                self._reading_paused = True
-                self._transport.pause_reading()
-            waiter = self._waiter  # as `_wake`, without a call for each chunk
+                self._pause_reading()
             if waiter is not None and (answer.buffered or answer.phase is not phase) and not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(None)  # as `_wake`, without a call for each chunk
 
     def eof_received(self) -> None:
         # Inside TLS both loops call this also when the goodbye (close_notify) is missing, so a body without any
@@ -205,6 +256,10 @@ class Connection(asyncio.Protocol):
         """After a fault."""
         self.abort()
         self._wake()
+
+    def _pause_reading(self) -> None:
+        self._reading_paused = True
+        self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         self._reading_paused = False
@@ -262,6 +317,8 @@ class Connection(asyncio.Protocol):
         """Finds what took too long."""
         if now >= self._look_at:
             self._look_at_write(now)
+        if now >= self._deadline and self._patience is not None:
+            self._deadline, self._late = self._patience()
         if now >= self._deadline:
             self.answer.fail(self._late, "the deadline passed")
         elif now >= self._head_due:

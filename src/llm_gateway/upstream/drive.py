@@ -20,10 +20,11 @@ from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.fleet.policies.policy import Ask
 from llm_gateway.fleet.prefill import Skills
 from llm_gateway.names import canonical
-from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Asked, Attempt, Places, Stream, Work
+from llm_gateway.upstream.attempt import CHECK_TIMEOUT, Asked, Attempt, Places, Work
 from llm_gateway.upstream.guard import Guard
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.lines import Lines
+from llm_gateway.upstream.stream import Stream
 from llm_gateway.upstream.transport import Request, Transport
 
 __all__ = ["Drive", "Stream", "Work"]

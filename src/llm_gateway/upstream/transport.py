@@ -98,6 +98,12 @@ class Response:
             raise RuntimeError("read() after the response was closed")
         return self._connection.read(deadline, kind)
 
+    def pour(self, into: Callable[[bytes], bool], patience: Callable[[], tuple[float, FaultKind]]) -> Awaitable[None]:
+        """As `Connection.pour`, with the same faults in the next `read`."""
+        if self._connection is None:
+            raise RuntimeError("pour() after the response was closed")
+        return self._connection.pour(into, patience)
+
     @property
     def ended(self) -> bool:
         """Nothing is left to read: it was closed, or its end was read, so that `read` would give b"" at once."""
@@ -236,7 +242,7 @@ class Transport:
         connection = await dial(
             self._guard,
             origin,
-            lambda: Connection(self._limits, self._now, lambda gone: self._gone(origin, gone)),
+            lambda: Connection(self._limits, self._now, self._gone, origin),
             limits=self._limits,
             left=deadline - self._now(),
             tls=self._context,
@@ -263,9 +269,10 @@ class Transport:
             if len(kept) > self._limits.idle_per_origin:
                 kept.pop(0).abort()
 
-    def _gone(self, origin: Origin, connection: Connection) -> None:
+    def _gone(self, connection: Connection) -> None:
+        origin = connection.origin
         self._open.discard(connection)
-        if (kept := self._idle.get(origin)) is not None:
+        if origin is not None and (kept := self._idle.get(origin)) is not None:
             if connection in kept:
                 kept.remove(connection)
             if not kept:

@@ -20,10 +20,10 @@ from llm_gateway.fleet.pace import Pace, faster
 from llm_gateway.fleet.splice import MOST_CONTINUATIONS, joinable, unsafe
 from llm_gateway.fleet.twins import Twins, twins, voice_of
 from llm_gateway.names import canonical
-from llm_gateway.upstream.attempt import frames_of
 from llm_gateway.upstream.drive import Drive, Stream, Work
 from llm_gateway.upstream.kinds import KINDS
 from llm_gateway.upstream.resume import Resumed, goes_as_prompt
+from llm_gateway.upstream.stream import Into
 from llm_gateway.wire.checked import all_given
 from llm_gateway.wire.collect import Meter
 from llm_gateway.wire.neutral import Event, Finish, Piece, Spliced, Usage
@@ -36,8 +36,8 @@ FIRST_LOOK: Final = 2.5
 """Seconds that a broken stream waits for the first look at its server: all are looked at within two of the start."""
 STUMBLES: Final = frozenset({FaultKind.CUT, FaultKind.RESET, FaultKind.REFUSED, FaultKind.SERVER_ERROR, FaultKind.BUSY})
 """What may go well a moment later."""
-MOST_FRESH: Final = 8
-"""Pieces that are kept as they came, which takes several times the memory of their text."""
+LONGEST_END: Final = 128
+"""Characters that each further word is added to. A list of the words takes several times the memory of their text."""
 NO_GOOD: Final = frozenset({FaultKind.UNFIT, FaultKind.LOOP, FaultKind.PROMPT_CUT, FaultKind.WRONG_MODEL})
 """What was said is wrong, not only unfinished: it is no begin of anything, and all its tokens make it no answer."""
 
@@ -66,8 +66,8 @@ class Unbroken:
     """`next` as of `Stream`; `candidate` and `attempt` are those of the first server."""
 
     __slots__ = (
-        *("_broke", "_drive", "_ended", "_finished", "_fresh", "_least", "_opening", "_pace", "_safe", "_stream"),
-        *("_text", "_thinking", "_tired", "_tokens_before", "_voice", "_work"),
+        *("_broke", "_drive", "_ended", "_finished", "_into", "_least", "_opening", "_pace", "_safe", "_stream"),
+        *("_text", "_text_end", "_thinking", "_thinking_end", "_tired", "_tokens_before", "_voice", "_work"),
         *("attempt", "candidate", "meter", "notes", "servers", "spoke"),
     )
 
@@ -90,16 +90,19 @@ class Unbroken:
         self._safe = continues and bool(work.trust) and unsafe(work.request) is None
         self._opening = ""
         """A thought that the first server wrote into its text, as it wrote it. Nobody else's model wrote one."""
-        self._fresh: list[Event] = []
-        """The last pieces, as they came: only a break asks for what they said."""
         self._text: list[str] = []
+        """What was said, but for its end."""
+        self._text_end = ""
         self._thinking: list[str] = []
+        self._thinking_end = ""
         self._tokens_before = 0
         """What the server of now was given of the answer, in tokens."""
         self._broke: dict[str, int] = {}
         """Server -> how often it broke this answer."""
         self._ended: set[str] | None = None
         self._pace = Pace(drive.clocks.slow_span)
+        self._into: Into
+        """Of `pour`."""
         self._finished = False
         self._tired = False
         """The server of now is far too slow, and there is a faster one."""
@@ -133,36 +136,66 @@ class Unbroken:
                     return [self._summed(Finish("length"))]
                 await self._carry_on(fault)
                 continue
-            self.meter.add_all(events)
             finish = events[-1] if events else None
             if isinstance(finish, Finish):
+                self.meter.add_all(events)
                 self._finished = True
                 if len(self.servers) > 1:
                     events[-1] = self._summed(finish)
-            elif self._safe and finish is not None:
-                self._fresh += events
-                if len(self._fresh) > MOST_FRESH:
-                    self._fold()
-                if self._ended:
-                    self._ended.clear()
-                if (rate := self._pace.passed(frames_of(events), self._drive.clock.now())) is not None:
-                    self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
+            elif finish is not None:
+                self._given(events, self._drive.clock.now())
             return events
 
-    def _fold(self) -> None:
-        """Keeps of the last pieces what they said."""
-        pieces = [event for event in self._fresh if isinstance(event, Piece)]
-        self._text.append("".join([piece.text for piece in pieces]))
-        self._thinking.append("".join([piece.thinking for piece in pieces]))
-        if any(piece.tools for piece in pieces):  # nobody offered any: whatever it is, it is not text
+    def pour(self, into: Into) -> Awaitable[None] | None:
+        """As `Stream.pour`: `next` goes on where it ends."""
+        if self._finished or self._tired:
+            return None
+        self._into = into
+        return self._stream.pour(self._poured)
+
+    def _poured(self, piece: Piece, now: float) -> bool:
+        self.meter.add(piece)
+        if self._safe:
+            self._keep(piece)
+            if (rate := self._pace.passed(piece.frames, now)) is not None:
+                self._crawls(rate)
+        return self._into(piece, now) and not self._tired
+
+    def _given(self, events: list[Event], now: float) -> None:
+        """Remembers pieces that are given out."""
+        before = self.meter.pieces
+        self.meter.add_all(events)
+        if self._safe:
+            for event in events:
+                if type(event) is Piece:
+                    self._keep(event)
+            if (rate := self._pace.passed(self.meter.pieces - before, now)) is not None:
+                self._crawls(rate)
+
+    def _keep(self, piece: Piece) -> None:
+        """Remembers what it says."""
+        if self._ended:
+            self._ended.clear()
+        self._text_end += piece.text
+        if len(self._text_end) > LONGEST_END:
+            self._text.append(self._text_end)
+            self._text_end = ""
+        if piece.thinking:
+            self._thinking_end += piece.thinking
+            if len(self._thinking_end) > LONGEST_END:
+                self._thinking.append(self._thinking_end)
+                self._thinking_end = ""
+        if piece.tools:  # nobody offered any: whatever it is, it is not text
             self._safe = False
-        self._fresh = []
+
+    def _crawls(self, rate: float) -> None:
+        """The server of now is far too slow."""
+        self._tired = self.continuations < MOST_CONTINUATIONS and self._has_faster(rate)
 
     def _said(self) -> str:
         """The answer as its model knows it: with a thought that stood before the text. "" when there is only that."""
-        self._fold()
         self._opening = self._opening or self._stream.opening
-        text = "".join(self._text)
+        text = "".join(self._text) + self._text_end
         return self._opening + text if text.strip() else ""
 
     def _full(self) -> bool:
@@ -263,7 +296,7 @@ class Unbroken:
             drive=self._drive,
             skills=self._drive.skills,
             said=text,
-            thinking="" if self._opening else "".join(self._thinking),
+            thinking="" if self._opening else "".join(self._thinking) + self._thinking_end,
             ended=self._ended,
         )
 

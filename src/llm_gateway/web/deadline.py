@@ -39,7 +39,7 @@ class Deadline:
         self._then = None
 
     def stop(self) -> None:
-        """For good: nothing is left in the loop."""
+        """As `clear`, and nothing is left in the loop."""
         self._then = None
         if self._timer is not None:
             self._timer.cancel()

@@ -239,6 +239,12 @@ class HttpCall:
         await self._put(200, None, data, more=True)
         self.last_write = self._gw.clock.now()
 
+    at_once = False
+    """As `Call.at_once`."""
+
+    def put(self, data: bytes, now: float) -> bool:
+        raise NotImplementedError
+
     async def end(self, data: bytes) -> None:
         head, self._ended = self._head, True
         if head is not None:

@@ -137,6 +137,15 @@ class StraightCall(HttpCall):
         content, self._content = self._content, b""
         return bytes(content)
 
+    at_once = True
+
+    def put(self, data: bytes, now: float) -> bool:
+        protocol = self._protocol
+        if data and not self.disconnected and not self.response_complete:
+            protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.last_write = now
+        return not protocol.flow.write_paused
+
     async def _put(self, status: int, head: bytes | None, data: bytes, *, more: bool) -> None:
         protocol = self._protocol
         if protocol.flow.write_paused and not self.disconnected:
@@ -149,6 +158,8 @@ class StraightCall(HttpCall):
             always = protocol.greeting.lines(protocol.server_state.default_headers)
             close = b"" if self.keep_alive else b"connection: close\r\n"
             if more:
+                if not protocol.deadline.is_set:
+                    protocol.deadline.stop()  # a stream may be long, and a timer takes half a KB
                 framed = STREAM % (STATUS_LINE[status], always, head, close)
             else:
                 framed = WHOLE % (STATUS_LINE[status], always, head, len(data), close, data)

@@ -53,8 +53,8 @@ class CheckedReader:
     """
 
     __slots__ = (
-        *("_ask", "_bytes", "_calls", "_chars", "_gave", "_inner", "_joins", "_last", "_limit", "_most_chars"),
-        *("_opens", "_pieces", "_rescue", "_same", "_thoughts", "_window"),
+        *("_ask", "_bytes", "_calls", "_chars", "_flows", "_gave", "_inner", "_joins", "_last", "_limit"),
+        *("_most_chars", "_opens", "_pieces", "_rescue", "_same", "_thoughts", "_window"),
         *("done", "echoed", "fault", "held", "opening"),
     )
 
@@ -94,6 +94,8 @@ class CheckedReader:
         self.held = 0
         self._last = ""
         self._same = 0
+        self._flows = False
+        """Is the next word one as the last was, if it is one?"""
 
     @property
     def may_be_empty(self) -> bool:
@@ -106,8 +108,30 @@ class CheckedReader:
     def eof(self) -> list[Event]:
         return self.feed(None)
 
+    def word(self, data: bytes) -> Piece | None:
+        if not self._flows or self._pieces >= self._limit or self._chars > self._most_chars:
+            return None
+        piece = self._inner.word(data)
+        if piece is None:
+            return None
+        said = piece.text or piece.thinking
+        if said != self._last:
+            self._last, self._same = said, 1
+        else:
+            try:
+                self._repeats(said)
+            except Fault as fault:
+                self.fault = fault
+                raise
+        self._gave = True
+        self._pieces += 1
+        self._chars += len(said)
+        self._bytes += len(said) if said.isascii() else size_of(said)
+        return piece
+
     def feed(self, data: bytes | None) -> list[Event]:
         """None: the body ended."""
+        self._flows = False
         if self.done:
             return []
         if self.fault is not None:
@@ -142,8 +166,11 @@ class CheckedReader:
                 raise
         finally:
             self.echoed = inner.echoed
-        if self.fault is not None and not passed:
-            raise self.fault
+        if self.fault is not None:
+            if not passed:
+                raise self.fault
+        elif self._joins and not self._opens and self._thoughts is None and self._rescue is None:
+            self._flows = True
         return passed
 
     def _kept_back(self) -> int:

@@ -96,27 +96,24 @@ class Meter:
         """More tokens than the answer so far can have: a token is a byte or more, and some marks are not shown."""
 
     def add(self, piece: Piece) -> None:
-        self.add_all([piece])
+        text, thinking = piece.text, piece.thinking
+        size = len(text) if text.isascii() else size_of(text)
+        if thinking:
+            size += size_of(thinking)
+        self.pieces += piece.frames
+        self.size += size
+        self.most += size
+        if piece.tools:
+            more = self._tools(piece.tools)
+            self.most += more
+            size += more
+        self.tokens += piece.tokens or (1 if size <= LONGEST_TOKEN else frame_tokens(size))
 
-    def add_all(self, pieces: Iterable[Event]) -> None:
-        """Counts pieces, in one go: a stream has one for every token. A `Finish` among them counts nothing."""
-        tokens, count, whole = self.tokens, self.pieces, self.size
-        for piece in pieces:
-            if type(piece) is not Piece:
-                continue
-            text, thinking = piece.text, piece.thinking
-            size = len(text) if text.isascii() else size_of(text)
-            if thinking:
-                size += size_of(thinking)
-            count += piece.frames
-            whole += size
-            if piece.tools:
-                more = self._tools(piece.tools)
-                self.most += more
-                size += more
-            tokens += piece.tokens or frame_tokens(size)
-        self.most += whole - self.size
-        self.tokens, self.pieces, self.size = tokens, count, whole
+    def add_all(self, events: Iterable[Event]) -> None:
+        """Counts pieces. A `Finish` among them counts nothing."""
+        for event in events:
+            if type(event) is Piece:
+                self.add(event)
 
     def _tools(self, parts: list[ToolPart]) -> int:
         """Characters of them."""

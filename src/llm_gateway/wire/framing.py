@@ -102,6 +102,16 @@ class FrameSplitter:
         self._seen = True
         return found
 
+    def only(self, data: bytes) -> bytes | None:
+        """The text that `data` is, where it is a single one after others, as every known server writes it. None = to be
+        fed. What is in it was not looked at."""
+        lines = self._lines
+        if self._joined or (lines is not None and lines.pending) or not self._seen:
+            return None
+        if data.startswith(b"data: {"):
+            return data[6:] if data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2 else None
+        return data if data.startswith(b"{") and data.find(b"\n") == len(data) - 1 else None
+
     def again(self, texts: Iterable[bytes]) -> Iterator[bytes]:
         """As `feed`, of the rest of what `whole` found."""
         begin, end = (b"data: ", b"\n\n") if self._sse else (b"", b"\n")

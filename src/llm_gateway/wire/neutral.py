@@ -215,6 +215,10 @@ class StreamReader(Protocol):
         """Raises `Fault` (BAD_FRAME, NOT_THE_PROTOCOL, TOO_LARGE, EMPTY, or what an error frame says). When good events
         came before it in the same bytes, those are returned first: `fault` is set, and the next call raises it."""
 
+    def word(self, data: bytes) -> Piece | None:
+        """`feed` at a fraction of the cost, where `data` is one frame that brings some more words and nothing else, as
+        in a stream that flows nearly every read is. None: it is, or may be, another one; nothing was taken in."""
+
     def eof(self) -> list[Event]:
         """The body ended. Raises `Fault(CUT)` unless the terminal marker was seen; otherwise the last event of the
         list is the Finish, or `done` was already true."""

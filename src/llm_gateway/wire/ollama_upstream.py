@@ -149,10 +149,30 @@ class StreamReader(FrameReader):
         super().__init__()
         self._calls = 0
 
+    def word(self, data: bytes) -> Piece | None:
+        frame = self._frames.only(data)
+        if frame is None or len(frame) > MOST_PLAIN or self.echoed is None:
+            return None
+        try:
+            plain = _decode_plain(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        if plain.done:
+            return None
+        said = plain.message
+        text, thinking = said.content, said.thinking
+        if text and not thinking:
+            self._saw_text = True
+            return Piece(text)
+        if thinking and not text:
+            self._saw_thinking = True
+            return Piece("", thinking)
+        return None
+
     def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
-        decode = _decode_plain
+        decode, longest = _decode_plain, MOST_PLAIN
         for frame in frames:
-            if len(frame) > MOST_PLAIN:
+            if len(frame) > longest:
                 return frame
             try:
                 plain = decode(frame)
@@ -163,10 +183,13 @@ class StreamReader(FrameReader):
                 self.echoed = plain.model
             said = plain.message
             text, thinking = said.content, said.thinking
-            if text or thinking:
+            if thinking:
+                self._saw_thinking = True
                 self._saw_text = self._saw_text or text != ""
-                self._saw_thinking = self._saw_thinking or thinking != ""
                 events.append(Piece(text, thinking))
+            elif text:
+                self._saw_text = True
+                events.append(Piece(text))
             if plain.done:
                 self._done(events, plain.done_reason, plain.prompt_eval_count, plain.eval_count)
                 return None
@@ -272,6 +295,9 @@ class PromptReader(StreamReader):
     """Frames of `/api/generate` -> events: as those of a chat, with the text in `response`."""
 
     __slots__ = ()
+
+    def word(self, data: bytes) -> Piece | None:
+        return None
 
     def _frame(self, frame: dict[str, Json], events: list[Event]) -> None:
         if "response" in frame and "message" not in frame:

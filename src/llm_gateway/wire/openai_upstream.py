@@ -156,10 +156,31 @@ class StreamReader(FrameReader):
         self._open: dict[int, str | None] = {}
         """Index of ours -> id of the call."""
 
+    def word(self, data: bytes) -> Piece | None:
+        frame = self._frames.only(data)
+        if frame is None or len(frame) > MOST_PLAIN or self.echoed is None:
+            return None
+        try:
+            plain = _decode_plain(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        choices = plain.choices
+        if len(choices) != 1 or plain.usage is not None or choices[0].finish_reason:
+            return None
+        delta = choices[0].delta
+        text, thinking = delta.content, delta.reasoning or delta.reasoning_content
+        if text and not thinking:
+            self._saw_text = True
+            return Piece(text)
+        if thinking and not text:
+            self._saw_thinking = True
+            return Piece("", thinking)
+        return None
+
     def _plain(self, frames: Iterator[bytes], events: list[Event]) -> bytes | None:
-        decode = _decode_plain
+        decode, longest = _decode_plain, MOST_PLAIN
         for frame in frames:
-            if len(frame) > MOST_PLAIN:
+            if len(frame) > longest:
                 return frame
             try:
                 plain = decode(frame)
@@ -175,11 +196,14 @@ class StreamReader(FrameReader):
                 self._usage = usage_of(usage.prompt_tokens, usage.completion_tokens) or self._usage
             for choice in choices:
                 delta = choice.delta
-                text, thinking = delta.content or "", delta.reasoning or delta.reasoning_content or ""
-                if text or thinking:
-                    self._saw_text = self._saw_text or text != ""
-                    self._saw_thinking = self._saw_thinking or thinking != ""
-                    events.append(Piece(text, thinking))
+                text, thinking = delta.content, delta.reasoning or delta.reasoning_content
+                if thinking:
+                    self._saw_thinking = True
+                    self._saw_text = self._saw_text or bool(text)
+                    events.append(Piece(text or "", thinking))
+                elif text:
+                    self._saw_text = True
+                    events.append(Piece(text))
                 if choice.finish_reason:
                     self._ends(choice.finish_reason)
         return None
@@ -308,6 +332,9 @@ class PromptReader(StreamReader):
     """`text_completion` objects -> events: as chunks of a chat, with the text in the choice itself."""
 
     __slots__ = ()
+
+    def word(self, data: bytes) -> Piece | None:
+        return None
 
     def _say(self, choice: dict[str, Json], events: list[Event]) -> None:
         logprobs = choice.get("logprobs")

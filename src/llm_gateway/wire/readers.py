@@ -68,6 +68,9 @@ class FrameReader:
                 raise
         return events
 
+    def word(self, data: bytes) -> Piece | None:
+        return None
+
     def eof(self) -> list[Event]:
         """A last frame without its line end counts when it completes the answer or tells an error; the text of one
         that does neither is dropped, as is everything else that was cut off in the middle."""

@@ -15,7 +15,7 @@ import msgspec
 from llm_gateway.errors import Fault, FaultKind
 from llm_gateway.wire.decoding import MAX_DIGITS, BadJson, decode_answer, fraction
 from llm_gateway.wire.faults import error_in_frame, fault_of_error
-from llm_gateway.wire.neutral import Event, Inputs, Json, Usage, Vectors
+from llm_gateway.wire.neutral import Event, Inputs, Json, Piece, Usage, Vectors
 from llm_gateway.wire.readers import usage_of
 
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -110,6 +110,9 @@ class VectorReader:
         if len(self._body) > MOST_BYTES_EACH * len(self._inputs.texts):
             raise self._failed(Fault(FaultKind.TOO_LARGE, f"more than {MOST_BYTES_EACH} bytes for each vector"))
         return []
+
+    def word(self, data: bytes) -> Piece | None:
+        return None
 
     def eof(self) -> list[Event]:
         """The vectors. Raises Fault: CUT, NOT_THE_PROTOCOL, UNFIT, CALLER, or what an error says."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from llm_gateway.testing.rogue import Rogue
-from support.gateway import HELLO, Live, StartGateway, Wire, words
+from llm_gateway.wire.notes import FORMAT_INVALID
+from support.gateway import BOTH_WAYS, HELLO, Live, StartGateway, Wire, words
 from support.net import wait_until
 
 KEEPS: dict[str, Any] = {"store_payloads": True}
@@ -53,6 +54,19 @@ async def test_question_and_answer_are_kept(start: StartGateway, path: str) -> N
         assert "error" not in kept["response"]
         assert (kept["redactions"], kept["cut"]) == (0, False)
         assert kept["project_id"] == (await live.row())["project_id"]
+
+
+@BOTH_WAYS
+async def test_of_a_stream_whose_words_come_one_by_one_all_is_kept_judged_and_counted(start: StartGateway) -> None:
+    async with Rogue(words=30, delay=0.005) as server:
+        live = await start(server, project=KEEPS)
+        told = await live.stream("/v1/chat/completions", response_format={"type": "json_object"})
+        kept = await payload(live)
+        assert kept["response"]["text"] == told.text == words(30)
+        assert kept["response"]["finish"] == "stop"
+        row = await live.row()
+        assert row["tokens_output"] == 30
+        assert FORMAT_INVALID in row["notes"]
 
 
 async def test_secrets_and_own_patterns_never_reach_the_disk(start: StartGateway) -> None:

@@ -29,20 +29,22 @@ def ask(tools: list[Json] | None = None, choice: Json = None) -> ChatRequest:
 
 
 def heard(said: Said, kind: str = "ollama", asked: ChatRequest | None = None, **checks) -> list[Event]:
-    """All events of an answer that comes at once or in pieces of seven bytes, which must not matter."""
+    """All events of an answer that comes at once, in pieces of seven bytes or word by word, which must not matter."""
     voice = OpenAI("m", 7, include_usage=True) if kind == "openai" else Ollama("m", 7)
     frames = [voice.thinking(t) for t in said.thinking] + [voice.text(t) for t in said.pieces]
     frames += [voice.call(n, call) for n, call in enumerate(said.calls)]
-    body = b"".join(frames) + voice.finish(said)
+    frames.append(voice.finish(said))
+    body = b"".join(frames)
     results = []
-    for size in (len(body), 7):
+    for reads in ([body], [body[at : at + 7] for at in range(0, len(body), 7)], frames):
         reader = CheckedReader(READERS[kind](), asked or ask(), **checks)
         events: list[Event] = []
-        for at in range(0, len(body), size):
-            events += reader.feed(body[at : at + size])
+        for data in reads:
+            word = reader.word(data)
+            events += reader.feed(data) if word is None else [word]
         events += reader.eof()
         results.append(events)
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
     return results[0]
 
 
@@ -206,6 +208,19 @@ def test_blanks_after_a_long_thought_cost_no_more_than_others():
 def test_the_same_piece_for_ever_is_no_answer(piece: str):
     assert f"{MOST_REPEATED} times" in unfit(Said([" a", *[piece] * MOST_REPEATED]))
     assert f"{MOST_REPEATED} times" in unfit(Said([" a"], thinking=[piece] * MOST_REPEATED))
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_the_same_word_for_ever_is_no_answer_when_it_comes_word_by_word(kind: str):
+    voice = OpenAI("m", 7, include_usage=False) if kind == "openai" else Ollama("m", 7)
+    reader = CheckedReader(READERS[kind](), ChatRequest("m", [Message("user", "hi")]))
+    reader.feed(voice.text(" a"))
+    for _ in range(MOST_REPEATED - 1):
+        assert reader.word(voice.text("G")) == Piece("G")
+    with pytest.raises(Fault) as caught:
+        reader.word(voice.text("G"))
+    assert caught.value.kind is FaultKind.LOOP
+    assert reader.fault is caught.value
 
 
 @pytest.mark.parametrize("piece", ["-", ".", " ", "|---", "0", "ha"])

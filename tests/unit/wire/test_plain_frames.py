@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llm_gateway.errors import Fault
 from llm_gateway.wire import ollama_upstream, openai_upstream
 from llm_gateway.wire.framing import FrameSplitter
-from llm_gateway.wire.neutral import Event
+from llm_gateway.wire.neutral import Event, Piece
 from llm_gateway.wire.readers import FrameReader
 
 
@@ -94,6 +94,20 @@ def outcome(reader: FrameReader, reads: list[bytes]) -> list[object]:
     return [*seen, reader.echoed, reader.done]
 
 
+def outcome_of_words(reader: FrameReader, reads: list[bytes]) -> list[object]:
+    """As `outcome`, where each read is looked at as a word first."""
+    seen: list[object] = []
+    try:
+        for data in reads:
+            piece = reader.word(data) if reader.fault is None and not reader.done else None
+            seen += reader.feed(data) if piece is None else [piece]
+        if reader.fault is not None:
+            raise reader.fault
+    except Fault as fault:
+        seen.append((fault.kind, fault.detail))
+    return [*seen, reader.echoed, reader.done]
+
+
 def written(frames: list[Any], begin: bytes, end: bytes) -> list[bytes]:
     return [begin + json.dumps(frame, ensure_ascii=False).encode() + end for frame in frames]
 
@@ -103,6 +117,7 @@ def test_ollamas_frames_mean_the_same_either_way(frames: list[Any]):
     reads = written(frames, b"", b"\n")
     for given_as in (reads, [b"".join(reads)]):
         assert outcome(ollama_upstream.StreamReader(), given_as) == outcome(LongOllama(), reads)
+    assert outcome_of_words(ollama_upstream.StreamReader(), reads) == outcome(LongOllama(), reads)
 
 
 @given(st.lists(CHUNK, max_size=4))
@@ -110,6 +125,37 @@ def test_openais_chunks_mean_the_same_either_way(frames: list[Any]):
     reads = written(frames, b"data: ", b"\n\n")
     for given_as in (reads, [b"".join(reads)]):
         assert outcome(openai_upstream.StreamReader(), given_as) == outcome(LongOpenAI(), reads)
+    assert outcome_of_words(openai_upstream.StreamReader(), reads) == outcome(LongOpenAI(), reads)
+
+
+@given(st.lists(NATIVE, max_size=4))
+def test_a_stream_of_ollamas_that_flows_is_read_as_one_that_does_not(frames: list[Any]):
+    reads = written([{"model": "m", "message": {"content": "a"}, "done": False}, *frames], b"", b"\n")
+    assert outcome_of_words(ollama_upstream.StreamReader(), reads) == outcome(LongOllama(), reads)
+
+
+@given(st.lists(CHUNK, max_size=4))
+def test_a_stream_of_openais_that_flows_is_read_as_one_that_does_not(frames: list[Any]):
+    reads = written([{"model": "m", "choices": [{"delta": {"content": "a"}}]}, *frames], b"data: ", b"\n\n")
+    assert outcome_of_words(openai_upstream.StreamReader(), reads) == outcome(LongOpenAI(), reads)
+
+
+WORD: Final = b'{"model":"m","message":{"content":" word"},"done":false}\n'
+CHUNK_OF_A_WORD: Final = b'data: {"model":"m","choices":[{"delta":{"content":" word"}}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("reader", "word"), [(ollama_upstream.StreamReader, WORD), (openai_upstream.StreamReader, CHUNK_OF_A_WORD)]
+)
+def test_a_word_is_known_as_one_once_a_frame_came_before_it(reader: type[FrameReader], word: bytes):
+    flowing = reader()
+    assert flowing.word(word) is None
+    assert flowing.feed(word) == [Piece(" word")]
+    assert flowing.word(word) == Piece(" word")
+    for other in (word + word, word[:-1], word[1:], word + b"\n", b"", b"\n", b"data: [DONE]\n\n"):
+        assert flowing.word(other) is None
+    flowing.feed(word[:20])
+    assert flowing.word(word) is None, "behind the begin of another frame it is a part of that"
 
 
 class Recorder(FrameReader):
