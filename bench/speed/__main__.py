@@ -37,7 +37,7 @@ import workers  # noqa: E402
 from report import RESULTS, Report, Table, aligned  # noqa: E402
 from rig import CannotMeasure, Rig, build  # noqa: E402
 from scenarios import ANSWER, SCENARIOS, Effort, Scenario, measure  # noqa: E402
-from subjects import Subject, direct, gateway, nginx, nginx_program  # noqa: E402
+from subjects import Subject, bare, direct, gateway, nginx, nginx_program  # noqa: E402
 
 INSIDE = "BENCH_SPEED_INSIDE"
 TIMED = "timed.json"
@@ -62,9 +62,10 @@ class Bench:
     def run(self, rig: Rig) -> None:
         with ExitStack() as stack:
             subjects = [stack.enter_context(each) for each in (direct(rig), nginx(rig), gateway(rig, MODELS))]
+            relays = [] if self.quick else [stack.enter_context(bare(rig))]
             for scenario in SCENARIOS:
                 if scenario.name in self.wanted and (scenario.figure or not self.quick):
-                    self.compare(scenario, subjects, rig)
+                    self.compare(scenario, subjects + relays, rig)
             if "streams" in self.wanted:
                 self.streams(subjects, rig)
         for name, section in (("start", self.start), ("workers", self.workers), ("parts", self.parts)):

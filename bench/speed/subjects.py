@@ -70,6 +70,20 @@ def nginx(rig: Rig) -> Iterator[Subject]:
         end(process)
 
 
+@contextmanager
+def bare(rig: Rig) -> Iterator[Subject]:
+    """A relay in Python without any duty (`bare.py`)."""
+    port = free_port()
+    program = str(Path(__file__).with_name("bare.py"))
+    process = subprocess.Popen([sys.executable, program, str(rig.ports[0]), str(port)], stdin=subprocess.DEVNULL)
+    try:
+        until_listening(process, port)
+        pin(process.pid, cores()[0])
+        yield Subject("bare", port, process.pid, by_logical_name)
+    finally:
+        end(process)
+
+
 def nginx_program() -> str:
     """Installs it where nobody minds. Raises CannotMeasure."""
     if not shutil.which("nginx", path=PATH):
