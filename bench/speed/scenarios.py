@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from processes import Used, family, settle
 from rig import Model, Rig, Told
@@ -135,10 +136,16 @@ def median(values: Sequence[float]) -> float:
 
 
 def measure(
-    scenario: Scenario, subjects: Sequence[Subject], rig: Rig, effort: Effort, say: Callable[[str], None]
+    scenario: Scenario,
+    subjects: Sequence[Any],
+    rig: Rig,
+    effort: Effort,
+    say: Callable[[str], None],
+    turn: Callable[[Scenario, Any, Rig, float], Round] | None = None,
 ) -> Figures:
-    """Warms every subject up, then lets them take turns."""
-    figures = Figures(scenario)
+    """Warms every subject up, then lets them take turns. `turn`: another load than `one_load`; subjects are what it
+    takes, and have names."""
+    figures, turn = Figures(scenario), turn or one_load
     for subject in subjects:
         turn(scenario, subject, rig, effort.warm)
     for n in range(effort.rounds):
@@ -150,7 +157,7 @@ def measure(
     return figures
 
 
-def turn(scenario: Scenario, subject: Subject, rig: Rig, seconds: float) -> Round:
+def one_load(scenario: Scenario, subject: Subject, rig: Rig, seconds: float) -> Round:
     """One load on one subject, and the work that it puts off."""
     how = {"connections": scenario.connections, "seconds": seconds, "ramp": scenario.ramp}
     before = Used.of(family(subject.pid)) if subject.pid else None

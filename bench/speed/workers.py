@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+import scenarios
 from processes import Used, cores, family, pin, settle
 from rig import CannotMeasure, Model, Rig, Told, told
-from scenarios import Effort, Figures, Round, Scenario, why
+from scenarios import Effort, Figures, Round, Scenario
 from subjects import Subject, gateway
 
 ONE, GATEWAYS, WORKERS = "one worker", "two gateways", "two workers"
@@ -65,22 +66,8 @@ def measure(
             return stack.enter_context(gateway(rig, models, name=name, flags=flags, **places))
 
         one, other, two = started("bench_one", 1), started("bench_other", 1), started("bench_two", 2)
-        return _turns(
-            scenario, [Side(ONE, (one,)), Side(GATEWAYS, (one, other)), Side(WORKERS, (two, two))], rig, effort, say
-        )
-
-
-def _turns(scenario: Scenario, sides: Sequence[Side], rig: Rig, effort: Effort, say: Callable[[str], None]) -> Figures:
-    figures = Figures(scenario)
-    for side in sides:
-        _turn(scenario, side, rig, effort.warm)
-    for n in range(effort.rounds):
-        for side in sides:
-            done = _turn(scenario, side, rig, scenario.seconds * effort.share)
-            figures.rounds.setdefault(side.name, []).append(done)
-            if done.told.bad:
-                say(f"{scenario.name}, {side.name}, round {n + 1}: {why(done.told)}, as in {done.told.first_wrong}")
-    return figures
+        sides = [Side(ONE, (one,)), Side(GATEWAYS, (one, other)), Side(WORKERS, (two, two))]
+        return scenarios.measure(scenario, sides, rig, effort, say, _turn)
 
 
 def _turn(scenario: Scenario, side: Side, rig: Rig, seconds: float) -> Round:

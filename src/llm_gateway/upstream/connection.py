@@ -41,10 +41,10 @@ class Connection(asyncio.Protocol):
         limits: Limits,
         now: Callable[[], float],
         on_gone: Callable[[Connection], None],
-        origin: Origin | None = None,
+        origin: Origin,
     ) -> None:
         self.origin = origin
-        """Whose it is: for who keeps it."""
+        """Whose it is: for those who keep it."""
         self._limits = limits
         self._now = now
         self._on_gone = on_gone

@@ -272,7 +272,7 @@ class Transport:
     def _gone(self, connection: Connection) -> None:
         origin = connection.origin
         self._open.discard(connection)
-        if origin is not None and (kept := self._idle.get(origin)) is not None:
+        if (kept := self._idle.get(origin)) is not None:
             if connection in kept:
                 kept.remove(connection)
             if not kept:

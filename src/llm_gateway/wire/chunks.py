@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from llm_gateway.wire.encoding import encode, encode_ascii, encode_text
+from llm_gateway.wire.encoding import encode, encode_text
 from llm_gateway.wire.neutral import Answer, Envelope, Finish, Json, Piece, ToolPart, Usage
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -44,8 +44,7 @@ class ChunkWriter:
 
     def piece(self, piece: Piece) -> bytes:
         if not piece.thinking and not piece.tools and piece.logprobs is None:
-            text = piece.text
-            said = self._open_text + (encode_ascii if text.isascii() else encode_text)(text) + self._close_text
+            said = self._open_text + encode_text(piece.text) + self._close_text
             if not self._started:
                 self._begun()
             return said

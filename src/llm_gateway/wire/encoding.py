@@ -19,10 +19,6 @@ def encode(value: Json) -> bytes:
     return raw if raw.isascii() else _escaped(raw)
 
 
-encode_ascii: Final = _encode
-"""As `encode_text`, of a text that is ASCII: one call less for each token."""
-
-
 def encode_text(text: str) -> bytes:
     """As `encode`, for the one thing that is encoded for every token: `isascii` of a str costs nothing."""
     return _encode(text) if text.isascii() else _escaped(_encode(text))

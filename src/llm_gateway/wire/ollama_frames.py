@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from llm_gateway.errors import GatewayError, ModelNotFound
 from llm_gateway.wire.chunks import call_id
 from llm_gateway.wire.decoding import BadJson, decode_json
-from llm_gateway.wire.encoding import encode, encode_ascii, encode_text
+from llm_gateway.wire.encoding import encode, encode_text
 from llm_gateway.wire.errors import with_details
 from llm_gateway.wire.neutral import Answer, ChatRequest, Envelope, Finish, Json, Piece, ToolPart, Usage
 from llm_gateway.wire.ollama_fields import unloads
@@ -54,10 +54,7 @@ class FrameWriter:
     def piece(self, piece: Piece) -> bytes:
         if not piece.tools and piece.logprobs is None:
             thought = b',"thinking":' + encode_text(piece.thinking) if piece.thinking else b""
-            text = piece.text
-            return (
-                self._open_text + (encode_ascii if text.isascii() else encode_text)(text) + thought + self._close_text
-            )
+            return self._open_text + encode_text(piece.text) + thought + self._close_text
         calls = self._whole(piece.tools) if piece.tools else []
         if not (calls or piece.text or piece.thinking or piece.logprobs):
             return b""

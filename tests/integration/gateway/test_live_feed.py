@@ -14,7 +14,8 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from llm_gateway.web.admin.feed import BEHIND, BEHIND_BYTES, HEARTBEAT, READERS, Reader
+from llm_gateway.web.admin.feed import BEHIND, BEHIND_BYTES, HEARTBEAT, READERS, Feed, Reader
+from llm_gateway.web.signed_in import SignedIn
 from support.gateway import ADMIN_TOKEN, HELLO, KEY, Live, StartGateway, gateway
 from support.net import wait_until
 from support.rogues import StartRogue
@@ -184,6 +185,27 @@ async def test_whoever_is_signed_out_is_let_go_and_others_stay(start: StartGatew
         for name in ("bob", "token"):
             await pages[name].until("request")
             assert "end" not in [told for told, _, _ in pages[name].told]
+
+
+async def test_whoever_is_signed_out_is_let_go_also_when_the_database_goes_away_meanwhile(start: StartGateway):
+    live = await start()
+    body = {"name": "ann", "role": "viewer", "password": PASSWORD}
+    assert (await live.http.post("/admin/api/users", json=body, headers=live.admin())).status_code == 201
+    async with httpx.AsyncClient(base_url=live.base_url, trust_env=False) as http:
+        answer = await http.post("/admin/api/session", json={"name": "ann", "password": PASSWORD})
+        (cookie,) = answer.cookies.values()
+    signed_in = SignedIn(live.running)
+    session = await signed_in.look(cookie)
+    assert session is not None
+    assert session.user_id is not None
+    reader = Feed(live.running, signed_in).open(None, cookie)
+    live.running.sessions.ready = False  # as while the database is away
+    signed_in.forget_user(session.user_id)
+    told = b""
+    async with asyncio.timeout(10):
+        while data := await reader.next():
+            told += data
+    assert told.endswith(b'event: end\ndata: {"reason":"signed_out"}\n\n')
 
 
 async def test_only_so_many_follow_at_once(start: StartGateway, rogue: StartRogue):

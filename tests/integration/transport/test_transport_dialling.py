@@ -119,7 +119,7 @@ async def test_of_two_connections_at_once_one_is_hung_up(start: Start) -> None:
 
     def busy() -> Connection:
         time.sleep(0.01)  # a busy loop finds both connections made when it looks again
-        return Connection(limits, time.monotonic, lambda gone: None)
+        return Connection(limits, time.monotonic, lambda gone: None, origin)
 
     async with Server(Peer.gone, host="127.0.0.2", port=server.port):
         both, limits = ["127.0.0.1", "127.0.0.2"], Limits(next_address=0.001)

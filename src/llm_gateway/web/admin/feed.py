@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -172,11 +171,15 @@ class Feed:
             return
         self._sessions_ended = self._signed_in.ended
         for reader in tuple(self._readers):
-            if reader.cookie is not None:
-                with suppress(DatabaseUnavailable):  # as everywhere: who was signed in stays so
-                    if await self._signed_in.look(reader.cookie) is None:
-                        reader.end("signed_out")
-                        self._readers.discard(reader)
+            if reader.cookie is not None and not await self._is_signed_in(reader.cookie):
+                reader.end("signed_out")
+                self._readers.discard(reader)
+
+    async def _is_signed_in(self, cookie: str) -> bool:
+        try:
+            return await self._signed_in.look(cookie) is not None
+        except DatabaseUnavailable:  # of a session that was ended here; the others are known
+            return False
 
     def _tell(self, message: bytes) -> None:
         for reader in tuple(self._readers):
