@@ -179,13 +179,14 @@ class Prober:
         """Starts what is due. Returns the seconds until the next is, None when only an event can bring more."""
         while self._queue and len(self._asking) < AT_ONCE:
             due, _, plan = self._queue[0]
-            if plan.due == due and self._plans.get(plan.spec.id) is plan and plan not in self._asking:
+            if plan.due == due and self._plans.get(plan.spec.id) is plan:
                 wait = due - self._clock.now()
                 if wait > 0:
                     return wait
-                self._asking.add(plan)
-                plan.due = math.inf
-                group.create_task(self._take_turn(plan), name=f"probe {plan.spec.id}")
+                if plan not in self._asking:  # else it is passed over, and the end of its turn schedules it anew
+                    self._asking.add(plan)
+                    plan.due = math.inf
+                    group.create_task(self._take_turn(plan), name=f"probe {plan.spec.id}")
             heapq.heappop(self._queue)
         return None
 

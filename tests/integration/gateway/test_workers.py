@@ -298,8 +298,8 @@ async def test_four_workers_ask_the_servers_no_more_often_than_one(host: StartHo
         return count
 
     one = await looks(1)
-    assert one > 10
-    assert await looks(4) <= 1.2 * max(one, 30)  # three servers, once a second each; four that do not agree: 120
+    assert one > 15  # three servers, once a second each: 30 where nothing else runs
+    assert await looks(4) <= 1.2 * max(one, 30)  # four that do not agree: 120
 
 
 @pytest.mark.slow

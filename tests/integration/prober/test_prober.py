@@ -332,6 +332,17 @@ async def test_a_server_is_asked_again_though_a_slow_database_outlasts_its_next_
         await until(lambda: len(watch.facts) >= 3)
 
 
+async def test_a_server_is_asked_again_though_its_list_was_still_being_kept_long_before_its_next_look(
+    start: Start,
+) -> None:
+    server, answers = await start(api__tags=tags("m")), asyncio.Event()
+    async with watching([spec(server)], every=0.5, slow=answers) as watch:
+        await until(lambda: watch.remembered)
+        await asyncio.sleep(0)  # the schedule has been looked at while the database has not answered yet
+        answers.set()
+        await until(lambda: len(watch.facts) >= 2)
+
+
 async def test_a_server_that_cannot_even_be_asked_does_not_end_the_watch_over_the_others(start: Start) -> None:
     server = await start(api__tags=tags("m"))
     async with watching([spec(server, api_key="no\nheader"), spec(server, "b")], every=0.01) as watch:
