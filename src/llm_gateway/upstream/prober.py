@@ -123,6 +123,15 @@ class Prober:
         due = [plan.due for plan in self._plans.values()]
         return 0.0 if self._asking or self._changed else max(0.0, min(due, default=math.inf) - self._clock.now())
 
+    def next_look(self, server_id: str) -> float | None:
+        """Seconds until this server is asked something, 0 while it is; None when nothing is planned."""
+        plan = self._plans.get(server_id)
+        if plan is None:
+            return None
+        if plan in self._asking:
+            return 0.0
+        return max(0.0, plan.due - self._clock.now()) if plan.due < math.inf else None
+
     async def probe(self, server_id: str) -> Listed | ProbeFailed:
         """Asks one server for its list now, whatever the schedule says; the fact has been applied. Raises NotFound."""
         self._notice()

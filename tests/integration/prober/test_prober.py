@@ -322,6 +322,15 @@ async def test_a_list_that_could_not_be_remembered_is_handed_on_again(start: Sta
         assert len(watch.remembered) == 3
 
 
+async def test_it_tells_when_a_server_is_asked_next(start: Start) -> None:
+    server = await start(api__tags=tags("m"))
+    async with watching([spec(server), spec(server, "off", enabled=False)], every=60) as watch:
+        await until(lambda: watch.remembered)
+        await until(lambda: watch.prober.next_look("a") != 0)
+        assert 40 < (watch.prober.next_look("a") or 0) < 75
+        assert (watch.prober.next_look("off"), watch.prober.next_look("nobody")) == (None, None)
+
+
 async def test_a_server_is_asked_again_though_a_slow_database_outlasts_its_next_look(start: Start) -> None:
     server, answers = await start(api__tags=tags("m")), asyncio.Event()
     async with watching([spec(server)], every=0.01, slow=answers) as watch:

@@ -3885,7 +3885,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -3901,13 +3904,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Model List */
@@ -3926,6 +3937,11 @@ export interface components {
       models_resting: number
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       probe: components["schemas"]["Probe"]
       /**
@@ -4541,7 +4557,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -4557,13 +4576,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Model List */
@@ -4582,6 +4609,11 @@ export interface components {
       models_resting: number
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       /**
        * Reason
@@ -4641,7 +4673,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -4657,13 +4692,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Models */
@@ -4680,6 +4723,11 @@ export interface components {
       models_resting: number
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       /**
        * Reason
