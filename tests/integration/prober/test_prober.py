@@ -352,6 +352,17 @@ async def test_a_server_is_asked_again_though_its_list_was_still_being_kept_long
         await until(lambda: len(watch.facts) >= 2)
 
 
+async def test_a_server_whose_look_was_cut_short_is_asked_again_when_the_watch_begins_anew(start: Start) -> None:
+    server = await start(api__tags=silent)
+    async with watching([spec(server)], run=False) as watch:
+        for looks in (1, 2):
+            run = asyncio.create_task(watch.prober.run())
+            await until(lambda looks=looks: len(server.asked) == looks)
+            run.cancel()
+            await asyncio.wait((run,))
+    assert server.paths == ["/api/tags"] * 2
+
+
 async def test_a_server_that_cannot_even_be_asked_does_not_end_the_watch_over_the_others(start: Start) -> None:
     server = await start(api__tags=tags("m"))
     async with watching([spec(server, api_key="no\nheader"), spec(server, "b")], every=0.01) as watch:
