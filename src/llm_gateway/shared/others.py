@@ -6,12 +6,34 @@ needs (`instances`, `offer`) is answered from memory; everything else is done by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_gateway.fleet.facts import Fact
+from llm_gateway.shared.seen import Moment
+
+if TYPE_CHECKING:  # a gateway without Redis never loads its client
+    from llm_gateway.shared.sight import Sight
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Shown(Protocol):
+    """What the others may see and do here while somebody looks on."""
+
+    @property
+    def total(self) -> int:
+        """Requests in flight."""
+
+    @property
+    def ended(self) -> Sequence[Mapping[str, Any]]:
+        """The latest rows that were closed."""
+
+    def moments(self, most: int) -> list[Moment]:
+        """Requests in flight, who came first first; at most so many."""
+
+    def stop(self, request_id: str) -> Moment | None:
+        """Ends a request, and returns what it was doing; None = it is not here."""
 
 
 class Others(Protocol):
@@ -27,6 +49,10 @@ class Others(Protocol):
     def up(self) -> bool:
         """Did what they share answer when it was asked last?"""
 
+    @property
+    def sight(self) -> Sight | None:
+        """What is in flight there; None = nobody else can be seen."""
+
     def instances(self) -> int:
         """How many processes serve together, this one included."""
 
@@ -36,7 +62,7 @@ class Others(Protocol):
     async def join(self) -> bool:
         """Before anything is served: takes over what the others know. False: nobody knows anything."""
 
-    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
+    def tasks(self, probe: Work, here: Shown) -> Mapping[str, Coroutine[Any, Any, None]]:
         """To be run, by name, until cancelled; `probe` is what only one process does at a time."""
 
     async def retire(self) -> None:
@@ -52,6 +78,7 @@ class Alone:
     hearing = False
     leads = True
     up = True
+    sight = None
 
     def instances(self) -> int:
         return 1
@@ -62,7 +89,7 @@ class Alone:
     async def join(self) -> bool:
         return False
 
-    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
+    def tasks(self, probe: Work, here: Shown) -> Mapping[str, Coroutine[Any, Any, None]]:
         return {"prober": probe()}
 
     async def retire(self) -> None:

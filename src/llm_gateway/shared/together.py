@@ -13,7 +13,8 @@ from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.shared.bus import Bus
 from llm_gateway.shared.client import Client
 from llm_gateway.shared.members import BEAT, Members
-from llm_gateway.shared.others import Work
+from llm_gateway.shared.others import Shown, Work
+from llm_gateway.shared.sight import Sight
 
 LOOK: Final = 0.5
 """Seconds between looks whether it is for this process to ask the servers."""
@@ -31,7 +32,8 @@ class Together:
         self._client = Client(url, now)  # not the one of the limits: an outage here costs no request anything
         self._fleet = fleet
         self.members = Members(self._client, me, now)
-        self.bus = Bus(self._client, self.members, fleet, apply, now)
+        self.bus = Bus(self._client, self.members, fleet, apply, now, lambda *words: self.sight.said(*words))
+        self.sight = Sight(self._client, self.members, self.bus.say, now)
 
     @property
     def hearing(self) -> bool:
@@ -55,13 +57,15 @@ class Together:
         await self._beat()
         return await self.bus.join()
 
-    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
+    def tasks(self, probe: Work, here: Shown) -> Mapping[str, Coroutine[Any, Any, None]]:
         return {
             "members": self._beats(),
             "prober": self._lead(probe),
             "fleet bus, out": self.bus.send(),
             "fleet bus, in": self.bus.hear(),
             "fleet picture": self.bus.draw(),
+            "live, out": self.sight.tell(here),
+            "live, in": self.sight.hear(),
         }
 
     async def retire(self) -> None:
