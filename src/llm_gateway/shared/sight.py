@@ -58,7 +58,7 @@ ANSWERS: Final = 100
 """That wait to be sent."""
 KEPT: Final = 300
 """Messages of a stream, about; it lasts for `LASTS` milliseconds after the latest."""
-LASTS: Final = 10_000
+LASTS: Final = 5_000
 AT_ONCE: Final = 10
 """Messages that are read in one call."""
 WAIT: Final = 0.5
