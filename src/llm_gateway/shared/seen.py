@@ -22,7 +22,7 @@ LISTED: Final = 200
 ROWS: Final = 100
 """Rows of one process that are told at once, and kept."""
 PROCESSES: Final = 256
-"""Of as many others something is kept."""
+"""Others of which something is kept: those that were heard last."""
 NEWS: Final = 1_000
 """Rows that wait for whoever asked for them."""
 GONE: Final = 3.0
@@ -228,7 +228,7 @@ class Seen:
         known = self._processes.get(sender)
         if known is None:
             if len(self._processes) >= PROCESSES:
-                return
+                del self._processes[min(self._processes, key=lambda name: self._processes[name].heard)]
             known = self._processes[sender] = _Process(at)
         known.heard, known.total = max(known.heard, at), told.total
         if told.moments is not None:

@@ -239,6 +239,28 @@ async def test_while_redis_is_away_a_page_shows_its_own_process_and_the_others_a
     await asyncio.gather(*asking)
 
 
+async def test_a_redis_that_says_nothing_keeps_nobody_waiting(
+    pair: StartPair, rogue: StartRogue, redis_server: RedisServer
+):
+    one, _ = await pair(await rogue())
+    async with page(one) as open:
+        await open.until("hello")
+        await listing(one, 0)
+        redis_server.freeze()
+        slowest, seen = 0.0, 2
+        until = time.monotonic() + 10
+        while seen > 1 and time.monotonic() < until:
+            began = time.monotonic()
+            seen = (await listed(one))["workers"]["seen"]
+            slowest = max(slowest, time.monotonic() - began)
+            await asyncio.sleep(0.05)
+        assert (seen, slowest < 1.5) == (1, True)
+        await one.chat(model="no-such-model")
+        await open.until("request")
+        redis_server.thaw()
+        await listing(one, 0)
+
+
 async def test_nonsense_that_comes_by_way_of_redis_changes_nothing(
     pair: StartPair, rogue: StartRogue, redis_server: RedisServer
 ):
