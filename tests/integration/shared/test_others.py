@@ -92,7 +92,7 @@ class Process:
     async def start(self) -> bool:
         joined = await self.others.join()
         works = self.others.tasks(self._probe, self.shown)
-        self._tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
+        self._tasks = [asyncio.create_task(work(), name=name) for name, work in works.items()]
         return joined
 
     async def die(self, *, orderly: bool = False) -> None:

@@ -3896,7 +3896,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -3912,13 +3915,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Model List */
@@ -3937,6 +3948,11 @@ export interface components {
       models_resting: number
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       probe: components["schemas"]["Probe"]
       /**
@@ -4552,7 +4568,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -4568,13 +4587,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Model List */
@@ -4593,6 +4620,11 @@ export interface components {
       models_resting: number
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       /**
        * Reason
@@ -4652,7 +4684,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -4668,13 +4703,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Models */
@@ -4691,6 +4734,11 @@ export interface components {
       models_resting: number
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       /**
        * Reason
