@@ -13,6 +13,7 @@ from llm_gateway.fleet.facts import Fact
 from llm_gateway.shared.seen import Moment
 
 if TYPE_CHECKING:  # a gateway without Redis never loads its client
+    from llm_gateway.shared.doors import Doors
     from llm_gateway.shared.sight import Sight
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -53,6 +54,10 @@ class Others(Protocol):
     def sight(self) -> Sight | None:
         """What is in flight there; None = nobody else can be seen."""
 
+    @property
+    def doors(self) -> Doors | None:
+        """Who comes in there; None = nobody else is heard of."""
+
     def instances(self) -> int:
         """How many processes serve together, this one included."""
 
@@ -79,6 +84,7 @@ class Alone:
     leads = True
     up = True
     sight = None
+    doors = None
 
     def instances(self) -> int:
         return 1

@@ -1,4 +1,5 @@
-"""What processes tell each other while somebody looks on, as bytes, and what one makes of what it was told.
+"""What processes tell each other of requests, while somebody looks on, and of sign-ins: as bytes, and what one makes of
+it.
 
 Only what the Live page shows of a request is told: no prompt, no answer, no key. What comes is not trusted: a message
 that is too long, or has another shape, is none.
@@ -29,6 +30,8 @@ GONE: Final = 3.0
 """Seconds after which what a process told is not so any more."""
 LONGEST_ID: Final = 64
 """Characters."""
+TOGETHER: Final = 100
+"""Sign-ins of one message."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
@@ -120,6 +123,22 @@ class Over(Struct, frozen=True, tag="over"):
     """To all: sessions of admins were ended."""
 
 
+class Tried(Struct, frozen=True):
+    """A sign-in that failed, or was right."""
+
+    account: Annotated[str, Meta(max_length=LONGEST_ID)]
+    """What stands for it; "" = none was named."""
+    block: Annotated[str, Meta(max_length=LONGEST_ID)]
+    """Of addresses, from where."""
+    right: bool
+
+
+class Tries(Struct, frozen=True, tag="tries"):
+    """To all: somebody tried to sign in."""
+
+    tries: Annotated[tuple[Tried, ...], Meta(max_length=TOGETHER)]
+
+
 class Told(Struct, frozen=True, tag="told"):
     """To one who looks."""
 
@@ -143,7 +162,7 @@ class Stopped(Struct, frozen=True, tag="stopped"):
 
 
 R = TypeVar("R")
-Said = Look | Stop | Over
+Said = Look | Stop | Over | Tries
 Answer = Told | Stopped
 _pack: Final = msgspec.msgpack.Encoder().encode
 _said: Final = msgspec.msgpack.Decoder(Said)

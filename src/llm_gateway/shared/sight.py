@@ -27,14 +27,12 @@ from llm_gateway.shared.seen import (
     ROWS,
     Look,
     Moment,
-    Over,
     Seen,
     Stop,
     Stopped,
     Told,
     answer,
     packed,
-    said,
     shown,
     since,
 )
@@ -88,21 +86,17 @@ class _Looker:
 
 
 class Sight:
-    """`tell` and `hear` are tasks; `said` is told what comes over the fleet's stream."""
+    """`tell` and `hear` are tasks; `said` is told what others say to all."""
 
     def __init__(
         self, client: Client, members: Members, say: Callable[[bytes], Awaitable[None]], now: Callable[[], float]
     ) -> None:
         """`say`: to all others; raises Away. `now`: monotonic seconds."""
         self.seen = Seen()
-        self.sessions_ended = 0
-        """How often other processes said that they had ended sessions."""
         self._client, self._members, self._say, self._now = client, members, say, now
         self._here: Shown | None = None
         self._lookers: dict[str, _Looker] = {}
         self._answers: deque[tuple[str, Stopped]] = deque(maxlen=ANSWERS)
-        self._over = False
-        """Have sessions been ended here that the others do not know of?"""
         self._busy = asyncio.Event()
         self._wanted = asyncio.Event()
         self._wanted_until = self._rows_until = self._asked = -math.inf
@@ -164,28 +158,18 @@ class Sight:
             raise Unavailable("It is not in flight in this process, and not all others answer.", retry_after=2)
         return next((moment for moment in answers.values() if moment is not None), None)
 
-    def end_sessions(self) -> None:
-        """Sessions were ended here: the others are told within a moment."""
-        self._over = True
-        self._busy.set()
-
     # what comes from the others
 
-    def said(self, sender: str, data: bytes, age: float) -> None:
-        """Something that was said to all, so many seconds ago. Never raises."""
-        words = said(data)
-        if words is None or not 0 < len(sender) <= LONGEST_ID:
-            self._wonder(sender)
-        elif age > LEASE:  # heard at a start, or after an outage
+    def said(self, sender: str, words: Look | Stop, age: float) -> None:
+        """Something that was said to all, so many seconds ago."""
+        if age > LEASE:  # heard at a start, or after an outage
             return
-        elif isinstance(words, Over):
-            self.sessions_ended += 1
-        elif isinstance(words, Stop):
-            moment = self._here.stop(words.request_id) if self._here is not None else None
-            self._answers.append((sender, Stopped(words.number, moment)))
-            self._busy.set()
-        else:
+        if isinstance(words, Look):
             self._looked(sender, words)
+            return
+        moment = self._here.stop(words.request_id) if self._here is not None else None
+        self._answers.append((sender, Stopped(words.number, moment)))
+        self._busy.set()
 
     def _looked(self, sender: str, look: Look) -> None:
         looker = self._lookers.get(sender)
@@ -199,14 +183,15 @@ class Sight:
     def _answered(self, sender: str, data: bytes, at: float) -> None:
         words = answer(data)
         if words is None or not 0 < len(sender) <= LONGEST_ID:
-            self._wonder(sender)
+            self.wonder(sender)
         elif isinstance(words, Stopped):
             if (answers := self._stopping.get(words.number)) is not None:
                 answers[sender] = words.moment
         elif words.turn == self._turn:
             self.seen.hear(sender, words, at)
 
-    def _wonder(self, sender: str) -> None:
+    def wonder(self, sender: str) -> None:
+        """Something that was no message came from there. Logged once."""
         if not self._wondered:
             self._wondered = True
             log.warning("strange_message_ignored", sender=sender[:LONGEST_ID])
@@ -219,7 +204,7 @@ class Sight:
         while True:
             now = self._now()
             self._lookers = {name: looker for name, looker in self._lookers.items() if looker.until > now}
-            if not (self._lookers or self._answers or self._over):
+            if not (self._lookers or self._answers):
                 await self._busy.wait()
             self._busy.clear()
             try:
@@ -249,13 +234,6 @@ class Sight:
                 await asyncio.sleep(EVERY)
 
     async def _tell(self, here: Shown) -> None:
-        if self._over:
-            self._over = False
-            try:
-                await self._say(packed(Over()))
-            except Away:
-                self._over = True
-                raise
         while self._answers:
             await self._send(*self._answers.popleft())
         now = self._now()

@@ -1,8 +1,7 @@
 """Who is signed in, from memory: an open tab asks often, and the database once in ten seconds at most.
 
-A session that was ended here is over at once, one that another process ended as soon as it says so, over Redis, or
-else within those ten seconds. While the
-database is away, whoever was signed in stays so: that is when they want to look.
+A session that was ended here is over at once, one that another process ended as soon as it says so over Redis, without
+it within those ten seconds. While the database is away, whoever was signed in stays so: that is when they want to look.
 """
 
 from __future__ import annotations
@@ -56,9 +55,9 @@ class SignedIn:
     @property
     def ended(self) -> int:
         """Another number than before: sessions were ended, or their users changed. What was read before may be over."""
-        sight = self._running.others.sight
-        if sight is not None and sight.sessions_ended != self._heard:
-            self._heard = sight.sessions_ended
+        doors = self._running.others.doors
+        if doors is not None and doors.sessions_ended != self._heard:
+            self._heard = doors.sessions_ended
             self._ended += 1
             self._known = OrderedDict((key, replace(known, until=0.0)) for key, known in self._known.items())
         return self._ended
@@ -115,8 +114,8 @@ class SignedIn:
         self._ended += 1
         for key in keys:
             del self._known[key]
-        if (sight := self._running.others.sight) is not None:
-            sight.end_sessions()
+        if (doors := self._running.others.doors) is not None:
+            doors.end_sessions()
 
 
 def _over(session: StoredSession, wall: float) -> bool:

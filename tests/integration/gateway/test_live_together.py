@@ -284,6 +284,25 @@ async def test_nonsense_that_comes_by_way_of_redis_changes_nothing(
     assert not [line for line in logs if line["log_level"] in ("error", "critical")]
 
 
+async def test_sign_ins_that_fail_are_counted_together(pair: StartPair, rogue: StartRogue):
+    one, two = await pair(await rogue())
+    body = {"name": "ann", "role": "viewer", "password": PASSWORD}
+    assert (await one.http.post("/admin/api/users", json=body, headers=one.admin())).status_code == 201
+    wrong = {"name": "ann", "password": "wrong"}
+    for _ in range(5):
+        assert (await one.http.post("/admin/api/session", json=wrong)).status_code == 401
+    statuses: list[int] = []
+
+    async def locked() -> bool:
+        statuses.append((await two.http.post("/admin/api/session", json=wrong)).status_code)
+        return statuses[-1] == 429
+
+    await wait_until(locked, 5.0, every=0.2)
+    assert len(statuses) < 5
+    right = {"name": "ann", "password": PASSWORD}
+    assert (await two.http.post("/admin/api/session", json=right)).status_code == 429
+
+
 async def test_while_nobody_looks_nothing_is_sent(pair: StartPair, rogue: StartRogue, redis_server: RedisServer):
     one, two = await pair(await rogue())
     async with Redis.from_url(redis_server.url) as redis:

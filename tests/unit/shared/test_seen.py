@@ -27,6 +27,8 @@ from llm_gateway.shared.seen import (
     Stop,
     Stopped,
     Told,
+    Tried,
+    Tries,
     answer,
     packed,
     said,
@@ -79,7 +81,9 @@ def ids(rows: list[Ended]) -> list[int]:
     return [int(row["id"]) for row in rows]
 
 
-@pytest.mark.parametrize("message", [Look(3, rows=True), Stop(7, "an-id"), Over()])
+@pytest.mark.parametrize(
+    "message", [Look(3, rows=True), Stop(7, "an-id"), Over(), Tries((Tried("1f2e3d4c", "192.0.2.1", right=False),))]
+)
 def test_what_is_said_to_all_arrives(message: Said):
     assert said(packed(message)) == message
     assert answer(packed(message)) is None
