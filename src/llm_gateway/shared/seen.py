@@ -108,7 +108,7 @@ class Look(Struct, frozen=True, tag="look"):
     """To all: somebody looks on. Tell me, for the next seconds, what is in flight, and with `rows` what has ended."""
 
     turn: int
-    """Another one than before: I know nothing any more."""
+    """Another one than before: begin with the latest rows again."""
     rows: bool
 
 

@@ -125,7 +125,7 @@ class Sight:
         if not self._client.up or self._all_told(rows):
             return
         with suppress(Away):
-            if rows > self._asked_rows or self._now() - self._asked >= TICK:
+            if (rows and not self._asked_rows) or self._now() - self._asked >= TICK:
                 await self._ask()
             await self._until(lambda: self._all_told(rows), GATHER)
 
@@ -162,7 +162,7 @@ class Sight:
 
     def said(self, sender: str, words: Look | Stop, age: float) -> None:
         """Something that was said to all, so many seconds ago."""
-        if age > LEASE:  # heard at a start, or after an outage
+        if age > STOPPING:  # heard at a start, or after an outage
             return
         if isinstance(words, Look):
             self._looked(sender, words)
@@ -221,7 +221,7 @@ class Sight:
         while True:
             if self._now() >= self._wanted_until:
                 self.seen.clear()
-                self._turn += 1
+                self._begin_anew()
                 self._wanted.clear()
                 await self._wanted.wait()
             try:
@@ -230,8 +230,13 @@ class Sight:
                 await self._read()
             except Away:
                 self.seen.lose(self._now())
-                self._last = BEGINNING  # a Redis that has forgotten everything numbers from its own clock
+                self._begin_anew()  # messages may be lost, and another Redis numbers them by its own clock
                 await asyncio.sleep(EVERY)
+
+    def _begin_anew(self) -> None:
+        """What was told so far is left alone, and the others tell their latest rows once more."""
+        self._turn += 1
+        self._last = BEGINNING
 
     async def _tell(self, here: Shown) -> None:
         while self._answers:

@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from llm_gateway.errors import NotFound
+from llm_gateway.errors import NotFound, Unavailable
 from llm_gateway.running import Running
 from llm_gateway.service.inflight import cancel, moments
 from llm_gateway.shared.seen import Moment, Phase
@@ -84,7 +84,11 @@ async def cancel_request(running: Live, by: By, request_id: str) -> InFlight:
     does not answer."""
     async with running.sessions.write() as s:
         await noted(s, running, by, "request.cancel", Thing("request", request_id))
-        ended = await _stopped(running, request_id)  # raises for one that is gone, and then nothing was written
+        try:
+            ended = await _stopped(running, request_id)  # NotFound for one that is gone: then nothing is written
+        except Unavailable:  # it may be ended a moment later: that stays written
+            await s.commit()
+            raise
     return view(running, ended)
 
 
