@@ -262,6 +262,47 @@ async def test_a_redis_that_says_nothing_keeps_nobody_waiting(
         await listing(one, 0)
 
 
+@pytest.mark.slow
+async def test_every_row_is_told_once_also_when_redis_stops_and_goes_meanwhile(
+    pair: StartPair, rogue: StartRogue, redis_server: RedisServer
+):
+    both = await pair(await rogue())
+    ended: list[str] = []
+    told: list[str] = []
+
+    async def ask(live: Live) -> None:
+        while True:
+            ended.append((await live.chat(model="no-such-model")).headers["x-request-id"])
+            await asyncio.sleep(0.05)
+
+    async def read(open: Page) -> None:
+        while True:
+            told.append((await open.until("request"))["request_id"])
+
+    async with page(both[0]) as open:
+        assert (await open.until("hello"))["requests"] == []
+        asking = [asyncio.create_task(ask(live)) for live in both]
+        reading = asyncio.create_task(read(open))
+        try:
+            for stop, go in (
+                (redis_server.freeze, redis_server.thaw),
+                (redis_server.kill, redis_server.start),
+            ):
+                await wait_until(lambda: len(set(told)) > len(ended) - 20, 10.0)
+                stop()
+                await asyncio.sleep(1.5)  # the outage, of which no more than a hundred rows are kept
+                go()
+            await wait_until(lambda: len(set(told)) > len(ended) - 20, 10.0)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.wait(asking)
+        await wait_until(lambda: set(ended) <= set(told), 10.0)
+        reading.cancel()
+    assert len(told) == len(set(told))
+    assert [name for name, _, _ in open.told].count("hello") == 1
+
+
 async def test_nonsense_that_comes_by_way_of_redis_changes_nothing(
     pair: StartPair, rogue: StartRogue, redis_server: RedisServer
 ):
