@@ -630,7 +630,7 @@ export interface paths {
     }
     /**
      * What was asked and answered, redacted, where the project keeps it
-     * @description 404 when nothing is kept, or no longer.
+     * @description For editors. 404 when nothing is kept, or no longer.
      */
     get: operations["get_payload"]
     put?: never
@@ -6924,7 +6924,7 @@ export interface operations {
         min_latency_ms?: number | null
         model?: string | null
         outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null
-        /** @description With prompt and answer, where they are kept. */
+        /** @description With prompt and answer, where they are kept: for editors. */
         payloads?: boolean
         /** @description Id or name. */
         project?: string | null
