@@ -3,8 +3,8 @@
 
     python bench/chaos/soak.py [--minutes 15] [--servers 12] [--clients 8] [--seed 1]
 
-One gateway, the default settings, servers of its own. Every ten seconds each server but four gets a new mood, good or
-bad by chance; clients ask one request after the other all the while, whole and streamed, in the native API and in
+One gateway, the default settings, servers of its own (small fleets, `--servers 1`, fail in other ways than large ones).
+Every ten seconds each server but four gets a new mood, good or bad by chance; clients ask one request after the other all the while, whole and streamed, in the native API and in
 OpenAI's, and compare every answer word by word (see `stage.Told.verdict`). Every ten seconds it is looked whether
 
 - each server that is well has answered a look within its time (60 s, spread by a fifth, and 15 s to be seen), and a
