@@ -50,6 +50,7 @@ from llm_gateway.roster import DEMO, Roster
 from llm_gateway.running import Running
 from llm_gateway.service.budgets import Budgets, sharing_limits
 from llm_gateway.service.health import DeepHealth, figures, watch_states
+from llm_gateway.service.inflight import ShownHere
 from llm_gateway.settings import Settings, networks
 from llm_gateway.shared.others import Alone, Others, Work
 from llm_gateway.storage.engine import open_engine
@@ -204,7 +205,7 @@ async def assemble(
                 audit_days=days.audit_days,
             )
             tasks: dict[str, Work] = {
-                **others.tasks(prober.run),
+                **others.tasks(prober.run, ShownHere(gateway)),
                 "watch": running.watch,
                 "keys": running.touch_keys,
                 "budgets": budgets.run,

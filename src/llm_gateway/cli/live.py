@@ -63,7 +63,7 @@ async def _show(api: Api, json: bool) -> None:
         note(f"{more} more are in flight.")
     workers = found["workers"]
     if workers["seen"] < workers["of"]:
-        note(f"these are those of {workers['seen']} of {workers['of']} processes: each knows its own.")
+        note(f"these are those of {workers['seen']} of {workers['of']} processes: the others do not answer.")
 
 
 @group.command("cancel")

@@ -6,33 +6,38 @@ asks. So what is told is one moment, and the next one may tell something else.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from llm_gateway.errors import CancelledByOperator, NotFound
 from llm_gateway.fleet.tries import Try
 from llm_gateway.gateway import Gateway, Opening
 from llm_gateway.ledger.entry import Entry
-
-Phase = Literal["body", "waiting", "connecting", "first_token", "streaming", "ending"]
-"""`body`: it is being read. `waiting`: for a place at a server, or for the next attempt. `connecting`: to the server.
-`first_token`: the server has the question. `streaming`: an answer comes, whether the client wants it whole or not.
-`ending`: it is being given up, for the client is gone or somebody stopped it."""
+from llm_gateway.ledger.journal import Row
+from llm_gateway.shared.seen import Moment, Phase
 
 
-class Moment(NamedTuple):
-    """One request at one moment."""
+class ShownHere(NamedTuple):
+    """What the other processes may see and do in this one."""
 
-    entry: Entry
-    phase: Phase
-    stream: bool | None
-    """Does the client want it as a stream? None = its body is not here yet."""
-    server: str | None
-    """Id of the one that works on it: of several the latest."""
-    backend_model: str | None
-    failovers: int
-    """Attempts that failed so far, before the client had anything of them."""
-    tokens: int
-    """That the client was given, or that are gathered for it."""
+    gateway: Gateway
+
+    @property
+    def total(self) -> int:
+        return len(self.gateway.in_flight)
+
+    @property
+    def ended(self) -> Sequence[Row]:
+        return self.gateway.ended
+
+    def moments(self, most: int) -> list[Moment]:
+        return moments(self.gateway, most)
+
+    def stop(self, request_id: str) -> Moment | None:
+        try:
+            return cancel(self.gateway, request_id)
+        except NotFound:
+            return None
 
 
 def moments(gw: Gateway, most: int) -> list[Moment]:
@@ -46,13 +51,22 @@ def moment(entry: Entry, call: Opening) -> Moment:
     working = [one for one in tries if not one.ended]
     at = working[-1] if working else tries[-1] if tries else None
     return Moment(
-        entry,
-        _phase(entry, call, working),
-        call.streams if entry.model is None else entry.stream,
-        at.server if at is not None else None,
-        at.model if at is not None else None,
-        sum(one.ended > 0 and one.failed for one in tries),
-        entry.meter.tokens if entry.meter is not None else 0,
+        request_id=entry.text,
+        project=entry.caller.project.name,
+        project_id=entry.caller.project.id,
+        key_id=entry.caller.key.id,
+        endpoint=entry.endpoint,
+        model=entry.model,
+        backend_model=at.model if at is not None else None,
+        server=at.server if at is not None else None,
+        phase=_phase(entry, call, working),
+        stream=call.streams if entry.model is None else entry.stream,
+        began=entry.timestamp,
+        age=entry.elapsed(),
+        ttft=entry.ttft,
+        attempts=entry.attempts,
+        failovers=sum(one.ended > 0 and one.failed for one in tries),
+        tokens=entry.meter.tokens if entry.meter is not None else 0,
     )
 
 

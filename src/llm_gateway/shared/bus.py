@@ -61,9 +61,16 @@ class Bus:
     """`join` once, then `send` and `hear` as tasks."""
 
     def __init__(
-        self, client: Client, members: Members, fleet: Fleet, apply: Callable[[Fact], None], now: Callable[[], float]
+        self,
+        client: Client,
+        members: Members,
+        fleet: Fleet,
+        apply: Callable[[Fact], None],
+        now: Callable[[], float],
+        said: Callable[[str, bytes, float], None],
     ) -> None:
-        """`apply` tells the fleet what others have found out; `now`: monotonic seconds, by which facts are dated."""
+        """`apply` tells the fleet what others have found out; `now`: monotonic seconds, by which facts are dated;
+        `said` is told what else another process says to all: its name, its words, how many seconds ago."""
         self.hearing = False
         """Is a fact being applied that another process found out?"""
         self.dropped = 0
@@ -73,6 +80,7 @@ class Bus:
         self._fleet = fleet
         self._apply = apply
         self._now = now
+        self._said = said
         self._last = "0-0"
         """Of the stream, as far as it was heard."""
         self._waiting: list[Shared] = []
@@ -91,6 +99,10 @@ class Bus:
             return
         self._waiting.append(shared)
         self._some.set()
+
+    async def say(self, words: bytes) -> None:
+        """To all others, at once, what is no fact. Raises Away."""
+        await self._add("said", words)
 
     async def join(self) -> bool:
         """Takes over what the others know. False: there is nothing, or Redis is away."""
@@ -113,12 +125,14 @@ class Bus:
             await asyncio.sleep(GATHER)
             self._some.clear()
             facts, self._waiting = self._waiting, []
-            message = self._bundled(facts)
             try:
-                words = ("XADD", STREAM, "MAXLEN", "~", KEPT, "*", "from", self._members.me, "facts", message)
-                await self._client.command(*words, patience=PATIENCE)
+                await self._add("facts", self._bundled(facts))
             except Away:
                 self._lists.clear()
+
+    async def _add(self, kind: str, message: bytes) -> None:
+        words = ("XADD", STREAM, "MAXLEN", "~", KEPT, "*", "from", self._members.me, kind, message)
+        await self._client.command(*words, patience=PATIENCE)
 
     async def hear(self) -> None:
         """Until cancelled."""
@@ -190,7 +204,11 @@ class Bus:
             if fields.get(b"from") == self._members.me.encode():
                 continue
             sent = int(id.partition("-")[0]) / 1000
-            self._hear(fields.get(b"facts", b""), max(0.0, time - sent) if time is not None else 0.0)
+            under_way = max(0.0, time - sent) if time is not None else 0.0
+            if (said := fields.get(b"said")) is not None:
+                self._said(fields.get(b"from", b"").decode("utf-8", "replace"), said, under_way)
+            else:
+                self._hear(fields.get(b"facts", b""), under_way)
         return bool(entries)
 
     def _hear(self, message: bytes, under_way: float) -> None:

@@ -6,12 +6,35 @@ needs (`instances`, `offer`) is answered from memory; everything else is done by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_gateway.fleet.facts import Fact
+from llm_gateway.shared.seen import Moment
+
+if TYPE_CHECKING:  # a gateway without Redis never loads its client
+    from llm_gateway.shared.doors import Doors
+    from llm_gateway.shared.sight import Sight
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Shown(Protocol):
+    """What the others may see and do here while somebody looks on."""
+
+    @property
+    def total(self) -> int:
+        """Requests in flight."""
+
+    @property
+    def ended(self) -> Sequence[Mapping[str, Any]]:
+        """The latest rows that were closed."""
+
+    def moments(self, most: int) -> list[Moment]:
+        """Requests in flight, who came first first; at most so many."""
+
+    def stop(self, request_id: str) -> Moment | None:
+        """Ends a request, and returns what it was doing; None = it is not here."""
 
 
 class Others(Protocol):
@@ -27,6 +50,14 @@ class Others(Protocol):
     def up(self) -> bool:
         """Did what they share answer when it was asked last?"""
 
+    @property
+    def sight(self) -> Sight | None:
+        """What is in flight there; None = nobody else can be seen."""
+
+    @property
+    def doors(self) -> Doors | None:
+        """Who comes in there; None = nobody else is heard of."""
+
     def instances(self) -> int:
         """How many processes serve together, this one included."""
 
@@ -36,7 +67,7 @@ class Others(Protocol):
     async def join(self) -> bool:
         """Before anything is served: takes over what the others know. False: nobody knows anything."""
 
-    def tasks(self, probe: Work) -> Mapping[str, Work]:
+    def tasks(self, probe: Work, here: Shown) -> Mapping[str, Work]:
         """To be run, by name, until cancelled, and again when one fails; `probe` is what one process does at a time."""
 
     async def retire(self) -> None:
@@ -52,6 +83,8 @@ class Alone:
     hearing = False
     leads = True
     up = True
+    sight = None
+    doors = None
 
     def instances(self) -> int:
         return 1
@@ -62,7 +95,7 @@ class Alone:
     async def join(self) -> bool:
         return False
 
-    def tasks(self, probe: Work) -> Mapping[str, Work]:
+    def tasks(self, probe: Work, here: Shown) -> Mapping[str, Work]:
         return {"prober": probe}
 
     async def retire(self) -> None:

@@ -13,8 +13,11 @@ from llm_gateway.fleet.facts import Fact
 from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.shared.bus import Bus
 from llm_gateway.shared.client import Client
+from llm_gateway.shared.doors import Doors
 from llm_gateway.shared.members import BEAT, Members
-from llm_gateway.shared.others import Work
+from llm_gateway.shared.others import Shown, Work
+from llm_gateway.shared.seen import LONGEST_ID, Look, Stop, said
+from llm_gateway.shared.sight import Sight
 
 LOOK: Final = 0.5
 """Seconds between looks whether it is for this process to ask the servers."""
@@ -32,7 +35,9 @@ class Together:
         self._client = Client(url, now)  # not the one of the limits: an outage here costs no request anything
         self._fleet = fleet
         self.members = Members(self._client, me, now)
-        self.bus = Bus(self._client, self.members, fleet, apply, now)
+        self.bus = Bus(self._client, self.members, fleet, apply, now, self._said)
+        self.sight = Sight(self._client, self.members, self.bus.say, now)
+        self.doors = Doors(self.bus.say, now)
 
     @property
     def hearing(self) -> bool:
@@ -56,13 +61,16 @@ class Together:
         await self._beat()
         return await self.bus.join()
 
-    def tasks(self, probe: Work) -> Mapping[str, Work]:
+    def tasks(self, probe: Work, here: Shown) -> Mapping[str, Work]:
         return {
             "members": self._beats,
             "prober": partial(self._lead, probe),
             "fleet bus, out": self.bus.send,
             "fleet bus, in": self.bus.hear,
             "fleet picture": self.bus.draw,
+            "live, out": partial(self.sight.tell, here),
+            "live, in": self.sight.hear,
+            "doors": self.doors.tell,
         }
 
     async def retire(self) -> None:
@@ -71,6 +79,16 @@ class Together:
     async def leave(self) -> None:
         await self.members.leave()
         await self._client.aclose()
+
+    def _said(self, sender: str, data: bytes, age: float) -> None:
+        """Something that is no fact was said to all, so many seconds ago. Never raises."""
+        words = said(data)
+        if words is None or not 0 < len(sender) <= LONGEST_ID:
+            self.sight.wonder(sender)
+        elif isinstance(words, Look | Stop):
+            self.sight.said(sender, words, age)
+        else:
+            self.doors.hear(words, age)
 
     async def _beats(self) -> None:
         while True:

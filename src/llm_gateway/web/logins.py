@@ -2,12 +2,14 @@
 
 Whoever guesses learns nothing: a wrong name, a wrong password and a user who may not come in get the same words after
 the same time, and after five of them nothing is looked at for a quarter of an hour, for that account and for that
-address. Links and the token are 256 random bits: a right one passes all the same.
+address. Processes that share a Redis count together. Links and the token are 256 random bits: a right one passes all
+the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +24,7 @@ from llm_gateway.access.roles import Operator, Role
 from llm_gateway.errors import GatewayError, InvalidRequest, LoginFailed, Overloaded, TooManyLogins
 from llm_gateway.running import Running
 from llm_gateway.settings import Settings
+from llm_gateway.shared.seen import Tried
 from llm_gateway.storage import admins, logins, trail
 from llm_gateway.storage.admins import AdminUser
 from llm_gateway.storage.trail import Thing
@@ -131,13 +134,14 @@ class Logins:
     @asynccontextmanager
     async def _counted(self, account: str, address: str) -> AsyncIterator[None]:
         """An attempt, counted before it is looked at. Taken back when it is right, and when nothing was looked at."""
-        now, block = self._running.gateway.clock.now(), address_block(address)
+        now, block, account = self._running.gateway.clock.now(), address_block(address), _mark(account)
         self._check(now, account, block)
         self._accounts.attempt(account, now)
         self._addresses.attempt(block, now)
         try:
             yield
         except LoginFailed:
+            self._tell(Tried(account, block, right=False))
             raise
         except BaseException:
             self._accounts.take_back(account)
@@ -145,16 +149,34 @@ class Logins:
             raise
         self._accounts.forget(account)
         self._addresses.take_back(block)
+        self._tell(Tried(account, block, right=True))
 
     async def _guessed(self, by: Operator, message: str) -> None:
         """A wrong link or token. Raises LoginFailed."""
         now, block = self._running.gateway.clock.now(), address_block(by.address or "")
         self._check(now, "", block)
         self._addresses.attempt(block, now)
+        self._tell(Tried("", block, right=False))
         await self._failed(by)
         raise LoginFailed(message)
 
+    def _tell(self, tried: Tried) -> None:
+        if (doors := self._running.others.doors) is not None:
+            doors.tried(tried)
+
+    def _hear(self) -> None:
+        """Counts what has failed in other processes."""
+        doors = self._running.others.doors
+        for at, tried in doors.take() if doors is not None else ():
+            if tried.right:
+                self._accounts.forget(tried.account)
+                continue
+            if tried.account:
+                self._accounts.attempt(tried.account, at)
+            self._addresses.attempt(tried.block, at)
+
     def _check(self, now: float, account: str, block: str) -> None:
+        self._hear()
         wait = max(self._accounts.wait(account, now), self._addresses.wait(block, now))
         if wait > 0:
             self._running.gateway.metrics.auth_failed()
@@ -210,3 +232,9 @@ class Logins:
 
     def _wall(self) -> float:
         return self._running.gateway.clock.wall()
+
+
+def _mark(account: str) -> str:
+    """What stands for an account, here and with the others: 32 bits, which say little of what was typed. People type
+    passwords there."""
+    return hashlib.sha256(account.encode("utf-8", "replace")).hexdigest()[:8]

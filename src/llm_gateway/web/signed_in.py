@@ -1,7 +1,7 @@
 """Who is signed in, from memory: an open tab asks often, and the database once in ten seconds at most.
 
-A session that was ended here is over at once, one that another process ended within those ten seconds. While the
-database is away, whoever was signed in stays so: that is when they want to look.
+A session that was ended here is over at once, one that another process ended as soon as it says so over Redis, without
+it within those ten seconds. While the database is away, whoever was signed in stays so: that is when they want to look.
 """
 
 from __future__ import annotations
@@ -48,8 +48,19 @@ class SignedIn:
         self._running = running
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lookups = asyncio.Semaphore(LOOKUPS)
-        self.ended = 0
-        """How often sessions were ended here, or their users changed: what was read before may be over."""
+        self._ended = self._heard = 0
+        """How often sessions were ended here, or their users changed; how often others said so, when it was looked at.
+        """
+
+    @property
+    def ended(self) -> int:
+        """Another number than before: sessions were ended, or their users changed. What was read before may be over."""
+        doors = self._running.others.doors
+        if doors is not None and doors.sessions_ended != self._heard:
+            self._heard = doors.sessions_ended
+            self._ended += 1
+            self._known = OrderedDict((key, replace(known, until=0.0)) for key, known in self._known.items())
+        return self._ended
 
     def hashes(self, cookie: str) -> Hashes:
         of_user = hashlib.sha256(cookie.encode()).digest()
@@ -59,7 +70,7 @@ class SignedIn:
         """The session of whoever holds the cookie; None: there is none, or it has ended. Raises DatabaseUnavailable
         for one that is not known here."""
         hashes, clock = self.hashes(cookie), self._running.gateway.clock
-        wall = clock.wall()
+        wall, ended = clock.wall(), self.ended
         known = self._known.get(hashes.of_user)
         if known is not None and not _over(known.session, wall):
             if clock.now() < known.until:
@@ -67,14 +78,13 @@ class SignedIn:
         else:
             known = None
         try:
-            return await self._look_up(hashes, wall)
+            return await self._look_up(hashes, wall, ended)
         except DatabaseUnavailable:
             if known is None:
                 raise
             return known.session
 
-    async def _look_up(self, hashes: Hashes, wall: float) -> StoredSession | None:
-        ended = self.ended
+    async def _look_up(self, hashes: Hashes, wall: float, ended: int) -> StoredSession | None:
         async with self._lookups, self._running.sessions.read() as s:
             found = await logins.find_session(s, *hashes, wall)
         if found is None:
@@ -101,9 +111,11 @@ class SignedIn:
         self._forget([key for key, known in self._known.items() if known.session.user_id == user_id])
 
     def _forget(self, keys: list[bytes]) -> None:
-        self.ended += 1
+        self._ended += 1
         for key in keys:
             del self._known[key]
+        if (doors := self._running.others.doors) is not None:
+            doors.end_sessions()
 
 
 def _over(session: StoredSession, wall: float) -> bool:

@@ -224,6 +224,30 @@ async def test_the_figures_of_any_worker_are_those_of_all_and_outlive_a_killed_o
     await wait_until(all_written, 10, every=0.2)
 
 
+async def test_whichever_worker_answers_shows_and_ends_the_requests_of_all(host: StartHost, rogue: StartRogue):
+    server = await rogue(mood="hang_after_request")
+    gateway = await host(project(servers=[entry(server)]))
+    admin = {"Authorization": f"Bearer {gateway.served.admin_token}"}
+    asking = [asyncio.create_task(gateway.http.post("/v1/chat", json=ASK)) for _ in range(6)]
+
+    async def listed() -> tuple[list[str], dict[str, int]]:
+        answer = (await gateway.http.get("/admin/api/live", headers=admin)).json()
+        return [row["request_id"] for row in answer["data"]], answer["workers"]
+
+    async def all_there() -> bool:
+        return len((await listed())[0]) == 6
+
+    await wait_until(all_there, 10.0)
+    ids, _ = await listed()
+    for _ in range(6):
+        assert await listed() == (ids, {"seen": 2, "of": 2})
+    for id in ids:
+        ended = await gateway.http.post(f"/admin/api/live/{id}/cancel", headers=admin)
+        assert ended.status_code == 200, ended.text
+    assert {answer.status_code for answer in await asyncio.gather(*asking)} == {499}
+    assert "Traceback" not in gateway.output()
+
+
 async def test_a_rolling_restart_reads_the_configuration_and_fails_no_request(host: StartHost, rogue: StartRogue):
     servers = [await rogue(models=["recite", "poem"]) for _ in range(3)]
     content = project(servers=[entry(server) for server in servers])

@@ -30,6 +30,7 @@ from llm_gateway.fleet.fleet import Fleet
 from llm_gateway.shared import bus as bus_module
 from llm_gateway.shared.bus import STREAM
 from llm_gateway.shared.others import Alone, Others
+from llm_gateway.shared.seen import Moment
 from llm_gateway.shared.together import Together
 from support.net import wait_until
 from support.redises import RedisServer
@@ -37,8 +38,26 @@ from support.redises import RedisServer
 MODELS = (ListedModel("m", digest="a" * 64), ListedModel("n", digest="b" * 64))
 
 
+class Requests:
+    """What is in flight in a process, and what has ended there."""
+
+    def __init__(self) -> None:
+        self.in_flight: dict[str, Moment] = {}
+        self.ended: list[dict[str, Any]] = []
+
+    @property
+    def total(self) -> int:
+        return len(self.in_flight)
+
+    def moments(self, most: int) -> list[Moment]:
+        return list(self.in_flight.values())[:most]
+
+    def stop(self, request_id: str) -> Moment | None:
+        return self.in_flight.pop(request_id, None)
+
+
 class Process:
-    """A fleet of four servers, what others tell it, and whether it probes."""
+    """A fleet of four servers, what others tell it, whether it probes, and its requests."""
 
     def __init__(self, others: Callable[[Fleet, Callable[[Fact], None]], Others]) -> None:
         self.fleet = Fleet(lambda: 0.5)
@@ -47,6 +66,7 @@ class Process:
         )
         self.heard: list[Fact] = []
         self.probing = False
+        self.shown = Requests()
         self.others = others(self.fleet, self._hear)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -71,7 +91,8 @@ class Process:
 
     async def start(self) -> bool:
         joined = await self.others.join()
-        self._tasks = [asyncio.create_task(work(), name=name) for name, work in self.others.tasks(self._probe).items()]
+        works = self.others.tasks(self._probe, self.shown)
+        self._tasks = [asyncio.create_task(work(), name=name) for name, work in works.items()]
         return joined
 
     async def die(self, *, orderly: bool = False) -> None:

@@ -339,7 +339,10 @@ export interface paths {
       path?: never
       cookie?: never
     }
-    /** The requests in flight */
+    /**
+     * The requests in flight
+     * @description Of all processes that share a Redis. `workers.seen` is less than `of` while some do not answer.
+     */
     get: operations["list_in_flight"]
     put?: never
     post?: never
@@ -361,7 +364,8 @@ export interface paths {
     /**
      * End a request in flight
      * @description Its client is told `cancelled_by_operator`: status 499, or the error event of a stream that has begun. The answer
-     *     says what it was doing; its row is in the log a moment later.
+     *     says what it was doing; its row is in the log a moment later. `unavailable`: it may be in another process, and that
+     *     does not answer.
      */
     post: operations["cancel_request"]
     delete?: never
@@ -384,6 +388,10 @@ export interface paths {
      *     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
      *     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`,
      *     `signed_out`).
+     *
+     *     Rows of all processes that share a Redis, in the order of their ends as far as the hosts' clocks agree. After
+     *     `Last-Event-ID` none comes twice; one of another process that ended in the second before that row may be left out
+     *     (the log has it), and so may those of a process that was out of reach of Redis.
      */
     get: operations["follow"]
     put?: never
@@ -2554,7 +2562,10 @@ export interface components {
        * @description Who came first stands first.
        */
       data: components["schemas"]["InFlight"][]
-      /** Total */
+      /**
+       * Total
+       * @description In flight; of other processes at most 200 each are listed.
+       */
       total: number
       workers: components["schemas"]["Workers"]
     }
@@ -5467,7 +5478,7 @@ export interface components {
       of: number
       /**
        * Seen
-       * @description Processes that are looked at: the one that answers.
+       * @description Processes that told theirs within seconds, the one that answers included.
        */
       seen: number
     }

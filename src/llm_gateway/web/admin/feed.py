@@ -1,15 +1,16 @@
 """What happens, as it happens, for pages that stay open: server-sent events from memory, never from the database.
 
 One task looks for all readers, and only while there are any, so that a request costs the same whether anybody looks on
-or not. A reader that does not keep up is let go; it comes again with `Last-Event-ID`, and is told what it missed as far
-as that is still here. One whose session was ended in this process is let go at once.
+or not. What ends in other processes that share a Redis is told as well (`shared.sight`). A reader that does not keep up
+is let go; it comes again with `Last-Event-ID`, and is told what it missed as far as that is still here. One whose
+session was ended is let go at once, by another process within seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -18,13 +19,15 @@ from fastapi import Header, Request
 from fastapi.responses import StreamingResponse
 
 from llm_gateway.errors import DatabaseUnavailable, Overloaded, ShuttingDown
+from llm_gateway.gateway import ENDED
 from llm_gateway.ledger.journal import Row
 from llm_gateway.running import Running
 from llm_gateway.service.timeline import Change
+from llm_gateway.shared.seen import Ended, since
 from llm_gateway.web import cookies
 from llm_gateway.web.admin.common import admin_router, when
 from llm_gateway.web.admin.live import InFlightList, in_flight
-from llm_gateway.web.admin.request_view import Names, names_of, request_view
+from llm_gateway.web.admin.request_view import names_of, request_view
 from llm_gateway.web.operators import presented_token
 from llm_gateway.web.signed_in import SignedIn
 
@@ -108,7 +111,7 @@ class Feed:
         self._readers: set[Reader] = set()
         self._task: asyncio.Task[None] | None = None
         self._last: Row | None = None
-        """The latest row that was told."""
+        """The latest row of this process that was told."""
         self._changes = 0
         """Changes of servers that were told."""
         self._inflight: object = None
@@ -126,6 +129,11 @@ class Feed:
             raise ShuttingDown("The gateway is shutting down; ask again in a moment.", retry_after=2)
         if len(self._readers) >= READERS:
             raise Overloaded(f"{READERS} readers follow this gateway already.", retry_after=10)
+
+    async def look(self) -> None:
+        """Before one more is opened: waits a moment for what other processes have to tell."""
+        if (sight := self._running.others.sight) is not None:
+            await sight.look(rows=True)
 
     def open(self, last: str | None, cookie: str | None) -> Reader:
         """A new reader, with a greeting. `last`: the id of the event that it knows already; `cookie`: as `Reader`."""
@@ -153,6 +161,8 @@ class Feed:
                 if self._running.gateway.draining:
                     reason = "draining"
                     return
+                if (sight := self._running.others.sight) is not None:
+                    sight.keep(rows=True)
                 await self._let_go()
                 self._tell_news()
                 if (now := clock.now()) - listed >= INFLIGHT:
@@ -191,22 +201,19 @@ class Feed:
         ended = self._running.gateway.ended
         self._last = ended[-1] if ended else None
         self._changes = self._running.timeline.changed
+        self._elsewhere()
         self._inflight, self._gap = None, False
 
     def _tell_news(self) -> None:
         """What has ended, and which servers are in another state, since the last look."""
-        new: list[Row] = []
-        for row in reversed(self._running.gateway.ended):
-            if row is self._last:
-                break
-            new.append(row)
-        else:
-            self._gap = self._gap or self._last is not None
-        if new:
-            self._last = new[0]
+        here, whole = since(self._running.gateway.ended, self._last, ENDED)
+        self._gap = self._gap or not whole
+        if here:
+            self._last = here[-1]
+        new = sorted((*here, *self._elsewhere()), key=_end)
         if new and not self._gap:
             names = names_of(self._running)
-            for row in reversed(new):
+            for row in new:
                 self._tell(event("request", request_view(row, names), row["id"]))
         timeline = self._running.timeline
         for change in timeline.new(self._changes):
@@ -222,12 +229,23 @@ class Feed:
             self._inflight = about
             self._tell(event("inflight", listed))
 
+    def _elsewhere(self) -> list[Ended]:
+        """What has ended in other processes since the last look."""
+        if (sight := self._running.others.sight) is None:
+            return []
+        self._gap = self._gap or sight.seen.gap
+        sight.seen.gap = False
+        return sight.seen.take()
+
     def _hello(self, last: str | None) -> bytes:
         """The latest rows, oldest first: those behind `last`, where that is still here."""
-        rows = list(self._running.gateway.ended)
+        sight = self._running.others.sight
+        rows: list[Mapping[str, Any]] = list(self._running.gateway.ended)
+        if sight is not None:
+            rows = sorted((*rows, *sight.seen.rows()), key=_end)[-ENDED:]
         at = next((n for n, row in enumerate(rows) if row["id"] == last), None)
         behind = rows if at is None else rows[at + 1 :]
-        names: Names = names_of(self._running)
+        names = names_of(self._running)
         gateway = self._running.gateway
         now = gateway.clock.now()
         hello = {
@@ -248,8 +266,13 @@ async def follow(
     and how many servers are in which state; it comes again when more has ended at once than is kept, and then replaces
     what was told. `request`: a row as in `GET /admin/api/requests`. `inflight`: as `GET /admin/api/live`, at most once
     a second. `server`: one is in another state. `end`: this reader is let go (`reason`: `slow`, `draining`,
-    `signed_out`)."""
+    `signed_out`).
+
+    Rows of all processes that share a Redis, in the order of their ends as far as the hosts' clocks agree. After
+    `Last-Event-ID` none comes twice; one of another process that ended in the second before that row may be left out
+    (the log has it), and so may those of a process that was out of reach of Redis."""
     feed: Feed = request.app.state.feed
+    await feed.look()
     feed.admit()
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     cookie = None if presented_token(request.scope["headers"]) else cookies.presented(request)
@@ -281,9 +304,19 @@ def _changed(change: Change) -> dict[str, Any]:
     }
 
 
+def _end(row: Mapping[str, Any]) -> float:
+    """Unix seconds."""
+    end: float = row["timestamp"] + row["latency_ms"] / 1000
+    return end
+
+
 def _about(listed: InFlightList) -> object:
     """What of a list is news: not that time goes by."""
-    return listed["total"], [
-        (row["request_id"], row["phase"], row["server"], row["attempts"], row["tokens_output"])
-        for row in listed["data"]
-    ]
+    return (
+        listed["total"],
+        listed["workers"],
+        [
+            (row["request_id"], row["phase"], row["server"], row["attempts"], row["tokens_output"])
+            for row in listed["data"]
+        ],
+    )

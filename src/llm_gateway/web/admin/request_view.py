@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
 from pydantic import Field
@@ -114,7 +115,7 @@ def names_of(running: Running) -> Names:
     )
 
 
-def request_view(row: dict[str, Any], names: Names) -> LoggedRequest:
+def request_view(row: Mapping[str, Any], names: Names) -> LoggedRequest:
     return {
         "request_id": row["id"],
         "timestamp": when(row["timestamp"]),
