@@ -198,6 +198,8 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described_and_every_cha
     await told("DELETE", "/users/ann/sessions")
     await told("DELETE", "/users/ann", status=204)
     await told("GET", "/audit")
+    assert (await told("GET", "/audit/export")).count("\n") > 20
+    await told("GET", "/audit/export", format="csv")
 
     await told("POST", "/requests/erase", {"project": live.project, "confirm": True})
     await told("GET", "/requests/erasures")

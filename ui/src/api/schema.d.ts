@@ -127,6 +127,26 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/audit/export": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Every matching row, oldest first, streamed
+     * @description In a table `before` and `after` are JSON.
+     */
+    get: operations["export_changes"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/catalogue": {
     parameters: {
       query?: never
@@ -5682,6 +5702,49 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["AuditPage"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  export_changes: {
+    parameters: {
+      query?: {
+        /** @description Such as `project.update`; `project` finds all of projects. */
+        action?: string | null
+        format?: "ndjson" | "csv"
+        /** @description Its id or name. */
+        object?: string | null
+        /** @description Such as `project`, `key`, `user`. */
+        object_type?: string | null
+        /** @description ISO 8601 or Unix seconds. */
+        since?: string | null
+        until?: string | null
+        /** @description A user's name, `token`, `link`, `config file`. */
+        who?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/x-ndjson": components["schemas"]["AuditRow"]
+          "text/csv": string
         }
       }
       /** @description An error: `code` is what programs test. */
