@@ -1858,6 +1858,7 @@ export interface components {
       preference: number
       /** Reason */
       reason: string | null
+      reason_said: components["schemas"]["Sentence"] | null
       /** Server */
       server: string
       /** Server Id */
@@ -1951,8 +1952,10 @@ export interface components {
     Checked: {
       /** Fix */
       fix: string
+      fix_said: components["schemas"]["Sentence"] | null
       /** Name */
       name: string
+      said: components["schemas"]["Sentence"] | null
       /**
        * State
        * @enum {string}
@@ -2199,6 +2202,7 @@ export interface components {
        * @description What would change it.
        */
       advice: string | null
+      advice_said: components["schemas"]["Sentence"] | null
       /**
        * Backends
        * @description Physical models in order of preference.
@@ -2206,6 +2210,8 @@ export interface components {
       backends: string[]
       /** Conclusion */
       conclusion: string
+      /** Conclusion Said */
+      conclusion_said: components["schemas"]["Sentence"][]
       /**
        * Data
        * @description In the order in which the fleet would choose; who is out comes last.
@@ -4547,6 +4553,141 @@ export interface components {
       values: {
         [key: string]: number
       } | null
+    }
+    /**
+     * Sentence
+     * @description A sentence in English, and what says the same in another language.
+     */
+    Sentence: {
+      /**
+       * Code
+       * @description Programs test it. There may be new ones: these are said by their text.
+       */
+      code:
+        | (
+            | "returning"
+            | "returning_after"
+            | "doubted"
+            | "one_at_a_time"
+            | "server_full"
+            | "full"
+            | "busy"
+            | "resting"
+            | "resting_after"
+            | "wrong_digest"
+            | "misnamed"
+            | "incapable"
+            | "not_pinned"
+            | "not_permitted"
+            | "disabled"
+          )
+        | (
+            | "asks_one"
+            | "asks_in_turn"
+            | "asks_in_turn_and_more"
+            | "some_are_drawn"
+            | "preferred_cannot"
+            | "all_wait"
+            | "all_rest"
+            | "asked_while_resting"
+            | "asked_while_resting_in_turn"
+            | "asked_while_resting_in_turn_and_more"
+            | "rest_ends"
+            | "nobody_may"
+            | "all_quarantined"
+            | "all_incapable"
+            | "all_not_pinned"
+            | "all_not_permitted"
+            | "nothing_permitted"
+            | "nobody_serves"
+            | "all_disabled"
+            | "not_held"
+          )
+        | (
+            | "project_is_disabled"
+            | "permit_in_file"
+            | "permit"
+            | "enable"
+            | "map_again"
+            | "probe_all"
+            | "tools_are_refused"
+          )
+        | (
+            | "data_dir_unwritable"
+            | "data_dir_to_be_made"
+            | "data_dir_open"
+            | "data_dir_good"
+            | "disk_low"
+            | "token_easy"
+            | "token_set"
+            | "token_to_be_made"
+            | "token_readable"
+            | "token_in_file"
+            | "listens_here_only"
+            | "listens_behind_tls"
+            | "listens_unprotected"
+            | "egress"
+            | "catalogue_unused"
+            | "catalogue_broken"
+            | "catalogue_empty"
+            | "catalogue_read"
+            | "catalogue_problems"
+            | "schema_current"
+            | "schema_other"
+            | "schema_missing"
+            | "database_old"
+            | "database_away"
+            | "clock_skewed"
+            | "redis_silent"
+            | "redis_cluster"
+            | "redis_replica"
+            | "redis_old"
+            | "redis_evicts"
+            | "redis_good"
+            | "fleet_is"
+            | "alerts_fire"
+            | "alerts_fire_unheard"
+            | "alerts_quiet"
+            | "alerts_quiet_unheard"
+            | "journal_failing"
+            | "rows_wait"
+            | "rows_lost"
+            | "rows_arrive"
+            | "check_too_slow"
+            | "nothing_answered"
+          )
+        | (
+            | "choose_data_dir"
+            | "close_data_dir"
+            | "make_room"
+            | "make_token"
+            | "close_token"
+            | "put_tls_in_front"
+            | "install_catalogue"
+            | "upgrade_schema"
+            | "newer_postgresql"
+            | "bring_database_back"
+            | "keep_time"
+            | "mend_redis"
+            | "redis_without_cluster"
+            | "redis_that_writes"
+            | "newer_redis"
+            | "redis_without_eviction"
+            | "list_servers"
+            | "list_alerts"
+            | "make_journal_writable"
+            | "read_the_log"
+            | "look_from_here"
+          )
+      /** Text */
+      text: string
+      /**
+       * Values
+       * @description By name. `seconds` is a number, `fault` a kind of fault, `part` what of a server rests.
+       */
+      values: {
+        [key: string]: string | number | string[]
+      }
     }
     /** ServerDetail */
     ServerDetail: {
