@@ -1043,7 +1043,7 @@ export interface paths {
     /**
      * Requests, errors, tokens, cost and latencies, grouped
      * @description The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
-     *     the minute are no longer kept to whole hours.
+     *     the minute are no longer kept to whole hours. `hour_of_week` lays the weeks of the whole time one upon the other.
      */
     get: operations["get_stats"]
     put?: never
@@ -5102,6 +5102,11 @@ export interface components {
       errors: number
       /** Failovers */
       failovers: number
+      /**
+       * Hour Of Week
+       * @description 0-167: hours since Monday 00:00 UTC.
+       */
+      hour_of_week?: number
       /** Key */
       key?: string | null
       /** Key Id */
@@ -7825,7 +7830,7 @@ export interface operations {
         backend_model?: string | null
         /** @description Absent: one row per group over the whole time. */
         bucket?: ("minute" | "hour" | "day") | null
-        /** @description Comma separated: project, key, model, backend_model, tier, endpoint, status_class, error_code. */
+        /** @description Comma separated: project, key, model, backend_model, tier, endpoint, status_class, error_code, hour_of_week. */
         by?: string
         endpoint?: string | null
         error_code?: string | null
