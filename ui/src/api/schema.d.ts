@@ -3941,6 +3941,13 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Out
+       * @description Those two by name.
+       */
+      models_out: {
+        [key: string]: "resting" | "quarantined"
+      }
+      /**
        * Models Quarantined
        * @description Of these, models that are not what their names say.
        */
@@ -3950,6 +3957,11 @@ export interface components {
        * @description Of these, models that rest by themselves while the server is well.
        */
       models_resting: number
+      /**
+       * Models Warm
+       * @description Of these, models that are known to be in its memory.
+       */
+      models_warm: string[]
       /** Name */
       name: string
       owner: components["schemas"]["Owner"]
@@ -4732,6 +4744,13 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Out
+       * @description Those two by name.
+       */
+      models_out: {
+        [key: string]: "resting" | "quarantined"
+      }
+      /**
        * Models Quarantined
        * @description Of these, models that are not what their names say.
        */
@@ -4741,6 +4760,11 @@ export interface components {
        * @description Of these, models that rest by themselves while the server is well.
        */
       models_resting: number
+      /**
+       * Models Warm
+       * @description Of these, models that are known to be in its memory.
+       */
+      models_warm: string[]
       /** Name */
       name: string
       owner: components["schemas"]["Owner"]
@@ -4830,6 +4854,13 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Out
+       * @description Those two by name.
+       */
+      models_out: {
+        [key: string]: "resting" | "quarantined"
+      }
+      /**
        * Models Quarantined
        * @description Of these, models that are not what their names say.
        */
@@ -4839,6 +4870,11 @@ export interface components {
        * @description Of these, models that rest by themselves while the server is well.
        */
       models_resting: number
+      /**
+       * Models Warm
+       * @description Of these, models that are known to be in its memory.
+       */
+      models_warm: string[]
       /** Name */
       name: string
       owner: components["schemas"]["Owner"]
