@@ -19,14 +19,21 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
 UI = ROOT / "ui"
-BROWSER = "tests/browser"
-PATIENT = tuple(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport"))
-"""Folders whose tests wait for clocks of the gateway for four fifths of their time."""
+BESIDE = {
+    "pytest beside": (
+        *(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport")),
+        "tests/e2e",
+        "tests/docs",
+    ),
+    "pytest browser": ("tests/browser",),
+}
+"""Tests that have processes of their own: those that mostly wait, for clocks of the gateway or for installations; and
+those in a browser, as the loop in which Playwright runs would be in the way of other tests' loops."""
 PROGRAMS = {
     "nginx": ("nginx", "the gateway behind a real nginx"),
     "redis-server": ("redis-server", "limits and fleet state that several processes share"),
@@ -59,29 +66,52 @@ def main(arguments: list[str]) -> int:
 
 
 def tests(arguments: list[str]) -> list[str]:
-    """All of them, or those that the arguments choose. Where there are two cores, tests that mostly wait do so beside
-    the others; what they say is printed when both have ended."""
+    """All of them, or those that the arguments choose. Where there are two cores, `BESIDE` runs one after the other
+    beside the others; what they say is printed when all have ended."""
     if arguments or (os.cpu_count() or 1) < 2:
         return [section("pytest", "pytest", *arguments)]
-    began = time.monotonic()
-    with tempfile.TemporaryFile() as said:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *PATIENT]
-        beside = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
-        ended: list[float] = []
-        watch = threading.Thread(target=lambda: ended.append((beside.wait(), time.monotonic())[1]))
-        watch.start()
-        try:
-            others = section("pytest", "pytest", *(f"--ignore={folder}" for folder in (*PATIENT, BROWSER)))
-            watch.join()
-        finally:
-            beside.kill()
-        print(f"== pytest {' '.join(PATIENT)}", flush=True)
+    with tempfile.TemporaryFile() as said, Beside(said) as beside:
+        elsewhere = [f"--ignore={place}" for places in BESIDE.values() for place in places]
+        others = section("pytest", "pytest", *elsewhere)
+        beside.join()
         said.seek(0)
         shutil.copyfileobj(said, sys.stdout.buffer)
         sys.stdout.flush()
-    # a process of their own: the loop in which Playwright runs would be in the way of other tests'
-    browser = section("pytest browser", "pytest", "-p", "no:cacheprovider", BROWSER)
-    return [others, line("pytest beside", beside.returncode, ended[0] - began), browser]
+    return [others, *beside.lines]
+
+
+class Beside(threading.Thread):
+    """Runs each of `BESIDE`, until told to stop at the end of the block."""
+
+    def __init__(self, said: IO[bytes]) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._said = said
+        self._stopped = False
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        if self._running is not None:
+            self._running.kill()
+        self.join()
+
+    def run(self) -> None:
+        for title, places in BESIDE.items():
+            if self._stopped:
+                return
+            began = time.monotonic()
+            self._said.write(f"== {title}: {' '.join(places)}\n".encode())
+            self._said.flush()
+            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *places]
+            self._running = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.STDOUT
+            )
+            self.lines.append(line(title, self._running.wait(), time.monotonic() - began))
 
 
 def dashboard() -> list[str]:

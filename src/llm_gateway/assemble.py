@@ -10,17 +10,19 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from llm_gateway import __version__
 from llm_gateway.alerts.courier import Courier
 from llm_gateway.alerts.engine import Alerts, Here
+from llm_gateway.background import keep_going
 from llm_gateway.clock import Ids, SystemClock
 from llm_gateway.config.load import Loaded, load
 from llm_gateway.exposures import named
@@ -49,7 +51,7 @@ from llm_gateway.running import Running
 from llm_gateway.service.budgets import Budgets, sharing_limits
 from llm_gateway.service.health import DeepHealth, figures, watch_states
 from llm_gateway.settings import Settings, networks
-from llm_gateway.shared.others import Alone, Others
+from llm_gateway.shared.others import Alone, Others, Work
 from llm_gateway.storage.engine import open_engine
 from llm_gateway.storage.sessions import Sessions
 from llm_gateway.upstream.drive import Drive
@@ -201,23 +203,24 @@ async def assemble(
                 minute_days=days.minute_days,
                 audit_days=days.audit_days,
             )
-            for name, work in {
+            tasks: dict[str, Work] = {
                 **others.tasks(prober.run),
-                "watch": running.watch(),
-                "keys": running.touch_keys(),
-                "budgets": budgets.run(),
-                "journal sync": ledger.sync(),
-                "server states": watch_states(gateway, running.timeline),
-                "alerts": alerts.run(),
-                "housekeeping": housekeeping.run(),
-                "recovery": shipper.look_after(journals) if worker else shipper.recover(journals),
-            }.items():
-                _start(stack, name, work)
+                "watch": running.watch,
+                "keys": running.touch_keys,
+                "budgets": budgets.run,
+                "journal sync": ledger.sync,
+                "server states": partial(watch_states, gateway, running.timeline),
+                "alerts": alerts.run,
+                "housekeeping": housekeeping.run,
+                "recovery": partial(shipper.look_after if worker else shipper.recover, journals),
+            }
             if worker:
-                _start(stack, "figures", running.note_figures())
+                tasks["figures"] = running.note_figures
             if not demo:
                 stack.callback(running.learnt.save)
-                _start(stack, "what was learnt", running.learnt.keep())
+                tasks["what was learnt"] = running.learnt.keep
+            for name, work in tasks.items():
+                _start(stack, name, work)
         yield running
 
 
@@ -230,18 +233,13 @@ async def from_environment() -> AsyncIterator[Running]:
         yield running
 
 
-def _start(stack: AsyncExitStack, name: str, work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work, name=name)
-
-    def report(ended: asyncio.Task[None]) -> None:
-        if not ended.cancelled() and (error := ended.exception()) is not None:
-            log.error("background_task_died", task=name, exc_info=error)
+def _start(stack: AsyncExitStack, name: str, work: Work) -> None:
+    task = asyncio.create_task(keep_going(name, work), name=name)
 
     async def end() -> None:
         task.cancel()
         await asyncio.wait((task,))
 
-    task.add_done_callback(report)
     stack.push_async_callback(end)
 
 

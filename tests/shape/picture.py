@@ -30,6 +30,8 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "clock": (),
     "names": (),
     "said": (),
+    # how work goes on beside the requests: a leaf
+    "background": (),
     # pure cores
     "wire": GROUND,
     "access": GROUND,
@@ -71,7 +73,18 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "roster": (*GROUND, "access", "fleet", "settings", "storage", "upstream.sources"),
     "preparation": (*GROUND, *EDGES, "first_run", "roster", "storage", "upstream.kinds", "upstream.sources"),
     "running": (*INNER, *EDGES, "first_run", "last_known", "learnt", "preparation", "roster", "testing"),
-    "assemble": (*INNER, *EDGES, "first_run", "last_known", "learnt", "preparation", "roster", "running", "testing"),
+    "assemble": (
+        *INNER,
+        *EDGES,
+        "background",
+        "first_run",
+        "last_known",
+        "learnt",
+        "preparation",
+        "roster",
+        "running",
+        "testing",
+    ),
     # how admin users' passwords are kept: a leaf
     "passwords": (),
     # how clients are told to use the gateway: a leaf

@@ -55,8 +55,10 @@ SHOW: Final[list[Column]] = [
     ("Source", "source"),
     ("Owner", "owner"),
     ("Country", "country"),
-    ("First seen", moment("first_seen")),
-    ("Last seen", moment("last_seen")),
+    ("Listed first", moment("first_seen")),
+    ("Listed last", moment("last_seen")),
+    ("Last look answered", moment("looked_at")),
+    ("Next look in", lambda s: span(s["next_look_s"])),
 ]
 _MODELS: Final[list[Column]] = [
     ("Model", "name"),

@@ -36,8 +36,8 @@ class Others(Protocol):
     async def join(self) -> bool:
         """Before anything is served: takes over what the others know. False: nobody knows anything."""
 
-    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
-        """To be run, by name, until cancelled; `probe` is what only one process does at a time."""
+    def tasks(self, probe: Work) -> Mapping[str, Work]:
+        """To be run, by name, until cancelled, and again when one fails; `probe` is what one process does at a time."""
 
     async def retire(self) -> None:
         """It takes no more requests, and those in flight go on: its share of the servers is the others' from now on."""
@@ -62,8 +62,8 @@ class Alone:
     async def join(self) -> bool:
         return False
 
-    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
-        return {"prober": probe()}
+    def tasks(self, probe: Work) -> Mapping[str, Work]:
+        return {"prober": probe}
 
     async def retire(self) -> None:
         pass

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
 
 import structlog
 
@@ -55,13 +56,13 @@ class Together:
         await self._beat()
         return await self.bus.join()
 
-    def tasks(self, probe: Work) -> Mapping[str, Coroutine[Any, Any, None]]:
+    def tasks(self, probe: Work) -> Mapping[str, Work]:
         return {
-            "members": self._beats(),
-            "prober": self._lead(probe),
-            "fleet bus, out": self.bus.send(),
-            "fleet bus, in": self.bus.hear(),
-            "fleet picture": self.bus.draw(),
+            "members": self._beats,
+            "prober": partial(self._lead, probe),
+            "fleet bus, out": self.bus.send,
+            "fleet bus, in": self.bus.hear,
+            "fleet picture": self.bus.draw,
         }
 
     async def retire(self) -> None:

@@ -99,7 +99,10 @@ class Prober:
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
-        """Probes until cancelled; then no probe is left running."""
+        """Probes until cancelled; then no probe is left running. May be called again."""
+        self._asking.clear()  # an earlier run may have been cut short: what it had planned is planned anew
+        self._queue.clear()
+        self._notice(anew=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._rounds(group), name="probe rounds")
             while True:
@@ -123,6 +126,15 @@ class Prober:
         due = [plan.due for plan in self._plans.values()]
         return 0.0 if self._asking or self._changed else max(0.0, min(due, default=math.inf) - self._clock.now())
 
+    def next_look(self, server_id: str) -> float | None:
+        """Seconds until this server is asked something, 0 while it is; None when nothing is planned."""
+        plan = self._plans.get(server_id)
+        if plan is None:
+            return None
+        if plan in self._asking:
+            return 0.0
+        return max(0.0, plan.due - self._clock.now()) if plan.due < math.inf else None
+
     async def probe(self, server_id: str) -> Listed | ProbeFailed:
         """Asks one server for its list now, whatever the schedule says; the fact has been applied. Raises NotFound."""
         self._notice()
@@ -142,19 +154,19 @@ class Prober:
         except Fault:  # one that keeps its version to itself is no worse for it
             return models, None
 
-    def _notice(self) -> None:
-        """Brings the plans in line with the servers there are. One whose address, key or kind changed is new."""
+    def _notice(self, *, anew: bool = False) -> None:
+        """Brings the plans in line with the servers there are. One whose address, key or kind changed is new. `anew`:
+        nothing is planned for those that are known either."""
         self._changed = False
         plans: dict[str, _Plan] = {}
         new: list[tuple[_Plan, float]] = []
         for state in self._fleet.servers.values():
             spec = state.spec
-            plan = self._plans.get(spec.id)
-            if plan is None or _asked(plan.spec) != _asked(spec):
-                due = self._due(state) if plan is None else -math.inf
-                plan = _Plan(spec)
-                if spec.enabled:
-                    new.append((plan, due))
+            known = self._plans.get(spec.id)
+            other = known is not None and _asked(known.spec) != _asked(spec)
+            plan = _Plan(spec) if known is None or other else known
+            if spec.enabled and (anew or plan is not known):
+                new.append((plan, -math.inf if other else self._due(state)))
             plan.spec = spec
             plans[spec.id] = plan
         self._plans = plans

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -63,7 +64,11 @@ class Sampler:
             for key, state, what in due:
                 if key not in self._busy and state.server.spec.id not in self._away:
                     self._busy.add(key)
-                    group.create_task(self._alone(key, what, state), name=f"sample {key}")
+                    task = group.create_task(self._alone(key, what, state), name=f"sample {key}")
+                    task.add_done_callback(partial(self._asked, key))  # also when it never began
+
+    def _asked(self, key: str, _: asyncio.Task[None]) -> None:
+        self._busy.discard(key)
 
     async def _alone(self, key: str, what: Callable[[ModelState], Awaitable[None]], state: ModelState) -> None:
         try:
@@ -72,8 +77,6 @@ class Sampler:
         except Exception:
             # The outermost edge of a background task: what one stranger sent must not end the round of the others.
             log.exception("sample_crashed", key=key)
-        finally:
-            self._busy.discard(key)
 
     async def _sample(self, state: ModelState) -> None:
         if not state.has_place(self._clock.now()):

@@ -90,6 +90,11 @@ async def by_method(request: Request, by: By) -> None:
     _demand(by, Role.VIEWER if request.method in cookies.SAFE else Role.EDITOR)
 
 
+async def editor(by: By) -> None:
+    """Editors and owners only, whatever the method. 403."""
+    _demand(by, Role.EDITOR)
+
+
 async def owner(by: By) -> None:
     """Owners only. 403."""
     _demand(by, Role.OWNER)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -249,6 +251,8 @@ async def test_a_server_shows_what_its_models_suffer_from(
     assert good["limit"] >= 1
     assert good["first_token_s"] is not None
     assert (shown["state"], shown["models_resting"], shown["success_rate"]) == ("healthy", 1, 0.5)
+    assert abs(datetime.fromisoformat(shown["looked_at"]).timestamp() - time.time()) < 60
+    assert 0 <= shown["next_look_s"] <= 75
     listed = await gw("servers", "list")
     assert "1 of its models is out" in listed.out
     assert "wrong_model: as the test wants it" in (await gw("servers", "show", "lab")).out

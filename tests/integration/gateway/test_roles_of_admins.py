@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from llm_gateway.web.admin.common import OWNER
+from llm_gateway.web.admin.common import EDITOR, OWNER
 from llm_gateway.web.cold import create_cold_app
 from llm_gateway.web.peers import Peers
 from support.gateway import ADMIN_TOKEN, KEY, Live, StartGateway
@@ -32,6 +33,8 @@ class Asked(NamedTuple):
     method: str
     path: str
     owners: bool
+    editors: bool
+    """Also where it only looks."""
 
 
 def leaves(routes: Iterable[BaseRoute]) -> list[APIRoute]:
@@ -45,10 +48,14 @@ def leaves(routes: Iterable[BaseRoute]) -> list[APIRoute]:
     return found
 
 
+def _needs(route: APIRoute, role: Depends) -> bool:
+    return any(needed.call is role.dependency for needed in route.dependant.dependencies)
+
+
 def asked(live: Live) -> list[Asked]:
     app = create_cold_app(live.running, Peers())
     return [
-        Asked(method, route.path, any(d.call is OWNER.dependency for d in route.dependant.dependencies))
+        Asked(method, route.path, _needs(route, OWNER), _needs(route, EDITOR))
         for route in leaves(app.routes)
         if route.path.startswith("/admin/api")
         for method in sorted(route.methods)
@@ -120,6 +127,8 @@ def allowed(who: str, route: Asked) -> bool:
         case "editor":
             return not route.owners
         case "viewer":
+            if route.editors:
+                return False
             return not route.owners and (looks or (route.method, route.path) in FOR_EVERYBODY)
         case "no_csrf" | "wrong_origin":
             return looks
@@ -158,6 +167,15 @@ async def answered(http: httpx.AsyncClient, route: Asked) -> int:
     http.cookies.clear()
     http.cookies.update(kept)
     return status
+
+
+async def test_what_people_wrote_is_not_for_viewers(live: Live, crowd: Crowd):
+    path = "/admin/api/requests/00000000-0000-7000-8000-000000000000/payload"
+    assert [(await http.get(path)).status_code for http in (crowd.viewer, crowd.editor)] == [403, 404]
+    export = "/admin/api/requests/export"
+    rows = [(await http.get(export)).status_code for http in (crowd.viewer, crowd.editor)]
+    texts = [(await http.get(export, params={"payloads": "true"})).status_code for http in (crowd.viewer, crowd.editor)]
+    assert (rows, texts) == ([200, 200], [403, 200])
 
 
 async def test_users_and_links_are_the_owners(live: Live):

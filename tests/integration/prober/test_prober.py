@@ -322,6 +322,15 @@ async def test_a_list_that_could_not_be_remembered_is_handed_on_again(start: Sta
         assert len(watch.remembered) == 3
 
 
+async def test_it_tells_when_a_server_is_asked_next(start: Start) -> None:
+    server = await start(api__tags=tags("m"))
+    async with watching([spec(server), spec(server, "off", enabled=False)], every=60) as watch:
+        await until(lambda: watch.remembered)
+        await until(lambda: watch.prober.next_look("a") != 0)
+        assert 40 < (watch.prober.next_look("a") or 0) < 75
+        assert (watch.prober.next_look("off"), watch.prober.next_look("nobody")) == (None, None)
+
+
 async def test_a_server_is_asked_again_though_a_slow_database_outlasts_its_next_look(start: Start) -> None:
     server, answers = await start(api__tags=tags("m")), asyncio.Event()
     async with watching([spec(server)], every=0.01, slow=answers) as watch:
@@ -341,6 +350,17 @@ async def test_a_server_is_asked_again_though_its_list_was_still_being_kept_long
         await asyncio.sleep(0)  # the schedule has been looked at while the database has not answered yet
         answers.set()
         await until(lambda: len(watch.facts) >= 2)
+
+
+async def test_a_server_whose_look_was_cut_short_is_asked_again_when_the_watch_begins_anew(start: Start) -> None:
+    server = await start(api__tags=silent)
+    async with watching([spec(server)], run=False) as watch:
+        for looks in (1, 2):
+            run = asyncio.create_task(watch.prober.run())
+            await until(lambda looks=looks: len(server.asked) == looks)
+            run.cancel()
+            await asyncio.wait((run,))
+    assert server.paths == ["/api/tags"] * 2
 
 
 async def test_a_server_that_cannot_even_be_asked_does_not_end_the_watch_over_the_others(start: Start) -> None:

@@ -71,7 +71,7 @@ class Process:
 
     async def start(self) -> bool:
         joined = await self.others.join()
-        self._tasks = [asyncio.create_task(work, name=name) for name, work in self.others.tasks(self._probe).items()]
+        self._tasks = [asyncio.create_task(work(), name=name) for name, work in self.others.tasks(self._probe).items()]
         return joined
 
     async def die(self, *, orderly: bool = False) -> None:

@@ -642,7 +642,7 @@ export interface paths {
     }
     /**
      * What was asked and answered, redacted, where the project keeps it
-     * @description 404 when nothing is kept, or no longer.
+     * @description For editors. 404 when nothing is kept, or no longer.
      */
     get: operations["get_payload"]
     put?: never
@@ -3911,7 +3911,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -3927,13 +3930,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Model List */
@@ -3964,6 +3975,11 @@ export interface components {
       models_warm: string[]
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       probe: components["schemas"]["Probe"]
       /**
@@ -4714,7 +4730,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -4730,13 +4749,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Model List */
@@ -4767,6 +4794,11 @@ export interface components {
       models_warm: string[]
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       /**
        * Reason
@@ -4826,7 +4858,10 @@ export interface components {
       draining: boolean
       /** Enabled */
       enabled: boolean
-      /** First Seen */
+      /**
+       * First Seen
+       * @description In the list of its source.
+       */
       first_seen: string | null
       /**
        * First Token S
@@ -4842,13 +4877,21 @@ export interface components {
       in_flight: number
       /** Kind */
       kind: string
-      /** Last Seen */
+      /**
+       * Last Seen
+       * @description In the list of its source.
+       */
       last_seen: string | null
       /**
        * Leaks
        * @description Its version shows strangers what others asked (Ollama before 0.17.1).
        */
       leaks: boolean
+      /**
+       * Looked At
+       * @description When it last answered a look with its list of models.
+       */
+      looked_at: string | null
       /** Max Concurrency */
       max_concurrency: number | null
       /** Models */
@@ -4877,6 +4920,11 @@ export interface components {
       models_warm: string[]
       /** Name */
       name: string
+      /**
+       * Next Look S
+       * @description null: none is planned, or another process plans it.
+       */
+      next_look_s: number | null
       owner: components["schemas"]["Owner"]
       /**
        * Reason
@@ -7110,7 +7158,7 @@ export interface operations {
         min_latency_ms?: number | null
         model?: string | null
         outcome?: ("ok" | "error" | "shed" | "client_closed" | "gateway_crashed") | null
-        /** @description With prompt and answer, where they are kept. */
+        /** @description With prompt and answer, where they are kept: for editors. */
         payloads?: boolean
         /** @description Id or name. */
         project?: string | null

@@ -21,12 +21,14 @@ from llm_gateway.service.budgets import budget_figures
 from llm_gateway.storage import trail
 from llm_gateway.storage.trail import Thing
 from llm_gateway.storage.version import hold_version
-from llm_gateway.web.auth import by_method, owner, running_of
+from llm_gateway.web.auth import by_method, editor, owner, running_of
 from llm_gateway.web.described import REFUSED, DescribedRouter, Time
 
 _YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 Live = Annotated[Running, Depends(running_of)]
+EDITOR = Depends(editor)
+"""Of a route that viewers may not even GET."""
 OWNER = Depends(owner)
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)] | None
 Tokens = Annotated[int, Field(ge=1, le=2**53)] | None

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import TypedDict
 
 from llm_gateway.storage import payloads
-from llm_gateway.web.admin.common import Live, admin_router, when
+from llm_gateway.web.admin.common import EDITOR, Live, admin_router, when
 from llm_gateway.web.described import Time
 
 router = admin_router("requests")
@@ -34,9 +34,13 @@ class RequestPayload(PayloadView):
     end_user: str | None
 
 
-@router.get("/{request_id}/payload", summary="What was asked and answered, redacted, where the project keeps it")
+@router.get(
+    "/{request_id}/payload",
+    summary="What was asked and answered, redacted, where the project keeps it",
+    dependencies=[EDITOR],
+)
 async def get_payload(running: Live, request_id: str) -> RequestPayload:
-    """404 when nothing is kept, or no longer."""
+    """For editors. 404 when nothing is kept, or no longer."""
     async with running.sessions.read() as s:
         found = await payloads.get_payload(s, request_id)
     return {"request_id": request_id, "project_id": found["project_id"], "end_user": found["end_user"], **shown(found)}

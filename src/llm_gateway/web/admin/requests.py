@@ -27,6 +27,7 @@ from llm_gateway.web.admin.request_view import (
     names_of,
     request_view,
 )
+from llm_gateway.web.auth import By, editor
 from llm_gateway.web.described import Lines
 
 router = admin_router("requests")
@@ -139,10 +140,13 @@ async def follow_requests(
 )
 async def export_requests(
     running: Live,
+    by: By,
     wanted: Filters,
     format: Format = "ndjson",
-    payloads: Annotated[bool, Query(description="With prompt and answer, where they are kept.")] = False,
+    payloads: Annotated[bool, Query(description="With prompt and answer, where they are kept: for editors.")] = False,
 ) -> Lines:
+    if payloads:
+        await editor(by)
     if payloads and format == "csv":
         raise InvalidRequest("Prompts and answers have no place in a table: ask for `format=ndjson`.", param="payloads")
     return await export("requests", format, COLUMNS, _blocks(running, wanted, payloads))

@@ -55,8 +55,10 @@ class ServerView(BaseModel):
     country: str | None
     max_concurrency: int | None
     api_key_env: str | None
-    first_seen: str | None
-    last_seen: str | None
+    first_seen: str | None = Field(description="In the list of its source.")
+    last_seen: str | None = Field(description="In the list of its source.")
+    looked_at: str | None = Field(description="When it last answered a look with its list of models.")
+    next_look_s: float | None = Field(description="null: none is planned, or another process plans it.")
     state: State
     models: list[str]
     models_resting: int = Field(description="Of these, models that rest by themselves while the server is well.")
@@ -125,9 +127,23 @@ def _fields(running: Running, stored: StoredServer) -> dict[str, Any]:
         "api_key_env": stored.api_key_env,
         "first_seen": when(stored.first_seen),
         "last_seen": when(stored.last_seen),
+        "looked_at": _looked_at(running, state),
+        "next_look_s": _next_look(running, stored.id),
         "state": state.state(now) if state else ("unknown" if stored.enabled else "disabled"),
         **_believed(state, now),
     }
+
+
+def _looked_at(running: Running, state: ServerState | None) -> str | None:
+    clock = running.gateway.clock
+    if state is None or state.listed_at is None:
+        return None
+    return when(clock.wall() - (clock.now() - state.listed_at))
+
+
+def _next_look(running: Running, id: str) -> float | None:
+    wait = running.prober.next_look(id) if running.others.leads else None
+    return None if wait is None else round(wait, 1)
 
 
 def _believed(state: ServerState | None, now: float) -> dict[str, Any]:

@@ -59,6 +59,8 @@ function Body({ id, row, onClose }: { id: string; row: Server | undefined; onClo
     [t("keyVariable"), server.api_key_env ?? "–"],
     [t("firstSeen"), <When key="first" at={server.first_seen} />],
     [t("seen"), <When key="last" at={server.last_seen} />],
+    [t("looked"), <When key="looked" at={server.looked_at} />],
+    [t("next"), duration(server.next_look_s && server.next_look_s * 1000)],
   ]
   return (
     <Stack gap="lg">

@@ -113,11 +113,11 @@ export function Servers({ rows, total, chosen, open, picked, pick, may, clear, a
         cell: (row) => <Version row={row} />,
       },
       {
-        id: "seen",
-        title: t("seen"),
+        id: "looked",
+        title: t("looked"),
         right: true,
-        sort: (row) => row.last_seen,
-        cell: (row) => <When at={row.last_seen} />,
+        sort: (row) => row.looked_at,
+        cell: (row) => <When at={row.looked_at} />,
       },
     ]
   }, [t, rows, picked, pick])
@@ -155,7 +155,7 @@ function Name({ row }: { row: Server }) {
   return (
     <>
       <Group gap={6} wrap="nowrap">
-        <Text size="sm" fw={500} truncate maw={220}>
+        <Text size="sm" fw={500} truncate maw={180}>
           {row.name}
         </Text>
         {row.owner === "file" && (
@@ -164,7 +164,7 @@ function Name({ row }: { row: Server }) {
           </Tooltip>
         )}
       </Group>
-      <Text size="xs" c="dimmed" truncate maw={220}>
+      <Text size="xs" c="dimmed" truncate maw={180}>
         {row.url}
       </Text>
     </>

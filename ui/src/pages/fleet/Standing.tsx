@@ -19,7 +19,7 @@ export function Standing({ server, full }: { server: Server; full?: boolean }) {
       <Dot color={COLOURS[server.state]}>{t(`state.${server.state}`)}</Dot>
       {why && (
         <Tooltip label={why} disabled={full} multiline maw={360}>
-          <Text size="xs" c="dimmed" truncate={!full} maw={full ? undefined : 230}>
+          <Text size="xs" c="dimmed" truncate={!full} maw={full ? undefined : 140}>
             {why}
           </Text>
         </Tooltip>

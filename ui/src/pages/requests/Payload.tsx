@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next"
 import { type ApiError, use } from "../../api/client"
 import { CodeBox } from "../../parts/CodeBox"
 import { absolute } from "../../parts/format"
+import { Gate } from "../../parts/Gate"
 import { Problem } from "../../parts/Problem"
 
 const shown = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value, null, 2))
@@ -27,14 +28,19 @@ export function Payload({ id }: { id: string }) {
   const payload = usePayload(id, wanted)
   if (!wanted)
     return (
-      <Button
-        variant="default"
-        leftSection={<IconEye size={15} />}
-        w="fit-content"
-        onClick={() => setWanted(true)}
-      >
-        {t("payload.show")}
-      </Button>
+      <Gate>
+        {(disabled) => (
+          <Button
+            variant="default"
+            leftSection={<IconEye size={15} />}
+            w="fit-content"
+            disabled={disabled}
+            onClick={() => setWanted(true)}
+          >
+            {t("payload.show")}
+          </Button>
+        )}
+      </Gate>
     )
   if (payload.error)
     return (payload.error as unknown as ApiError).status === 404 ? (
