@@ -11,9 +11,10 @@ import shutil
 import stat
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
+
+from llm_gateway.findings import Check, State, found
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from llm_gateway.settings import Settings
     from llm_gateway.upstream.sources import Catalogue
 
-State = Literal["ok", "warning", "error"]
 LITTLE_SPACE: Final = 2**30
 """Bytes."""
 SKEW: Final = 2.0
@@ -32,76 +32,71 @@ REDIS_PATIENCE: Final = 2.0
 """Seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What was looked at, what was seen, and what to do about it."""
-
-    name: str
-    state: State
-    text: str
-    fix: str = ""
-
-
 def data_dir(path: Path) -> Iterator[Check]:
     place = path
     while not place.exists() and place != place.parent:
         place = place.parent
+    name, text = "data directory", str(path)
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        yield Check("data directory", "error", f"{path} cannot be written", "Choose another one: --data-dir DIR.")
+        yield found(name, "error", "data_dir_unwritable", "choose_data_dir", path=text)
         return
     if place != path:
-        yield Check("data directory", "ok", f"{path} will be made at the first start")
+        yield found(name, "ok", "data_dir_to_be_made", path=text)
     elif stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Check("data directory", "warning", f"{path} is open to other users", f"chmod 700 {path}")
+        yield found(name, "warning", "data_dir_open", "close_data_dir", path=text)
     else:
-        yield Check("data directory", "ok", str(path))
+        yield found(name, "ok", "data_dir_good", path=text)
     free = shutil.disk_usage(place).free
     if free < LITTLE_SPACE:
-        yield Check("disk", "warning", f"{free // 2**20} MiB are free at {place}", "Make room: the request log grows.")
+        yield found("disk", "warning", "disk_low", "make_room", mib=free // 2**20, path=str(place))
 
 
 def admin_token(settings: Settings, file: Path) -> Iterator[Check]:
+    name = "admin token"
     if settings.admin_token is not None:
         if len(set(settings.admin_token.get_secret_value())) < 10:
-            yield Check("admin token", "warning", "easy to guess", "`openssl rand -base64 32` makes a good one.")
+            yield found(name, "warning", "token_easy", "make_token")
         else:
-            yield Check("admin token", "ok", "set by you")
+            yield found(name, "ok", "token_set")
     elif not file.exists():
-        yield Check("admin token", "ok", "will be made at the first start")
+        yield found(name, "ok", "token_to_be_made")
     elif stat.S_IMODE(file.stat().st_mode) & 0o077:
-        yield Check("admin token", "error", f"{file} can be read by other users", f"chmod 600 {file}")
+        yield found(name, "error", "token_readable", "close_token", path=str(file))
     else:
-        yield Check("admin token", "ok", f"in {file}")
+        yield found(name, "ok", "token_in_file", path=str(file))
 
 
 def listens_on(settings: Settings) -> Iterator[Check]:
     from llm_gateway.settings import is_loopback
 
+    name, url = "listens on", settings.public_url or ""
     if is_loopback(settings.host):
-        yield Check("listens on", "ok", f"{settings.host}: this machine only")
-    elif (settings.public_url or "").startswith("https://"):
-        yield Check("listens on", "ok", f"{settings.host}, behind {settings.public_url}")
+        yield found(name, "ok", "listens_here_only", host=settings.host)
+    elif url.startswith("https://"):
+        yield found(name, "ok", "listens_behind_tls", host=settings.host, url=url)
     else:
-        fix = "Put a proxy with TLS in front and set LLM_GATEWAY_PUBLIC_URL to its https:// address."
-        yield Check("listens on", "warning", f"{settings.host}: keys, passwords and prompts travel readable", fix)
+        yield found(name, "warning", "listens_unprotected", "put_tls_in_front", host=settings.host)
     if settings.only_networks:
-        yield Check("egress", "ok", f"model servers only in {', '.join(settings.only_networks)}")
+        yield found("egress", "ok", "egress", networks=tuple(map(str, settings.only_networks)))
 
 
-def catalogue(name: str, found: Catalogue | None) -> Iterator[Check]:
+def catalogue(name: str, catalogue: Catalogue | None) -> Iterator[Check]:
     """What was read of it; None = it is not used."""
-    if found is None:
-        yield Check(name, "ok", "not used")
+    if catalogue is None:
+        yield found(name, "ok", "catalogue_unused")
         return
-    models = {model.name for spec in found.specs for model in spec.models}
-    counts = f"{found.entries} entries, {len(models)} models, {len(found.specs)} servers"
-    if not found.specs:
-        text = found.problems[0] if found.problems else counts
-        yield Check(name, "error", text, f"Install {name}, or disable it.")
+    models = {model.name for spec in catalogue.specs for model in spec.models}
+    counts = {"entries": catalogue.entries, "models": len(models), "servers": len(catalogue.specs)}
+    if catalogue.specs:
+        yield found(name, "ok", "catalogue_read", version=catalogue.version or "unknown version", **counts)
+    elif catalogue.problems:
+        yield found(
+            name, "error", "catalogue_broken", "install_catalogue", problem=catalogue.problems[0], catalogue=name
+        )
     else:
-        yield Check(name, "ok", f"{found.version or 'unknown version'}: {counts}, as listed; nobody was asked")
-    if found.specs and found.problems:
-        yield Check(name, "warning", f"{len(found.problems)} problems, such as: {found.problems[0]}")
+        yield found(name, "error", "catalogue_empty", "install_catalogue", **counts, catalogue=name)
+    if catalogue.specs and (problems := catalogue.problems):
+        yield found(name, "warning", "catalogue_problems", problems=len(problems), problem=problems[0])
 
 
 async def database(engine: AsyncEngine) -> AsyncIterator[Check]:
@@ -109,20 +104,22 @@ async def database(engine: AsyncEngine) -> AsyncIterator[Check]:
     from llm_gateway.storage.upgrade import HEAD, check_known, current_revision
 
     sqlite = engine.dialect.name == "sqlite"
-    kind = "SQLite" if sqlite else "PostgreSQL"
+    name, kind = "database", "SQLite" if sqlite else "PostgreSQL"
     revision = await current_revision(engine)
     check_known(revision)
     release = 0 if sqlite else await _asked(engine, "SELECT current_setting('server_version_num')::int / 10000")
     skew = 0.0 if sqlite else await _skew(engine)
     if revision == HEAD:
-        yield Check("database", "ok", f"{kind}, schema {revision}")
+        yield found(name, "ok", "schema_current", database=kind, schema=revision)
+    elif revision is None:
+        yield found(name, "warning", "schema_missing", "upgrade_schema", database=kind, head=HEAD)
     else:
-        text = f"{kind}, schema {revision or 'none'}, this version has {HEAD}"
-        yield Check("database", "warning", text, "`llm-gateway db upgrade`, or the next start, brings it up to date.")
+        yield found(name, "warning", "schema_other", "upgrade_schema", database=kind, schema=revision, head=HEAD)
     if not sqlite and release < OLDEST_POSTGRESQL:
-        yield Check("database", "error", f"{kind} {release:.0f}", f"{kind} {OLDEST_POSTGRESQL} or newer is needed.")
+        versions = {"release": int(release), "oldest": OLDEST_POSTGRESQL}
+        yield found(name, "error", "database_old", "newer_postgresql", database=kind, **versions)
     if abs(skew) > SKEW:
-        yield Check("clock", "warning", f"{skew:+.0f} s against the database's", "Let both machines keep time by NTP.")
+        yield found("clock", "warning", "clock_skewed", "keep_time", skew=f"{skew:+.0f}")
 
 
 async def _skew(engine: Any) -> float:
@@ -144,53 +141,54 @@ async def redis(settings: Settings) -> AsyncIterator[Check]:
 
     from llm_gateway.shared.client import described
 
+    name = "redis"
     try:
         told = await described(settings.redis_url.get_secret_value(), REDIS_PATIENCE)
     except (RedisError, OSError) as error:
-        text = f"does not answer: {type(error).__name__}; each process keeps limits by itself meanwhile"
-        yield Check("redis", "error", text, "Start it, or mend LLM_GATEWAY_REDIS_URL.")
+        yield found(name, "error", "redis_silent", "mend_redis", problem=type(error).__name__)
         return
-    name, version = ("Valkey", told["valkey_version"]) if "valkey_version" in told else ("Redis", told["redis_version"])
+    valkey = told.get("valkey_version")
+    version = f"Valkey {valkey}" if valkey is not None else f"Redis {told['redis_version']}"
     if told.get("redis_mode") == "cluster":
-        yield Check("redis", "error", f"{name} {version} in cluster mode", "Take one that is not.")
+        yield found(name, "error", "redis_cluster", "redis_without_cluster", version=version)
     elif told.get("role") == "slave":
-        yield Check("redis", "error", f"{name} {version}, a replica", "Name the server that takes writes.")
+        yield found(name, "error", "redis_replica", "redis_that_writes", version=version)
     elif tuple(map(int, str(told["redis_version"]).split(".")[:2])) < OLDEST_REDIS:
-        yield Check("redis", "error", f"{name} {version}", "Redis 6.2, Valkey 7.2 or newer is needed.")
-    elif told.get("maxmemory") and told.get("maxmemory_policy") != "noeviction":
-        text = f"{name} {version} throws keys away when memory is short ({told['maxmemory_policy']}): limits forget"
-        yield Check("redis", "warning", text, "Set maxmemory-policy to noeviction.")
+        yield found(name, "error", "redis_old", "newer_redis", version=version)
+    elif told.get("maxmemory") and (policy := str(told.get("maxmemory_policy"))) != "noeviction":
+        yield found(name, "warning", "redis_evicts", "redis_without_eviction", version=version, policy=policy)
     else:
-        yield Check("redis", "ok", f"{name} {version}")
+        yield found(name, "ok", "redis_good", version=version)
 
 
 def fleet(health: Mapping[str, Any]) -> Check:
     """`health`: as `service.health.report`."""
-    states = ", ".join(f"{count} {state}" for state, count in health["servers"].items())
+    states = tuple(f"{count} {state}" for state, count in health["servers"].items())
     state: State = "error" if health["status"] == "down" else "ok" if health["servers"].get("healthy") else "warning"
     models = health["models"]
-    text = f"{states}; {models['with_healthy_servers']} of {models['total']} models have a healthy server"
-    return Check("fleet", state, text, "" if state == "ok" else "`llm-gateway servers list` says why.")
+    counts = {"healthy": models["with_healthy_servers"], "models": models["total"]}
+    return found("fleet", state, "fleet_is", None if state == "ok" else "list_servers", states=states, **counts)
 
 
 def alerts(firing: Collection[str], webhooks: Sequence[str]) -> Check:
     """`firing`: rules."""
-    names = ", ".join(webhooks)
-    told = f"webhooks: {names}" if names else "no webhook is configured, so nobody is told"
-    if firing:
-        fix = "`llm-gateway alerts list` says for whom and since when."
-        return Check("alerts", "warning", f"firing: {', '.join(sorted(firing))}; {told}", fix)
-    return Check("alerts", "ok", f"nothing fires; {told}")
+    rules, told = tuple(sorted(firing)), tuple(webhooks)
+    if rules and told:
+        return found("alerts", "warning", "alerts_fire", "list_alerts", rules=rules, webhooks=told)
+    if rules:
+        return found("alerts", "warning", "alerts_fire_unheard", "list_alerts", rules=rules)
+    return (
+        found("alerts", "ok", "alerts_quiet", webhooks=told) if told else found("alerts", "ok", "alerts_quiet_unheard")
+    )
 
 
 def log_rows(health: Mapping[str, Any]) -> Check:
-    waiting, dropped = health["log_rows_waiting"], health["log_rows_dropped"]
+    name, waiting, dropped = "request log", health["log_rows_waiting"], health["log_rows_dropped"]
     if health["log"] == "failing":
-        fix = "Make room, or make the data directory writable."
-        return Check("request log", "error", f"the journal cannot be written; {dropped} rows were lost", fix)
+        return found(name, "error", "journal_failing", "make_journal_writable", rows=dropped)
     if health["log"] == "waiting" or health["database"] != "ok":
-        text = f"{waiting} rows wait for the database; configuration: {health['configuration']}"
-        return Check("request log", "warning", text, "Bring the database back: no restart is needed.")
+        source = health["configuration"]
+        return found(name, "warning", "rows_wait", "bring_database_back", rows=waiting, configuration=source)
     if dropped:
-        return Check("request log", "warning", f"{dropped} rows were lost", "The server's log says why.")
-    return Check("request log", "ok", f"{waiting} rows are on their way to the database")
+        return found(name, "warning", "rows_lost", "read_the_log", rows=dropped)
+    return found(name, "ok", "rows_arrive", rows=waiting)

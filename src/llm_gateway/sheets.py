@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -39,8 +40,8 @@ class Sheet:
 
 
 def cell(value: Any) -> Any:
-    """Numbers stay numbers, truth is `true` or `false`, nothing is empty; a text that a program could take for a
-    formula gets a `'` before it."""
+    """Numbers stay numbers, truth is `true` or `false`, nothing is empty; lists and objects are JSON; a text that a
+    program could take for a formula gets a `'` before it."""
     match value:
         case None:
             return ""
@@ -48,6 +49,8 @@ def cell(value: Any) -> Any:
             return "true" if value else "false"
         case str():
             return f"'{value}" if is_risky(value) else value
+        case dict() | list():
+            return json.dumps(value, ensure_ascii=False)
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 
 from playwright.sync_api import expect
@@ -25,3 +26,19 @@ def test_a_change_is_found_and_shown_with_what_it_was_before(ui: Ui) -> None:
     ui.api("DELETE", "projects/audited")
     ui.page.get_by_role("button", name="Refresh").click()
     expect(ui.page.get_by_role("row").filter(has_text="Project deleted")).to_be_visible()
+
+
+def test_what_is_shown_is_exported_as_a_table(ui: Ui) -> None:
+    ui.api("POST", "projects", json={"name": "exported"})
+    ui.api("DELETE", "projects/exported")
+    ui.open("audit?object=exported")
+    ui.page.get_by_role("button", name="Export").click()
+    with ui.page.expect_download() as saved:
+        ui.page.get_by_role("menuitem", name="CSV").click()
+    assert saved.value.suggested_filename == "audit.csv"
+    with saved.value.path().open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["action"], row["object_name"]) for row in rows] == [
+        ("project.create", "exported"),
+        ("project.delete", "exported"),
+    ]

@@ -21,3 +21,12 @@ def test_a_client_is_found_and_its_recipe_holds_this_address_and_the_chosen_mode
     expect(recipe).to_contain_text("qwen2.5:7b")
     page.reload()
     expect(page.get_by_role("region", name="Claude Code")).to_contain_text("qwen2.5:7b")
+
+
+def test_a_recipe_is_told_in_the_language_of_the_page(ui: Ui) -> None:
+    ui.open("connect")
+    ui.page.evaluate("localStorage.setItem('llmgw-language', 'es')")
+    ui.open("connect")
+    recipe = ui.page.get_by_role("region", name="curl, and plain HTTP")
+    expect(recipe).to_contain_text("Qué modelos hay:")
+    expect(recipe.get_by_role("listitem")).to_contain_text("también sirven.")

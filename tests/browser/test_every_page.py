@@ -17,7 +17,7 @@ from support.browser import ROOT, Ui, admin, signed_in, watched
 from support.served import Served
 
 PAGES = re.findall(r'{ id: "(\w+)"', (ROOT / "ui/src/pages/index.ts").read_text())
-VIEWS = [*PAGES, "settings/file", "settings/doctor", "projects/demo"]
+VIEWS = [*PAGES, "settings/file", "settings/doctor", "projects/demo", "fleet?view=matrix"]
 PICTURES = ROOT / "docs/screenshots"
 FIRST_LOAD = 250_000
 """Bytes of JavaScript, compressed, before the first page is there."""
@@ -38,7 +38,8 @@ def test_a_page_has_no_serious_fault_of_accessibility(themed: tuple[Ui, str], vi
     ui.open(view)
     settled(ui)
     shown = PICTURES if os.environ.get("TAKE_SCREENSHOTS") else tmp_path
-    ui.page.screenshot(path=shown / f"{view.replace('/', '-')}-{theme}.png")
+    name = re.sub(r"\W+", "-", view)
+    ui.page.screenshot(path=shown / f"{name}-{theme}.png")
     assert ui.serious() == []
     assert ui.complaints == []
 

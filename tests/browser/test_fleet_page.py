@@ -55,6 +55,33 @@ def test_several_servers_are_probed_at_once(ui: Ui) -> None:
     expect(page.get_by_text("1 server answered.")).to_be_visible()
 
 
+def test_which_server_holds_which_model_is_seen_at_once(ui: Ui) -> None:
+    page = ui.page
+    made = ui.api("POST", "models", json={"name": "held", "backend": ["mistral:latest", "qwen2.5:7b"]})
+    try:
+        ui.open("fleet")
+        page.get_by_role("radiogroup", name="View").get_by_text("Models").click()
+        expect(page).to_have_url(re.compile("view=matrix"))
+        matrix = page.get_by_role("table", name="Models by server")
+        place = matrix.get_by_role("columnheader").all_inner_texts().index("demo-lying")
+        row = matrix.get_by_role("row").filter(has=page.get_by_role("link", name="llama3.2:3b", exact=True))
+        expect(row.get_by_role("cell").nth(place - 1)).to_have_text("quarantined")
+        row = matrix.get_by_role("row").filter(has=page.get_by_role("link", name="held", exact=True))
+        expect(row).to_contain_text("mistral:latest → qwen2.5:7b")
+        expect(row.get_by_role("cell").nth(place - 1)).to_have_text("not held")
+        assert ui.serious() == []
+        page.get_by_label("Find a model").fill("smollm2")
+        expect(matrix.get_by_role("row")).to_have_count(2)
+        expect(matrix.get_by_role("button", name="demo-maple")).to_have_count(0)  # it holds none of these
+        matrix.get_by_role("button", name="demo-cedar").press("Enter")
+        expect(page.get_by_role("dialog").get_by_role("table", name="Models")).to_contain_text("qwen2.5:7b")
+        page.keyboard.press("Escape")
+        matrix.get_by_role("link", name="smollm2:135m").press("Enter")
+        expect(page).to_have_url(re.compile(r"/models\?tab=catalogue&name=smollm2"))
+    finally:
+        ui.api("DELETE", f"models/{made['id']}")
+
+
 @pytest.fixture
 def own(browser: Browser, demo: Served, tmp_path: Path) -> Iterator[Ui]:
     """A gateway whose config file names one server; the demo's servers are its servers, too."""

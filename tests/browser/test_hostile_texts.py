@@ -93,7 +93,18 @@ def fill(served: Served) -> None:
 
 
 VIEWS = [
-    *("overview", "live", "requests", "usage", "projects", "models", "models?tab=catalogue", "fleet", "connect"),
+    *(
+        "overview",
+        "live",
+        "requests",
+        "usage",
+        "projects",
+        "models",
+        "models?tab=catalogue",
+        "fleet",
+        "fleet?view=matrix",
+    ),
+    "connect",
     *("audit", "alerts", "users", "settings", "settings/file", "settings/doctor", "start"),
 ]
 

@@ -70,3 +70,19 @@ def test_the_catalogue_is_searched_and_a_model_leads_to_a_name_for_it(ui: Ui) ->
     expect(drawer.get_by_role("region", name="Physical model")).to_contain_text("8d42e1616fe5")
     drawer.get_by_role("button", name="Map a name to this").click()
     expect(page.get_by_role("listitem")).to_contain_text("llama3.2:3b")
+
+
+def test_who_would_serve_a_model_is_said_in_the_language_of_the_page(ui: Ui) -> None:
+    page = ui.page
+    ui.open("models")
+    page.evaluate("localStorage.setItem('llmgw-language', 'es')")
+    ui.api("POST", "projects", json={"name": "castellano"})
+    ui.open("models?name=llama3.2:3b&as=castellano")
+    explained = page.get_by_role("region", name="Quién lo serviría ahora, y por qué")
+    expect(explained).to_contain_text("Preguntaría primero a")
+    expect(explained.get_by_role("table", name="Los que no se usan, y por qué")).to_contain_text(
+        "no se permite la clase de confianza «público»"
+    )
+    ui.open("settings/doctor")
+    expect(page.get_by_role("row").filter(has_text="flota")).to_contain_text("modelos tienen un servidor sano")
+    ui.api("DELETE", "projects/castellano")

@@ -50,6 +50,29 @@ def test_figures_are_explored_by_metric_and_group_and_lead_to_requests(ui: Ui) -
     expect(ui.page).to_have_url(re.compile(r"/requests\?range=1h&project=demo&endpoint=%2Fv1%2Fchat%2Fcompletions"))
 
 
+def test_the_hours_of_a_week_are_walked_by_keyboard_and_lead_to_their_requests(ui: Ui) -> None:
+    ask(ui, ui.key())
+    counted(ui, "demo")
+    ui.open("usage?range=24h")
+    ui.page.get_by_role("radiogroup", name="Kind of chart").get_by_text("Week").click()
+    expect(ui.page).to_have_url(re.compile("look=week"))
+    grid = ui.page.get_by_role("grid", name="By hour of the week")
+    expect(grid.get_by_role("gridcell", name=re.compile("not in this time")).first).to_be_visible()
+    expect(ui.page.get_by_text("Hours in UTC")).to_be_visible()
+    assert ui.serious() == []
+    first = grid.locator("[tabindex='0']")
+    first.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+        ui.page.keyboard.press(key)
+    reached = grid.locator("[data-at='26']")
+    expect(reached).to_be_focused()
+    expect(ui.page.get_by_role("tooltip").filter(has_text="Tuesday 02:00–03:00")).to_be_visible()
+    hour = grid.get_by_role("link", name=re.compile(r"Requests [1-9]")).last
+    hour.click()
+    expect(ui.page).to_have_url(re.compile(r"/requests\?range=20.*_20"))
+    expect(ui.page.get_by_role("table", name="Requests").get_by_role("row").nth(1)).to_be_visible()
+
+
 def test_the_file_holds_what_is_shown_and_runs_no_formula(ui: Ui, tmp_path: Path) -> None:
     ui.api("POST", "projects", json={"name": FORMULA})
     ask(ui, ui.api("POST", "keys", json={"project": FORMULA, "name": "one"})["key"])

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 ROOT: Final = "llm_gateway"
 
-GROUND: Final = ("errors", "clock", "names")
+GROUND: Final = ("errors", "clock", "names", "said")
 CORES: Final = ("wire", "fleet", "access", "exposures")
 OUTSIDE: Final = ("ledger", "upstream", "storage", "shared")
 INNER: Final = (*GROUND, *CORES, *OUTSIDE, "observe", "gateway", "service", "alerts")
@@ -29,6 +29,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "errors": (),
     "clock": (),
     "names": (),
+    "said": (),
     # how work goes on beside the requests: a leaf
     "background": (),
     # pure cores
@@ -91,9 +92,10 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     # how tables become CSV: a leaf
     "sheets": (),
     # what the command and the admin API look for that may be wrong
-    "checkup": ("settings", "storage", "shared", "upstream.sources"),
+    "findings": ("said",),
+    "checkup": ("findings", "settings", "storage", "shared", "upstream.sources"),
     # the outermost
-    "web": (*INNER, *EDGES, "passwords", "recipes", "roster", "running", "assemble", "sheets", "checkup"),
+    "web": (*INNER, *EDGES, "passwords", "recipes", "roster", "running", "assemble", "sheets", "findings", "checkup"),
     "cli": (
         *INNER,
         *EDGES,
@@ -106,6 +108,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
         "testing",
         "recipes",
         "sheets",
+        "findings",
         "checkup",
     ),
     "main": ("assemble", "web", "observe", *EDGES),

@@ -37,6 +37,11 @@ def test_numbers_stay_numbers_and_nothing_is_empty():
     assert sheet.take() == ""
 
 
+def test_lists_and_objects_are_json_in_one_cell():
+    assert cell({"name": "=1", "trust": ["own"]}) == '{"name": "=1", "trust": ["own"]}'
+    assert cell([]) == "[]"
+
+
 def test_a_sheet_without_rows_has_its_headings():
     assert Sheet(["a", "b"]).take() == "a,b\r\n"
 

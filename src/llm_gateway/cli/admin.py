@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ import typer
 from llm_gateway.cli import times
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
+from llm_gateway.cli.exports import Export
 from llm_gateway.cli.frame import Group, Json, Where
 from llm_gateway.cli.show import Column, Row, as_json, moment, note, plain, record, table, terminal
 
@@ -24,6 +26,7 @@ Role = Annotated[
     Literal["owner", "editor", "viewer"],
     typer.Option(help="owner: everything, editor: all but users, viewer: looks only."),
 ]
+AUDIT: Final = "/admin/api/audit"
 LONGEST: Final = 1_000
 """Rows of the audit log that are listed at most."""
 
@@ -92,33 +95,44 @@ async def make_login_url(where: Where, json: Json = False) -> None:
     print(made["url"])
 
 
+@dataclass(frozen=True, slots=True)
+class AuditFilters:
+    """What rows of the audit log must be; every absent one means anything."""
+
+    who: Annotated[str | None, typer.Option(help="A user's name, `token`, `link`, `config file`.")] = None
+    action: Annotated[str | None, typer.Option(help="Such as project.update; `project`: all of projects.")] = None
+    object_type: Annotated[str | None, typer.Option("--type", help="Such as project, key, user.")] = None
+    object: Annotated[str | None, typer.Option("--object", help="Its id or name.")] = None
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 7d or 2026-11-01.")] = None
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None
+
+    def query(self) -> dict[str, Any]:
+        """As the admin API takes them."""
+        now = time.time()
+        return {
+            "who": self.who,
+            "action": self.action,
+            "object_type": self.object_type,
+            "object": self.object,
+            "since": times.past(self.since, "--since", now),
+            "until": times.past(self.until, "--until", now),
+        }
+
+
 @group.command("audit")
 async def show_audit(
     where: Where,
-    who: Annotated[str | None, typer.Option(help="A user's name, `token`, `link`, `config file`.")] = None,
-    action: Annotated[str | None, typer.Option(help="Such as project.update; `project`: all of projects.")] = None,
-    object_type: Annotated[str | None, typer.Option("--type", help="Such as project, key, user.")] = None,
-    object: Annotated[str | None, typer.Option("--object", help="Its id or name.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 7d or 2026-11-01.")] = None,
+    filters: AuditFilters,
     limit: Annotated[int, typer.Option(min=1, max=LONGEST, help="Most rows.")] = 50,
     json: Json = False,
 ) -> None:
     """List who changed what, newest first."""
-    begin = times.past(since, "--since", time.time())
+    query = filters.query()
     rows: list[Any] = []
     cursor = None
     async with connect(where) as api:
         while len(rows) < limit:
-            page = await api.get(
-                "/admin/api/audit",
-                who=who,
-                action=action,
-                object_type=object_type,
-                object=object,
-                since=begin,
-                cursor=cursor,
-                limit=min(limit - len(rows), 200),
-            )
+            page = await api.get(AUDIT, **query, cursor=cursor, limit=min(limit - len(rows), 200))
             rows += page["data"]
             cursor = page["next_cursor"]
             if cursor is None:
@@ -127,6 +141,13 @@ async def show_audit(
         as_json({"data": rows, "next_cursor": cursor})
         return
     table(_AUDIT, rows, empty="Nobody has changed anything.", spare=("Role", "From"))
+
+
+@group.command("audit-export")
+async def export_audit(where: Where, filters: AuditFilters, export: Export) -> None:
+    """Write who changed what, oldest first: every matching row."""
+    async with connect(where) as api:
+        await export.write(api, f"{AUDIT}/export", filters.query())
 
 
 @users.command("list")

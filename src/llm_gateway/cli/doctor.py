@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from llm_gateway import __version__, checkup
-from llm_gateway.checkup import Check, State
 from llm_gateway.cli.client import ADMIN_TOKEN, Api, Runtime, connect_to_server, find_server
 from llm_gateway.cli.exits import Exit, Stop, explained
 from llm_gateway.cli.frame import Json, Where
 from llm_gateway.cli.show import as_json, plain
+from llm_gateway.findings import Check, State
 
 if TYPE_CHECKING:
     from llm_gateway.config.load import Loaded

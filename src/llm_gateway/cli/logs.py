@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import sys
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import aclosing
 from json import dumps
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
 
 from llm_gateway.cli.client import connect
 from llm_gateway.cli.exits import Exit, Stop
+from llm_gateway.cli.exports import Export
 from llm_gateway.cli.filters import Filters, with_key
 from llm_gateway.cli.frame import Group, Json, Where
 from llm_gateway.cli.show import Column, Row, as_json, cost, moment, note, plain, record, table, text, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llm_gateway.cli.client import Api
 
 group = Group("The request log.")
@@ -173,35 +169,13 @@ async def tail_logs(
 async def export_logs(
     where: Where,
     filters: Filters,
-    format: Annotated[
-        Literal["ndjson", "csv"] | None,
-        typer.Option(help="A JSON object per line, or a table. Absent: as FILE is called, else ndjson."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Absent: stdout. `.gz` at the end: packed.")
-    ] = None,
+    export: Export,
     payloads: Annotated[bool, typer.Option("--payloads", help="With prompt and answer, where they are kept.")] = False,
 ) -> None:
     """Write every matching row, oldest first."""
-    if format is None:
-        format = "csv" if output is not None and ".csv" in output.suffixes[-2:] else "ndjson"
-    async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(connect(where))
-        wanted = {"format": format, "payloads": "true" if payloads else None}
-        query = await with_key(api, filters.query()) | wanted
-        rows = await stack.enter_async_context(api.stream("GET", f"{REQUESTS}/export", query=query))
-        if output is None:
-            await _copy(rows, sys.stdout.buffer)
-            return
-        draft = output.with_name(f".{output.name}.part")
-        try:
-            with _opened(draft, packed=output.suffix == ".gz") as file:
-                await _copy(rows, file)
-            draft.replace(output)
-        except OSError as error:
-            raise Stop(f"{output} cannot be written: {error.strerror}.", code=Exit.ERROR) from error
-        finally:
-            draft.unlink(missing_ok=True)
+    async with connect(where) as api:
+        wanted = {"payloads": "true" if payloads else None}
+        await export.write(api, f"{REQUESTS}/export", await with_key(api, filters.query()) | wanted)
 
 
 async def latest(api: Api, query: dict[str, Any], count: int, cursor: str | None = None) -> dict[str, Any]:
@@ -214,22 +188,6 @@ async def latest(api: Api, query: dict[str, Any], count: int, cursor: str | None
         cursor = page["next_cursor"]
         if cursor is None or len(rows) >= count:
             return {**page, "data": rows}
-
-
-@contextmanager
-def _opened(file: Path, *, packed: bool) -> Iterator[BinaryIO]:
-    with file.open("wb") as plain_file:
-        if not packed:
-            yield plain_file
-            return
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=plain_file, mtime=0) as packed_file:
-            yield packed_file  # type: ignore[misc]  # a BinaryIO in all but its name
-
-
-async def _copy(rows: Any, to: BinaryIO) -> None:
-    async for part in rows.aiter_bytes():
-        to.write(part)
-    to.flush()
 
 
 async def _payload(api: Api, path: str) -> Any:

@@ -28,6 +28,7 @@ _GROUPS: Final[dict[str, Column]] = {
     "endpoint": ("Endpoint", "endpoint"),
     "status_class": ("Status", lambda r: f"{r['status_class']}xx" if r.get("status_class") else None),
     "error_code": ("Error", "error_code"),
+    "hour_of_week": ("Hour (UTC)", lambda r: _hour(r.get("hour_of_week"))),
 }
 _NAMES: Final = {"project": ("project", "project_id"), "key": ("key", "key_id")}
 """The fields of a group, where they are not just its name."""
@@ -136,6 +137,13 @@ def _print_csv(rows: Iterable[Row], groups: Iterable[str], bucket: str | None) -
     sheet = Sheet([*(["bucket"] if bucket else []), *named, *COLUMNS])
     sheet.write(rows)
     sys.stdout.write(sheet.take())
+
+
+def _hour(of_week: int | None) -> str | None:
+    if of_week is None:
+        return None
+    day, hour = divmod(of_week, 24)
+    return f"{('Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun')[day]} {hour:02}:00"
 
 
 def _whole(ms: float | None) -> str | None:

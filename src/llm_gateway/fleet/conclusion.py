@@ -9,6 +9,7 @@ from typing import Final, Literal
 from llm_gateway.access.policy import Trust
 from llm_gateway.fleet.attempts import QUEUE_WAIT
 from llm_gateway.fleet.explain import Verdict
+from llm_gateway.said import Said, Template, Value, joined, say
 
 Outcome = Literal[
     "serves",
@@ -28,75 +29,164 @@ NAMED: Final = 3
 """Servers that a sentence names."""
 
 
+ConclusionCode = Literal[
+    "asks_one",
+    "asks_in_turn",
+    "asks_in_turn_and_more",
+    "some_are_drawn",
+    "preferred_cannot",
+    "all_wait",
+    "all_rest",
+    "asked_while_resting",
+    "asked_while_resting_in_turn",
+    "asked_while_resting_in_turn_and_more",
+    "rest_ends",
+    "nobody_may",
+    "all_quarantined",
+    "all_incapable",
+    "all_not_pinned",
+    "all_not_permitted",
+    "nothing_permitted",
+    "nobody_serves",
+    "all_disabled",
+    "not_held",
+]
+CONCLUSIONS: Final[dict[ConclusionCode, Template]] = {
+    "asks_one": "Would ask {server}, and nobody else.",
+    "asks_in_turn": "Would ask {server} first, then {others:then}.",
+    "asks_in_turn_and_more": "Would ask {server} first, then {others:then}, and {more} more.",
+    "some_are_drawn": "(Of {drawn_from} servers a few are drawn by chance, and the best of these is asked.)",
+    "preferred_cannot": "Nobody can serve {models:or} now.",
+    "all_wait": (
+        "The only server that may serve it and does not rest is full or busy: a request waits up to {seconds} for a "
+        "place.",
+        "All {count} servers that may serve it and do not rest are full or busy: a request waits up to {seconds} for a "
+        "place.",
+    ),
+    "all_rest": (
+        "The only server that may serve it rests.",
+        "All {count} servers that may serve it rest.",
+    ),
+    "asked_while_resting": "It is asked all the same.",
+    "asked_while_resting_in_turn": (
+        "The least recently failed is ({server} first, then {others:then}) asked all the same."
+    ),
+    "asked_while_resting_in_turn_and_more": (
+        "The least recently failed is ({server} first, then {others:then}, and {more} more) asked all the same."
+    ),
+    "rest_ends": ("Its rest ends in {seconds}.", "The first rest ends in {seconds}."),
+    "nobody_may": "Nobody may serve it.",
+    "all_quarantined": (
+        "The only server that may serve it is quarantined: another model under its name.",
+        "All {count} servers that may serve it are quarantined: another model under its name.",
+    ),
+    "all_incapable": (
+        "The only server that may serve it lacks {lacks:or}.",
+        "All {count} servers that may serve it lack {lacks:or}.",
+    ),
+    "all_not_pinned": (
+        "The only server that may serve it lists another digest than the pinned one.",
+        "All {count} servers that may serve it list another digest than the pinned one.",
+    ),
+    "all_not_permitted": (
+        "The only server in service that holds it is {trust:or}, and permitted is {permitted:or}.",
+        "All {count} servers in service that hold it are {trust:or}, and permitted is {permitted:or}.",
+    ),
+    "nothing_permitted": (
+        "The only server in service that holds it is {trust:or}, and permitted is none.",
+        "All {count} servers in service that hold it are {trust:or}, and permitted is none.",
+    ),
+    "nobody_serves": "Nobody serves it.",
+    "all_disabled": (
+        "The only server that holds it is out of service.",
+        "All {count} servers that hold it are out of service.",
+    ),
+    "not_held": "Nobody can serve it: no known server lists {models:or}.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Conclusion:
     outcome: Outcome
-    text: str
-    """One or two sentences."""
+    said: tuple[Said[ConclusionCode], ...]
+    """One to three sentences."""
+
+    @property
+    def text(self) -> str:
+        return joined(self.said)
 
 
 def conclude(verdicts: Sequence[Verdict], backends: Sequence[str], trust: frozenset[Trust]) -> Conclusion:
     """`verdicts` as `explain.ranked` gives them; `backends` and `trust` are what they were asked with."""
     if not verdicts:
-        return Conclusion("not_held", f"Nobody can serve it: no known server lists {_or(backends)}.")
+        return Conclusion("not_held", (_say("not_held", models=_names(backends)),))
     best = [v for v in verdicts if v.rank == verdicts[0].rank]
+    servers = len({v.spec.id for v in best})
     if best[0].rank <= 1:
         return Conclusion("serves", _serves(best, backends))
     if best[0].rank == 2:
-        those = _all(best, "server that may serve it and does not rest is", "that may serve it and do not rest are")
-        return Conclusion("waits", f"{those} full or busy: a request waits up to {QUEUE_WAIT:.0f} s for a place.")
+        return Conclusion("waits", (_say("all_wait", count=servers, seconds=QUEUE_WAIT),))
     if best[0].rank == 3:
-        those = _all(best, "server that may serve it rests", "that may serve it rest")
-        who = "It is" if len(best) == 1 else f"The least recently failed is ({_in_turn(best, backends)})"
         soonest = min(v.again_in or 0.0 for v in best)
-        again = f"asked all the same. {'Its' if len(best) == 1 else 'The first'} rest ends in {_span(soonest)}."
-        return Conclusion("tries_resting", f"{those}. {who} {again}")
-    if best[0].standing == "quarantined":
-        those = _all(best, "server that may serve it is", "that may serve it are")
-        return Conclusion("quarantined", f"Nobody may serve it. {those} quarantined: another model under its name.")
-    if best[0].standing == "incapable":
-        those = _all(best, "server that may serve it", "that may serve it")
-        reasons = sorted({v.reason.removeprefix("lacks ") for v in best})
-        lacks = "lacks" if len({v.spec.id for v in best}) == 1 else "lack"
-        return Conclusion("incapable", f"Nobody may serve it. {those} {lacks} {' or '.join(reasons)}.")
-    if best[0].standing == "not_pinned":
-        those = _all(best, "server that may serve it lists", "that may serve it list")
-        return Conclusion("not_pinned", f"Nobody may serve it. {those} another digest than the pinned one.")
-    those = _all(best, "server in service that holds it is", "in service that hold it are")
-    if best[0].standing == "not_permitted":
-        classes = _or(sorted({v.spec.trust.value for v in best}))
-        own = _or(sorted(trust)) if trust else "none"
-        return Conclusion("not_permitted", f"Nobody may serve it. {those} {classes}, and permitted is {own}.")
-    those = _all(best, "server that holds it is", "that hold it are")
-    return Conclusion("disabled", f"Nobody serves it. {those} out of service.")
+        asked = _in_turn(best, backends, "asked_while_resting")
+        ends = _say("rest_ends", count=len(best), seconds=soonest)
+        return Conclusion("tries_resting", (_say("all_rest", count=servers), asked, ends))
+    match best[0].standing:
+        case "quarantined":
+            return Conclusion("quarantined", (_say("nobody_may"), _say("all_quarantined", count=servers)))
+        case "incapable":
+            lacks = sorted({v.reason.removeprefix("lacks ") for v in best})
+            said = _say("all_incapable", count=servers, lacks=tuple(lacks))
+            return Conclusion("incapable", (_say("nobody_may"), said))
+        case "not_pinned":
+            return Conclusion("not_pinned", (_say("nobody_may"), _say("all_not_pinned", count=servers)))
+        case "not_permitted":
+            classes, own = _names(sorted({v.spec.trust.value for v in best})), _names(sorted(trust))
+            said = _say("nothing_permitted", count=servers, trust=classes)
+            if trust:
+                said = _say("all_not_permitted", count=servers, trust=classes, permitted=own)
+            return Conclusion("not_permitted", (_say("nobody_may"), said))
+    return Conclusion("disabled", (_say("nobody_serves"), _say("all_disabled", count=servers)))
 
 
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+def _say(code: ConclusionCode, **values: Value) -> Said[ConclusionCode]:
+    return say(CONCLUSIONS, code, **values)
 
 
-def _serves(best: Sequence[Verdict], backends: Sequence[str]) -> str:
-    first = [v for v in best if v.preference == best[0].preference]
-    text = f"Would ask {_in_turn(best, backends)}."
-    if len(first) > DRAWN:
-        text += f" (Of {len(first)} servers a few are drawn by chance, and the best of these is asked.)"
-    if (better := backends[: best[0].preference]) and best[0].preference:
-        text += f" Nobody can serve {_or(better)} now."
-    return text
+def _serves(best: Sequence[Verdict], backends: Sequence[str]) -> tuple[Said[ConclusionCode], ...]:
+    said = [_in_turn(best, backends, "asks")]
+    alike = sum(v.preference == best[0].preference for v in best)
+    if alike > DRAWN:
+        said.append(_say("some_are_drawn", drawn_from=alike))
+    if better := backends[: best[0].preference]:
+        said.append(_say("preferred_cannot", models=_names(better)))
+    return tuple(said)
 
 
-def _in_turn(best: Sequence[Verdict], backends: Sequence[str]) -> str:
-    names = [f"`{v.spec.name}`" + (f" ({v.model})" if len(backends) > 1 else "") for v in best]
-    if len(names) == 1:
-        return f"{names[0]}, and nobody else"
-    more = f", and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{names[0]} first, then {', then '.join(names[1:NAMED])}{more}"
+def _in_turn(
+    best: Sequence[Verdict], backends: Sequence[str], how: Literal["asks", "asked_while_resting"]
+) -> Said[ConclusionCode]:
+    """Who is asked first, and who after that."""
+    one, few, many = _TURNS[how]
+    first, *others = [f"`{v.spec.name}`" + (f" ({v.model})" if len(backends) > 1 else "") for v in best]
+    shown = tuple(others[: NAMED - 1])
+    if not others:
+        return _say(one, server=first)
+    if len(shown) == len(others):
+        return _say(few, server=first, others=shown)
+    return _say(many, server=first, others=shown, more=len(others) - len(shown))
 
 
-def _all(found: Sequence[Verdict], one: str, many: str) -> str:
-    servers = len({v.spec.id for v in found})
-    return f"The only {one}" if servers == 1 else f"All {servers} servers {many}"
+_TURNS: Final[dict[str, tuple[ConclusionCode, ConclusionCode, ConclusionCode]]] = {
+    "asks": ("asks_one", "asks_in_turn", "asks_in_turn_and_more"),
+    "asked_while_resting": (
+        "asked_while_resting",
+        "asked_while_resting_in_turn",
+        "asked_while_resting_in_turn_and_more",
+    ),
+}
+"""The sentences for one server, for a few, and for more than are named."""
 
 
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(f"`{name}`" for name in names)
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"`{name}`" for name in names)

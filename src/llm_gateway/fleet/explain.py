@@ -12,6 +12,7 @@ from llm_gateway.fleet.rest import Rest
 from llm_gateway.fleet.score import ALIKE, Score, score
 from llm_gateway.fleet.server import ModelState, ServerState, is_lie
 from llm_gateway.names import SHORTEST_PIN, Pinned, canonical, pinned
+from llm_gateway.said import Said, Template, Value, say
 from llm_gateway.wire.models import CAPABILITIES
 
 Standing = Literal[
@@ -27,6 +28,43 @@ Standing = Literal[
     "not_permitted",
     "disabled",
 ]
+ReasonCode = Literal[
+    "returning",
+    "returning_after",
+    "doubted",
+    "one_at_a_time",
+    "server_full",
+    "full",
+    "busy",
+    "resting",
+    "resting_after",
+    "wrong_digest",
+    "misnamed",
+    "incapable",
+    "not_pinned",
+    "not_permitted",
+    "disabled",
+]
+REASONS: Final[dict[ReasonCode, Template]] = {
+    "returning": "back from a rest: {fault}",
+    "returning_after": "back from a rest: {fault} ({detail})",
+    "doubted": "it lists more than can be believed and comes last until it was tried",
+    "one_at_a_time": "one attempt shows whether it is back",
+    "server_full": "{in_flight} of {limit} requests that it may have run",
+    "full": "{in_flight} of {limit} places taken",
+    "busy": "it said that it is busy",
+    "resting": "{part}: {fault}",
+    "resting_after": "{part}: {fault} ({detail})",
+    "wrong_digest": "identity: wrong_digest: {detail}",
+    "misnamed": "identity: misnamed: {detail}",
+    "incapable": "lacks {lacks}",
+    "not_pinned": "its digest is {digest}, pinned is {pin}",
+    "not_permitted": "trust class {trust} is not permitted",
+    "disabled": "taken out of service",
+}
+"""`fault` is a `FaultKind`, `part` what rests of `server`, `probe`, `trial`, `model` and `identity`."""
+_UNKNOWN: Final = "unknown"
+
 RANK: Final[dict[Standing, int]] = {
     "usable": 0,
     "returning": 0,  # chosen among the usable ones, as `Fleet.pick` does
@@ -51,8 +89,8 @@ class Verdict:
     """The name as that server lists it."""
     digest: str | None
     standing: Standing
-    reason: str
-    """A sentence's worth; empty for a usable one."""
+    said: Said[ReasonCode] | None
+    """Why; None for a usable one."""
     again_in: float | None
     """Seconds until it is tried next, where it is out for a time."""
     preference: int
@@ -74,6 +112,11 @@ class Verdict:
     """What it is known not to be able to."""
 
     @property
+    def reason(self) -> str:
+        """Empty for a usable one."""
+        return self.said.text if self.said else ""
+
+    @property
     def rank(self) -> int:
         """0 = may be asked now, 1 = when nobody else may, 2 = at its limit, 3 = rests, more = never."""
         return RANK[self.standing]
@@ -91,7 +134,7 @@ def verdict(
 ) -> Verdict:
     """How this model on this server stands for a project that may use servers of `trust`, for a name with `pin`, and
     for a request with such needs."""
-    standing, reason, until = _standing(state, trust, pin, now, needs)
+    standing, said, until = _standing(state, trust, pin, now, needs)
     scored = score(state, prompt_tokens, now)
     lacks, able = state.abilities.lacking(now), state.abilities.able(needs, now)
     order: tuple[float, ...] = (RANK[standing], preference, able is None, scored.cost)
@@ -103,7 +146,7 @@ def verdict(
         state.listed.name,
         state.listed.digest,
         standing,
-        reason,
+        said,
         None if until is None else max(0.0, until - now),
         preference,
         scored,
@@ -164,42 +207,55 @@ def described(state: ModelState, alike: Iterable[ModelState]) -> ListedModel:
 
 def _standing(
     state: ModelState, trust: frozenset[Trust], pin: Pinned, now: float, needs: frozenset[str]
-) -> tuple[Standing, str, float | None]:
+) -> tuple[Standing, Said[ReasonCode] | None, float | None]:
     server = state.server
     if not server.spec.enabled:
-        return "disabled", "taken out of service", None
+        return "disabled", _say("disabled"), None
     if server.spec.trust not in trust:
-        return "not_permitted", f"trust class {server.spec.trust} is not permitted", None
+        return "not_permitted", _say("not_permitted", trust=server.spec.trust.value), None
     if not pin.fits(state.listed.digest):
-        listed, wanted = ((digest or "unknown")[:SHORTEST_PIN] for digest in (state.listed.digest, pin.digest))
-        return "not_pinned", f"its digest is {listed}, pinned is {wanted}", None
+        listed, wanted = ((digest or _UNKNOWN)[:SHORTEST_PIN] for digest in (state.listed.digest, pin.digest))
+        return "not_pinned", _say("not_pinned", digest=listed, pin=wanted), None
     if state.doubt is not None and pin.digest is None:
-        return "quarantined", f"identity: {state.quarantined(now)}", None
+        return "quarantined", _say(state.doubt.kind, detail=state.doubt.reason), None
     if state.abilities.able(needs, now) is False:
         missing = needs & state.abilities.lacking(now)
-        return "incapable", f"lacks {', '.join(name for name in CAPABILITIES if name in missing)}", None
-    for what, rest in _rests(state):
+        return "incapable", _say("incapable", lacks=tuple(name for name in CAPABILITIES if name in missing)), None
+    for part, rest in _rests(state):
         if rest.resting(now):
-            return "resting", f"{what}: {_why(rest)}", rest.until
+            return "resting", _after("resting", "resting_after", rest, part=part), rest.until
     if now < state.busy_until:
-        return "busy", "it said that it is busy", state.busy_until
+        return "busy", _say("busy"), state.busy_until
     returning = state.half_open(now) or server.half_open(now)
     if not state.has_place(now):
         return "full", _taken(state, returning), None
     if returning:
-        rest = max((rest for _, rest in _rests(state)), key=lambda r: r.last_fault_at)
-        return "returning", f"back from a rest: {_why(rest)}", None
+        latest = max((rest for _, rest in _rests(state)), key=lambda r: r.last_fault_at)
+        return "returning", _after("returning", "returning_after", latest), None
     if server.doubted:
-        return "doubted", "it lists more than can be believed and comes last until it was tried", None
-    return "usable", "", None
+        return "doubted", _say("doubted"), None
+    return "usable", None, None
 
 
-def _taken(state: ModelState, returning: bool) -> str:
+def _say(code: ReasonCode, **values: Value) -> Said[ReasonCode]:
+    return say(REASONS, code, **values)
+
+
+def _after(without: ReasonCode, detailed: ReasonCode, rest: Rest, **values: Value) -> Said[ReasonCode]:
+    """What the rest is for: its last fault, and what was seen of that if anything was."""
+    fault = rest.last_fault.value if rest.last_fault is not None else _UNKNOWN
+    if not rest.detail:
+        return _say(without, **values, fault=fault)
+    return _say(detailed, **values, fault=fault, detail=rest.detail)
+
+
+def _taken(state: ModelState, returning: bool) -> Said[ReasonCode]:
+    server = state.server
     if returning:
-        return "one attempt shows whether it is back"
-    if state.server.full():
-        return f"{state.server.in_flight} of {state.server.spec.max_concurrency} requests that it may have run"
-    return f"{state.in_flight} of {state.slots.limit} places taken"
+        return _say("one_at_a_time")
+    if server.full():
+        return _say("server_full", in_flight=server.in_flight, limit=server.spec.max_concurrency or server.in_flight)
+    return _say("full", in_flight=state.in_flight, limit=state.slots.limit)
 
 
 def _rests(state: ModelState) -> list[tuple[str, Rest]]:
@@ -213,8 +269,3 @@ def _rests(state: ModelState) -> list[tuple[str, Rest]]:
         ("identity", state.identity),
     ]
     return sorted(rests, key=lambda item: -item[1].until)
-
-
-def _why(rest: Rest) -> str:
-    kind = str(rest.last_fault) if rest.last_fault is not None else "unknown"
-    return f"{kind} ({rest.detail})" if rest.detail else kind

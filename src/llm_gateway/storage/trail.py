@@ -7,17 +7,18 @@ Rows are added and, when they are old, deleted; none is ever changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import exists, func, insert, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, exists, func, insert, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from llm_gateway.access.roles import Operator
 from llm_gateway.storage.columns import fit, storable
 from llm_gateway.storage.requests import Cursor
+from llm_gateway.storage.sessions import Sessions
 from llm_gateway.storage.tables import admin_user, audit_log
 
 SIGNED_IN: Final = "login.ok"
@@ -91,7 +92,36 @@ async def page(
     s: AsyncSession, filters: TrailFilters, *, before: Cursor | None = None, limit: int = 50
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
     """Up to `limit` rows, newest first, and the cursor of the next page, None on the last one. One query."""
-    wanted = select(audit_log).order_by(_c.timestamp.desc(), _c.id.desc()).limit(limit + 1)
+    wanted = _matching(filters).order_by(_c.timestamp.desc(), _c.id.desc()).limit(limit + 1)
+    if before is not None:
+        wanted = wanted.where(tuple_(_c.timestamp, _c.id) < _place(before))
+    return _cut([dict(row) for row in (await s.execute(wanted)).mappings()], limit)
+
+
+async def export(sessions: Sessions, filters: TrailFilters) -> AsyncIterator[dict[str, Any]]:
+    """Every matching row, oldest first, as `requests.export` does it: a bounded number in memory, each block in a
+    transaction of its own."""
+    after: Cursor | None = None
+    while True:
+        wanted = _matching(filters).order_by(_c.timestamp, _c.id).limit(MAX_PAGE + 1)
+        if after is not None:
+            wanted = wanted.where(tuple_(_c.timestamp, _c.id) > _place(after))
+        async with sessions.read() as s:
+            rows, after = _cut([dict(row) for row in (await s.execute(wanted)).mappings()], MAX_PAGE)
+        for row in rows:
+            yield row
+        if after is None:
+            return
+
+
+async def anybody_was_let_in(s: AsyncSession) -> bool:
+    """Is there a user, has anybody signed in before, or been given a link to?"""
+    users, others = exists(select(admin_user.c.id)), exists(select(_c.id).where(_c.action.in_((SIGNED_IN, LINKED))))
+    return bool((await s.execute(select(or_(users, others)))).scalar())
+
+
+def _matching(filters: TrailFilters) -> Select[Any]:
+    wanted = select(audit_log)
     if filters.who is not None:
         wanted = wanted.where(_c.who == fit(filters.who, _c.who))
     if filters.action is not None:
@@ -106,19 +136,18 @@ async def page(
         wanted = wanted.where(_c.timestamp >= filters.since)
     if filters.until is not None:
         wanted = wanted.where(_c.timestamp < filters.until)
-    if before is not None:
-        place = tuple_(literal(before.timestamp, _c.timestamp.type), literal(before.id, _c.id.type))
-        wanted = wanted.where(tuple_(_c.timestamp, _c.id) < place)
-    rows = [dict(row) for row in (await s.execute(wanted)).mappings()]
+    return wanted
+
+
+def _place(cursor: Cursor) -> ColumnElement[Any]:
+    return tuple_(literal(cursor.timestamp, _c.timestamp.type), literal(cursor.id, _c.id.type))
+
+
+def _cut(rows: list[dict[str, Any]], limit: int) -> tuple[list[dict[str, Any]], Cursor | None]:
+    """The first `limit` rows, and the last of them where there are more."""
     more = len(rows) > limit
     rows = rows[:limit]
     return rows, Cursor(rows[-1]["timestamp"], rows[-1]["id"]) if more else None
-
-
-async def anybody_was_let_in(s: AsyncSession) -> bool:
-    """Is there a user, has anybody signed in before, or been given a link to?"""
-    users, others = exists(select(admin_user.c.id)), exists(select(_c.id).where(_c.action.in_((SIGNED_IN, LINKED))))
-    return bool((await s.execute(select(or_(users, others)))).scalar())
 
 
 def _bounded(values: Mapping[str, object] | None) -> dict[str, Any] | None:

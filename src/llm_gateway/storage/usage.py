@@ -21,6 +21,11 @@ from llm_gateway.storage.tables import COARSE, LATENCY_BOUNDS, ROLLED, usage_rol
 
 Bucket = Literal["minute", "hour", "day"]
 Dimension = Literal["project", "key", "model", "backend_model", "tier", "endpoint", "status_class", "error_code"]
+Group = Dimension | Literal["hour_of_week"]
+HOUR_OF_WEEK: Final = "hour_of_week"
+"""Hours since a Monday 00:00 UTC, 0-167: all weeks of a time one upon the other."""
+MOST_WEEKS: Final = 53
+"""That `hour_of_week` looks at, for it reads figures by the hour."""
 Order = Literal["requests", "errors", "tokens", "tokens_input", "tokens_output", "cost", "failovers", "saved"]
 
 BUCKETS: Final[dict[Bucket, int]] = {"minute": 60, "hour": 3_600, "day": 86_400}
@@ -57,7 +62,7 @@ class UsageRow:
     bucket: float | None
     """Its beginning, Unix seconds; None = not asked for."""
     group: tuple[str | int, ...]
-    """The values of the dimensions, in the order in which they were asked for; a project and a key by id."""
+    """The values of the groups, in the order in which they were asked for; a project and a key by id."""
     requests: int
     errors: int
     tokens_input: int
@@ -149,7 +154,7 @@ async def usage(
     *,
     since: float,
     until: float,
-    by: Sequence[Dimension] = (),
+    by: Sequence[Group] = (),
     bucket: Bucket | None = None,
     filters: UsageFilters | None = None,
     top: int | None = None,
@@ -158,10 +163,12 @@ async def usage(
 ) -> list[UsageRow]:
     """Sums of what began at `since` <= time < `until` (Unix seconds), both brought to whole minutes, hours or days as
     `span` says. In the order of buckets and groups, or with `top` only the groups with most of `order`, these first.
-    Raises InvalidRequest when there would be more than 10,000 rows."""
+    Raises InvalidRequest when there would be more than 10,000 rows, and where `hour_of_week` can not be told."""
     wanted = span(since, until, bucket, minutes_from=minutes_from)
-    groups = [_GROUPS[dimension] for dimension in by]
-    within = _within(wanted.parts, groups, filters)
+    if HOUR_OF_WEEK in by:
+        wanted = _hours(since, until, bucket, minutes_from)
+    groups: list[ColumnElement[Any]] = [_HOUR if group == HOUR_OF_WEEK else _GROUPS[group] for group in by]
+    within = _within(wanted.parts, [_GROUPS[group] for group in by if group != HOUR_OF_WEEK], filters)
     keys = [_bucket(BUCKETS[wanted.bucket]), *groups] if wanted.bucket else groups
     query = _summed(keys, within)
     largest, most = func.sum(_ORDERS[order]).desc(), MAX_ROWS + 1
@@ -280,11 +287,24 @@ _GROUPS: Final[Mapping[Dimension, Column[Any]]] = {
 }
 
 
+_HOUR: Final = ((_c.bucket // 3_600 + 72) % 168).label(HOUR_OF_WEEK)
+"""The Unix epoch began on a Thursday."""
 _ORDERS: Final[Mapping[Order, ColumnElement[int]]] = {
     "tokens": _c.tokens_input + _c.tokens_output,
     "cost": _c.cost_nanos,
     **{name: _c[name] for name in ("requests", "errors", "tokens_input", "tokens_output", "failovers", "saved")},
 }
+
+
+def _hours(since: float, until: float, bucket: Bucket | None, minutes_from: float) -> Span:
+    """The span of whole minutes and hours, without a bucket."""
+    if bucket is not None:
+        raise InvalidRequest(f"`{HOUR_OF_WEEK}` is of the whole time: leave `bucket` out.", param="bucket")
+    if until - since > MOST_WEEKS * 7 * BUCKETS["day"]:
+        raise InvalidRequest(
+            f"`{HOUR_OF_WEEK}` looks at {MOST_WEEKS} weeks at most: ask for a shorter time.", param="since"
+        )
+    return replace(span(since, until, "hour", minutes_from=minutes_from), bucket=None)
 
 
 def _down(time: float, seconds: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import os
 import pty
 import re
@@ -97,6 +99,14 @@ def test_what_was_changed_is_listed(live: Command):
     shown = live.done("admin", "audit", "--action", "project", "--since", "1h", "--limit", "1").out
     assert "trust: ['own'] → ['own', 'public']" in shown
     assert "project.create" not in shown
+    lines = live.done("admin", "audit-export", "--object", "audited").out.splitlines()
+    assert [json.loads(line) for line in lines] == rows[::-1]
+    live.done("admin", "audit-export", "--type", "project", "--until", "now", "-o", "changes.csv")
+    with Path("changes.csv").open(newline="") as file:
+        assert [row["action"] for row in csv.DictReader(file) if row["object_name"] == "audited"] == [
+            "project.create",
+            "project.update",
+        ]
 
 
 def test_without_a_server_the_database_of_the_data_directory_is_asked(

@@ -237,6 +237,11 @@ def test_usage_sums_up(logged: Command):
     over_time = logged.done("usage", "--by", "project", "--bucket", "hour", "--json").rows
     assert sum(row["requests"] for row in over_time) == ROWS
     assert len(over_time) >= ROWS
+    of_week = logged.done("usage", "--by", "hour_of_week", "--json").rows
+    assert sum(row["requests"] for row in of_week) == ROWS
+    day, hour = divmod(of_week[0]["hour_of_week"], 24)
+    name = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[day]
+    assert f"{name} {hour:02}:00" in logged.done("usage", "--by", "hour_of_week").out
 
 
 def test_usage_for_people_has_shares_and_a_total(logged: Command):

@@ -62,6 +62,7 @@ async def test_row_26_f30_a_digest_against_the_majority_is_quarantined_unasked(
     told = await standing(live, liar)
     assert (told["state"], {m["state"] for m in told["model_list"]}) == ("quarantined", {"quarantined"})
     assert told["models_quarantined"] == len(told["model_list"])
+    assert told["models_out"] == dict.fromkeys(told["models"], "quarantined")
     assert told["reason"].startswith("wrong_digest: its digest is ")
     figures = (await live.http.get("/metrics", headers=live.admin())).text
     assert f'llmgw_quarantines_total{{reason="wrong_digest"}} {len(models)}.0' in figures

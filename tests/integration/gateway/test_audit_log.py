@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
+import time
 from typing import Any
 
 import pytest
 
+from llm_gateway.access.roles import Operator, Role
+from llm_gateway.storage import trail
+from llm_gateway.storage.trail import Thing
 from support.gateway import ADMIN_TOKEN, KEY, Live, StartGateway
 from support.net import wait_until
 from support.rogues import StartRogue
@@ -129,6 +135,33 @@ async def test_pages_of_the_audit_log_are_bounded_and_follow_each_other(live: Li
     assert seen == [f"p{n}" for n in reversed(range(7))]
     for wrong in ({"limit": 201}, {"cursor": "x"}, {"since": "yesterday"}, {"action": "x" * 65}):
         answer = await live.http.get("/admin/api/audit", params=wrong, headers=live.admin())
+        assert answer.status_code == 400, wrong
+
+
+async def test_the_audit_log_is_exported_as_lines_and_as_a_sheet_that_runs_nothing(live: Live):
+    await ask(live, "POST", "projects", {"name": "legal", "description": "=cmd|' /C calc'!A0"})
+    await ask(live, "PATCH", "projects/legal", {"description": "second"})
+    async with live.running.sessions.write() as s:
+        by = Operator("+cmd", Role.OWNER, "file")
+        await trail.note(s, by, time.time(), "server.update", Thing("server", name="=1+1"), after={"@": "=1"})
+    listed = await audit(live, action="project")
+    lines = await ask(live, "GET", "audit/export?action=project")
+    assert lines == listed[::-1]
+
+    answer = await live.http.get("/admin/api/audit/export", params={"format": "csv"}, headers=live.admin())
+    assert answer.headers["content-disposition"] == 'attachment; filename="audit.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert list(rows[0]) == list(listed[0])
+    assert [row["action"] for row in rows][-3:] == ["project.create", "project.update", "server.update"]
+    assert json.loads(rows[-2]["after"]) == {"description": "second"}
+    assert (rows[-1]["who"], rows[-1]["object_name"]) == ("'+cmd", "'=1+1")
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+
+    nobodys = await live.http.get("/admin/api/audit/export?format=csv&who=nobody", headers=live.admin())
+    assert nobodys.text == ",".join(rows[0]) + "\r\n"
+    assert await ask(live, "GET", "audit/export?who=nobody") == []
+    for wrong in ("format=xlsx", "since=yesterday", f"action={'x' * 65}"):
+        answer = await live.http.get(f"/admin/api/audit/export?{wrong}", headers=live.admin())
         assert answer.status_code == 400, wrong
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from llm_gateway.errors import FaultKind
+from llm_gateway.fleet.facts import AttemptEnded, AttemptStarted, Warm
 from support.gateway import Live, StartGateway, words
 from support.net import free_port
 from support.rogues import StartRogue
@@ -55,6 +57,18 @@ async def test_an_added_server_is_changed_and_keeps_its_id(start: StartGateway, 
     assert (await sent(live, "PATCH", "/shelf", {"max_concurrency": None}))["max_concurrency"] is None
     spec = live.fleet.servers[box["id"]].spec
     assert (spec.name, spec.trust, spec.max_concurrency) == ("shelf", "partner", None)
+
+
+async def test_the_list_says_which_models_are_in_memory_and_which_are_out(start: StartGateway, rogue: StartRogue):
+    server = await rogue(["a:1b", "b:1b", "c:1b"])
+    live = await start(server)
+    id, now = live.state(server).spec.id, live.gateway.clock.now()
+    live.fleet.apply(Warm(id, now, ("a:1b", "b:1b")))
+    live.fleet.apply(AttemptStarted(id, "b:1b", now))
+    live.fleet.apply(AttemptEnded(id, "b:1b", now, FaultKind.OUT_OF_MEMORY, "as the test wants it"))
+    (told,) = (await sent(live, "GET", ""))["data"]
+    assert (told["models_warm"], told["models_out"]) == (["a:1b", "b:1b"], {"b:1b": "resting"})
+    assert (told["models_resting"], told["models_quarantined"]) == (1, 0)
 
 
 async def test_what_may_not_be_changed_is_not(start: StartGateway, rogue: StartRogue):

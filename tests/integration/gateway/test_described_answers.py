@@ -150,6 +150,7 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described_and_every_cha
     by = "project,key,model,backend_model,tier,endpoint,status_class,error_code"
     for more in ({"by": by, "bucket": "hour"}, {"by": by}, {"by": ""}):
         await told("GET", "/stats", **more)
+    await told("GET", "/stats", by="hour_of_week,model")
     await told("GET", "/stats/overview")
 
     for project in (live.project, "new"):
@@ -198,6 +199,8 @@ async def test_every_answer_of_the_admin_api_is_as_it_is_described_and_every_cha
     await told("DELETE", "/users/ann/sessions")
     await told("DELETE", "/users/ann", status=204)
     await told("GET", "/audit")
+    assert (await told("GET", "/audit/export")).count("\n") > 20
+    await told("GET", "/audit/export", format="csv")
 
     await told("POST", "/requests/erase", {"project": live.project, "confirm": True})
     await told("GET", "/requests/erasures")

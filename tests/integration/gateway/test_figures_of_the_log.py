@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,20 @@ async def test_an_overview_compares_with_the_time_before_and_says_who_made_most_
     shifted = await figures(live, "/overview", since=later, until=later + 3_600, compare=True)
     assert (shifted["current"]["requests"], shifted["previous"]["requests"]) == (0, 6)
     assert (shifted["step_s"], shifted["top"]["projects"], len(shifted["previous_series"])) == (60, [], 1)
+
+
+async def test_figures_by_the_hour_of_the_week_are_those_of_now(start: StartGateway, rogue: StartRogue):
+    live = await start(await rogue())
+    await ask(live)
+    rows = (await figures(live, by="hour_of_week,status_class"))["data"]
+    now = datetime.fromtimestamp(live.gateway.clock.wall(), UTC)
+    assert (now.weekday() * 24 + now.hour - rows[-1]["hour_of_week"]) % 168 in (0, 1)  # it may have struck meanwhile
+    assert sum(row["requests"] for row in rows) == 6
+    assert {row["status_class"] for row in rows} == {2, 4}
+    for wrong in ({"bucket": "hour"}, {"since": "2020-01-01"}):
+        query = {"by": "hour_of_week", **wrong}
+        answer = await live.http.get("/admin/api/stats", params=query, headers=live.admin())
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, next(iter(wrong)))
 
 
 async def test_the_largest_groups_are_those_with_most_of_what_is_asked_for(start: StartGateway, rogue: StartRogue):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
+from datetime import UTC, datetime
+from math import floor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,7 +15,7 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 
 from llm_gateway.clock import Ids
-from llm_gateway.errors import DatabaseUnavailable
+from llm_gateway.errors import DatabaseUnavailable, InvalidRequest
 from llm_gateway.ledger.journal import START, Position
 from llm_gateway.ledger.shipper import Batch
 from llm_gateway.ledger.store import DatabaseStore
@@ -325,6 +328,36 @@ async def test_filters_and_groups_are_those_of_the_rows(sessions: Sessions):
         lines = await usage(s, since=0, until=MIDNIGHT + 86_400, by=["project"], bucket="hour", top=1)
         assert {row.group for row in lines} == {largest(every)}
         assert [row.bucket for row in lines] == sorted(row.bucket for row in lines if row.bucket)
+
+
+async def test_the_weeks_of_a_time_lie_one_upon_the_other(sessions: Sessions):
+    since, until = MIDNIGHT - 10 * 86_400 + 1_830.0, MIDNIGHT + 11 * 86_400 + 300.0  # neither begins with an hour
+    rows = some_rows(400, since=since - 3_600, length=until - since + 7_200)
+    await ship(sessions, rows)
+
+    def expected(**fields: Any) -> dict[int, int]:
+        found = Counter[int]()
+        for row in rows:
+            if floor(since / 60) * 60 <= row["timestamp"] < until and fields.items() <= row.items():
+                at = datetime.fromtimestamp(row["timestamp"], UTC)
+                found[at.weekday() * 24 + at.hour] += 1
+        return dict(found)
+
+    async with sessions.read() as s:
+        found = await usage(s, since=since, until=until, by=["hour_of_week"])
+        assert {row.group[0]: row.requests for row in found} == expected()
+        assert [row.group[0] for row in found] == sorted(expected())
+        assert sum(map(sum, (row.latency for row in found))) == sum(row.requests for row in found)
+        own = await usage(s, since=since, until=until, by=["hour_of_week"], filters=UsageFilters(tier="own"))
+        assert {row.group[0]: row.requests for row in own} == expected(tier="own")
+        both = await usage(s, since=since, until=until, by=["project", "hour_of_week"])
+        of_one = {row.group[1]: row.requests for row in both if row.group[0] == PROJECTS[0]}
+        assert of_one == expected(project_id=PROJECTS[0])
+        (busiest,) = await usage(s, since=since, until=until, by=["hour_of_week"], top=1)
+        assert busiest.requests == max(expected().values())
+        for wrong in ({"bucket": "day"}, {"since": until - 54 * 7 * 86_400}):
+            with pytest.raises(InvalidRequest):
+                await usage(s, **{"since": since, "until": until, "by": ["hour_of_week"], **wrong})
 
 
 def of_ollama_4xx(row: dict[str, Any]) -> bool:

@@ -131,6 +131,18 @@ async def test_pages_follow_each_other_without_a_gap(sessions: Sessions):
     assert [n // 3 for n in seen] == sorted((n // 3 for n in seen), reverse=True)
 
 
+async def test_an_export_has_every_row_that_matches_oldest_first(sessions: Sessions, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trail, "MAX_PAGE", 4)
+    async with sessions.write() as s:
+        for n in range(25):
+            await trail.note(s, ANN, NOW + n // 3, "key.create", Thing("key", str(n)))
+            await trail.note(s, CONFIG_FILE, NOW + n // 3, "config.apply")
+    seen = [int(row["object_id"]) async for row in trail.export(sessions, TrailFilters(who="ann", since=NOW + 1))]
+    assert sorted(seen) == list(range(3, 25))
+    assert [n // 3 for n in seen] == sorted(n // 3 for n in seen)
+    assert [row async for row in trail.export(sessions, TrailFilters(who="nobody"))] == []
+
+
 async def test_rows_are_found_by_who_what_and_when(sessions: Sessions):
     async with sessions.write() as s:
         await trail.note(s, ANN, NOW, "project.update", Thing("project", "p1", "legal"))

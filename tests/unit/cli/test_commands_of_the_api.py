@@ -79,6 +79,7 @@ COMMANDS: Final = {
     "delete_user": "admin users delete",
     "end_sessions": "admin users sign-out",
     "list_changes": "admin audit",
+    "export_changes": "admin audit-export",
 }
 """`operationId` -> the command that does the same, with the same words of the API or in its place."""
 NONE: Final = {

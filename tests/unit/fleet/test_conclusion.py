@@ -64,7 +64,8 @@ def test_all_full_means_waiting():
     fleet = fleet_of(spec("a"), spec("b"))
     begin(fleet, "a")
     fail(fleet, "b", FaultKind.BUSY, 0.0)
-    assert concluded(fleet, 0.5) == Conclusion(
+    told = concluded(fleet, 0.5)
+    assert (told.outcome, told.text) == (
         "waits",
         "All 2 servers that may serve it and do not rest are full or busy: a request waits up to 10 s for a place.",
     )
@@ -105,8 +106,10 @@ def test_why_nobody_can_serve_it():
     )
     assert concluded(fleet_of(spec("a", enabled=False)), 0.0).outcome == "disabled"
     nowhere = Ask(("gone:1b", "lost:2b"), OWN)
-    assert concluded(foreign, 0.0, nowhere) == Conclusion(
-        "not_held", "Nobody can serve it: no known server lists `gone:1b` or `lost:2b`."
+    told = concluded(foreign, 0.0, nowhere)
+    assert (told.outcome, told.text) == (
+        "not_held",
+        "Nobody can serve it: no known server lists `gone:1b` or `lost:2b`.",
     )
 
 

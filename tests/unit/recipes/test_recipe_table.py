@@ -33,6 +33,15 @@ def test_every_client_has_a_name_of_its_own():
     assert all(find(name.upper()) is not None for name in names)
 
 
+def test_the_dashboard_can_say_each_sentence_in_spanish():
+    spanish = json.loads((ROOT / "ui/src/text/recipes.es.json").read_text())
+    said = {part.says for recipe in RECIPES for part in recipe.parts}
+    said |= {need for recipe in RECIPES for need in recipe.needs}
+    assert set(spanish) == said
+    for english, translated in spanish.items():
+        assert re.findall("`[^`]+`", english) == re.findall("`[^`]+`", translated), english
+
+
 def test_the_variable_of_the_key_is_no_setting_of_the_gateway():
     assert KEY_VARIABLE == IGNORED_BY_SETTINGS
 

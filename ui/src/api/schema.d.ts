@@ -127,6 +127,26 @@ export interface paths {
     patch?: never
     trace?: never
   }
+  "/admin/api/audit/export": {
+    parameters: {
+      query?: never
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Every matching row, oldest first, streamed
+     * @description In a table `before` and `after` are JSON.
+     */
+    get: operations["export_changes"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
   "/admin/api/catalogue": {
     parameters: {
       query?: never
@@ -1031,7 +1051,7 @@ export interface paths {
     /**
      * Requests, errors, tokens, cost and latencies, grouped
      * @description The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
-     *     the minute are no longer kept to whole hours.
+     *     the minute are no longer kept to whole hours. `hour_of_week` lays the weeks of the whole time one upon the other.
      */
     get: operations["get_stats"]
     put?: never
@@ -1846,6 +1866,7 @@ export interface components {
       preference: number
       /** Reason */
       reason: string | null
+      reason_said: components["schemas"]["Sentence"] | null
       /** Server */
       server: string
       /** Server Id */
@@ -1939,8 +1960,10 @@ export interface components {
     Checked: {
       /** Fix */
       fix: string
+      fix_said: components["schemas"]["Sentence"] | null
       /** Name */
       name: string
+      said: components["schemas"]["Sentence"] | null
       /**
        * State
        * @enum {string}
@@ -2187,6 +2210,7 @@ export interface components {
        * @description What would change it.
        */
       advice: string | null
+      advice_said: components["schemas"]["Sentence"] | null
       /**
        * Backends
        * @description Physical models in order of preference.
@@ -2194,6 +2218,8 @@ export interface components {
       backends: string[]
       /** Conclusion */
       conclusion: string
+      /** Conclusion Said */
+      conclusion_said: components["schemas"]["Sentence"][]
       /**
        * Data
        * @description In the order in which the fleet would choose; who is out comes last.
@@ -3937,6 +3963,13 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Out
+       * @description Those two by name.
+       */
+      models_out: {
+        [key: string]: "resting" | "quarantined"
+      }
+      /**
        * Models Quarantined
        * @description Of these, models that are not what their names say.
        */
@@ -3946,6 +3979,11 @@ export interface components {
        * @description Of these, models that rest by themselves while the server is well.
        */
       models_resting: number
+      /**
+       * Models Warm
+       * @description Of these, models that are known to be in its memory.
+       */
+      models_warm: string[]
       /** Name */
       name: string
       /**
@@ -4555,6 +4593,141 @@ export interface components {
         [key: string]: number
       } | null
     }
+    /**
+     * Sentence
+     * @description A sentence in English, and what says the same in another language.
+     */
+    Sentence: {
+      /**
+       * Code
+       * @description Programs test it. There may be new ones: these are said by their text.
+       */
+      code:
+        | (
+            | "returning"
+            | "returning_after"
+            | "doubted"
+            | "one_at_a_time"
+            | "server_full"
+            | "full"
+            | "busy"
+            | "resting"
+            | "resting_after"
+            | "wrong_digest"
+            | "misnamed"
+            | "incapable"
+            | "not_pinned"
+            | "not_permitted"
+            | "disabled"
+          )
+        | (
+            | "asks_one"
+            | "asks_in_turn"
+            | "asks_in_turn_and_more"
+            | "some_are_drawn"
+            | "preferred_cannot"
+            | "all_wait"
+            | "all_rest"
+            | "asked_while_resting"
+            | "asked_while_resting_in_turn"
+            | "asked_while_resting_in_turn_and_more"
+            | "rest_ends"
+            | "nobody_may"
+            | "all_quarantined"
+            | "all_incapable"
+            | "all_not_pinned"
+            | "all_not_permitted"
+            | "nothing_permitted"
+            | "nobody_serves"
+            | "all_disabled"
+            | "not_held"
+          )
+        | (
+            | "project_is_disabled"
+            | "permit_in_file"
+            | "permit"
+            | "enable"
+            | "map_again"
+            | "probe_all"
+            | "tools_are_refused"
+          )
+        | (
+            | "data_dir_unwritable"
+            | "data_dir_to_be_made"
+            | "data_dir_open"
+            | "data_dir_good"
+            | "disk_low"
+            | "token_easy"
+            | "token_set"
+            | "token_to_be_made"
+            | "token_readable"
+            | "token_in_file"
+            | "listens_here_only"
+            | "listens_behind_tls"
+            | "listens_unprotected"
+            | "egress"
+            | "catalogue_unused"
+            | "catalogue_broken"
+            | "catalogue_empty"
+            | "catalogue_read"
+            | "catalogue_problems"
+            | "schema_current"
+            | "schema_other"
+            | "schema_missing"
+            | "database_old"
+            | "database_away"
+            | "clock_skewed"
+            | "redis_silent"
+            | "redis_cluster"
+            | "redis_replica"
+            | "redis_old"
+            | "redis_evicts"
+            | "redis_good"
+            | "fleet_is"
+            | "alerts_fire"
+            | "alerts_fire_unheard"
+            | "alerts_quiet"
+            | "alerts_quiet_unheard"
+            | "journal_failing"
+            | "rows_wait"
+            | "rows_lost"
+            | "rows_arrive"
+            | "check_too_slow"
+            | "nothing_answered"
+          )
+        | (
+            | "choose_data_dir"
+            | "close_data_dir"
+            | "make_room"
+            | "make_token"
+            | "close_token"
+            | "put_tls_in_front"
+            | "install_catalogue"
+            | "upgrade_schema"
+            | "newer_postgresql"
+            | "bring_database_back"
+            | "keep_time"
+            | "mend_redis"
+            | "redis_without_cluster"
+            | "redis_that_writes"
+            | "newer_redis"
+            | "redis_without_eviction"
+            | "list_servers"
+            | "list_alerts"
+            | "make_journal_writable"
+            | "read_the_log"
+            | "look_from_here"
+          )
+      /** Text */
+      text: string
+      /**
+       * Values
+       * @description By name. `seconds` is a number, `fault` a kind of fault, `part` what of a server rests.
+       */
+      values: {
+        [key: string]: string | number | string[]
+      }
+    }
     /** ServerDetail */
     ServerDetail: {
       /** Api Key Env */
@@ -4609,6 +4782,13 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Out
+       * @description Those two by name.
+       */
+      models_out: {
+        [key: string]: "resting" | "quarantined"
+      }
+      /**
        * Models Quarantined
        * @description Of these, models that are not what their names say.
        */
@@ -4618,6 +4798,11 @@ export interface components {
        * @description Of these, models that rest by themselves while the server is well.
        */
       models_resting: number
+      /**
+       * Models Warm
+       * @description Of these, models that are known to be in its memory.
+       */
+      models_warm: string[]
       /** Name */
       name: string
       /**
@@ -4723,6 +4908,13 @@ export interface components {
       /** Models */
       models: string[]
       /**
+       * Models Out
+       * @description Those two by name.
+       */
+      models_out: {
+        [key: string]: "resting" | "quarantined"
+      }
+      /**
        * Models Quarantined
        * @description Of these, models that are not what their names say.
        */
@@ -4732,6 +4924,11 @@ export interface components {
        * @description Of these, models that rest by themselves while the server is well.
        */
       models_resting: number
+      /**
+       * Models Warm
+       * @description Of these, models that are known to be in its memory.
+       */
+      models_warm: string[]
       /** Name */
       name: string
       /**
@@ -5000,6 +5197,11 @@ export interface components {
       errors: number
       /** Failovers */
       failovers: number
+      /**
+       * Hour Of Week
+       * @description 0-167: hours since Monday 00:00 UTC.
+       */
+      hour_of_week?: number
       /** Key */
       key?: string | null
       /** Key Id */
@@ -5741,6 +5943,49 @@ export interface operations {
         }
         content: {
           "application/json": components["schemas"]["AuditPage"]
+        }
+      }
+      /** @description An error: `code` is what programs test. */
+      default: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["ErrorAnswer"]
+        }
+      }
+    }
+  }
+  export_changes: {
+    parameters: {
+      query?: {
+        /** @description Such as `project.update`; `project` finds all of projects. */
+        action?: string | null
+        format?: "ndjson" | "csv"
+        /** @description Its id or name. */
+        object?: string | null
+        /** @description Such as `project`, `key`, `user`. */
+        object_type?: string | null
+        /** @description ISO 8601 or Unix seconds. */
+        since?: string | null
+        until?: string | null
+        /** @description A user's name, `token`, `link`, `config file`. */
+        who?: string | null
+      }
+      header?: never
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Successful Response */
+      200: {
+        headers: {
+          [name: string]: unknown
+        }
+        content: {
+          "application/x-ndjson": components["schemas"]["AuditRow"]
+          "text/csv": string
         }
       }
       /** @description An error: `code` is what programs test. */
@@ -7680,7 +7925,7 @@ export interface operations {
         backend_model?: string | null
         /** @description Absent: one row per group over the whole time. */
         bucket?: ("minute" | "hour" | "day") | null
-        /** @description Comma separated: project, key, model, backend_model, tier, endpoint, status_class, error_code. */
+        /** @description Comma separated: project, key, model, backend_model, tier, endpoint, status_class, error_code, hour_of_week. */
         by?: string
         endpoint?: string | null
         error_code?: string | null

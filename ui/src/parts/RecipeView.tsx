@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next"
 
 import { CodeBox } from "./CodeBox"
 import { number } from "./format"
-import { type Recipe, type Recipes, withKey } from "./recipes"
+import { instruction, type Recipe, type Recipes, withKey } from "./recipes"
 import { Words } from "./Words"
 
 interface Props {
@@ -23,9 +23,9 @@ export function RecipeView({ recipe, recipes, secret }: Props) {
       {recipe.parts.map((part, at) => (
         <div key={at}>
           <Text size="sm" mb={6}>
-            <Words>{part.says}</Words>
+            <Words>{instruction(part.says)}</Words>
           </Text>
-          <CodeBox code={withKey(part.text, recipes, secret)} label={part.says} />
+          <CodeBox code={withKey(part.text, recipes, secret)} label={instruction(part.says)} />
         </div>
       ))}
       {short && (
@@ -42,7 +42,7 @@ export function RecipeView({ recipe, recipes, secret }: Props) {
           {recipe.context > 0 && <List.Item>{t("context", { tokens: number(recipe.context) })}</List.Item>}
           {recipe.needs.map((need) => (
             <List.Item key={need}>
-              <Words>{need}</Words>
+              <Words>{instruction(need)}</Words>
             </List.Item>
           ))}
         </List>

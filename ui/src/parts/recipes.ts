@@ -1,4 +1,6 @@
 /** How clients are connected: the recipes of `llm-gateway connect`, filled in by the gateway for this browser. */
+import i18n from "i18next"
+
 import { root, type Shape, use } from "../api/client"
 
 export type Recipe = Shape["ShownRecipe"]
@@ -27,3 +29,7 @@ export const dotenv = (recipes: Recipes, key?: string): string => {
   const variables = recipes.data.find(({ client }) => client === "openai-python")?.parts[0]?.text ?? ""
   return withKey(variables.replace(/^export /gm, ""), recipes, key)
 }
+
+/** A recipe's sentence in the chosen language; the API's own stands for itself where there is no other. */
+export const instruction = (text: string): string =>
+  i18n.t(text, { ns: "recipes", defaultValue: text, keySeparator: false, nsSeparator: false })

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from typing import Final
 
-from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from llm_gateway import checkup
-from llm_gateway.checkup import Check, State
 from llm_gateway.errors import GatewayError
+from llm_gateway.findings import Check, State, found
 from llm_gateway.running import Running
 from llm_gateway.service import health
 from llm_gateway.upstream.sources import CATALOGUES
 from llm_gateway.web.admin.common import Live, admin_router
+from llm_gateway.web.admin.sentences import Sentence, sentence
 
 router = admin_router("doctor")
 
@@ -30,15 +29,15 @@ class Checked(TypedDict):
     text: str
     fix: str
     """What to do about it; empty where nothing is to be done."""
+    said: Sentence | None
+    """The text for programs; null: it is said in English only."""
+    fix_said: Sentence | None
 
 
 class Examined(TypedDict):
     ok: bool
     """Is no check an error?"""
     data: list[Checked]
-
-
-_CHECKED: Final = TypeAdapter(Checked)
 
 
 @router.get("", summary="What is wrong with this installation, and how to mend it")
@@ -51,10 +50,12 @@ async def examine(running: Live) -> Examined:
             async for check in _checks(running):
                 checks.append(check)  # noqa: PERF401  # what is done before the time is over counts
     except TimeoutError:
-        text = f"the check after `{checks[-1].name}` took too long" if checks else "nothing answered"
-        checks.append(Check("doctor", "error", text, "Look at the database and Redis from this machine."))
-    rows = [_CHECKED.validate_python(asdict(check)) for check in checks]
-    return {"ok": all(check.state != "error" for check in checks), "data": rows}
+        if checks:
+            late = found("doctor", "error", "check_too_slow", "look_from_here", check=checks[-1].name)
+        else:
+            late = found("doctor", "error", "nothing_answered", "look_from_here")
+        checks.append(late)
+    return {"ok": all(check.state != "error" for check in checks), "data": [_shown(check) for check in checks]}
 
 
 async def _checks(running: Running) -> AsyncIterator[Check]:
@@ -70,7 +71,7 @@ async def _checks(running: Running) -> AsyncIterator[Check]:
         async for check in checkup.database(running.sessions.engine):
             yield check
     except GatewayError as error:
-        yield Check("database", "error", error.message, "Bring it back: no restart is needed.")
+        yield found("database", "error", "database_away", "bring_database_back", problem=error.message)
     async for check in checkup.redis(settings):
         yield check
     report = health.report(running.gateway, database_ok=running.database_ok, configuration=running.configuration)
@@ -86,3 +87,14 @@ def _ground(running: Running) -> list[Check]:
     settings = running.settings
     file = running.admin_token_file or settings.data_dir
     return [*checkup.data_dir(settings.data_dir), *checkup.admin_token(settings, file)]
+
+
+def _shown(check: Check) -> Checked:
+    return {
+        "name": check.name,
+        "state": check.state,
+        "text": check.text,
+        "fix": check.fix,
+        "said": sentence(check.said),
+        "fix_said": sentence(check.fix_said),
+    }

@@ -18,8 +18,10 @@ from llm_gateway.fleet.conclusion import Conclusion, Outcome, conclude
 from llm_gateway.fleet.explain import Standing, Verdict
 from llm_gateway.gateway import Gateway
 from llm_gateway.names import SHORTEST_PIN, canonical, pinned
+from llm_gateway.said import Said, say
 from llm_gateway.storage import projects
 from llm_gateway.web.admin.common import Live, admin_router
+from llm_gateway.web.admin.sentences import ADVICE, AdviceCode, Sentence, sentence
 from llm_gateway.wire.models import CAPABILITIES
 
 router = admin_router("models")
@@ -44,6 +46,7 @@ class Candidate(BaseModel):
         "digest), not_permitted (its trust class), disabled."
     )
     reason: str | None
+    reason_said: Sentence | None
     again_in_s: float | None = Field(description="Seconds until it is tried next, where that is known.")
     in_flight: int
     limit: int = Field(description="Attempts that it can bear at a time, as far as was learnt.")
@@ -71,7 +74,9 @@ class Explained(BaseModel):
         "not_permitted, disabled, not_held."
     )
     conclusion: str
+    conclusion_said: list[Sentence]
     advice: str | None = Field(description="What would change it.")
+    advice_said: Sentence | None
     data: list[Candidate] = Field(description="In the order in which the fleet would choose; who is out comes last.")
 
 
@@ -97,6 +102,7 @@ async def explain_model(
     trust = of.trust if of else EVERYBODY
     verdicts = gw.fleet.explain(target.backends, trust, gw.clock.now(), needs)
     concluded = conclude(verdicts, target.backends, trust)
+    advice = _advice(concluded, target, verdicts, of)
     return Explained(
         name=target.logical,
         project=of.name if of else None,
@@ -105,7 +111,9 @@ async def explain_model(
         trust=sorted(trust),
         outcome=concluded.outcome,
         conclusion=concluded.text,
-        advice=_advice(concluded, target, verdicts, of),
+        conclusion_said=[sentence(said) for said in concluded.said],
+        advice=advice.text if advice else None,
+        advice_said=sentence(advice),
         data=[_candidate(v) for v in verdicts],
     )
 
@@ -191,29 +199,29 @@ def _needs(named: Sequence[str]) -> frozenset[str]:
     return frozenset(named)
 
 
-def _advice(concluded: Conclusion, target: Target, verdicts: Sequence[Verdict], of: Project | None) -> str | None:
+def _advice(
+    concluded: Conclusion, target: Target, verdicts: Sequence[Verdict], of: Project | None
+) -> Said[AdviceCode] | None:
     """What an administrator can do about it, as commands where there are some."""
     if of is not None and not of.is_active:
-        return f"Project `{of.name}` is disabled: its requests are refused, whoever could serve them."
+        return say(ADVICE, "project_is_disabled", project=of.name)
     match concluded.outcome:
         case "not_permitted" if of is not None:
             more = sorted({v.spec.trust for v in verdicts if v.standing == "not_permitted"})
             if of.owner is Owner.FILE:
-                how = f"The `trust` of project `{of.name}` in the config file, with {_list(more)} added, permits it"
-            else:
-                flags = " ".join(f"--trust {each}" for each in sorted({*of.trust, *more}))
-                how = f"`llm-gateway projects update {shlex.quote(of.name)} {flags}` permits it"
-            return f"{how}: such servers then see its prompts."
+                return say(ADVICE, "permit_in_file", project=of.name, trust=tuple(f"`{each}`" for each in more))
+            flags = " ".join(f"--trust {each}" for each in sorted({*of.trust, *more}))
+            return say(ADVICE, "permit", command=f"llm-gateway projects update {shlex.quote(of.name)} {flags}")
         case "disabled":
-            return f"`llm-gateway servers enable {shlex.quote(verdicts[0].spec.name)}` puts it back into service."
+            return say(ADVICE, "enable", command=f"llm-gateway servers enable {shlex.quote(verdicts[0].spec.name)}")
         case "not_held" if target.exposure is not None:
-            return f"`llm-gateway models map {target.logical} MODEL… --replace` gives the name another meaning."
+            return say(ADVICE, "map_again", command=f"llm-gateway models map {target.logical} MODEL… --replace")
         case "not_held":
-            return "`llm-gateway servers probe --all` asks all servers what they hold."
+            return say(ADVICE, "probe_all", command="llm-gateway servers probe --all")
         case "serves" | "waits" | "tries_resting" if of is not None and not of.public_tools:
             permitted = [v for v in verdicts if v.rank <= 3]
             if all(v.spec.trust is Trust.PUBLIC for v in permitted):
-                return "Requests with tools are refused: only public servers hold it, and `public_tools` is off."
+                return say(ADVICE, "tools_are_refused")
     return None
 
 
@@ -227,6 +235,7 @@ def _candidate(v: Verdict) -> Candidate:
         preference=v.preference + 1,
         standing=v.standing,
         reason=v.reason or None,
+        reason_said=sentence(v.said),
         again_in_s=None if v.again_in is None else round(v.again_in, 1),
         in_flight=v.in_flight,
         limit=v.limit,

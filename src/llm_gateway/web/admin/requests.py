@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
-from typing import Annotated, Final, Literal
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Final
 
-import msgspec
 from fastapi import Depends, Query
 
 from llm_gateway.access.policy import Trust
 from llm_gateway.errors import InvalidRequest
 from llm_gateway.ledger.entry import Recorded
 from llm_gateway.running import Running
-from llm_gateway.sheets import Sheet
 from llm_gateway.storage import arrivals, attempts, projects, requests
 from llm_gateway.storage.arrivals import Mark
 from llm_gateway.storage.requests import Cursor, RequestFilters
 from llm_gateway.web.admin.common import Live, admin_router, moment
+from llm_gateway.web.admin.exports import SHEET, Format, blocks_of, export
 from llm_gateway.web.admin.payloads import kept_payloads
 from llm_gateway.web.admin.request_view import (
     ExportedRequest,
@@ -33,15 +31,13 @@ from llm_gateway.web.auth import By, editor
 from llm_gateway.web.described import Lines
 
 router = admin_router("requests")
-EXPORT_BLOCK: Final = 200
-"""Rows gathered before a part of an export is sent."""
 COLUMNS: Final = (
     *("request_id", "timestamp", "project", "project_id", "key_id", "endpoint", "model", "backend_model", "server_id"),
     *("tier", "stream", "status", "outcome", "error_code", "finish_reason", "latency_ms", "ttft_ms", "attempts"),
     *("failovers", "continuations", "tokens_input", "tokens_output", "tokens_estimated", "cost", "end_user"),
     *("correlation_id", "project_context", "client_request_id", "notes", "key", "server"),
 )
-"""Of an export as CSV: programs rely on them, so new ones come at the end."""
+"""Of an export as CSV."""
 
 
 async def filters(
@@ -140,24 +136,20 @@ async def follow_requests(
     "/export",
     summary="Every matching row, oldest first, streamed",
     response_class=Lines,
-    responses={200: {"model": ExportedRequest, "content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses={200: {"model": ExportedRequest, "content": SHEET}},
 )
 async def export_requests(
     running: Live,
     by: By,
     wanted: Filters,
-    format: Literal["ndjson", "csv"] = "ndjson",
+    format: Format = "ndjson",
     payloads: Annotated[bool, Query(description="With prompt and answer, where they are kept: for editors.")] = False,
 ) -> Lines:
     if payloads:
         await editor(by)
     if payloads and format == "csv":
         raise InvalidRequest("Prompts and answers have no place in a table: ask for `format=ndjson`.", param="payloads")
-    lines = _lines(running, wanted, format, payloads)
-    first = await anext(lines)  # what is wrong with the filters is said before an answer begins
-    media = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
-    headers = {"content-disposition": f'attachment; filename="requests.{format}"'}
-    return Lines(_whole(first, lines), media_type=media, headers=headers)
+    return await export("requests", format, COLUMNS, _blocks(running, wanted, payloads))
 
 
 @router.get("/{request_id}", summary="One row and its attempts, by the `X-Request-ID` that the client got")
@@ -173,35 +165,14 @@ async def get_request(running: Live, request_id: str) -> RequestDetail:
     }
 
 
-async def _whole(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
-    async with aclosing(rest):
-        yield first
-        async for block in rest:
-            yield block
-
-
-async def _lines(running: Running, wanted: RequestFilters, format: str, payloads: bool) -> AsyncGenerator[bytes]:
+async def _blocks(running: Running, wanted: RequestFilters, payloads: bool) -> AsyncIterator[Sequence[LoggedRequest]]:
     names = names_of(running)
-    sheet = Sheet(COLUMNS) if format == "csv" else None
-    block: list[LoggedRequest] = []
-
-    def written(rows: Sequence[LoggedRequest]) -> bytes:
-        if sheet is None:
-            return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-        sheet.write(rows)
-        return sheet.take().encode()
-
-    async def whole() -> bytes:
+    async for block in blocks_of(requests.export(running.sessions, wanted)):
+        rows = [request_view(row, names) for row in block]
         if not payloads:
-            return written(block)
+            yield rows
+            continue
         async with running.sessions.read() as s:
-            kept = await kept_payloads(s, [row["request_id"] for row in block])
-        with_payloads: list[ExportedRequest] = [{**row, "payload": kept.get(row["request_id"])} for row in block]
-        return written(with_payloads)
-
-    async for row in requests.export(running.sessions, wanted):
-        block.append(request_view(row, names))
-        if len(block) == EXPORT_BLOCK:
-            yield await whole()
-            block.clear()
-    yield await whole()
+            kept = await kept_payloads(s, [row["request_id"] for row in rows])
+        whole: list[ExportedRequest] = [{**row, "payload": kept.get(row["request_id"])} for row in rows]
+        yield whole

@@ -63,6 +63,8 @@ class ServerView(BaseModel):
     models: list[str]
     models_resting: int = Field(description="Of these, models that rest by themselves while the server is well.")
     models_quarantined: int = Field(description="Of these, models that are not what their names say.")
+    models_out: dict[str, Literal["resting", "quarantined"]] = Field(description="Those two by name.")
+    models_warm: list[str] = Field(description="Of these, models that are known to be in its memory.")
     in_flight: int = Field(description="Attempts that run on it now, also when it is out of service.")
     draining: bool = Field(description="It is out of service, and these still run on it.")
     version: str | None
@@ -146,10 +148,17 @@ def _next_look(running: Running, id: str) -> float | None:
 
 def _believed(state: ServerState | None, now: float) -> dict[str, Any]:
     models = list(state.models.values()) if state else []
+    out = {
+        m.listed.name: "quarantined" if _lies(m, now) else "resting"
+        for m in models
+        if m.resting(now) or m.doubt is not None
+    }
     return {
         "models": [m.listed.name for m in models],
-        "models_resting": sum(m.resting(now) or m.doubt is not None for m in models),
-        "models_quarantined": sum(_lies(m, now) for m in models),
+        "models_resting": len(out),
+        "models_quarantined": sum(why == "quarantined" for why in out.values()),
+        "models_out": out,
+        "models_warm": [m.listed.name for m in models if m.warm(now)],
         "in_flight": state.in_flight if state else 0,
         "draining": state is not None and not state.spec.enabled and state.in_flight > 0,
         "version": state.version if state else None,

@@ -15,13 +15,14 @@ from llm_gateway.running import Running
 from llm_gateway.storage import projects, usage
 from llm_gateway.storage.requests import RequestFilters
 from llm_gateway.storage.rollups import NOBODY
-from llm_gateway.storage.usage import Dimension, UsageFilters, UsageRow
+from llm_gateway.storage.usage import Dimension, Group, UsageFilters, UsageRow
 from llm_gateway.web.admin.common import Live, admin_router, moment, when
 from llm_gateway.web.admin.request_view import names_of
 from llm_gateway.web.described import Time
 
 router = admin_router("stats")
 DAY: Final = 86_400.0
+GROUPS: Final[tuple[Group, ...]] = (*get_args(Dimension), usage.HOUR_OF_WEEK)
 _OF_ROWS: Final = {f.name for f in fields(RequestFilters)} - {f.name for f in fields(UsageFilters)} - {"since", "until"}
 """Filters that only the log has."""
 
@@ -93,6 +94,7 @@ class StatGroup(TypedDict, total=False):
     endpoint: str | None
     status_class: int
     error_code: str | None
+    hour_of_week: Annotated[int, Field(description="0-167: hours since Monday 00:00 UTC.")]
 
 
 class StatRow(StatGroup, UsageFigures):
@@ -175,14 +177,12 @@ async def get_stats(
     since: Since = None,
     until: str | None = None,
     bucket: Annotated[usage.Bucket | None, Query(description="Absent: one row per group over the whole time.")] = None,
-    by: Annotated[str, Query(description=f"Comma separated: {', '.join(get_args(Dimension))}.")] = (
-        "project,model,status_class"
-    ),
+    by: Annotated[str, Query(description=f"Comma separated: {', '.join(GROUPS)}.")] = ("project,model,status_class"),
     top: Annotated[int | None, Query(ge=1, le=1000, description="Only the groups with most of `order`.")] = None,
     order: Annotated[usage.Order, Query(description="What `top` goes by.")] = "requests",
 ) -> StatList:
     """The last 24 hours unless `since` says otherwise. Both ends are brought to whole minutes, and where figures by
-    the minute are no longer kept to whole hours."""
+    the minute are no longer kept to whole hours. `hour_of_week` lays the weeks of the whole time one upon the other."""
     groups = _groups(by)
     start, end, kept = _time(running, since, until)
     span = usage.span(start, end, bucket, minutes_from=kept)
@@ -200,8 +200,8 @@ async def get_stats(
                     view |= {"project": names.projects.get(str(value)), "project_id": str(value)}
                 case "key":
                     view |= {"key": names.keys.get(str(value)), "key_id": None if value == NOBODY else str(value)}
-                case "status_class":
-                    view["status_class"] = int(value)
+                case "status_class" | "hour_of_week":
+                    view[dimension] = int(value)
                 case "tier":
                     view["tier"] = cast("Trust | None", value or None)
                 case _:
@@ -298,13 +298,12 @@ def _milliseconds(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _groups(by: str) -> list[Dimension]:
-    allowed: tuple[Dimension, ...] = get_args(Dimension)
+def _groups(by: str) -> list[Group]:
     named = [part.strip() for part in by.split(",") if part.strip()]
     for name in named:
-        if name not in allowed:
-            raise InvalidRequest(f"`by` may hold {', '.join(allowed)}; you sent {name[:40]!r}.", param="by")
-    return [dimension for dimension in allowed if dimension in named]
+        if name not in GROUPS:
+            raise InvalidRequest(f"`by` may hold {', '.join(GROUPS)}; you sent {name[:40]!r}.", param="by")
+    return [group for group in GROUPS if group in named]
 
 
 def _time(running: Running, since: str | None, until: str | None) -> tuple[float, float, float]:

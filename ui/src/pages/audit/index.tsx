@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next"
 
 import { api } from "../../api/client"
 import { Empty } from "../../parts/Empty"
+import { Exports } from "../../parts/Exports"
 import { PageHead } from "../../parts/PageHead"
 import { usePages } from "../../parts/pages"
 import { Problem } from "../../parts/Problem"
@@ -16,7 +17,20 @@ const PAGE = 50
 const defaults = { range: "30d", who: "", action: "", object: "", open: "" }
 /** A whole one, or what stands before the dot for all of a kind. */
 const ACTIONS = [
-  ...["project", "key", "model", "server", "sources", "config", "user", "login", "requests", "alert"],
+  ...[
+    "project",
+    "key",
+    "model",
+    "server",
+    "sources",
+    "config",
+    "user",
+    "login",
+    "request",
+    "requests",
+    "alert",
+    "alert_rule",
+  ],
   ...[
     "project.create",
     "project.update",
@@ -37,6 +51,7 @@ const ACTIONS = [
     "user.delete",
   ],
   ...["user.password", "user.sign_out", "login.ok", "login.failed", "logout", "link.create"],
+  ...["request.cancel", "alert_rule.create", "alert_rule.update", "alert_rule.delete", "alert.test"],
 ]
 
 /** Who changed what, when and from where. */
@@ -83,6 +98,7 @@ export default function Audit() {
           refresh={() => setAsked(Date.now())}
           busy={list.isFetching && !list.isFetchingNextPage}
         />
+        <Exports path="/admin/api/audit/export" query={query} />
       </PageHead>
       <form onSubmit={search} role="search" key={[who, action, object].join("\n")}>
         <Group gap="xs" mb="md">

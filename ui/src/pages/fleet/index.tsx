@@ -15,11 +15,12 @@ import { Detail } from "./Detail"
 import { Filters } from "./Filters"
 import { current, DEFAULTS, matching } from "./matching"
 import { Lanes } from "./Lanes"
+import { Matrix } from "./Matrix"
 import { Servers } from "./Servers"
 import { Sources } from "./Sources"
 import { States } from "./States"
 
-const VIEWS = ["table", "lanes", "sources"] as const
+const VIEWS = ["table", "lanes", "matrix", "sources"] as const
 
 export default function Fleet() {
   const { t } = useTranslation("fleet")
@@ -92,6 +93,14 @@ export default function Fleet() {
           since={(hours) => set({ hours })}
           open={(id) => set({ id })}
           chosen={url.id}
+        />
+      )}
+      {!error && url.view === "matrix" && (
+        <Matrix
+          servers={shown}
+          words={url.models}
+          search={(models) => set({ models })}
+          open={(id) => set({ id })}
         />
       )}
       {url.view === "sources" && <Sources look={(source) => set({ view: "table", source })} />}

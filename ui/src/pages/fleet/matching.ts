@@ -1,7 +1,7 @@
 import type { ServerChange } from "../../parts/feed"
 import type { Server, State } from "./shapes"
 
-/** `id`: of the server whose drawer is open; `add`: the dialog is; the rest says which servers are shown, and how. */
+/** `id`: of the server whose drawer is open; `add`: the dialog is; `models`: words that the matrix looks for; the rest says which servers are shown, and how. */
 export const DEFAULTS = {
   view: "table",
   hours: "24",
@@ -14,6 +14,7 @@ export const DEFAULTS = {
   kind: "",
   country: "",
   model: "",
+  models: "",
 }
 export type Url = typeof DEFAULTS
 

@@ -6,6 +6,7 @@ import type { Shape } from "../../api/client"
 import { type ColumnOf, DataTable } from "../../parts/DataTable"
 import { Dot } from "../../parts/Dot"
 import { duration, number, percent } from "../../parts/format"
+import { say } from "../../parts/said"
 
 type Candidate = Shape["Candidate"]
 const colours: Record<string, string> = { usable: "teal", returning: "lime", doubted: "yellow" }
@@ -55,8 +56,13 @@ export function Candidates({ rows, several }: { rows: Candidate[]; several: bool
       id: "standing",
       title: t("explain.state"),
       cell: (row) => (
-        <Tooltip label={row.reason ?? ""} disabled={!row.reason} multiline maw={300}>
-          <span tabIndex={row.reason ? 0 : undefined}>
+        <Tooltip
+          label={row.reason_said && say(row.reason_said)}
+          disabled={!row.reason_said}
+          multiline
+          maw={300}
+        >
+          <span tabIndex={row.reason_said ? 0 : undefined}>
             <Dot color={colours[row.standing] ?? "blue"}>{t(`standing.${row.standing}`)}</Dot>
           </span>
         </Tooltip>

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next"
 import { use } from "../../api/client"
 import { Dot } from "../../parts/Dot"
 import { Problem } from "../../parts/Problem"
+import { say } from "../../parts/said"
 import { When } from "../../parts/When"
 import { Words } from "../../parts/Words"
 import { Candidates } from "./Candidates"
@@ -58,11 +59,11 @@ export function Explain({ name, as }: { name: string; as: string }) {
               <Dot color={colours[data.outcome] ?? "red"}>{t(`outcome.${data.outcome}`)}</Dot>
             </Text>
             <Text size="sm">
-              <Words>{data.conclusion}</Words>
+              <Words>{data.conclusion_said.map(say).join(" ")}</Words>
             </Text>
-            {data.advice && (
+            {data.advice_said && (
               <Text size="sm" mt={4}>
-                <Words>{data.advice}</Words>
+                <Words>{say(data.advice_said)}</Words>
               </Text>
             )}
           </Card>

@@ -5,7 +5,8 @@ import { Link } from "react-router"
 import type { Shape } from "../../api/client"
 import { type ColumnOf, DataTable } from "../../parts/DataTable"
 import { Dot } from "../../parts/Dot"
-import { duration } from "../../parts/format"
+import { DASH, duration } from "../../parts/format"
+import { say } from "../../parts/said"
 
 type Candidate = Shape["Candidate"]
 const colours: Record<string, string> = { resting: "orange", quarantined: "red", disabled: "gray" }
@@ -38,7 +39,7 @@ export function Rejected({ rows, several }: { rows: Candidate[]; several: boolea
     {
       id: "reason",
       title: t("explain.reason"),
-      cell: (row) => <Text size="sm">{row.reason ?? t(`why.${row.standing}`, "–")}</Text>,
+      cell: (row) => <Text size="sm">{row.reason_said ? say(row.reason_said) : DASH}</Text>,
     },
     {
       id: "again",

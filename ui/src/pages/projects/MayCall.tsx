@@ -16,6 +16,7 @@ import { type FormEvent, type ReactNode, useState } from "react"
 import { useTranslation } from "react-i18next"
 
 import { ApiError, type Shape, use } from "../../api/client"
+import { say } from "../../parts/said"
 import { useUrl } from "../../parts/url"
 import { Words } from "../../parts/Words"
 import { type Figure, type Key, type Project, share } from "./shapes"
@@ -161,10 +162,10 @@ function Answer({ project, asKey, used, explained, error }: Found) {
     steps.push([
       serves,
       <span key="outcome">
-        <Words>{explained.conclusion}</Words>
-        {explained.advice && (
+        <Words>{explained.conclusion_said.map(say).join(" ")}</Words>
+        {explained.advice_said && (
           <Text size="sm" c="dimmed">
-            <Words>{explained.advice}</Words>
+            <Words>{say(explained.advice_said)}</Words>
           </Text>
         )}
       </span>,

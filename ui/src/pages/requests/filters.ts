@@ -75,9 +75,3 @@ export function matches(row: Row, values: Values): boolean {
 }
 
 export const chosen = (values: Values): Name[] => (names as readonly Name[]).filter((name) => values[name])
-
-/** The address of the export of what the list shows. */
-export function exportOf(root: string, query: Query, format: "csv" | "ndjson"): string {
-  const all = Object.entries({ ...query, format }).map(([name, value]) => [name, String(value)])
-  return `${root}/admin/api/requests/export?${new URLSearchParams(all).toString()}`
-}

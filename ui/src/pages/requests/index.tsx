@@ -1,12 +1,13 @@
-import { ActionIcon, Button, Checkbox, Group, Menu, Popover, Stack, Text, Tooltip } from "@mantine/core"
+import { ActionIcon, Button, Checkbox, Group, Popover, Stack, Text, Tooltip } from "@mantine/core"
 import { useLocalStorage } from "@mantine/hooks"
-import { IconArrowUp, IconColumns, IconDownload, IconListSearch } from "@tabler/icons-react"
+import { IconArrowUp, IconColumns, IconListSearch } from "@tabler/icons-react"
 import { useMemo, useState } from "react"
 import { useTranslation } from "react-i18next"
 
-import { api, root } from "../../api/client"
+import { api } from "../../api/client"
 import { DataTable } from "../../parts/DataTable"
 import { Empty } from "../../parts/Empty"
+import { Exports } from "../../parts/Exports"
 import { useFeed } from "../../parts/feed"
 import { number } from "../../parts/format"
 import { PageHead } from "../../parts/PageHead"
@@ -17,7 +18,7 @@ import { useUrl } from "../../parts/url"
 import { Views } from "../../parts/Views"
 import { columnsOf, usual } from "./columns"
 import { RequestDrawer } from "./Drawer"
-import { chosen, defaults, exportOf, matches, queryOf, type Row, type Values } from "./filters"
+import { chosen, defaults, matches, queryOf, type Row, type Values } from "./filters"
 import { Filters } from "./Filters"
 
 const PAGE = 50
@@ -59,21 +60,7 @@ export default function Requests() {
         />
         <Views page="requests" />
         <Columns all={columns} shown={shown} onChange={setShown} />
-        <Menu position="bottom-end">
-          <Menu.Target>
-            <Button variant="default" leftSection={<IconDownload size={15} />}>
-              {t("export.title")}
-            </Button>
-          </Menu.Target>
-          <Menu.Dropdown>
-            <Menu.Label>{t("export.about")}</Menu.Label>
-            {(["csv", "ndjson"] as const).map((format) => (
-              <Menu.Item key={format} component="a" href={exportOf(root, query, format)} download>
-                {t(`export.${format}`)}
-              </Menu.Item>
-            ))}
-          </Menu.Dropdown>
-        </Menu>
+        <Exports path="/admin/api/requests/export" query={query} />
       </PageHead>
       <Filters values={values} set={set} rows={rows ?? []}>
         {fresh > 0 && (

@@ -5,6 +5,8 @@ import { useTranslation } from "react-i18next"
 import { type Shape, use } from "../../api/client"
 import { DataTable } from "../../parts/DataTable"
 import { Problem } from "../../parts/Problem"
+import { say } from "../../parts/said"
+import { Words } from "../../parts/Words"
 
 type Checked = Shape["Checked"]
 const colours: Record<string, string> = { ok: "teal", warning: "yellow", error: "red" }
@@ -19,6 +21,7 @@ export function Doctor() {
     {},
     { staleTime: 60_000 },
   )
+  const named = ({ name }: Checked) => t(`checks.${name}`, { defaultValue: name })
   return (
     <Stack gap="sm">
       <Group justify="space-between">
@@ -46,16 +49,18 @@ export function Doctor() {
             title: t("state"),
             cell: (one) => <Badge color={colours[one.state] ?? "gray"}>{t(`states.${one.state}`)}</Badge>,
           },
-          { id: "name", title: t("check"), sort: (one) => one.name, cell: (one) => one.name },
+          { id: "name", title: t("check"), sort: named, cell: named },
           {
             id: "text",
             title: t("found"),
             cell: (one) => (
               <>
-                <Text size="sm">{one.text}</Text>
+                <Text size="sm">
+                  <Words>{one.said ? say(one.said) : one.text}</Words>
+                </Text>
                 {one.fix && (
                   <Text size="xs" c="dimmed">
-                    {one.fix}
+                    <Words>{one.fix_said ? say(one.fix_said) : one.fix}</Words>
                   </Text>
                 )}
               </>

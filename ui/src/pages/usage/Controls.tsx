@@ -54,6 +54,7 @@ export function Controls({ values, set, seconds, bucket }: Props) {
         size="xs"
         w={165}
         allowDeselect={false}
+        disabled={lookOf(values.look, values.metric) === "week"}
         value={values.bucket || "auto"}
         onChange={(value) => set({ bucket: value === "auto" ? "" : (value ?? "") })}
         data={[
@@ -71,25 +72,32 @@ export function Controls({ values, set, seconds, bucket }: Props) {
   )
 }
 
-/** How the course is drawn: figures that do not add up are lines, and have no sum. */
+/** How the course is drawn: figures that do not add up are no bars, and have no sum. */
+export const lookOf = (look: string, metric: string): "bars" | "lines" | "week" =>
+  look === "week" ? look : look === "lines" || !metricOf(metric).adds ? "lines" : "bars"
+
 export function Look({ values, set }: Pick<Props, "values" | "set">) {
   const { t } = useTranslation("usage")
   const adds = metricOf(values.metric).adds
+  const look = lookOf(values.look, values.metric)
   return (
     <Group gap="md">
       <SegmentedControl
         size="xs"
         aria-label={t("look")}
-        value={adds ? values.look || "bars" : "lines"}
-        disabled={!adds}
-        onChange={(look) => set({ look: look === "bars" ? "" : look })}
-        data={["bars", "lines"].map((value) => ({ value, label: t(`looks.${value}`) }))}
+        value={look}
+        onChange={(next) => set({ look: next === "bars" ? "" : next })}
+        data={["bars", "lines", "week"].map((value) => ({
+          value,
+          label: t(`looks.${value}`),
+          disabled: value === "bars" && !adds,
+        }))}
       />
       <Switch
         size="xs"
         label={t("cumulative")}
-        disabled={!adds}
-        checked={adds && values.sum === "1"}
+        disabled={!adds || look === "week"}
+        checked={adds && look !== "week" && values.sum === "1"}
         onChange={(event) => set({ sum: event.currentTarget.checked ? "1" : "" })}
       />
     </Group>

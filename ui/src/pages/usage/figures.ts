@@ -1,7 +1,7 @@
 /** What can be shown: metrics of the API's rows, and the dimensions that they are grouped by. */
 import type { paths } from "../../api/schema"
 import type { Shape } from "../../api/client"
-import { compact, cost, duration, percent } from "../../parts/format"
+import { compact, cost, duration, number, percent } from "../../parts/format"
 
 export type Row = Shape["StatRow"]
 export type Query = NonNullable<paths["/admin/api/stats"]["get"]["parameters"]["query"]>
@@ -11,6 +11,8 @@ export type Bucket = NonNullable<Query["bucket"]>
 export interface Metric {
   of: (row: Row) => number | null
   shown: (value: number | null | undefined) => string
+  /** For little room. */
+  brief: (value: number) => string
   /** Sums of it mean something: it can be stacked, shared out and added up. */
   adds: boolean
   /** What the largest groups are chosen by. */
@@ -20,12 +22,14 @@ export interface Metric {
 const count = (of: (row: Row) => number, order: Order, shown: Metric["shown"] = compact): Metric => ({
   of,
   shown,
+  brief: (value) => (value < 10 ? number(value, 1) : compact(value)),
   adds: true,
   order,
 })
 const time = (of: (row: Row) => number | null): Metric => ({
   of,
   shown: duration,
+  brief: (ms) => `${number(ms / 1000, ms < 10_000 ? 1 : 0)} s`,
   adds: false,
   order: "requests",
 })
@@ -36,6 +40,7 @@ export const metrics = {
   error_share: {
     of: (row) => (row.requests ? row.errors / row.requests : null),
     shown: (value) => percent(value),
+    brief: (value) => percent(value, 0),
     adds: false,
     order: "requests",
   },

@@ -14,7 +14,7 @@ import { stepLabel, unix } from "../../parts/steps"
 import { useUrl } from "../../parts/url"
 import { Views } from "../../parts/Views"
 import { columnsOf } from "./columns"
-import { Controls, Look } from "./Controls"
+import { Controls, Look, lookOf } from "./Controls"
 import { courseOf } from "./course"
 import { csvOf, download } from "./csv"
 import {
@@ -28,6 +28,7 @@ import {
   nameOf,
   type Row,
 } from "./figures"
+import { Week } from "./Week"
 
 const SHOWN = 8 // groups with a colour of their own
 const MOST = 200 // groups in the table
@@ -43,7 +44,7 @@ const defaults = {
   model: "",
 }
 
-/** Any figure by any dimension over time: three short questions to the roll-ups, for the course, the whole and the table. */
+/** Any figure by any dimension over time: short questions to the roll-ups, for the course (or the week), the whole and the table. */
 export default function Usage() {
   const { t } = useTranslation("usage")
   const [url, set] = useUrl(defaults)
@@ -55,14 +56,25 @@ export default function Usage() {
   const bucket = bucketOf(url.bucket, seconds)
   const filters = { ...range, project: url.project || undefined, model: url.model || undefined }
   const by = groups.join(",")
-  const course = use.useQuery("get", "/admin/api/stats", {
-    params: { query: { ...filters, by, bucket, top: by ? SHOWN : undefined, order: metric.order } },
-  })
+  const look = lookOf(url.look, url.metric)
+  const overTime = look !== "week"
+  const course = use.useQuery(
+    "get",
+    "/admin/api/stats",
+    { params: { query: { ...filters, by, bucket, top: by ? SHOWN : undefined, order: metric.order } } },
+    { enabled: overTime },
+  )
   const whole = use.useQuery(
     "get",
     "/admin/api/stats",
     { params: { query: { ...filters, by: "", bucket } } },
-    { enabled: by !== "" && metric.adds },
+    { enabled: by !== "" && metric.adds && overTime },
+  )
+  const week = use.useQuery(
+    "get",
+    "/admin/api/stats",
+    { params: { query: { ...filters, by: "hour_of_week" } } },
+    { enabled: !overTime },
   )
   const table = use.useQuery("get", "/admin/api/stats", {
     params: { query: { ...filters, by, top: MOST, order: metric.order } },
@@ -70,9 +82,9 @@ export default function Usage() {
 
   const label = (row: Row) =>
     groups.map((name) => nameOf(row, name) ?? t(`no.${name}`)).join(" · ") || t("all")
-  const totals = by ? (whole.data?.data ?? []) : (course.data?.data ?? [])
+  const totals = (overTime ? (by ? whole : course) : week).data?.data ?? []
   const drawn = useMemo(() => {
-    if (!course.data || (by && metric.adds && !whole.data)) return undefined
+    if (!overTime || !course.data || (by && metric.adds && !whole.data)) return undefined
     const step = buckets[course.data.bucket ?? bucket]
     const found = courseOf(course.data.data, by ? totals : [], {
       since: course.data.since,
@@ -91,7 +103,7 @@ export default function Usage() {
         label: stepLabel(Number(point.at), step, seconds > 86_400),
       })),
     }
-  }, [course.data, whole.data, url.metric, url.by, url.sum, t])
+  }, [overTime, course.data, whole.data, url.metric, url.by, url.sum, t])
   const total = totals.reduce((sum, row) => sum + (metric.adds ? metric.of(row)! : 0), 0)
   const rows = table.data?.data
   const link = (more: Record<string, string>) => {
@@ -103,8 +115,12 @@ export default function Usage() {
       columnsOf(t, { groups, metric, metricName, total, priced: !!rows?.some(({ cost }) => cost > 0), link }),
     [t, url, total, rows],
   )
-  const refresh = () => void Promise.all([course.refetch(), table.refetch(), by && whole.refetch()])
-  const error = course.error ?? table.error ?? whole.error
+  const refresh = () =>
+    void Promise.all([
+      table.refetch(),
+      ...(overTime ? [course.refetch(), by && whole.refetch()] : [week.refetch()]),
+    ])
+  const error = (overTime ? (course.error ?? whole.error) : week.error) ?? table.error
   const chart = drawn && {
     h: HEIGHT,
     data: drawn.data,
@@ -135,7 +151,7 @@ export default function Usage() {
           value={url.range}
           onChange={(value) => set({ range: value })}
           refresh={refresh}
-          busy={course.isFetching || table.isFetching}
+          busy={course.isFetching || table.isFetching || week.isFetching}
         />
         <Views page="usage" />
         <Button
@@ -154,13 +170,13 @@ export default function Usage() {
         <Empty icon={IconChartBar} title={t("empty.title")} text={t("empty.text")} />
       ) : (
         <Stack gap="md">
-          <Card component="section" aria-label={t("course")}>
+          <Card component="section" aria-label={t(overTime ? "course" : "week.title")}>
             <Group justify="space-between" mb="sm">
               <Group gap="sm" align="baseline">
                 <Title order={2} size="sm" fw={600}>
                   {t(`metrics.${metricName}`)}
                 </Title>
-                {metric.adds && drawn && (
+                {metric.adds && (drawn || week.data) && (
                   <Text size="sm" c="dimmed" className="numbers">
                     {t("total", { total: metric.shown(total) })}
                   </Text>
@@ -168,9 +184,16 @@ export default function Usage() {
               </Group>
               <Look values={url} set={set} />
             </Group>
-            {!chart ? (
+            {!overTime ? (
+              <Week
+                found={week.data}
+                metric={metric}
+                metricName={metricName}
+                link={(span) => link({ range: span })}
+              />
+            ) : !chart ? (
               <Skeleton h={HEIGHT} />
-            ) : metric.adds && url.look !== "lines" ? (
+            ) : look === "bars" ? (
               <BarChart
                 {...chart}
                 type="stacked"
