@@ -95,6 +95,7 @@ export function Look({ values, set }: Pick<Props, "values" | "set">) {
       />
       <Switch
         size="xs"
+        styles={{ track: { flexShrink: 0 } }}
         label={t("cumulative")}
         disabled={!adds || look === "week"}
         checked={adds && look !== "week" && values.sum === "1"}
