@@ -18,22 +18,29 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
 UI = ROOT / "ui"
-BESIDE = {
-    "pytest beside": (
-        *(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport")),
-        "tests/e2e",
-        "tests/docs",
-    ),
-    "pytest browser": ("tests/browser",),
-}
-"""Tests that have processes of their own: those that mostly wait, for clocks of the gateway or for installations; and
-those in a browser, as the loop in which Playwright runs would be in the way of other tests' loops."""
+LANES = (
+    {
+        "pytest waiting": (
+            *(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport")),
+            "tests/e2e",
+            "tests/docs",
+        ),
+    },
+    {
+        "pytest programs": tuple(f"tests/integration/{topic}" for topic in ("cli", "ledger", "shared")),
+        "pytest browser": ("tests/browser",),
+    },
+)
+"""Runs of pytest beside the main one, the lanes at the same time: tests that mostly wait, for the gateway's clocks, for
+installations and other programs; and those in a browser, as the loop in which Playwright runs would be in the way of
+other tests' loops."""
 PROGRAMS = {
     "nginx": ("nginx", "the gateway behind a real nginx"),
     "redis-server": ("redis-server", "limits and fleet state that several processes share"),
@@ -66,29 +73,30 @@ def main(arguments: list[str]) -> int:
 
 
 def tests(arguments: list[str]) -> list[str]:
-    """All of them, or those that the arguments choose. Where there are two cores, `BESIDE` runs one after the other
-    beside the others; what they say is printed when all have ended."""
+    """All of them, or those that the arguments choose. Where there are two cores, `LANES` run beside the others; what
+    they say is printed when the others have ended."""
     if arguments or (os.cpu_count() or 1) < 2:
         return [section("pytest", "pytest", *arguments)]
-    with tempfile.TemporaryFile() as said, Beside(said) as beside:
-        elsewhere = [f"--ignore={place}" for places in BESIDE.values() for place in places]
-        others = section("pytest", "pytest", *elsewhere)
-        beside.join()
-        said.seek(0)
-        shutil.copyfileobj(said, sys.stdout.buffer)
-        sys.stdout.flush()
-    return [others, *beside.lines]
+    with ExitStack() as stack:
+        lanes = [stack.enter_context(Lane(runs, stack.enter_context(tempfile.TemporaryFile()))) for runs in LANES]
+        elsewhere = [f"--ignore={place}" for runs in LANES for places in runs.values() for place in places]
+        lines = [section("pytest", "pytest", *elsewhere)]
+        for lane in lanes:
+            lines += lane.told()
+    return lines
 
 
-class Beside(threading.Thread):
-    """Runs each of `BESIDE`, until told to stop at the end of the block."""
+class Lane(threading.Thread):
+    """Runs of pytest, one after the other, until the end of the block."""
 
-    def __init__(self, said: IO[bytes]) -> None:
+    def __init__(self, runs: dict[str, tuple[str, ...]], said: IO[bytes]) -> None:
+        """`said`: a file for what they say."""
         super().__init__()
-        self.lines: list[str] = []
+        self._runs = runs
         self._said = said
-        self._stopped = False
+        self._lines: list[str] = []
         self._running: subprocess.Popen[bytes] | None = None
+        self._stopped = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -101,7 +109,7 @@ class Beside(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        for title, places in BESIDE.items():
+        for title, places in self._runs.items():
             if self._stopped:
                 return
             began = time.monotonic()
@@ -111,7 +119,15 @@ class Beside(threading.Thread):
             self._running = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.STDOUT
             )
-            self.lines.append(line(title, self._running.wait(), time.monotonic() - began))
+            self._lines.append(line(title, self._running.wait(), time.monotonic() - began))
+
+    def told(self) -> list[str]:
+        """Waits until it has ended, and prints what it said. A line for each run."""
+        self.join()
+        self._said.seek(0)
+        shutil.copyfileobj(self._said, sys.stdout.buffer)
+        sys.stdout.flush()
+        return self._lines
 
 
 def dashboard() -> list[str]:

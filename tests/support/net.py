@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,10 +17,12 @@ T = TypeVar("T")
 
 
 def free_port() -> int:
-    """A loopback port that nobody held a moment ago. Prefer binding port 0 where that is possible."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A loopback port that nobody held a moment ago, and that nobody is given who binds port 0: Linux takes those from
+    32768 on. Prefer binding port 0 where that is possible."""
+    while True:
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", random.randrange(16_384, 32_768)))
+            return int(sock.getsockname()[1])
 
 
 @contextmanager
