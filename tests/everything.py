@@ -18,29 +18,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 JS = ROOT / "tests/clients/js"
 UI = ROOT / "ui"
-LANES = (
-    {
-        "pytest waiting": (
-            *(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport")),
-            "tests/e2e",
-            "tests/docs",
-        ),
-    },
-    {
-        "pytest programs": tuple(f"tests/integration/{topic}" for topic in ("cli", "ledger", "shared")),
-        "pytest browser": ("tests/browser",),
-    },
-)
-"""Runs of pytest beside the main one, the lanes at the same time: tests that mostly wait, for the gateway's clocks, for
-installations and other programs; and those in a browser, as the loop in which Playwright runs would be in the way of
-other tests' loops."""
+BROWSER = "tests/browser"
+PATIENT = tuple(f"tests/integration/{topic}" for topic in ("faults", "continuation", "prober", "transport"))
+"""Folders whose tests wait for clocks of the gateway for four fifths of their time."""
 PROGRAMS = {
     "nginx": ("nginx", "the gateway behind a real nginx"),
     "redis-server": ("redis-server", "limits and fleet state that several processes share"),
@@ -73,61 +59,29 @@ def main(arguments: list[str]) -> int:
 
 
 def tests(arguments: list[str]) -> list[str]:
-    """All of them, or those that the arguments choose. Where there are two cores, `LANES` run beside the others; what
-    they say is printed when the others have ended."""
+    """All of them, or those that the arguments choose. Where there are two cores, tests that mostly wait do so beside
+    the others; what they say is printed when both have ended."""
     if arguments or (os.cpu_count() or 1) < 2:
         return [section("pytest", "pytest", *arguments)]
-    with ExitStack() as stack:
-        lanes = [stack.enter_context(Lane(runs, stack.enter_context(tempfile.TemporaryFile()))) for runs in LANES]
-        elsewhere = [f"--ignore={place}" for runs in LANES for places in runs.values() for place in places]
-        lines = [section("pytest", "pytest", *elsewhere)]
-        for lane in lanes:
-            lines += lane.told()
-    return lines
-
-
-class Lane(threading.Thread):
-    """Runs of pytest, one after the other, until the end of the block."""
-
-    def __init__(self, runs: dict[str, tuple[str, ...]], said: IO[bytes]) -> None:
-        """`said`: a file for what they say."""
-        super().__init__()
-        self._runs = runs
-        self._said = said
-        self._lines: list[str] = []
-        self._running: subprocess.Popen[bytes] | None = None
-        self._stopped = False
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped = True
-        if self._running is not None:
-            self._running.kill()
-        self.join()
-
-    def run(self) -> None:
-        for title, places in self._runs.items():
-            if self._stopped:
-                return
-            began = time.monotonic()
-            self._said.write(f"== {title}: {' '.join(places)}\n".encode())
-            self._said.flush()
-            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *places]
-            self._running = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.STDOUT
-            )
-            self._lines.append(line(title, self._running.wait(), time.monotonic() - began))
-
-    def told(self) -> list[str]:
-        """Waits until it has ended, and prints what it said. A line for each run."""
-        self.join()
-        self._said.seek(0)
-        shutil.copyfileobj(self._said, sys.stdout.buffer)
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *PATIENT]
+        beside = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        ended: list[float] = []
+        watch = threading.Thread(target=lambda: ended.append((beside.wait(), time.monotonic())[1]))
+        watch.start()
+        try:
+            others = section("pytest", "pytest", *(f"--ignore={folder}" for folder in (*PATIENT, BROWSER)))
+            watch.join()
+        finally:
+            beside.kill()
+        print(f"== pytest {' '.join(PATIENT)}", flush=True)
+        said.seek(0)
+        shutil.copyfileobj(said, sys.stdout.buffer)
         sys.stdout.flush()
-        return self._lines
+    # a process of their own: the loop in which Playwright runs would be in the way of other tests'
+    browser = section("pytest browser", "pytest", "-p", "no:cacheprovider", BROWSER)
+    return [others, line("pytest beside", beside.returncode, ended[0] - began), browser]
 
 
 def dashboard() -> list[str]:

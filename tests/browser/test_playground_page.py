@@ -18,7 +18,7 @@ def test_an_answer_streams_in_and_says_how_fast_it_was(ui: Ui) -> None:
     expect(conversation.get_by_text("first token")).to_be_visible()
     expect(conversation.get_by_role("link", name="What happened")).to_be_visible(timeout=30_000)
     identity = conversation.get_by_role("link", name="What happened").get_attribute("href").partition("id=")[2]
-    row = ui.api("GET", f"requests/{identity}")
+    row = ui.later(f"requests/{identity}")
     assert (row["endpoint"], row["outcome"], row["project"]) == ("playground", "ok", "demo")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import httpx
 from beside import fleet_of
 from playwright.sync_api import Browser, Locator, expect
 
-from support.browser import TOKEN, Ui
+from support.browser import Ui
 from support.rogues import rogue_beside
 from support.served import KEY
 
@@ -36,16 +35,8 @@ def logged(ui: Ui, request_id: str) -> dict[str, Any]:
     """Its row, once it is in the log."""
     ui.open(f"requests?id={request_id}")  # the drawer waits for it, too
     expect(ui.page.get_by_role("dialog", name="Request").get_by_text(request_id)).to_be_visible()
-    row: dict[str, Any] = ui.api("GET", f"requests/{request_id}")
+    row: dict[str, Any] = ui.later(f"requests/{request_id}")
     return row
-
-
-def stored(ui: Ui, request_id: str) -> None:
-    """Waits until what was asked and answered is in the database: a moment after its row."""
-    address, patience = f"{ui.served.url}/admin/api/requests/{request_id}/payload", time.monotonic() + 15
-    while httpx.get(address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30).status_code == 404:
-        assert time.monotonic() < patience, "it was never stored"
-        time.sleep(0.05)
 
 
 def test_the_drawer_shows_which_servers_were_tried_and_goes_on_by_keyboard(browser: Browser, tmp_path: Path) -> None:
@@ -101,7 +92,7 @@ def test_what_was_asked_is_shown_as_text_and_becomes_a_command(ui: Ui) -> None:
     ui.api("POST", "projects", json={"name": "keeps", "store_payloads": True})
     key = ui.api("POST", "keys", json={"project": "keeps", "name": "one"})["key"]
     asked = ask(ui, HELLO, key, STRANGE)
-    stored(ui, asked)
+    ui.later(f"requests/{asked}/payload")
     logged(ui, asked)
     drawer = ui.page.get_by_role("dialog", name="Request")
     drawer.get_by_role("button", name="Show what was asked and answered").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ class Ui:
     def api(self, method: str, path: str, **how: Any) -> Any:
         """The admin API beside the browser, with the token."""
         return admin(self.served, method, path, **how)
+
+    def later(self, path: str) -> Any:
+        """What the admin API says of something that is there a moment later, as rows of requests are."""
+        patience = time.monotonic() + 15
+        while True:
+            try:
+                return self.api("GET", path)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != 404 or time.monotonic() > patience:
+                    raise
+                self.page.wait_for_timeout(50)
 
     def key(self) -> str:
         """The demo project's."""

@@ -153,9 +153,18 @@ async def test_a_redis_that_goes_away_costs_nobody_an_answer(pair: StartPair, re
             codes.append((await live.chat(max_tokens=10)).status_code)
             took.append(time.monotonic() - began)
 
-    async def load(seconds: float) -> None:
+    async def lateness(until: float) -> float:
+        """The most that this process was late itself."""
+        worst = 0.0
+        while (began := time.monotonic()) < until:
+            await asyncio.sleep(0.005)
+            worst = max(worst, time.monotonic() - began - 0.005)
+        return worst
+
+    async def load(seconds: float) -> float:
         until = time.monotonic() + seconds
-        await asyncio.gather(*(client(live, until) for live in both for _ in range(3)))
+        late, *_ = await asyncio.gather(lateness(until), *(client(live, until) for live in both for _ in range(3)))
+        return late
 
     await load(1.0)
     usual, took[:] = sorted(took), []
@@ -163,11 +172,11 @@ async def test_a_redis_that_goes_away_costs_nobody_an_answer(pair: StartPair, re
         redis_server.kill()
     else:
         redis_server.freeze()
-    await load(1.5)
+    late = await load(1.5)
     assert not any(limits_of(live).up for live in both)
     away, took[:] = sorted(took), []
     assert away[len(away) // 2] <= usual[len(usual) // 2] + 0.05
-    assert away[len(away) * 99 // 100] <= usual[-1] + 0.05 + 0.05  # what this machine is busy with
+    assert away[len(away) * 99 // 100] <= usual[-1] + 0.05 + 2 * late + 0.05  # what this machine is busy with
     if how == "killed":
         redis_server.start()
     else:
