@@ -9,14 +9,12 @@ that is dead or a black hole delays one request now and then by 50 ms, and no ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -283,13 +281,6 @@ class Client:
             patient = patience if self._heard > before else patient - min(self._now() - before, 1.5 * step)
             if patient <= step / 10 or self._now() - began > max(patience, PATIENT):
                 raise TimeoutError
-
-    @asynccontextmanager
-    async def subscribed(self, *channels: str) -> AsyncIterator[PubSub]:
-        """A connection of its own that hears the channels. Raises RedisError, OSError."""
-        async with self._redis.pubsub() as listening:
-            await listening.subscribe(*channels)
-            yield listening
 
     async def aclose(self) -> None:
         await self._redis.aclose()
