@@ -289,8 +289,9 @@ async def test_every_row_is_told_once_also_when_redis_stops_and_goes_meanwhile(
                 (redis_server.kill, redis_server.start),
             ):
                 await wait_until(lambda: len(set(told)) > len(ended) - 20, 10.0)
+                before = len(ended)
                 stop()
-                await asyncio.sleep(1.5)  # the outage, of which no more than a hundred rows are kept
+                await wait_until(lambda before=before: len(ended) >= before + 50, 10.0)  # a hundred of each are kept
                 go()
             await wait_until(lambda: len(set(told)) > len(ended) - 20, 10.0)
         finally:

@@ -20,10 +20,11 @@ class Way:
     def __init__(self) -> None:
         self.away = False
         self.there = Doors(self.say, lambda: 100.0)
-        self.messages = 0
+        self.messages = self.in_vain = 0
 
     async def say(self, data: bytes) -> None:
         if self.away:
+            self.in_vain += 1
             raise Away
         self.messages += 1
         words = said(data)
@@ -65,7 +66,7 @@ async def test_after_an_outage_all_is_told(monkeypatch: pytest.MonkeyPatch):
     async with telling(here):
         here.tried(failed(1))
         here.end_sessions()
-        await asyncio.sleep(0.3)  # it tries in vain
+        await wait_until(lambda: way.in_vain >= 2)
         here.tried(failed(2))
         way.away = False
         await wait_until(lambda: way.there.sessions_ended == 1)
