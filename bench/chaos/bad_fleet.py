@@ -28,9 +28,6 @@ from typing import Any
 
 from stage import (
     MODEL,
-    NATIVE,
-    NATIVE_STREAM,
-    OPENAI,
     WRONG,
     Client,
     Promises,
@@ -42,8 +39,8 @@ from stage import (
     labelled,
     looked_at,
     metrics,
+    mixed,
     quantile,
-    question,
     run,
     spread,
     text,
@@ -99,9 +96,7 @@ async def measure(specs: list[dict[str, Any]], bad: dict[int, dict[str, Any]], o
     told = Run()
 
     async def ask(client: Client, number: int) -> None:
-        path = (NATIVE, NATIVE_STREAM, OPENAI, OPENAI)[number % 4]
-        stream = number % 4 == 2 if path == OPENAI else None
-        told.add(await client.ask(path, question(stream, number), deadline=DEADLINE), number, options.warm_up)
+        told.add(await client.ask(*mixed(number), deadline=DEADLINE), number, options.warm_up)
 
     with tempfile.TemporaryDirectory() as place:
         async with Servers(specs) as servers:
@@ -111,7 +106,7 @@ async def measure(specs: list[dict[str, Any]], bad: dict[int, dict[str, Any]], o
                 began = time.perf_counter()
                 await crowd(served, options.requests, options.concurrency, ask)
                 told.seconds = time.perf_counter() - began
-                told.metered = labelled(await metrics(served), "llmgw_attempts_total")
+                told.metered = labelled(await metrics(served), "llmgw_attempts_total", "outcome")
                 told.chats = await servers.total("chats")
     return told
 

@@ -31,9 +31,6 @@ from typing import Any
 
 from stage import (
     MODEL,
-    NATIVE,
-    NATIVE_STREAM,
-    OPENAI,
     WRONG,
     Client,
     Promises,
@@ -45,8 +42,8 @@ from stage import (
     labelled,
     looked_at,
     metrics,
+    mixed,
     quantile,
-    question,
     run,
     spread,
     text,
@@ -107,9 +104,7 @@ class Case:
         async def ask(client: Client, number: int) -> None:
             if number:
                 await asyncio.sleep(apart)
-            path = (NATIVE, NATIVE_STREAM, OPENAI, OPENAI)[number % 4]
-            stream = number % 4 == 2 if path == OPENAI else None
-            told = await client.ask(path, question(stream, number), deadline=deadline)
+            told = await client.ask(*mixed(number), deadline=deadline)
             verdict = told.verdict(text(WORDS))
             if verdict in WRONG:
                 print(f"{verdict}: request {number}, status {told.status}: {told.body[-600:]!r}", file=sys.stderr)
@@ -124,7 +119,7 @@ class Case:
                     began = time.perf_counter()
                     await crowd(served, requests, concurrency, ask)
                     self.seconds = time.perf_counter() - began
-                    self.metered = labelled(await metrics(served), "llmgw_attempts_total")
+                    self.metered = labelled(await metrics(served), "llmgw_attempts_total", "outcome")
                     self.chats = await servers.total("chats")
         print(f"{self.title}: {requests} requests, {concurrency} at a time, {self.seconds:.1f} s")
         print(f"  {counted(self.outcomes)}")

@@ -34,9 +34,6 @@ from typing import Any
 
 from stage import (
     MODEL,
-    NATIVE,
-    NATIVE_STREAM,
-    OPENAI,
     WRONG,
     Client,
     Promises,
@@ -44,7 +41,7 @@ from stage import (
     counted,
     gateway,
     looked_at,
-    question,
+    mixed,
     run,
     text,
 )
@@ -121,9 +118,7 @@ async def main(options: argparse.Namespace) -> int:
                     async with Client(served.port) as client:
                         while time.monotonic() < until:
                             number = next(numbers)
-                            path = (NATIVE, NATIVE_STREAM, OPENAI, OPENAI)[number % 4]
-                            stream = number % 4 == 2 if path == OPENAI else None
-                            told = await client.ask(path, question(stream, number), deadline=DEADLINE)
+                            told = await client.ask(*mixed(number), deadline=DEADLINE)
                             outcomes[told.verdict(text(WORDS))] += 1
 
                 async def change() -> None:

@@ -70,6 +70,13 @@ def question(stream: bool | None = None, n: int = 0, **fields: Any) -> dict[str,
     return asked if stream is None else {**asked, "stream": stream}
 
 
+def mixed(number: int) -> tuple[str, dict[str, Any]]:
+    """Path and body of one of many requests: half of them stream, half of each kind speak the native API and half
+    OpenAI's."""
+    path = (NATIVE, NATIVE_STREAM, OPENAI, OPENAI)[number % 4]
+    return path, question(number % 4 == 2 if path == OPENAI else None, number)
+
+
 # -- the servers ---------------------------------------------------------------------------------------------
 
 
@@ -187,10 +194,13 @@ async def metrics(served: Served) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs}
 
 
-def labelled(figures: Mapping[str, float], name: str) -> dict[str, int]:
-    """Of a metric with one label: its values by the label's, without those that are 0."""
-    found = {key.split('"')[1]: int(value) for key, value in figures.items() if key.startswith(name + "{") and value}
-    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+def labelled(figures: Mapping[str, float], name: str, label: str) -> dict[str, int]:
+    """Of a metric: its sums by one label's values, without those that are 0."""
+    found = Counter[str]()
+    for key, value in figures.items():
+        if key.startswith(name + "{") and value:
+            found[key.partition(f'{label}="')[2].partition('"')[0]] += int(value)
+    return dict(found.most_common())
 
 
 # -- the client ----------------------------------------------------------------------------------------------
